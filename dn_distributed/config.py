@@ -1,0 +1,89 @@
+"""Frozen, validated values: what is trained and how. Strict: an unknown key or a wrong type is an error."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+RESULT_VERSION = 1
+"""Raise it when a change of code changes results: stored replicates of another version are not reused."""
+
+
+class FrozenModel(BaseModel):
+    """A value that cannot change, refuses unknown keys, and takes no type for another (no "3" for 3)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Training(FrozenModel):
+    """How long and how fast a replicate trains. The optimiser is Adam (β = 0.9, 0.999; ε = 1e-8)."""
+
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """Passes over the training set. Give this or ``steps``."""
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Optimiser steps. Give this or ``epochs``."""
+    batch_size: Annotated[int, Field(ge=1)]
+    """Samples per step. The last incomplete batch of an epoch is dropped."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Adam's step size."""
+    learning_rate_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Factor on the learning rate after each epoch."""
+    shuffle: bool = True
+    """Draw a new order of the samples each epoch; otherwise keep the stored order."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give exactly one of 'epochs' and 'steps'")
+        return self
+
+    def steps_per_epoch(self, num_train: int) -> int:
+        """Return the number of full batches in ``num_train`` samples; ValueError if there is none."""
+        if self.batch_size > num_train:
+            raise ValueError(f"batch_size {self.batch_size} exceeds the {num_train} training samples")
+        return num_train // self.batch_size
+
+    def resolve(self, num_train: int) -> Self:
+        """Return the same training with its length in steps, so that equal work has one identity."""
+        per_epoch = self.steps_per_epoch(num_train)
+        steps = self.steps if self.epochs is None else self.epochs * per_epoch
+        return self.model_copy(update={"steps": steps, "epochs": None})
+
+
+class Pruning(FrozenModel):
+    """Dropping principle 1: after training, weights with ``|w| < threshold`` become 0."""
+
+    threshold: Annotated[float, Field(ge=0)]
+
+
+class Cell(FrozenModel):
+    """A method with every hyper-parameter fixed, on one task and dataset: one line of a table."""
+
+    task: dict[str, Any]
+    """The task's name and options."""
+    dataset: dict[str, Any]
+    """The dataset's name and options."""
+    dataset_digest: str
+    """SHA-256 of the data, or of the recipe that makes it."""
+    regularization: dict[str, float]
+    """Non-zero coefficient per regulariser name."""
+    dropout_at_test: bool = False
+    """Leave dropout on while testing, as two of the published scripts do (a fault; off by default)."""
+    training: Training
+    pruning: Pruning
+
+    @property
+    def key(self) -> str:
+        """Identity: a hash of everything that changes a result, and of nothing that does not."""
+        return _digest({**self.model_dump(), "result_version": RESULT_VERSION})
+
+    def replicate_key(self, seed: int) -> str:
+        """Identity of the replicate of this cell with ``seed``."""
+        return _digest({"cell": self.key, "seed": seed})
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]

@@ -1,0 +1,97 @@
+"""What a dataset is: whole splits as tensors in memory, never a Python loop over samples."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from dn_distributed.config import FrozenModel
+
+
+class DataError(Exception):
+    """A dataset cannot be had; the message names the folder and the remedy."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Inputs ``[N, ...]`` and targets ``[N, ...]``; with a leading dimension K where replicates have their own."""
+
+    inputs: Tensor
+    targets: Tensor
+
+    def to(self, device: torch.device) -> "Split":
+        """Return the split on ``device``."""
+        return Split(self.inputs.to(device), self.targets.to(device))
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Training data, validation data for every choice, test data for the figures that are reported."""
+
+    train: Split
+    validation: Split
+    test: Split
+    stacked: bool = False
+    """True where tensors carry a leading replicate dimension (each replicate has its own data)."""
+    truth: Tensor | None = None
+    """The coefficients ``[K, n]`` that generated a synthetic regression."""
+
+    @property
+    def num_train(self) -> int:
+        """Number of training samples of one replicate."""
+        return self.train.inputs.shape[1 if self.stacked else 0]
+
+    def to(self, device: torch.device) -> "Splits":
+        """Return all splits on ``device``."""
+        moved = (part.to(device) for part in (self.train, self.validation, self.test))
+        return Splits(*moved, stacked=self.stacked, truth=self.truth)
+
+
+@dataclass(frozen=True)
+class RawImages:
+    """Grey images ``[N, 28, 28]`` of type uint8 and labels ``[N]`` of type int64."""
+
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+
+
+@dataclass(frozen=True)
+class Data:
+    """A task's data, ready to train: the same for all replicates, or made anew for each seed."""
+
+    digest: str
+    num_train: int
+    shared: Splits | None = None
+    generate: Callable[[Sequence[int]], Splits] | None = None
+
+    def for_seeds(self, seeds: Sequence[int]) -> Splits:
+        """Return the splits that the replicates ``seeds`` train on."""
+        if self.shared is not None:
+            return self.shared
+        assert self.generate is not None
+        return self.generate(seeds)
+
+
+class Dataset(FrozenModel, ABC):
+    """A named dataset with its options. ``name`` is fixed by the subclass."""
+
+    name: str
+    kind: ClassVar[str]
+    """"images" or "linear": which tasks can use it."""
+
+    @abstractmethod
+    def digest(self, raw: RawImages | None) -> str:
+        """Return the SHA-256 of the data, or of the recipe that makes them."""
+
+    def load(self, data_dir: Path) -> RawImages | None:
+        """Return the raw images, or None for generated data. DataError if they cannot be had."""
+        return None
+
+    def model_post_init(self, _context: Any) -> None:
+        """Nothing to add: a dataset is its fields."""

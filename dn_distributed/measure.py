@@ -1,0 +1,86 @@
+"""Measure any fully connected weights: counts and neurons of a safetensors file."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from dn_distributed import pruning, sparsity
+
+
+class MeasureError(ValueError):
+    """The weights cannot be measured; the message is one line that says why."""
+
+
+def measure(path: Path, layers: Sequence[str], threshold: float) -> dict[str, Any]:
+    """Return the counts of consecutive fully connected layers in ``nn.Linear`` orientation, in forward order.
+
+    ``layers`` names tensors of the file, or modules whose ``.weight`` is in it. Weights with
+    ``|w| < threshold`` count as zero. The result is plain data for JSON; a compression rate is null where
+    nothing is left. MeasureError for a file that cannot be read and for layers that do not chain.
+    """
+    weights = _read(path, layers)
+    try:
+        counts = sparsity.count(pruning.masks(weights, threshold))
+    except ValueError as error:
+        raise MeasureError(f"{path}: {error}") from error
+    return as_dict(counts, threshold)
+
+
+def as_dict(counts: sparsity.NetworkCounts, threshold: float) -> dict[str, Any]:
+    """Return counts as plain data, with the keys of ``dn measure --json``."""
+    return {
+        "threshold": threshold,
+        "layers": [
+            {
+                "name": layer.name,
+                "shape": list(layer.shape),
+                "num_weights": layer.num_weights,
+                "num_nonzero": layer.num_nonzero,
+                "density": layer.density,
+            }
+            for layer in counts.layers
+        ],
+        "num_weights": counts.num_weights,
+        "num_nonzero": counts.num_nonzero,
+        "density": counts.density,
+        "compression_rate": counts.compression_rate,
+        "neurons": [
+            {"name": unit.name, "total": unit.total, "published": unit.published, "alive": unit.alive}
+            for unit in counts.units
+        ],
+        "neurons_total": counts.neurons_total,
+        "neurons_published": counts.neurons_published,
+        "neurons_alive": counts.neurons_alive,
+    }
+
+
+def _read(path: Path, layers: Sequence[str]) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise MeasureError(f"{path}: no such file")
+    if not path.stat().st_size:
+        raise MeasureError(f"{path}: the file is empty")
+    if len(set(layers)) != len(layers) or not all(layers):
+        raise MeasureError(f"--layers {','.join(layers)}: name each layer once")
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            if not names:
+                raise MeasureError(f"{path}: the file holds no tensors")
+            weights = {layer: file.get_tensor(_tensor_name(layer, names, path)) for layer in layers}
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise MeasureError(f"{path}: not a safetensors file ({str(error).splitlines()[0]})") from error
+    for layer, weight in weights.items():
+        if not weight.isfinite().all():
+            raise MeasureError(f"{path}: layer {layer!r} holds NaN or infinite weights")
+    return weights
+
+
+def _tensor_name(layer: str, names: Sequence[str], path: Path) -> str:
+    for name in (layer, f"{layer}.weight"):
+        if name in names:
+            return name
+    raise MeasureError(f"{path}: no tensor {layer!r}; it holds: {', '.join(sorted(names))}")

@@ -1,0 +1,21 @@
+"""Dropping principle 1: pure functions from weights to masks and pruned weights."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+
+def masks(weights: Mapping[str, Tensor], threshold: float) -> dict[str, Tensor]:
+    """Return, per layer, a boolean mask of the weights that stay: ``|w| >= threshold`` and ``w != 0``.
+
+    ValueError for a negative threshold or NaN.
+    """
+    if not threshold >= 0:
+        raise ValueError(f"threshold must be ≥ 0, not {threshold}")
+    return {name: (weight.abs() >= threshold) & (weight != 0) for name, weight in weights.items()}
+
+
+def prune(weights: Mapping[str, Tensor], threshold: float) -> dict[str, Tensor]:
+    """Return the weights with those below ``threshold`` set to 0. The input is left as it is."""
+    kept = masks(weights, threshold)
+    return {name: weight * kept[name] for name, weight in weights.items()}

@@ -1,0 +1,43 @@
+"""Regularisers. To add a penalty: one file beside this one, and one entry in ``PENALTIES``."""
+
+from collections.abc import Mapping
+
+from dn_distributed.regularizers import dropout
+from dn_distributed.regularizers.base import Penalty
+from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
+from dn_distributed.regularizers.l1 import L1
+from dn_distributed.regularizers.l2 import L2
+
+__all__ = ["COEFFICIENTS", "PENALTIES", "SHORTHANDS", "Penalty", "build_penalties", "resolve"]
+
+PENALTIES: dict[str, type[Penalty]] = {penalty.name: penalty for penalty in (L1, L2, Incoming, Outgoing)}
+
+SHORTHANDS: dict[str, tuple[str, ...]] = {"dn": (Incoming.name, Outgoing.name)}
+"""Keys of a sweep file that set several coefficients at once."""
+
+COEFFICIENTS: tuple[str, ...] = (*PENALTIES, *SHORTHANDS, dropout.NAME)
+"""Every key that a method may set."""
+
+
+def resolve(coefficients: Mapping[str, float]) -> dict[str, float]:
+    """Return the non-zero coefficients with shorthands written out, in a fixed order.
+
+    ValueError for an unknown name, a value out of range, or one coefficient set twice.
+    """
+    resolved: dict[str, float] = {}
+    for name, value in coefficients.items():
+        if name not in COEFFICIENTS:
+            raise ValueError(f"unknown regulariser {name!r}; valid: {', '.join(COEFFICIENTS)}")
+        if not 0 <= value < (1 if name == dropout.NAME else float("inf")):
+            limits = "0 ≤ dropout < 1" if name == dropout.NAME else "finite and ≥ 0"
+            raise ValueError(f"{name} = {value} is out of range ({limits})")
+        for target in SHORTHANDS.get(name, (name,)):
+            if target in resolved:
+                raise ValueError(f"{target} is set twice: {name!r} is short for {' and '.join(SHORTHANDS['dn'])}")
+            resolved[target] = float(value)
+    return {name: resolved[name] for name in sorted(resolved) if resolved[name]}
+
+
+def build_penalties(regularization: Mapping[str, float]) -> list[Penalty]:
+    """Return the penalties of a resolved regularisation; dropout is no penalty and is left out."""
+    return [PENALTIES[name](value) for name, value in regularization.items() if name in PENALTIES]

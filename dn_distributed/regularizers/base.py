@@ -1,0 +1,33 @@
+"""What a penalty is. Each one is a file beside this one."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Penalty(ABC):
+    """A term added to the loss of every replicate, with its gradient in closed form.
+
+    Tensors carry any number of leading replicate dimensions. The gradient is written out rather than left to
+    autograd because it is cheaper by an order of magnitude, and because it can be made finite everywhere.
+    """
+
+    coefficient: float
+    """Effective coefficient (the published scripts' argument times 0.1)."""
+
+    name: ClassVar[str]
+    """Its key in a sweep file."""
+    touches: ClassVar[Literal["parameters", "weights"]]
+    """"parameters": weights and biases of the regularised layers, flattened to ``[..., n]``.
+    "weights": each regularised layer's weight alone, ``[..., n_out, n_in]``."""
+
+    @abstractmethod
+    def value(self, tensor: Tensor) -> Tensor:
+        """Return the penalty of ``tensor``, one value per replicate."""
+
+    @abstractmethod
+    def add_gradient_(self, tensor: Tensor, gradient: Tensor) -> None:
+        """Add the penalty's gradient at ``tensor`` to ``gradient`` in place; finite for finite input."""

@@ -1,0 +1,77 @@
+"""Dropout whose masks are drawn outside the network, so that every replicate of a stack has its own."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dn_distributed.seeds import generator
+
+NAME = "dropout"
+"""Its key in a sweep file; the value is the probability that a unit drops."""
+
+_CHUNK_VALUES = 2**18
+_MAX_CHUNK_STEPS = 4096
+
+
+class MaskedDropout(nn.Module):
+    """Multiply by the buffer ``mask`` while training; the identity otherwise."""
+
+    mask: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.ones(()))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return ``inputs · mask`` in training mode, ``inputs`` in evaluation mode."""
+        return inputs * self.mask if self.training else inputs
+
+
+def swap_dropout_(network: nn.Module, rate: float) -> list[str]:
+    """Replace each ``nn.Dropout`` of ``network`` in place and return the names of its replacements.
+
+    With ``rate`` 0 they become identities and none is named. The modules' own rates are not used: the
+    method's rate is.
+    """
+    names = [name for name, module in network.named_modules() if isinstance(module, nn.Dropout)]
+    for name in names:
+        network.set_submodule(name, MaskedDropout() if rate else nn.Identity())
+    return names if rate else []
+
+
+class MaskSource:
+    """Inverted dropout masks, a function of (seed, purpose, step) alone: nothing of it needs saving."""
+
+    def __init__(
+        self, shapes: Sequence[Sequence[int]], batch_size: int, rate: float, seeds: Sequence[int], purpose: str
+    ) -> None:
+        """``shapes``: of one sample at each dropout module. ``purpose``: name of the draw, as "dropout"."""
+        self._shapes = [tuple(shape) for shape in shapes]
+        self._sizes = [int(torch.Size(shape).numel()) for shape in self._shapes]
+        self._batch_size, self._rate, self._seeds, self._purpose = batch_size, rate, tuple(seeds), purpose
+        per_step = max(1, batch_size * sum(self._sizes))
+        self._chunk_steps = min(_MAX_CHUNK_STEPS, max(1, _CHUNK_VALUES // per_step))
+        self._chunk: tuple[int, Tensor] | None = None
+
+    def masks(self, step: int, device: torch.device) -> list[Tensor]:
+        """Return, per dropout module, a mask ``[K, B, *shape]`` of zeros and ``1 / (1 - rate)``."""
+        if not self._shapes:
+            return []
+        index, offset = divmod(step, self._chunk_steps)
+        if self._chunk is None or self._chunk[0] != index:
+            self._chunk = (index, self._draw(index, device))
+        parts = self._chunk[1][offset].split(self._sizes, dim=-1)
+        return [
+            part.reshape(len(self._seeds), self._batch_size, *shape)
+            for part, shape in zip(parts, self._shapes, strict=True)
+        ]
+
+    def _draw(self, index: int, device: torch.device) -> Tensor:
+        """Masks ``[steps, K, B, units]`` of one chunk of steps. Each replicate draws from its own generator."""
+        shape = (self._chunk_steps, self._batch_size, sum(self._sizes))
+        kept = [
+            torch.rand(shape, generator=generator(seed, self._purpose, index, device), device=device) >= self._rate
+            for seed in self._seeds
+        ]
+        return torch.stack(kept, dim=1).float().div_(1 - self._rate)

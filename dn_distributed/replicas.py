@@ -1,0 +1,206 @@
+"""K networks of one architecture as one stacked model.
+
+All parameters live in one buffer ``[K, P]``, the regularised layers first, so that the optimiser and the
+elementwise penalties each work on one tensor. Every layer's parameter is a view ``[K, *shape]`` of it.
+
+Shapes: K replicates, P parameters, B samples of a batch.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from dn_distributed.regularizers.dropout import swap_dropout_
+from dn_distributed.seeds import generator
+from dn_distributed.tasks import Task
+
+_ALIGNMENT = 64
+"""Replicates start at multiples of it: vector instructions then round each one alike wherever it stands."""
+
+LossGradient = Callable[[list[Tensor], list[Tensor], Tensor, Tensor], tuple[list[Tensor], Tensor]]
+
+
+class Replicas:
+    """The stack. A replicate's numbers do not depend on which others share it."""
+
+    def __init__(self, task: Task, seeds: Sequence[int], dropout: float, device: torch.device) -> None:
+        """Draw K initial networks, one per seed. ValueError for a network that cannot be stacked."""
+        self._task, self.seeds, self.device = task, tuple(seeds), device
+        self._vectorized = task.vectorize_on_cpu or device.type != "cpu"
+        self.network = task.network()
+        self._dropout_names = swap_dropout_(self.network, dropout)
+        _check_layers(self.network, task.layers)
+        _check_no_statistics(self.network, self._dropout_names)
+
+        shapes = self._ordered_shapes()
+        self.names = tuple(shapes)
+        num_parameters = sum(shape.numel() for shape in shapes.values())
+        padded = math.ceil(num_parameters / _ALIGNMENT) * _ALIGNMENT
+        self.values = torch.zeros(len(self.seeds), padded, device=device)
+        self.gradients = torch.zeros_like(self.values)
+        self._value_views = self._views(self.values, shapes)
+        self._gradient_views = self._views(self.gradients, shapes)
+        regularized = [name for name in self.names if name.rpartition(".")[0] in task.layers]
+        self._num_regularized = sum(shapes[name].numel() for name in regularized)
+        self._initialize()
+        self._loss_gradient: LossGradient | None = None
+
+    def _ordered_shapes(self) -> dict[str, torch.Size]:
+        shapes = {name: parameter.shape for name, parameter in self.network.named_parameters()}
+        first = [f"{layer}.{part}" for layer in self._task.layers for part in ("weight", "bias")]
+        order = [name for name in first if name in shapes]
+        return {name: shapes[name] for name in [*order, *(n for n in shapes if n not in order)]}
+
+    def _views(self, buffer: Tensor, shapes: dict[str, torch.Size]) -> list[Tensor]:
+        views, start = [], 0
+        for shape in shapes.values():
+            views.append(buffer[:, start : start + shape.numel()].view(len(self.seeds), *shape))
+            start += shape.numel()
+        return views
+
+    def _initialize(self) -> None:
+        for row, seed in enumerate(self.seeds):
+            self._task.initialize(self.network, generator(seed, "init"))
+            parameters = dict(self.network.named_parameters())
+            for name, view in zip(self.names, self._value_views, strict=True):
+                view[row].copy_(parameters[name].detach())
+        self.network.to(self.device)
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """Views ``[K, *shape]`` by parameter name."""
+        return dict(zip(self.names, self._value_views, strict=True))
+
+    def weights(self, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Return the weight views ``[K, n_out, n_in]`` of the regularised layers (or of ``layers``)."""
+        parameters = self.parameters
+        return {layer: parameters[f"{layer}.weight"] for layer in layers or self._task.layers}
+
+    def touched(self, penalty_name: str, touches: str) -> list[tuple[Tensor, Tensor]]:
+        """Return (values, gradients) of what a penalty touches; see ``Penalty.touches``."""
+        layers = self._task.layers_of(penalty_name)
+        by_name = {
+            name: (value, gradient)
+            for name, value, gradient in zip(self.names, self._value_views, self._gradient_views, strict=True)
+        }
+        if touches == "weights":
+            return [by_name[f"{layer}.weight"] for layer in layers]
+        if layers == self._task.layers:  # one tensor for all of them
+            return [(self.values[:, : self._num_regularized], self.gradients[:, : self._num_regularized])]
+        named = [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
+        return [(by_name[n][0].flatten(1), by_name[n][1].flatten(1)) for n in named if n in by_name]
+
+    def dropout_shapes(self, sample: Tensor) -> list[torch.Size]:
+        """Return the shape of one sample at each dropout module, found by running ``sample`` ``[1, ...]``."""
+        shapes: dict[str, torch.Size] = {}
+        modules = dict(self.network.named_modules())
+        hooks = [
+            modules[name].register_forward_hook(
+                lambda _module, inputs, _output, name=name: shapes.update({name: inputs[0].shape[1:]})
+            )
+            for name in self._dropout_names
+        ]
+        with torch.no_grad():
+            self.network.eval()(sample)
+        for hook in hooks:
+            hook.remove()
+        return [shapes[name] for name in self._dropout_names]
+
+    def add_loss_gradient_(self, inputs: Tensor, targets: Tensor, masks: list[Tensor]) -> Tensor:
+        """Add the gradient of each replicate's mean loss to ``gradients``; return the losses ``[K]``.
+
+        Shapes: ``inputs`` and ``targets`` ``[K, B, ...]``, the same at each call; masks as ``MaskSource`` gives.
+        """
+        if self._vectorized:
+            return self._accumulate(self._value_views, self._gradient_views, masks, inputs, targets)
+        losses = [
+            self._accumulate(
+                [view[row] for view in self._value_views],
+                [view[row] for view in self._gradient_views],
+                [mask[row] for mask in masks],
+                inputs[row].to(memory_format=self._task.cpu_memory_format),
+                targets[row],
+            )
+            for row in range(len(self.seeds))
+        ]
+        return torch.stack(losses)
+
+    def _accumulate(
+        self, values: list[Tensor], into: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
+    ) -> Tensor:
+        if self._loss_gradient is None:
+            self._loss_gradient = self._trace(values, masks, inputs, targets)
+        gradients, losses = self._loss_gradient(values, masks, inputs, targets)
+        torch._foreach_add_(into, gradients)
+        return losses
+
+    def _trace(
+        self, values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
+    ) -> LossGradient:
+        """Record the gradient computation once as plain tensor operations.
+
+        They are the ones that vmap and grad would dispatch at every step, without their dispatching: a small
+        network's step takes a third less, with the same bits.
+        """
+
+        def loss(values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
+            return self._task.loss(self._call(values, masks, inputs), targets)
+
+        def total(
+            values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
+        ) -> tuple[Tensor, Tensor]:
+            losses = (vmap(loss) if self._vectorized else loss)(values, masks, inputs, targets)
+            return losses.sum(), losses
+
+        self.network.train()
+        gradient = torch.func.grad(total, has_aux=True)
+        return make_fx(gradient)(values, masks, inputs, targets)  # type: ignore[no-any-return]
+
+    def _call(self, values: list[Tensor], masks: list[Tensor], inputs: Tensor) -> Tensor:
+        state = dict(zip(self.names, values, strict=True))
+        state.update({f"{name}.mask": mask for name, mask in zip(self._dropout_names, masks, strict=True)})
+        return functional_call(self.network, state, (inputs,))  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def forward(
+        self, inputs: Tensor, masks: list[Tensor] | None = None, values: dict[str, Tensor] | None = None
+    ) -> Tensor:
+        """Return outputs ``[K, B, ...]`` for ``inputs`` ``[K, B, ...]``; dropout acts only where masks are given.
+
+        ``values`` replaces some parameters by name, as pruned weights.
+        """
+        self.network.train(masks is not None)
+        parameters = {**self.parameters, **(values or {})}
+        used = masks if masks is not None else [inputs.new_ones(len(self.seeds))] * len(self._dropout_names)
+        stacked = [parameters[name] for name in self.names]
+        if self._vectorized:
+            return vmap(self._call)(stacked, used, inputs)  # type: ignore[no-any-return]
+        outputs = [
+            self._call(
+                [value[row] for value in stacked],
+                [mask[row] for mask in used],
+                inputs[row].to(memory_format=self._task.cpu_memory_format),
+            )
+            for row in range(len(self.seeds))
+        ]
+        return torch.stack(outputs)
+
+
+def _check_layers(network: nn.Module, layers: Sequence[str]) -> None:
+    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    for name in layers:
+        if name not in linear:
+            raise ValueError(f"regularised layer {name!r} is no nn.Linear of the network; it has: {', '.join(linear)}")
+
+
+def _check_no_statistics(network: nn.Module, allowed: Sequence[str]) -> None:
+    owners = {name.rpartition(".")[0] for name, _ in network.named_buffers()} - set(allowed)
+    if owners:
+        raise ValueError(
+            f"module {sorted(owners)[0]!r} keeps buffers, which replicates cannot share; "
+            f"use a layer without running statistics (GroupNorm or LayerNorm instead of BatchNorm)"
+        )

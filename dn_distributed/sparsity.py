@@ -1,0 +1,140 @@
+"""What is left after pruning: weights per layer and neurons per layer of units. Pure functions.
+
+Masks are boolean ``[n_out, n_in]`` in forward order, the orientation of ``nn.Linear``.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+HiddenRule = Literal["min", "max"]
+
+
+@dataclass(frozen=True)
+class LayerCount:
+    """Weights of one fully connected layer. Biases are not counted."""
+
+    name: str
+    shape: tuple[int, int]
+    num_weights: int
+    num_nonzero: int
+
+    @property
+    def density(self) -> float:
+        """Non-zero weights / weights. The paper's column calls it "sparsity"."""
+        return self.num_nonzero / self.num_weights
+
+
+@dataclass(frozen=True)
+class UnitCount:
+    """Neurons of one layer of units: inputs, hidden or outputs."""
+
+    name: str
+    total: int
+    published: int
+    """As the published scripts count: for hidden units ``min(with an incoming weight, with an outgoing one)``."""
+    alive: int
+    """Units on a path of non-zero weights from an input to an output. Never more than the ``min`` count."""
+
+
+@dataclass(frozen=True)
+class NetworkCounts:
+    """Counts of a chain of layers. Ratios are derived from counts, never stored."""
+
+    layers: tuple[LayerCount, ...]
+    units: tuple[UnitCount, ...]
+
+    @property
+    def num_weights(self) -> int:
+        """Weights of all layers."""
+        return sum(layer.num_weights for layer in self.layers)
+
+    @property
+    def num_nonzero(self) -> int:
+        """Non-zero weights of all layers."""
+        return sum(layer.num_nonzero for layer in self.layers)
+
+    @property
+    def density(self) -> float:
+        """Non-zero weights / weights."""
+        return self.num_nonzero / self.num_weights
+
+    @property
+    def compression_rate(self) -> float | None:
+        """Weights / non-zero weights; None where nothing is left."""
+        return self.num_weights / self.num_nonzero if self.num_nonzero else None
+
+    @property
+    def neurons_total(self) -> int:
+        """Units of all layers."""
+        return sum(unit.total for unit in self.units)
+
+    @property
+    def neurons_published(self) -> int:
+        """Units left, as the published scripts count them."""
+        return sum(unit.published for unit in self.units)
+
+    @property
+    def neurons_alive(self) -> int:
+        """Units left on a path from an input to an output."""
+        return sum(unit.alive for unit in self.units)
+
+
+def count(masks: Mapping[str, Tensor], hidden_rule: HiddenRule = "min") -> NetworkCounts:
+    """Return the counts of a chain of layers, inputs first.
+
+    ValueError where a mask is no matrix, or a layer's inputs are not the outputs of the one before.
+    """
+    _check_chain(masks)
+    layers = tuple(
+        LayerCount(name, (mask.shape[0], mask.shape[1]), mask.numel(), int(mask.sum()))
+        for name, mask in masks.items()
+    )
+    return NetworkCounts(layers, _count_units(masks, hidden_rule))
+
+
+def _check_chain(masks: Mapping[str, Tensor]) -> None:
+    if not masks:
+        raise ValueError("no layers to count")
+    previous: tuple[str, int] | None = None
+    for name, mask in masks.items():
+        if mask.ndim != 2 or not mask.numel():
+            raise ValueError(f"layer {name!r} has shape {tuple(mask.shape)}; expected a matrix [n_out, n_in]")
+        if previous is not None and mask.shape[1] != previous[1]:
+            raise ValueError(
+                f"layer {name!r} takes {mask.shape[1]} inputs but {previous[0]!r} before it has {previous[1]} outputs"
+            )
+        previous = (name, mask.shape[0])
+
+
+def _count_units(masks: Mapping[str, Tensor], hidden_rule: HiddenRule) -> tuple[UnitCount, ...]:
+    matrices = list(masks.values())
+    names = ["input", *masks]
+    receives = [None, *(mask.any(1) for mask in matrices)]
+    sends = [*(mask.any(0) for mask in matrices), None]
+    units = []
+    for name, incoming, outgoing, alive in zip(names, receives, sends, alive_units(masks), strict=True):
+        numbers = [int(side.sum()) for side in (incoming, outgoing) if side is not None]
+        published = (min if hidden_rule == "min" else max)(numbers)
+        units.append(UnitCount(name, len(alive), published, int(alive.sum())))
+    return tuple(units)
+
+
+def alive_units(masks: Mapping[str, Tensor]) -> list[Tensor]:
+    """Return, per layer of units, which lie on a path of non-zero weights from an input to an output."""
+    matrices = list(masks.values())
+    reached = [matrices[0].new_ones(matrices[0].shape[1])]
+    for mask in matrices:
+        reached.append((mask & reached[-1]).any(1))
+    useful = [matrices[-1].new_ones(matrices[-1].shape[0])]
+    for mask in reversed(matrices):
+        useful.append((mask & useful[-1].unsqueeze(1)).any(0))
+    return [forward & backward for forward, backward in zip(reached, reversed(useful), strict=True)]
+
+
+def layers_as_json(counts: NetworkCounts) -> str:
+    """Return names and shapes of the layers, as ``layers_from_json`` reads them."""
+    return json.dumps([[layer.name, *layer.shape] for layer in counts.layers])

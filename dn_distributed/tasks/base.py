@@ -1,0 +1,130 @@
+"""What a task is: network, data, loss, scores, and the layers that are regularised."""
+
+from abc import ABC, abstractmethod
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from dn_distributed.config import FrozenModel, Pruning, Training
+from dn_distributed.data import Data, Dataset, RawImages, SparseLinear, Split, Splits
+from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
+from dn_distributed.scores import Score
+
+
+class Task(FrozenModel, ABC):
+    """An experiment of the paper, or your own. Options are fields; what the paper fixes is a constant.
+
+    The network is a plain ``nn.Module``. Mark dropout with ``nn.Dropout``: the method's rate replaces the
+    module's, and each replicate of a stack gets masks of its own.
+    """
+
+    name: str
+    kind: ClassVar[Literal["images", "linear"]]
+    """Which datasets fit: see ``Dataset.kind``."""
+    scores: ClassVar[tuple[Score, ...]]
+    """What is measured; the first is the one that methods are compared by."""
+    default_dataset: ClassVar[str]
+    default_training: ClassVar[Training]
+    default_pruning: ClassVar[Pruning]
+    hidden_rule: ClassVar[Literal["min", "max"]] = "min"
+    """How the published script counts hidden neurons (see ``sparsity.count``)."""
+    stack_overhead: ClassVar[float] = 1.0
+    """Fixed cost of a step in units of one more replicate's cost, on a CPU (``make bench`` measures it).
+    Large: stack as many replicates as there are. Small: packs may be split to fill the cores."""
+    vectorize_on_cpu: ClassVar[bool] = True
+    """Whether a stack runs as one batched computation on a CPU. Convolutions are faster one by one there."""
+    cpu_memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
+    """Layout of the inputs where replicates run one by one."""
+    max_stack: ClassVar[int] = 10
+    """Most replicates in a stack on a CPU, where nothing else is said."""
+
+    @property
+    @abstractmethod
+    def layers(self) -> tuple[str, ...]:
+        """Names of the regularised ``nn.Linear`` layers, consecutive, in forward order."""
+
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """Return an untrained network. It must not keep running statistics (no BatchNorm)."""
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of a batch ``[B, ...]`` of one replicate, without penalties."""
+
+    @abstractmethod
+    def data(self, dataset: Dataset, raw: RawImages | None) -> Data:
+        """Return the dataset as this task trains on it."""
+
+    def layers_of(self, penalty: str) -> tuple[str, ...]:
+        """Return the layers that a penalty touches: all regularised ones unless a task says otherwise."""
+        return self.layers
+
+    def initialize(self, network: nn.Module, draw: torch.Generator) -> None:
+        """Draw the initial parameters; by default each module's own ``reset_parameters``."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(draw.initial_seed())
+            for module in network.modules():
+                if callable(reset := getattr(module, "reset_parameters", None)):
+                    reset()
+
+    def identity(self) -> dict[str, Any]:
+        """Return name and options, as they enter the identity of a cell."""
+        return self.model_dump(mode="json")
+
+
+class ImageTask(Task):
+    """A task on 28 × 28 grey images."""
+
+    kind: ClassVar[Literal["images"]] = "images"
+    default_dataset: ClassVar[str] = "mnist"
+    validation_size: Annotated[int, Field(ge=1)] = 5000
+    """The first training images are held out for validation; of a small dataset a fifth at most."""
+    pixel_shift: ClassVar[float] = 0.0
+    """Added to pixels in [0, 1]."""
+    input_shape: ClassVar[tuple[int, ...]] = (784,)
+
+    def data(self, dataset: Dataset, raw: RawImages | None) -> Data:
+        """Scale the pixels, hold out the validation images, and keep all of it in memory as float32."""
+        assert raw is not None
+        held_out = min(self.validation_size, len(raw.train_images) // 5)
+        train = self._split(raw.train_images, raw.train_labels)
+        splits = Splits(
+            train=Split(train.inputs[held_out:], train.targets[held_out:]),
+            validation=Split(train.inputs[:held_out], train.targets[:held_out]),
+            test=self._split(raw.test_images, raw.test_labels),
+        )
+        return Data(dataset.digest(raw), splits.num_train, shared=splits)
+
+    def _split(self, images: Tensor, labels: Tensor) -> Split:
+        pixels = images.float().div_(255).add_(self.pixel_shift)
+        inputs = pixels.reshape(-1, *self.input_shape)
+        return Split(inputs, self.targets(inputs, labels))
+
+    def targets(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Return what the network should put out: the labels, unless a task says otherwise."""
+        return labels
+
+
+class LinearTask(Task):
+    """A task on a synthetic sparse linear regression."""
+
+    kind: ClassVar[Literal["linear"]] = "linear"
+    default_dataset: ClassVar[str] = "linear_scripted"
+
+    def data(self, dataset: Dataset, raw: RawImages | None) -> Data:
+        """Every seed draws its own problem."""
+        assert isinstance(dataset, SparseLinear)
+        return Data(dataset.digest(None), dataset.samples, generate=dataset.generate)
+
+
+DROPNEURON: frozenset[str] = frozenset({Incoming.name, Outgoing.name})
+"""The names of DropNeuron's two penalties."""
+
+
+def normal_(network: nn.Module, std: float, draw: torch.Generator) -> None:
+    """Draw every weight and bias from N(0, std²)."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(0, std, generator=draw)

@@ -1,0 +1,69 @@
+"""Sparse linear regression: a deep linear network where one coefficient vector would do (paper, 4.1)."""
+
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dn_distributed.config import Pruning, Training
+from dn_distributed.scores import MSE, NMSE, Score
+from dn_distributed.tasks.base import DROPNEURON, LinearTask, normal_
+
+NUM_FEATURES = 20
+
+
+class LinearStack(nn.Module):
+    """20 → hidden → … → 1 with linear activations; dropout on the hidden layers."""
+
+    def __init__(self, hidden: tuple[int, ...]) -> None:
+        super().__init__()
+        sizes = (NUM_FEATURES, *hidden, 1)
+        self.depth = len(sizes) - 1
+        for index in range(self.depth):
+            self.add_module(f"fc{index + 1}", nn.Linear(sizes[index], sizes[index + 1]))
+        self.dropouts = nn.ModuleList(nn.Dropout() for _ in hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From ``[B, 20]`` to ``[B, 1]``."""
+        for index in range(self.depth):
+            x = self.get_submodule(f"fc{index + 1}")(x)
+            if index < self.depth - 1:
+                x = self.dropouts[index](x)
+        return x
+
+
+class Regression(LinearTask):
+    """20 → 5 → 1. DropNeuron acts on the first layer only, as in the published script."""
+
+    name: Literal["regression"] = "regression"
+    hidden: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = (5,)
+    """Sizes of the hidden layers; the paper also describes deeper stacks."""
+
+    scores: ClassVar[tuple[Score, ...]] = (NMSE, MSE)
+    default_training: ClassVar[Training] = Training(epochs=100, batch_size=1, shuffle=False)
+    default_pruning: ClassVar[Pruning] = Pruning(threshold=0.01)
+    stack_overhead: ClassVar[float] = 400.0
+    max_stack: ClassVar[int] = 100
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """All layers."""
+        return tuple(f"fc{index + 1}" for index in range(len(self.hidden) + 1))
+
+    def layers_of(self, penalty: str) -> tuple[str, ...]:
+        """DropNeuron touches the first layer, everything else all of them."""
+        return self.layers[:1] if penalty in DROPNEURON else self.layers
+
+    def network(self) -> nn.Module:
+        """Return the untrained stack."""
+        return LinearStack(self.hidden)
+
+    def initialize(self, network: nn.Module, draw: torch.Generator) -> None:
+        """Weights and biases from N(0, 1)."""
+        normal_(network, 1.0, draw)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean squared error."""
+        return functional.mse_loss(outputs, targets)

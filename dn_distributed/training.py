@@ -1,0 +1,262 @@
+"""One training loop for every task, device and method. It yields progress and knows no logger.
+
+Shapes: K replicates, N samples, B samples of a batch.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dn_distributed import pruning, sparsity
+from dn_distributed.config import Training
+from dn_distributed.data import Split, Splits
+from dn_distributed.regularizers import build_penalties
+from dn_distributed.regularizers.dropout import NAME as DROPOUT
+from dn_distributed.regularizers.dropout import MaskSource
+from dn_distributed.replicas import Replicas
+from dn_distributed.seeds import generator
+from dn_distributed.tasks import Task
+
+_EVALUATION_VALUES = 2**21
+"""Input values per replicate in one evaluation batch: bounds its memory."""
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """State of the replicates after an epoch (or after the last step). One float per replicate."""
+
+    epoch: int
+    step: int
+    metrics: dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is recorded of one trained replicate."""
+
+    seed: int
+    scores: dict[str, float]
+    """By ``split/score/before_pruning`` and ``split/score/after_pruning``."""
+    counts: sparsity.NetworkCounts
+    parameters: dict[str, Tensor]
+    """All parameters before pruning, on the CPU."""
+    masks: dict[str, Tensor]
+    """What pruning leaves of each regularised layer, on the CPU."""
+
+
+class Trainer:
+    """Trains a pack of replicates. Interrupted at any step and restored, it ends with the same bits."""
+
+    def __init__(
+        self,
+        task: Task,
+        regularization: Mapping[str, float],
+        training: Training,
+        threshold: float,
+        splits: Splits,
+        seeds: Sequence[int],
+        *,
+        dropout_at_test: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """``splits`` as ``Data.for_seeds(seeds)`` gives; ``regularization`` as ``regularizers.resolve`` gives.
+
+        ValueError where the data are fewer than a batch, or the network cannot be stacked.
+        """
+        self.task, self.seeds, self.threshold = task, tuple(seeds), threshold
+        self.device = torch.device(device)
+        self.step = 0
+        self._splits = splits.to(self.device)
+        self.training = training.resolve(splits.num_train)
+        self.steps_per_epoch = training.steps_per_epoch(splits.num_train)
+        assert self.training.steps is not None
+        self.num_steps = self.training.steps
+        self.num_epochs = math.ceil(self.num_steps / self.steps_per_epoch)
+
+        dropout = regularization.get(DROPOUT, 0.0)
+        self.replicas = Replicas(task, seeds, dropout, self.device)
+        self._penalties = [
+            (penalty, self.replicas.touched(penalty.name, penalty.touches))
+            for penalty in build_penalties(regularization)
+        ]
+        sample = self._splits.train.inputs[0, :1] if splits.stacked else self._splits.train.inputs[:1]
+        self._dropout_shapes = self.replicas.dropout_shapes(sample)
+        self._masks = MaskSource(self._dropout_shapes, training.batch_size, dropout, seeds, "dropout")
+        self._dropout, self._dropout_at_test = dropout, dropout_at_test
+        self._optimizer = torch.optim.Adam([self.replicas.values], lr=training.learning_rate, fused=True)
+        self.replicas.values.grad = self.replicas.gradients
+        self._loss_sum = torch.zeros(len(self.seeds), device=self.device)
+        self._order: tuple[int, Tensor] | None = None
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs done."""
+        return self.step // self.steps_per_epoch
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last step is done."""
+        return self.step >= self.num_steps
+
+    def run(self) -> Iterator[EpochReport]:
+        """Train to the end from wherever the state stands, yielding a report after each epoch."""
+        while not self.finished:
+            first = self.epoch * self.steps_per_epoch
+            self.advance(min(first + self.steps_per_epoch, self.num_steps) - self.step)
+            yield self._report(self.step - first)
+
+    def advance(self, num_steps: int) -> None:
+        """Take ``num_steps`` optimiser steps (fewer where the training ends before)."""
+        train = self._splits.train
+        inputs = train.inputs.flatten(0, 1) if self._splits.stacked else train.inputs
+        targets = train.targets.flatten(0, 1) if self._splits.stacked else train.targets
+        batch = (len(self.seeds), self.training.batch_size)
+        for _ in range(min(num_steps, self.num_steps - self.step)):
+            indices = self._batch_indices()
+            self._take_step(
+                inputs.index_select(0, indices).view(*batch, *inputs.shape[1:]),
+                targets.index_select(0, indices).view(*batch, *targets.shape[1:]),
+            )
+
+    def _take_step(self, inputs: Tensor, targets: Tensor) -> None:
+        self.replicas.gradients.zero_()
+        for penalty, touched in self._penalties:
+            for values, gradients in touched:
+                penalty.add_gradient_(values, gradients)
+        masks = self._masks.masks(self.step, self.device)
+        self._loss_sum += self.replicas.add_loss_gradient_(inputs, targets, masks)
+        decay = self.training.learning_rate_decay**self.epoch
+        self._optimizer.param_groups[0]["lr"] = self.training.learning_rate * decay
+        self._optimizer.step()
+        self.step += 1
+
+    def _batch_indices(self) -> Tensor:
+        """Positions ``[K·B]`` of the next batch in the training samples of all replicates, end to end."""
+        epoch, position = divmod(self.step, self.steps_per_epoch)
+        if self._order is None or self._order[0] != epoch:
+            self._order = (epoch, self._draw_order(epoch))
+        return self._order[1][position]
+
+    def _draw_order(self, epoch: int) -> Tensor:
+        """The epoch's batches as positions ``[steps, K·B]``."""
+        num_train, batch_size = self._splits.num_train, self.training.batch_size
+        orders = []
+        for row, seed in enumerate(self.seeds):
+            if self.training.shuffle:
+                order = torch.randperm(num_train, generator=generator(seed, "order", epoch))
+            else:
+                order = torch.arange(num_train)
+            offset = row * num_train if self._splits.stacked else 0
+            orders.append(order[: self.steps_per_epoch * batch_size].view(-1, batch_size) + offset)
+        return torch.cat(orders, dim=1).to(self.device)
+
+    def _report(self, steps: int) -> EpochReport:
+        """Scores on the validation data, and what pruning would leave, at this point."""
+        metrics = {"train/loss": (self._loss_sum / steps).tolist()}
+        self._loss_sum.zero_()
+        metrics |= {f"validation/{name}": v for name, v in self.validate().items()}
+        counts = self._counts()
+        metrics["num_nonzero"] = [float(c.num_nonzero) for c in counts]
+        metrics["neurons_alive"] = [float(c.neurons_alive) for c in counts]
+        return EpochReport(math.ceil(self.step / self.steps_per_epoch), self.step, metrics)
+
+    def _counts(self) -> list[sparsity.NetworkCounts]:
+        kept = pruning.masks(self.replicas.weights(), self.threshold)
+        return [
+            sparsity.count({name: mask[row] for name, mask in kept.items()}, self.task.hidden_rule)
+            for row in range(len(self.seeds))
+        ]
+
+    @torch.no_grad()
+    def evaluate(self, split: Split, *, pruned: bool = False) -> dict[str, list[float]]:
+        """Return the loss and every score of the task on ``split``, one float per replicate."""
+        values = None
+        if pruned:
+            weights = pruning.prune(self.replicas.weights(), self.threshold)
+            values = {f"{layer}.weight": weight for layer, weight in weights.items()}
+        sums: dict[str, tuple[Tensor, Tensor]] = {}
+        for number, (inputs, targets) in enumerate(self._evaluation_batches(split)):
+            outputs = self.replicas.forward(inputs, self._test_masks(number, inputs.shape[1]), values)
+            parts = {score.name: score.parts(outputs, targets) for score in self.task.scores}
+            losses = torch.vmap(self.task.loss)(outputs, targets).double()
+            parts["loss"] = (losses * targets.shape[1], torch.full_like(losses, targets.shape[1]))
+            for name, (top, bottom) in parts.items():
+                before = sums.get(name, (0, 0))
+                sums[name] = (before[0] + top, before[1] + bottom)
+        return {name: (top / bottom).tolist() for name, (top, bottom) in sums.items()}
+
+    def _evaluation_batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs and targets ``[K, B, ...]`` over the whole split, the last batch shorter."""
+        inputs, targets = split.inputs, split.targets
+        if not self._splits.stacked:
+            inputs = inputs.expand(len(self.seeds), *inputs.shape)
+            targets = targets.expand(len(self.seeds), *targets.shape)
+        size = _evaluation_batch_size(inputs[0, 0].numel())
+        yield from zip(inputs.split(size, dim=1), targets.split(size, dim=1), strict=True)
+
+    def _test_masks(self, number: int, batch_size: int) -> list[Tensor] | None:
+        if not (self._dropout_at_test and self._dropout):
+            return None
+        source = MaskSource(self._dropout_shapes, batch_size, self._dropout, self.seeds, f"test dropout {number}")
+        return source.masks(0, self.device)
+
+    def validate(self, *, pruned: bool = False) -> dict[str, list[float]]:
+        """Return loss and scores on the validation data."""
+        return self.evaluate(self._splits.validation, pruned=pruned)
+
+    def outcomes(self) -> list[Outcome]:
+        """Measure the replicates as they stand, before and after pruning, on validation and test data."""
+        scores: list[dict[str, float]] = [{} for _ in self.seeds]
+        for split_name in ("validation", "test"):
+            split: Split = getattr(self._splits, split_name)
+            for stage, pruned in (("before_pruning", False), ("after_pruning", True)):
+                for name, values in self.evaluate(split, pruned=pruned).items():
+                    for row, value in enumerate(values):
+                        scores[row][f"{split_name}/{name}/{stage}"] = value
+        kept = {name: mask.cpu() for name, mask in pruning.masks(self.replicas.weights(), self.threshold).items()}
+        parameters = {name: view.cpu() for name, view in self.replicas.parameters.items()}
+        return [
+            Outcome(
+                seed=seed,
+                scores=scores[row],
+                counts=counts,
+                parameters={name: view[row].clone() for name, view in parameters.items()},
+                masks={name: mask[row].clone() for name, mask in kept.items()},
+            )
+            for row, (seed, counts) in enumerate(zip(self.seeds, self._counts(), strict=True))
+        ]
+
+    def diverged(self) -> list[int]:
+        """Return the seeds whose parameters are no longer finite."""
+        finite = self.replicas.values.isfinite().all(1).tolist()
+        return [seed for seed, ok in zip(self.seeds, finite, strict=True) if not ok]
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all that the rest of the training depends on, as named tensors on the CPU.
+
+        Generators are not among them: every draw follows from the seed and the step.
+        """
+        moments = self._optimizer.state[self.replicas.values] if self.step else {}
+        state = {"values": self.replicas.values, "loss_sum": self._loss_sum, **moments}
+        saved = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+        return {**saved, "step": torch.tensor(self.step), "seeds": torch.tensor(self.seeds)}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what ``state`` returned. ValueError where it belongs to other replicates."""
+        if tuple(state["seeds"].tolist()) != self.seeds or state["values"].shape != self.replicas.values.shape:
+            raise ValueError("the saved state belongs to other replicates")
+        self.step = int(state["step"])
+        self.replicas.values.copy_(state["values"])
+        self._loss_sum.copy_(state["loss_sum"])
+        if self.step:
+            steps = torch.tensor(float(self.step), device=self.device)
+            moments = {name: state[name].to(self.device).clone() for name in ("exp_avg", "exp_avg_sq")}
+            self._optimizer.state[self.replicas.values] = {"step": steps, **moments}
+
+
+def _evaluation_batch_size(values_per_sample: int) -> int:
+    # Not a function of K: a replicate's sums must not depend on which others share its pack.
+    return max(1, min(2000, _EVALUATION_VALUES // values_per_sample))

@@ -1,0 +1,48 @@
+"""What the driver does while Tune runs: show progress, and hand each pack that ended to the runner."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ray.tune import Callback
+
+from dn_distributed.config import Cell
+from sweeps.progress import Progress
+from sweeps.trial import Shared, pack_of
+
+TrialEnded = Callable[[Cell, str, Sequence[int], Mapping[str, Any]], None]
+
+
+class DriverCallback(Callback):  # type: ignore[misc]
+    """Called by Tune in the driver's process."""
+
+    def __init__(self, progress: Progress, trial_ended: TrialEnded, shared: Shared) -> None:
+        """``trial_ended`` gets cell, label, seeds and last result of every pack that was not lost."""
+        self.num_ended = 0
+        self._progress, self._trial_ended, self._shared = progress, trial_ended, shared
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune saves its callbacks with its own state, which nothing here is restored from."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A pack begins, or begins again."""
+        _, label, seeds = pack_of(trial.config, self._shared)
+        self._progress.pack_started(trial.trial_id, label, len(seeds))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """A pack reports."""
+        self._progress.pack_reported(trial.trial_id, result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A pack is done, or a scheduler has ended it."""
+        self.num_ended += 1
+        result = trial.last_result
+        self._progress.pack_ended(trial.trial_id, result)
+        self._trial_ended(*pack_of(trial.config, self._shared), result)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A pack was lost more often than it is taken up again."""
+        self.num_ended += 1
+        self._progress.pack_lost(trial.trial_id)

@@ -1,0 +1,228 @@
+"""The command ``dn``. Exit codes: 0 done, 1 some of the work failed, 2 bad input, 130 interrupted."""
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from sweeps.yaml_file import SpecError
+
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+_out = Console()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``dn`` and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    if arguments.debug:
+        return int(arguments.run(arguments))
+    try:
+        return int(arguments.run(arguments))
+    except KeyboardInterrupt:
+        print("dn: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        print(f"dn: {_one_line(error)}", file=sys.stderr)
+        return BAD_INPUT if _is_bad_input(error) else FAILED
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if _is_bad_input(error):
+        return text
+    return f"{type(error).__name__}: {text} (run again with --debug for the traceback)"
+
+
+def _is_bad_input(error: Exception) -> bool:
+    # By name, so that `dn measure` and a wrong sweep file need not wait for MLflow or Ray to be imported.
+    return type(error).__name__ in ("SpecError", "DataError", "StoreError", "ClusterError", "MeasureError")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dn", description="Compare regularisers on the DropNeuron experiments, from a sweep file to a table."
+    )
+    parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    _add_sweep(verbs)
+    _add_status(verbs)
+    _add_report(verbs)
+    _add_measure(verbs)
+    _add_ui(verbs)
+    return parser
+
+
+def _add_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tracking-uri",
+        metavar="URI",
+        help="Address of an MLflow server (http://HOST:PORT). Without it the store is the folder ./dn-store.",
+    )
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="Sweep file (YAML).")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="Override a key of the file, as training.epochs=5 or methods.0.l1=1e-5. May be given several times.",
+    )
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="Folder of the image datasets, in torchvision's layout. Default: $DN_DATA_DIR, else ./data.",
+    )
+    parser.add_argument(
+        "--import",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        dest="imports",
+        help="Python module to import first: it registers tasks or regularisers of your own.",
+    )
+    _add_store(parser)
+
+
+def _add_sweep(verbs: Any) -> None:
+    parser = verbs.add_parser(
+        "sweep",
+        help="Run what is missing of a sweep and print its table.",
+        description="Run what is missing of one or more sweeps and print their tables. "
+        "Running the same command again resumes; raising seeds runs only the new ones.",
+    )
+    _add_files(parser)
+    parser.add_argument("--dry-run", action="store_true", help="Print the plan and run nothing.")
+    parser.add_argument(
+        "--address", metavar="ADDR", help="Join a running Ray cluster ('auto' or HOST:PORT) instead of starting Ray here."
+    )
+    parser.add_argument("--num-cpus", type=int, metavar="N", help="CPUs for a Ray started here. Default: all.")
+    parser.add_argument("--retry-failed", action="store_true", help="Run replicates again that are recorded as failed.")
+    parser.add_argument(
+        "--checkpoint-seconds",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="Least time between two checkpoints of a pack. Default: 30.",
+    )
+    parser.add_argument("--report", type=Path, metavar="DIR", help="Write each sweep's report to DIR/NAME as well.")
+    parser.set_defaults(run=_sweep)
+
+
+def _add_status(verbs: Any) -> None:
+    parser = verbs.add_parser("status", help="Print how much of a sweep is done.", description="Print the plan of a sweep.")
+    _add_files(parser)
+    parser.set_defaults(run=_status)
+
+
+def _add_report(verbs: Any) -> None:
+    parser = verbs.add_parser(
+        "report",
+        help="Write tables, figures and one self-contained page about a sweep.",
+        description="Compute tables and figures of a sweep from the store alone, write them to a folder, and attach "
+        "them to the sweep's report run.",
+    )
+    parser.add_argument("name", metavar="NAME", help="Name of the sweep, as its file says.")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="Folder to write to; made if absent.")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="As for dn sweep: reconstructions need the images.")
+    _add_store(parser)
+    parser.set_defaults(run=_report)
+
+
+def _add_measure(verbs: Any) -> None:
+    parser = verbs.add_parser(
+        "measure",
+        help="Measure the sparsity of any fully connected weights.",
+        description="Count what pruning leaves of consecutive fully connected layers in a safetensors file.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="Weights (safetensors).")
+    parser.add_argument(
+        "--layers", required=True, metavar="A,B,C", help="Tensors [out, in] in forward order, separated by commas."
+    )
+    parser.add_argument(
+        "--threshold", type=float, required=True, metavar="T", help="Weights with |w| < T count as zero."
+    )
+    parser.add_argument("--json", action="store_true", help="Print JSON.")
+    parser.set_defaults(run=_measure)
+
+
+def _add_ui(verbs: Any) -> None:
+    parser = verbs.add_parser(
+        "ui",
+        help="Open the MLflow UI on the store, on this machine only.",
+        description="Serve the MLflow UI of the embedded store on the loopback address until Ctrl-C.",
+    )
+    parser.add_argument("--port", type=int, default=5000, metavar="N", help="Port on 127.0.0.1. Default: 5000.")
+    _add_store(parser)
+    parser.set_defaults(run=_ui)
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    from sweeps import commands
+
+    _import(arguments.imports)
+    return commands.sweep(arguments, _out)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from sweeps import commands
+
+    _import(arguments.imports)
+    return commands.status(arguments, _out)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from sweeps import commands
+
+    return commands.report(arguments, _out)
+
+
+def _ui(arguments: argparse.Namespace) -> int:
+    from sweeps import commands
+
+    return commands.ui(arguments, _out)
+
+
+def _import(modules: Sequence[str]) -> None:
+    sys.path.insert(0, str(Path.cwd()))
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise SpecError(f"--import {module}: {error}") from error
+
+
+def _measure(arguments: argparse.Namespace) -> int:
+    from dn_distributed.measure import measure
+
+    result = measure(arguments.file, arguments.layers.split(","), arguments.threshold)
+    if arguments.json:
+        print(json.dumps(result))
+        return OK
+    for layer in result["layers"]:
+        shape = "×".join(str(size) for size in layer["shape"])
+        counts = f"{layer['num_nonzero']} of {layer['num_weights']} weights left"
+        print(f"{layer['name']} ({shape}): {counts}, density {layer['density']:.4%}")
+    rate = result["compression_rate"]
+    print(
+        f"total: {result['num_nonzero']} of {result['num_weights']} weights left, density {result['density']:.4%}, "
+        f"compression rate {'none left' if rate is None else f'{rate:.2f}'}"
+    )
+    for unit in result["neurons"]:
+        print(f"neurons {unit['name']}: {unit['alive']} alive, {unit['published']} as published, of {unit['total']}")
+    totals = (result["neurons_alive"], result["neurons_published"], result["neurons_total"])
+    print("neurons: {} alive, {} as published, of {}".format(*totals))
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

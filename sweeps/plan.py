@@ -1,0 +1,212 @@
+"""The plan: all packs of a sweep, minus the replicates that the store already holds."""
+
+import hashlib
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dn_distributed.config import Cell
+from dn_distributed.data import Data, DataError, RawImages
+from dn_distributed.tasks import Task
+from sweeps.spec import Method, Sweep
+from sweeps.yaml_file import SpecError
+from tracking.manifest import Manifest, ManifestMethod
+from tracking.reader import State
+
+DATA_DIR_VARIABLE = "DN_DATA_DIR"
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Replicates of one cell trained together: one Tune trial."""
+
+    method: str
+    cell: Cell
+    seeds: tuple[int, ...]
+
+    @property
+    def key(self) -> str:
+        """Identity of the pack: its checkpoints are found again by it."""
+        joined = "/".join(self.cell.replicate_key(seed) for seed in self.seeds)
+        return hashlib.sha256(joined.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell of a method, and the state of each of its replicates (None: to run)."""
+
+    method: Method
+    cell: Cell
+    states: Mapping[int, State | None]
+
+    def seeds_in(self, *states: State | None) -> tuple[int, ...]:
+        """Return the seeds whose replicate is in one of these states."""
+        return tuple(seed for seed, state in self.states.items() if state in states)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done and what is to run."""
+
+    sweep: Sweep
+    data: Data
+    cells: tuple[PlannedCell, ...]
+
+    @property
+    def total(self) -> int:
+        """Replicates that the sweep asks for, Optuna's future ones included."""
+        return len(self.sweep.seeds) * (len(self.cells) + sum(self.open_samples.values()))
+
+    def count(self, *states: State | None) -> int:
+        """Return how many known replicates are in one of these states."""
+        return sum(len(cell.seeds_in(*states)) for cell in self.cells)
+
+    def without(self, state: State) -> "Plan":
+        """Return the plan with the replicates in a state to be run again."""
+        cells = tuple(
+            replace(cell, states={seed: None if s == state else s for seed, s in cell.states.items()})
+            for cell in self.cells
+        )
+        return replace(self, cells=cells)
+
+    @property
+    def open_samples(self) -> dict[str, int]:
+        """Per method that Optuna searches: configurations that it has still to propose."""
+        search = self.sweep.search
+        return {
+            method.label: max(0, search.samples - sum(1 for cell in self.cells if cell.method.label == method.label))
+            for method in self.sweep.methods
+            if search is not None and self.sweep.adaptive(method)
+        }
+
+    @property
+    def num_to_run(self) -> int:
+        """Replicates to run, Optuna's future ones included."""
+        return self.count(None, "incomplete") + len(self.sweep.seeds) * sum(self.open_samples.values())
+
+    def packs(self, slots: int) -> list[Pack]:
+        """Return the packs of all cells with something to run, sized to finish soonest on ``slots`` places."""
+        missing = {index: cell.seeds_in(None, "incomplete") for index, cell in enumerate(self.cells)}
+        size = self._pack_size([len(seeds) for seeds in missing.values() if seeds], slots)
+        return [
+            Pack(self.cells[index].method.label, self.cells[index].cell, part)
+            for index, seeds in missing.items()
+            for part in split_evenly(seeds, size)
+        ]
+
+    def _pack_size(self, missing: Sequence[int], slots: int) -> int:
+        resources = self.sweep.resources
+        if self.sweep.search is not None and self.sweep.search.scheduler != "none":
+            return max(missing, default=1)  # a search acts on the mean over all seeds of a cell
+        if resources.pack is not None:
+            return resources.pack
+        if resources.gpu:
+            return max(missing, default=1)
+        return best_pack_size(missing, slots, self.sweep.task)
+
+
+def best_pack_size(missing: Sequence[int], slots: int, task: Task) -> int:
+    """Return the pack size that finishes soonest: a pack of k takes ``task.stack_overhead + k`` time units.
+
+    ``missing`` has the number of replicates to run of each cell. Of equals the largest, which has least to do.
+    """
+
+    def finish(size: int) -> float:
+        lengths = [len(part) for count in missing for part in split_evenly(range(count), size)]
+        busy = [0.0] * slots
+        for length in sorted(lengths, reverse=True):
+            busy[busy.index(min(busy))] += task.stack_overhead + length
+        return max(busy)
+
+    sizes = range(1, min(task.max_stack, max(missing, default=1)) + 1)
+    return min(sizes, key=lambda size: (finish(size), -size))
+
+
+def split_evenly(seeds: Sequence[int], size: int) -> list[tuple[int, ...]]:
+    """Split ``seeds`` into as few parts of at most ``size`` as there can be, their lengths one apart at most."""
+    parts = math.ceil(len(seeds) / size)
+    bounds = [round(index * len(seeds) / parts) for index in range(parts + 1)] if parts else []
+    return [tuple(seeds[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
+
+
+def load_data(sweep: Sweep, data_dir: Path | None) -> Data:
+    """Return the sweep's data. DataError if they cannot be had, SpecError if they are too few."""
+    raw: RawImages | None = sweep.dataset.load(resolve_data_dir(data_dir))
+    data = sweep.task.data(sweep.dataset, raw)
+    for method in sweep.methods:
+        for assignment in sweep.enumerated(method)[:1]:
+            try:
+                sweep.cell(method, assignment, data.digest, data.num_train)
+            except ValueError as error:
+                raise SpecError(f"{sweep.path}: training: {error}") from error
+    return data
+
+
+def resolve_data_dir(data_dir: Path | None) -> Path:
+    """Return the folder of image datasets: as given, or from DN_DATA_DIR, or ``./data``."""
+    folder = data_dir or Path(os.environ.get(DATA_DIR_VARIABLE) or "data")
+    if data_dir is not None and not data_dir.is_dir():
+        raise DataError(f"--data-dir {data_dir}: no such folder")
+    return folder.absolute()
+
+
+def make(sweep: Sweep, data: Data, states: Mapping[str, State], known: Mapping[str, Sequence[Cell]]) -> Plan:
+    """Return the plan. ``states``: of the stored replicates by key; ``known``: stored cells by label."""
+    cells = []
+    for method in sweep.methods:
+        for cell in _cells_of(sweep, method, data, known.get(method.label, ())):
+            by_seed = {seed: states.get(cell.replicate_key(seed)) for seed in sweep.seeds}
+            cells.append(PlannedCell(method, cell, by_seed))
+    return Plan(sweep, data, tuple(cells))
+
+
+def _cells_of(sweep: Sweep, method: Method, data: Data, known: Sequence[Cell]) -> list[Cell]:
+    if sweep.adaptive(method):
+        proposed = [c for c in known if sweep.assignment_of(method, c, data.digest, data.num_train) is not None]
+        assert sweep.search is not None
+        return proposed[: sweep.search.samples]
+    found = [
+        sweep.cell(method, values, data.digest, data.num_train) for values in sweep.enumerated(method)
+    ]
+    return list({cell.key: cell for cell in found}.values())
+
+
+def manifest(plan: Plan) -> Manifest:
+    """Return what the store remembers of the sweep."""
+    sweep = plan.sweep
+    score = sweep.task.scores[0]
+    return Manifest(
+        name=sweep.name,
+        task=sweep.task.name,
+        dataset=sweep.dataset.name,
+        score=score.name,
+        score_higher_is_better=score.higher_is_better,
+        seeds=sweep.seeds,
+        methods=tuple(
+            ManifestMethod(
+                label=method.label,
+                published=method.published,
+                cells=tuple(cell.cell for cell in plan.cells if cell.method.label == method.label),
+            )
+            for method in sweep.methods
+        ),
+        selection=sweep.selection,
+        deviations=_deviations(sweep),
+    )
+
+
+def _deviations(sweep: Sweep) -> tuple[str, ...]:
+    """Where the sweep's settings differ from those the published figures were made with."""
+    paper = {**sweep.task.default_training.model_dump(exclude_none=True)}
+    paper |= sweep.task.default_pruning.model_dump()
+    used = {**sweep.training, **sweep.pruning}
+    found = [
+        f"{key} {used.get(key, 'other')} (paper: {paper.get(key, 'none')})"
+        for key in sorted({*paper, *used})
+        if used.get(key) != paper.get(key)
+    ]
+    if sweep.dataset.name != sweep.task.default_dataset:
+        found.append(f"dataset {sweep.dataset.name} (paper: {sweep.task.default_dataset})")
+    return tuple(found)

@@ -1,0 +1,116 @@
+"""Live progress of a sweep on a terminal; silence where the output is piped."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from sweeps.plan import Pack, Plan
+
+
+@dataclass
+class _Running:
+    label: str
+    num_replicates: int
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def share(self) -> float:
+        """How much of the pack is done, 0 to 1."""
+        return float(self.result.get("epoch", 0)) / float(self.result.get("num_epochs", 1))
+
+
+class Progress:
+    """Replicates done, running and left, the time to finish, and the last scores."""
+
+    def __init__(self, console: Console) -> None:
+        """Draw on ``console``, if it is a terminal."""
+        self._console = console
+        self._live: Live | None = None
+        self._running: dict[str, _Running] = {}
+        self._done = self._failed = self._stopped = self._lost = self._total = 0
+        self._before = 0
+        self._began = time.monotonic()
+        self._score = ""
+
+    @contextlib.contextmanager
+    def sweep(self, plan: Plan, packs: Sequence[Pack]) -> Iterator[None]:
+        """Show the progress of one sweep."""
+        self._running, self._done, self._failed, self._stopped, self._lost = {}, 0, 0, 0, 0
+        self._total, self._before = plan.num_to_run, plan.total - plan.num_to_run
+        self._began = time.monotonic()
+        self._score = plan.sweep.task.scores[0].name
+        if not self._console.is_terminal:
+            yield
+            return
+        with Live(self._draw(), console=self._console, refresh_per_second=2, transient=True, get_renderable=self._draw):
+            yield
+
+    def pack_started(self, trial_id: str, label: str, num_replicates: int) -> None:
+        """A pack begins."""
+        self._running[trial_id] = _Running(label, num_replicates)
+
+    def pack_reported(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """A pack has got further."""
+        if trial_id in self._running:
+            self._running[trial_id].result = result
+
+    def pack_ended(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """A pack has ended, with a result, a failure that is recorded, or an early stop."""
+        pack = self._running.pop(trial_id, None)
+        if pack is None:
+            return
+        if not result.get("done_training"):
+            self._stopped += pack.num_replicates
+        elif result.get("failed"):
+            self._failed += pack.num_replicates
+        else:
+            self._done += pack.num_replicates
+
+    def pack_lost(self, trial_id: str) -> None:
+        """A pack was lost for good in this run."""
+        pack = self._running.pop(trial_id, None)
+        if pack is not None:
+            self._lost += pack.num_replicates
+
+    def _draw(self) -> Table:
+        running = sum(pack.num_replicates for pack in self._running.values())
+        ended = self._done + self._failed + self._stopped + self._lost
+        left = max(0, self._total - ended - running)
+        shown = Table.grid(padding=(0, 2))
+        parts = [
+            f"[bold]{self._before + self._done}[/] done",
+            f"[bold]{running}[/] running",
+            f"[bold]{left}[/] left",
+            *(f"[red]{n} {word}[/]" for n, word in ((self._failed, "failed"), (self._lost, "lost")) if n),
+            *([f"{self._stopped} stopped early"] if self._stopped else []),
+            f"about {_duration(self._remaining())} to go" if self._remaining() is not None else "",
+        ]
+        shown.add_row("replicates", "  ".join(part for part in parts if part))
+        for pack in self._running.values():
+            score = pack.result.get("score")
+            text = f"epoch {pack.result.get('epoch', 0)} of {pack.result.get('num_epochs', '?')}"
+            shown.add_row(f"  {pack.label} × {pack.num_replicates}", text + (f"  {self._score} {score:.4g}" if score else ""))
+        return shown
+
+    def _remaining(self) -> float | None:
+        """Seconds to finish at the speed so far; None before there is any."""
+        ended = self._done + self._failed + self._stopped + self._lost
+        work = ended + sum(pack.share * pack.num_replicates for pack in self._running.values())
+        elapsed = time.monotonic() - self._began
+        return elapsed * (self._total - work) / work if work > 0 else None
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

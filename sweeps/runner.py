@@ -1,0 +1,238 @@
+"""Runs the packs of a plan under Ray Tune. The store is the truth: what Ray keeps is scratch."""
+
+import dataclasses
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+
+from dn_distributed.config import Cell
+from dn_distributed.data import Data
+from sweeps import plan as planning
+from sweeps.cluster import Capacity, ClusterError
+from sweeps.plan import Pack, Plan
+from sweeps.progress import Progress
+from sweeps.spec import Method, Search, Sweep
+from tracking import cells, reader, writer
+from tracking.reader import State
+from tracking.store import StoreLocation
+
+MAX_FAILURES = 3
+"""Times a pack is taken up again after its worker, its node or the store went away."""
+CHECKPOINT_SECONDS = 30.0
+_NO_LAST_RUNG = 1_000_000
+
+
+class Runner:
+    """One sweep, one store, one Ray."""
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        data: Data,
+        location: StoreLocation,
+        *,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        retry_failed: bool = False,
+    ) -> None:
+        """Prepare the sweep's experiment in the store (made if absent)."""
+        self.sweep, self.data, self.location = sweep, data, location
+        self.store: MlflowClient = writer.client(location)
+        self.experiment_id = writer.ensure_experiment(self.store, location, sweep.name)
+        self.interrupted = False
+        """Whether Ctrl-C ended the run."""
+        self._checkpoint_seconds, self._retry_failed = checkpoint_seconds, retry_failed
+        self._cell_run_ids: dict[str, str] = {}
+
+    def plan(self) -> Plan:
+        """Return the plan as the store stands now."""
+        return plan_from_store(self.sweep, self.data, self.store, self.experiment_id)
+
+    def run(self, capacity: Capacity, progress: Progress) -> Plan:
+        """Run what is missing and return the plan as it stands afterwards."""
+        if capacity.nodes > 1 and self.location.database is not None:
+            raise ClusterError(
+                f"the store {self.location.uri} is a file of this machine, and the cluster has {capacity.nodes} nodes; "
+                f"start an MLflow server that all of them reach and pass --tracking-uri http://HOST:PORT"
+            )
+        plan = self.plan()
+        if self._retry_failed:
+            plan = plan.without("failed")
+        packs = plan.packs(capacity.slots(self.sweep.resources.cpu, self.sweep.resources.gpu))
+        self._announce(plan)
+        with progress.sweep(plan, packs):
+            for group in self._groups(packs):
+                self._fit([self._pack_config(pack) for pack in group], None, progress)
+            for method in self.sweep.methods:
+                self._fit([], (method, plan.open_samples.get(method.label, 0)), progress)
+        after = self.plan()
+        writer.ensure_report_run(self.store, self.experiment_id, planning.manifest(after))
+        for item in after.cells:
+            self._summarize(item.cell, item.method.label)
+        if not after.num_to_run:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+        return after
+
+    @property
+    def _scratch(self) -> Path:
+        return self.location.scratch / self.sweep.name
+
+    def _announce(self, plan: Plan) -> None:
+        """Write what the sweep compares, and make the cell runs that are known: trials only fill them."""
+        writer.ensure_report_run(self.store, self.experiment_id, planning.manifest(plan))
+        for item in plan.cells:
+            run_id = writer.ensure_cell(self.store, self.experiment_id, item.cell, item.method.label)
+            self._cell_run_ids[item.cell.key] = run_id
+
+    def _groups(self, packs: Sequence[Pack]) -> list[list[Pack]]:
+        """All packs at once; one method at a time where a scheduler compares configurations."""
+        if self._scheduler_name == "none":
+            return [list(packs)]
+        labels = dict.fromkeys(pack.method for pack in packs)
+        return [[pack for pack in packs if pack.method == label] for label in labels]
+
+    @property
+    def _scheduler_name(self) -> str:
+        return self.sweep.search.scheduler if self.sweep.search is not None else "none"
+
+    def _pack_config(self, pack: Pack) -> dict[str, Any]:
+        checkpoints = self._scratch.glob(f"*/{pack.key}/checkpoint_*/*.safetensors")
+        newest_first = sorted(checkpoints, key=lambda path: path.stat().st_mtime, reverse=True)
+        return {
+            "cell": pack.cell.model_dump_json(),
+            "method": pack.method,
+            "seeds": list(pack.seeds),
+            "key": pack.key,
+            "resume_from": [str(path) for path in newest_first],
+        }
+
+    def _fit(self, configs: list[dict[str, Any]], adaptive: tuple[Method, int] | None, progress: Progress) -> None:
+        """Run one Tune experiment: the given packs, or a method's remaining configurations by Optuna."""
+        num_trials = adaptive[1] if adaptive else len(configs)
+        if self.interrupted or not num_trials:
+            return
+        from ray import tune
+
+        from sweeps.callbacks import DriverCallback
+        from sweeps.trial import PackTrial
+
+        resources = self.sweep.resources
+        shared = self._shared(adaptive[0].label if adaptive else None)
+        callback = DriverCallback(progress, self._trial_ended, shared)
+        tune.Tuner(
+            tune.with_resources(
+                tune.with_parameters(PackTrial, shared=shared), {"cpu": resources.cpu, "gpu": resources.gpu}
+            ),
+            param_space=None if adaptive else {"pack": tune.grid_search(configs)},
+            tune_config=self._tune_config(adaptive),
+            run_config=tune.RunConfig(
+                name=time.strftime("%Y%m%d-%H%M%S"),
+                storage_path=str(self._scratch),
+                verbose=0,
+                callbacks=[callback],
+                failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+            ),
+        ).fit()
+        self.interrupted = callback.num_ended < num_trials
+
+    def _shared(self, adaptive_label: str | None) -> Any:
+        from sweeps.trial import Shared, share_arrays
+
+        selection = self.sweep.selection
+        return Shared(
+            sweep=self.sweep,
+            data=dataclasses.replace(self.data, shared=None),
+            arrays=share_arrays(self.data),
+            location=self.location,
+            experiment_id=self.experiment_id,
+            cell_run_ids=self._cell_run_ids,
+            adaptive_label=adaptive_label,
+            device="cuda" if self.sweep.resources.gpu else "cpu",
+            threads=max(1, int(self.sweep.resources.cpu)),
+            objective=selection.objective if selection else None,
+            every_epoch=self._scheduler_name != "none",
+            checkpoint_seconds=self._checkpoint_seconds,
+        )
+
+    def _tune_config(self, adaptive: tuple[Method, int] | None) -> Any:
+        from ray import tune
+        from ray.tune.schedulers import ASHAScheduler
+
+        selection, search = self.sweep.selection, self.sweep.search or Search()
+        scheduler = None
+        if self._scheduler_name == "asha":
+            scheduler = ASHAScheduler(
+                time_attr="epoch",
+                max_t=_NO_LAST_RUNG,
+                grace_period=search.grace_epochs,
+                reduction_factor=search.reduction_factor,
+            )
+        return tune.TuneConfig(
+            metric="objective",
+            mode="max" if selection is not None and selection.higher_is_better else "min",
+            scheduler=scheduler,
+            search_alg=self._optuna(adaptive[0]) if adaptive else None,
+            num_samples=adaptive[1] if adaptive else 1,
+            reuse_actors=True,
+            trial_dirname_creator=_trial_folder,
+        )
+
+    def _optuna(self, method: Method) -> Any:
+        """Optuna's sampler, told of the configurations that the store holds already."""
+        from ray.tune.search.optuna import OptunaSearch
+
+        search, selection, plan = self.sweep.search, self.sweep.selection, self.plan()
+        assert search is not None
+        assert selection is not None
+        methods = cells.gather(planning.manifest(plan), reader.read(self.store, self.experiment_id))
+        tried = next(found.tried for found in methods if found.label == method.label)
+        points, rewards = [], []
+        for result in tried:
+            objective = result.stat(lambda row: row.metrics.get(selection.objective))
+            values = self.sweep.assignment_of(method, result.cell, self.data.digest, self.data.num_train)
+            if objective is not None and values is not None:
+                points.append(values)
+                rewards.append(objective.mean)
+        return OptunaSearch(
+            space={name: space.domain() for name, space in method.spaces.items()},
+            metric="objective",
+            mode="max" if selection.higher_is_better else "min",
+            seed=search.seed + len(tried),  # a search that goes on must not draw the same again
+            points_to_evaluate=points or None,
+            evaluated_rewards=rewards or None,
+        )
+
+    def _trial_ended(self, cell: Cell, label: str, seeds: Sequence[int], result: Mapping[str, Any]) -> None:
+        """Record an early stop, or the cell's means once all its replicates are there."""
+        if result.get("done_training"):
+            self._summarize(cell, label, only_complete=True)
+            return
+        run_id = writer.ensure_cell(self.store, self.experiment_id, cell, label)
+        for run in writer.start_replicates(self.store, self.experiment_id, run_id, cell, label, seeds):
+            run.stop(f"by the search, after epoch {result.get('epoch')}")
+
+    def _summarize(self, cell: Cell, label: str, *, only_complete: bool = False) -> None:
+        snapshot = reader.read(self.store, self.experiment_id, cell.key)
+        rows = [row for row in snapshot.rows if row.seed in self.sweep.seeds]
+        if rows and (len(rows) == len(self.sweep.seeds) or not only_complete):
+            writer.summarize_cell(self.store, self.experiment_id, cell, label, rows)
+
+
+def plan_from_store(sweep: Sweep, data: Data, store: MlflowClient, experiment_id: str | None) -> Plan:
+    """Return the plan of a sweep as the store stands; without an experiment nothing is done yet."""
+    states: dict[str, State] = {}
+    known: dict[str, list[Cell]] = {}
+    if experiment_id is not None:
+        states = reader.read(store, experiment_id).states()
+        known = reader.read_cells(store, experiment_id)
+    return planning.make(sweep, data, states, known)
+
+
+def _trial_folder(trial: Any) -> str:
+    """Name a trial's folder by its pack, so that the next command finds its checkpoint."""
+    pack = trial.config.get("pack")
+    return str(pack["key"]) if pack else str(trial.trial_id)

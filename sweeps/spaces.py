@@ -1,0 +1,73 @@
+"""Search spaces of a sweep file, and Tune's domains for them."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from dn_distributed.config import FrozenModel
+
+KINDS = ("grid", "choice", "uniform", "loguniform")
+
+
+class Space(FrozenModel):
+    """A hyper-parameter that is searched: values to try, or a range to draw from."""
+
+    kind: Literal["grid", "choice", "uniform", "loguniform"]
+    values: tuple[float, ...]
+
+    def domain(self) -> Any:
+        """Return Tune's search domain."""
+        from ray import tune
+
+        if self.kind == "grid":
+            return tune.grid_search(list(self.values))
+        if self.kind == "choice":
+            return tune.choice(list(self.values))
+        return getattr(tune, self.kind)(*self.values)
+
+
+def parse_space(value: Any) -> Space | None:
+    """Return the space that ``{grid: [...]}`` and its like describe; None for anything else.
+
+    ValueError for a space that is malformed.
+    """
+    if not isinstance(value, dict):
+        return None
+    if len(value) != 1 or next(iter(value)) not in KINDS:
+        raise ValueError(f"a search space has one key of: {', '.join(KINDS)}")
+    kind, numbers = next(iter(value.items()))
+    if not isinstance(numbers, list) or not numbers or not all(_is_number(number) for number in numbers):
+        raise ValueError(f"{kind} takes a list of numbers")
+    if kind in ("uniform", "loguniform"):
+        if len(numbers) != 2 or not numbers[0] < numbers[1]:
+            raise ValueError(f"{kind} takes [low, high] with low < high")
+        if kind == "loguniform" and numbers[0] <= 0:
+            raise ValueError("loguniform takes a range above 0")
+    if len(set(numbers)) != len(numbers):
+        raise ValueError(f"{kind} names a value twice")
+    return Space(kind=kind, values=tuple(numbers))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def assignments(spaces: Mapping[str, Space], samples: int, seed: int) -> Iterator[dict[str, float]]:
+    """Yield the assignments that grid and random search try, by Tune's own variant generator.
+
+    Grids are crossed; with drawn values the whole is drawn ``samples`` times. The first n draws are the same
+    for any larger number of samples, so a search can be extended.
+    """
+    if not spaces:
+        yield {}
+        return
+    from ray.tune.search.variant_generator import generate_variants
+
+    domains = {name: space.domain() for name, space in spaces.items()}
+    drawn = any(space.kind != "grid" for space in spaces.values())
+    random_state = np.random.RandomState(seed)
+    for _ in range(samples if drawn else 1):
+        for _, resolved in generate_variants(domains, random_state=random_state):
+            yield {name: float(value) for name, value in resolved.items()}

@@ -1,0 +1,386 @@
+"""A sweep file as typed values. Strict: what is not understood is an error that names the valid choice."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+
+from dn_distributed import regularizers
+from dn_distributed.config import Cell, FrozenModel, Pruning, Training
+from dn_distributed.data import DATASETS, Dataset
+from dn_distributed.tasks import TASKS, Task
+from sweeps.spaces import Space, assignments, parse_space
+from sweeps.yaml_file import KeyPath, SpecError, YamlFile, parse_value, show
+from tracking import published
+from tracking.manifest import Selection
+
+Model = TypeVar("Model", bound=FrozenModel)
+
+_TOP = ("name", "task", "dataset", "seeds", "training", "pruning", "methods", "resources", "search")
+_METHOD = ("label", "published", "dropout_at_test", *regularizers.COEFFICIENTS)
+
+
+class Resources(FrozenModel):
+    """What one pack gets, and how many replicates it holds."""
+
+    cpu: Annotated[float, Field(gt=0)] = 1
+    """CPUs of a pack; it computes with as many threads."""
+    gpu: Annotated[float, Field(ge=0)] = 0
+    """GPUs of a pack; a fraction lets packs share one."""
+    pack: Annotated[int, Field(ge=1)] | None = None
+    """Most replicates in a pack. Left out: chosen to finish soonest. Results do not depend on it."""
+
+
+class Search(FrozenModel):
+    """How hyper-parameters are searched."""
+
+    algorithm: Literal["grid", "random", "optuna"] = "grid"
+    samples: Annotated[int, Field(ge=1)] = 1
+    """Configurations per method that random and Optuna draw."""
+    scheduler: Literal["none", "asha"] = "none"
+    """ASHA ends configurations early whose mean over seeds falls behind."""
+    objective: str | None = None
+    """A validation metric; left out: the task's first score after pruning."""
+    tolerance: Annotated[float, Field(ge=0)] = 0.0
+    """Configurations within this of the best objective are equals; the sparsest of them is chosen."""
+    seed: int = 0
+    """Of the draws."""
+    grace_epochs: Annotated[int, Field(ge=1)] = 1
+    """Epochs before ASHA may end a configuration."""
+    reduction_factor: Annotated[int, Field(ge=2)] = 3
+    """ASHA keeps one in this many at each rung."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the table: coefficients that are fixed, and those that are searched."""
+
+    label: str
+    coefficients: Mapping[str, float]
+    spaces: Mapping[str, Space]
+    """By coefficient, or ``training.KEY``, or ``pruning.threshold``."""
+    published: str | None = None
+    dropout_at_test: bool = False
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep file, checked."""
+
+    path: Path
+    name: str
+    task: Task
+    dataset: Dataset
+    seeds: tuple[int, ...]
+    training: Mapping[str, Any]
+    pruning: Mapping[str, Any]
+    methods: tuple[Method, ...]
+    resources: Resources
+    search: Search | None
+
+    def cell(self, method: Method, assignment: Mapping[str, float], digest: str, num_train: int) -> Cell:
+        """Return the cell of a method with its searched values. ValueError for values out of range."""
+        chosen = dict(assignment)
+        training = {**self.training, **_take(chosen, "training.")}
+        pruning = {**self.pruning, **_take(chosen, "pruning.")}
+        return Cell(
+            task=self.task.identity(),
+            dataset=self.dataset.model_dump(mode="json"),
+            dataset_digest=digest,
+            regularization=regularizers.resolve({**method.coefficients, **chosen}),
+            dropout_at_test=method.dropout_at_test,
+            training=Training(**training).resolve(num_train),
+            pruning=Pruning(**pruning),
+        )
+
+    def assignment_of(
+        self, method: Method, cell: Cell, digest: str, num_train: int
+    ) -> dict[str, float] | None:
+        """Return the searched values that make ``cell`` of ``method``; None if it is not one of its cells."""
+        values = {name: _value_in(cell, name) for name in method.spaces}
+        assignment = {name: value for name, value in values.items() if value is not None}
+        if len(assignment) != len(values):
+            return None
+        return assignment if self.cell(method, assignment, digest, num_train).key == cell.key else None
+
+    def enumerated(self, method: Method) -> list[dict[str, float]]:
+        """Return the assignments known before anything runs: all but Optuna's."""
+        if self.adaptive(method):
+            return []
+        search = self.search or Search()
+        return list(assignments(method.spaces, search.samples, search.seed))
+
+    def adaptive(self, method: Method) -> bool:
+        """Whether later configurations depend on earlier results."""
+        return bool(method.spaces) and self.search is not None and self.search.algorithm == "optuna"
+
+    @property
+    def selection(self) -> Selection | None:
+        """The rule that chooses a cell per method; None without a search."""
+        if not any(method.spaces for method in self.methods):
+            return None
+        search = self.search or Search()
+        score = self.task.scores[0]
+        objective = search.objective or f"validation/{score.name}/after_pruning"
+        higher = {s.name: s.higher_is_better for s in self.task.scores}
+        return Selection(
+            objective=objective,
+            higher_is_better=higher.get(objective.split("/")[1], False),
+            tolerance=search.tolerance,
+        )
+
+
+def _take(assignment: dict[str, float], prefix: str) -> dict[str, Any]:
+    taken = {}
+    for name in [name for name in assignment if name.startswith(prefix)]:
+        key, value = name.removeprefix(prefix), assignment.pop(name)
+        taken[key] = _as_whole(key, value)
+    return taken
+
+
+def _value_in(cell: Cell, name: str) -> float | None:
+    part, _, key = name.rpartition(".")
+    if part:
+        return getattr(getattr(cell, part), key)  # type: ignore[no-any-return]
+    targets = regularizers.SHORTHANDS.get(name, (name,))
+    values = {cell.regularization.get(target, 0.0) for target in targets}
+    return values.pop() if len(values) == 1 else None
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
+    """Read a sweep file. ``overrides`` are ``key=value`` with dotted keys. SpecError says what is wrong."""
+    file = YamlFile(path)
+    for override in overrides:
+        _override(file, override)
+    return _Reader(file).sweep()
+
+
+def _override(file: YamlFile, override: str) -> None:
+    dotted, equals, text = override.partition("=")
+    if not equals or not dotted:
+        raise SpecError(f"--set {override}: give key=value, as training.epochs=5")
+    *parents, last = [int(part) if part.isdigit() else part for part in dotted.split(".")]
+    node: Any = file.data
+    for key in parents:
+        if isinstance(node, dict) and isinstance(key, str):
+            node = node.setdefault(key, {})
+        elif isinstance(node, list) and isinstance(key, int) and key < len(node):
+            node = node[key]
+        else:
+            raise SpecError(f"--set {override}: {show(tuple(parents))} is not in {file.path}")
+    if isinstance(node, list) and isinstance(last, int) and last < len(node):
+        node[last] = parse_value(text)
+    elif isinstance(node, dict):
+        if last in ("epochs", "steps") and isinstance(node, dict):
+            node.pop("steps" if last == "epochs" else "epochs", None)
+        node[str(last)] = parse_value(text)
+    else:
+        raise SpecError(f"--set {override}: {dotted} is not in {file.path}")
+
+
+class _Reader:
+    """Turns the data of one file into a ``Sweep``, or raises at the first key that is wrong."""
+
+    def __init__(self, file: YamlFile) -> None:
+        self._file = file
+        self._data: dict[str, Any] = file.data
+
+    def sweep(self) -> Sweep:
+        self._known_keys((), self._data, _TOP)
+        for key in ("name", "task", "methods"):
+            if key not in self._data:
+                raise SpecError(f"{self._file.path}: {key}: this key is required")
+        task = self._named("task", TASKS)
+        if "dataset" not in self._data:
+            self._data["dataset"] = task.default_dataset
+        dataset = self._named("dataset", DATASETS)
+        self._check_kind(task, dataset)
+        training, training_spaces = self._section("training", Training, task.default_training)
+        pruning, pruning_spaces = self._section("pruning", Pruning, task.default_pruning)
+        spaces = {**training_spaces, **pruning_spaces}
+        search = self._model(("search",), Search, self._data["search"]) if "search" in self._data else None
+        sweep = Sweep(
+            path=self._file.path,
+            name=self._name(),
+            task=task,
+            dataset=dataset,
+            seeds=self._seeds(),
+            training=training,
+            pruning=pruning,
+            methods=self._methods(task, spaces),
+            resources=self._model(("resources",), Resources, self._data.get("resources", {})),
+            search=search,
+        )
+        self._check_search(sweep)
+        return sweep
+
+    def _fail(self, keys: KeyPath, message: str) -> SpecError:
+        return self._file.error(keys, message)
+
+    def _known_keys(self, keys: KeyPath, value: Any, valid: Sequence[str]) -> None:
+        if not isinstance(value, dict):
+            raise self._fail(keys, f"expected a mapping with the keys: {', '.join(valid)}")
+        for key in value:
+            if key not in valid:
+                raise self._fail((*keys, key), f"unknown key; valid: {', '.join(valid)}")
+
+    def _model(self, keys: KeyPath, model: type[Model], value: Any) -> Model:
+        self._known_keys(keys, value, tuple(model.model_fields))
+        try:
+            return model(**value)
+        except ValidationError as error:
+            raise self._explain(keys, error) from error
+
+    def _explain(self, keys: KeyPath, error: ValidationError) -> SpecError:
+        first = error.errors()[0]
+        where = (*keys, *(part for part in first["loc"] if isinstance(part, str | int)))
+        message = first["msg"].removeprefix("Value error, ")
+        shown = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
+        return self._fail(where, f"{message[0].lower()}{message[1:]}{shown}")
+
+    def _named(self, key: str, registry: Mapping[str, type[Model]]) -> Model:
+        value = self._data[key]
+        options = value if isinstance(value, dict) else {"name": value}
+        name = options.get("name")
+        if not isinstance(name, str) or name not in registry:
+            raise self._fail((key,), f"unknown {key} {name!r}; valid: {', '.join(registry)}")
+        return self._model((key,), registry[name], options)
+
+    def _check_kind(self, task: Task, dataset: Dataset) -> None:
+        if task.kind != dataset.kind:
+            fitting = [name for name, cls in DATASETS.items() if cls.kind == task.kind]
+            raise self._fail(("dataset",), f"{dataset.name!r} does not fit task {task.name!r}; valid: {', '.join(fitting)}")
+
+    def _name(self) -> str:
+        name = self._data["name"]
+        allowed = isinstance(name, str) and name and all(c.isalnum() or c in "-_." for c in name)
+        if not allowed or name.startswith("."):
+            raise self._fail(("name",), f"expected letters, digits, '-', '_' and '.', not {name!r}")
+        return str(name)
+
+    def _seeds(self) -> tuple[int, ...]:
+        value = self._data.get("seeds", 1)
+        seeds = list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+        whole = isinstance(seeds, list) and all(type(seed) is int and seed >= 0 for seed in seeds)
+        if not whole or not seeds or len(set(seeds)) != len(seeds):
+            raise self._fail(("seeds",), f"expected a number of seeds ≥ 1 or a list of different ones, not {value!r}")
+        return tuple(seeds)
+
+    def _section(
+        self, key: str, model: type[FrozenModel], defaults: FrozenModel
+    ) -> tuple[dict[str, Any], dict[str, Space]]:
+        """Return a section's fixed values over the task's defaults, and its search spaces."""
+        given = self._data.get(key, {})
+        self._known_keys((key,), given, tuple(model.model_fields))
+        spaces = self._spaces((key,), given, prefix=f"{key}.")
+        base = defaults.model_dump(exclude_none=True)
+        if {"epochs", "steps"} & set(given):
+            base = {name: value for name, value in base.items() if name not in ("epochs", "steps")}
+        fixed = {**base, **{name: value for name, value in given.items() if f"{key}.{name}" not in spaces}}
+        for values in _examples({name.removeprefix(f"{key}."): space for name, space in spaces.items()}):
+            whole = {name: _as_whole(name, value) for name, value in values.items()}
+            self._model((key,), model, {**fixed, **whole})
+        return fixed, spaces
+
+    def _spaces(self, keys: KeyPath, mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Space]:
+        spaces = {}
+        for name, value in mapping.items():
+            try:
+                space = parse_space(value)
+            except ValueError as error:
+                raise self._fail((*keys, name), str(error)) from error
+            if space is not None:
+                spaces[f"{prefix}{name}"] = space
+        return spaces
+
+    def _methods(self, task: Task, shared: Mapping[str, Space]) -> tuple[Method, ...]:
+        value = self._data["methods"]
+        if not isinstance(value, list) or not value:
+            raise self._fail(("methods",), "expected a list of methods, each with a label")
+        methods = [self._method(("methods", index), item, task, shared) for index, item in enumerate(value)]
+        for index, method in enumerate(methods):
+            for other in methods[:index]:
+                if other.label == method.label:
+                    raise self._fail(("methods", index, "label"), f"{method.label!r} stands twice")
+                if _settings(other) == _settings(method):
+                    raise self._fail(("methods", index), f"{method.label!r} is the same as {other.label!r}")
+        return tuple(methods)
+
+    def _method(self, keys: KeyPath, value: Any, task: Task, shared: Mapping[str, Space]) -> Method:
+        self._known_keys(keys, value, _METHOD)
+        label = value.get("label")
+        if not isinstance(label, str) or not label.strip():
+            raise self._fail((*keys, "label"), "each method needs a label, which is text")
+        given = {name: item for name, item in value.items() if name in regularizers.COEFFICIENTS}
+        spaces = self._spaces(keys, given)
+        fixed = {name: item for name, item in given.items() if name not in spaces}
+        for name, item in fixed.items():
+            if not isinstance(item, int | float) or isinstance(item, bool):
+                raise self._fail((*keys, name), f"expected a number or a search space, not {item!r}")
+        for values in _examples(spaces):
+            self._check_coefficients(keys, {**fixed, **values})
+        at_test = value.get("dropout_at_test", False)
+        if not isinstance(at_test, bool):
+            raise self._fail((*keys, "dropout_at_test"), f"expected true or false, not {at_test!r}")
+        row = self._published(keys, value, task)
+        return Method(label, fixed, {**spaces, **shared}, row, at_test)
+
+    def _check_coefficients(self, keys: KeyPath, coefficients: Mapping[str, float]) -> None:
+        for name, value in coefficients.items():
+            try:
+                regularizers.resolve({name: value})
+            except ValueError as error:
+                raise self._fail((*keys, name), str(error)) from error
+        try:
+            regularizers.resolve(coefficients)
+        except ValueError as error:
+            raise self._fail(keys, str(error)) from error
+
+    def _published(self, keys: KeyPath, value: Mapping[str, Any], task: Task) -> str | None:
+        row = value.get("published")
+        valid = published.row_names(task.name)
+        if row is not None and row not in valid:
+            raise self._fail((*keys, "published"), f"no published row {row!r}; valid: {', '.join(valid) or 'none'}")
+        return row
+
+    def _check_search(self, sweep: Sweep) -> None:
+        searched = any(method.spaces for method in sweep.methods)
+        if sweep.search is not None and not searched:
+            raise self._fail(("search",), "no hyper-parameter of this file is a search space")
+        kinds = {space.kind for method in sweep.methods for space in method.spaces.values()}
+        algorithm = sweep.search.algorithm if sweep.search else "grid"
+        if algorithm == "grid" and kinds - {"grid"}:
+            raise self._fail(
+                ("search", "algorithm"), f"grid search takes grid spaces only, not {', '.join(sorted(kinds - {'grid'}))}"
+            )
+        if algorithm == "optuna" and "grid" in kinds:
+            raise self._fail(("search", "algorithm"), "optuna takes choice, uniform and loguniform spaces, not grid")
+        if sweep.search is not None and sweep.search.objective is not None:
+            self._check_objective(sweep, sweep.search.objective)
+
+    def _check_objective(self, sweep: Sweep, objective: str) -> None:
+        names = ["loss", *(score.name for score in sweep.task.scores)]
+        valid = [f"validation/{name}/{stage}_pruning" for name in names for stage in ("before", "after")]
+        if objective not in valid:
+            raise self._fail(("search", "objective"), f"unknown objective {objective!r}; valid: {', '.join(valid)}")
+
+
+def _as_whole(name: str, value: float) -> float | int:
+    return int(value) if name in ("batch_size", "epochs", "steps") and value == int(value) else value
+
+
+def _settings(method: Method) -> Any:
+    if method.spaces:
+        return method.label
+    return regularizers.resolve(method.coefficients), method.dropout_at_test
+
+
+def _examples(spaces: Mapping[str, Space]) -> list[dict[str, float]]:
+    """Assignments that show every end and value of every space at least once."""
+    rounds = max((len(space.values) for space in spaces.values()), default=1)
+    return [
+        {name: space.values[min(index, len(space.values) - 1)] for name, space in spaces.items()}
+        for index in range(rounds)
+    ]

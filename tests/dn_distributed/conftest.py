@@ -1,0 +1,69 @@
+"""What the tests of the science share: one thread, the embedded digits, and a short way to a trainer."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dn_distributed.config import Training
+from dn_distributed.data import Data, RawImages
+from dn_distributed.data.digits import Digits
+from dn_distributed.data.linear import Scripted
+from dn_distributed.regularizers import resolve
+from dn_distributed.tasks import Task
+from dn_distributed.training import Trainer
+
+MakeTrainer = Callable[..., Trainer]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def digits() -> RawImages:
+    return Digits().load(Path("unused"))
+
+
+@pytest.fixture(scope="session")
+def data_of(digits: RawImages) -> Callable[[Task], Data]:
+    """The digits, or the scripted regression, as a task trains on them."""
+
+    def data(task: Task) -> Data:
+        return task.data(Scripted(), None) if task.kind == "linear" else task.data(Digits(), digits)
+
+    return data
+
+
+@pytest.fixture(scope="session")
+def make_trainer(data_of: Callable[[Task], Data]) -> MakeTrainer:
+    """A trainer on the digits (or the scripted regression): 100 steps of 32 samples unless told otherwise."""
+
+    def make(
+        task: Task,
+        seeds: Sequence[int],
+        regularization: Mapping[str, float] | None = None,
+        *,
+        data: Data | None = None,
+        threshold: float = 0.01,
+        dropout_at_test: bool = False,
+        **training: Any,
+    ) -> Trainer:
+        length = {} if "epochs" in training else {"steps": 100}
+        return Trainer(
+            task,
+            resolve(regularization or {}),
+            Training(**{"batch_size": 32, **length, **training}),
+            threshold,
+            (data or data_of(task)).for_seeds(seeds),
+            seeds,
+            dropout_at_test=dropout_at_test,
+        )
+
+    return make

@@ -1,0 +1,111 @@
+"""What every penalty promises (``regularizers/base.py``), tested on each of them."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from dn_distributed.regularizers import PENALTIES, Penalty
+from dn_distributed.regularizers.dropneuron import Incoming
+
+EVERY = [pytest.param(cls(0.7), id=name) for name, cls in PENALTIES.items()]
+every_penalty = pytest.mark.parametrize("penalty", EVERY)
+
+
+def stack_for(penalty: Penalty, replicates: int = 3, away_from_zero: float = 0.0) -> Tensor:
+    shape = (replicates, 4, 5) if penalty.touches == "weights" else (replicates, 20)
+    random = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    return random + away_from_zero * random.sign()
+
+
+def gradient_of(penalty: Penalty, tensor: Tensor) -> Tensor:
+    gradient = torch.zeros_like(tensor)
+    penalty.add_gradient_(tensor, gradient)
+    return gradient
+
+
+@every_penalty
+def test_value_is_one_number_per_replicate(penalty: Penalty) -> None:
+    stack = stack_for(penalty)
+    assert torch.equal(penalty.value(stack), torch.stack([penalty.value(one) for one in stack]))
+
+
+@every_penalty
+def test_gradient_equals_autograd_of_the_value(penalty: Penalty) -> None:
+    stack = stack_for(penalty).requires_grad_()
+    (expected,) = torch.autograd.grad(penalty.value(stack).sum(), stack)
+    torch.testing.assert_close(gradient_of(penalty, stack.detach()), expected)
+
+
+@every_penalty
+def test_gradient_passes_gradcheck(penalty: Penalty) -> None:
+    class Function(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, tensor):
+            ctx.save_for_backward(tensor)
+            return penalty.value(tensor)
+
+        @staticmethod
+        def backward(ctx, upstream):
+            (tensor,) = ctx.saved_tensors
+            return gradient_of(penalty, tensor) * upstream.view(-1, *[1] * (tensor.ndim - 1))
+
+    stack = stack_for(penalty, away_from_zero=0.1).requires_grad_()
+    assert torch.autograd.gradcheck(Function.apply, (stack,))
+
+
+@every_penalty
+def test_gradient_is_added_to_what_is_there(penalty: Penalty) -> None:
+    stack = stack_for(penalty)
+    gradient = torch.full_like(stack, 5.0)
+    penalty.add_gradient_(stack, gradient)
+    torch.testing.assert_close(gradient, 5.0 + gradient_of(penalty, stack))
+
+
+@every_penalty
+def test_gradient_of_a_replicate_does_not_see_the_others(penalty: Penalty) -> None:
+    stack = stack_for(penalty)
+    alone = torch.stack([gradient_of(penalty, one) for one in stack])
+    assert torch.equal(gradient_of(penalty, stack), alone)
+
+
+@every_penalty
+def test_weights_are_not_modified(penalty: Penalty) -> None:
+    stack = stack_for(penalty)
+    before = stack.clone()
+    gradient_of(penalty, stack)
+    assert torch.equal(stack, before)
+
+
+@every_penalty
+def test_gradient_at_zero_is_zero(penalty: Penalty) -> None:
+    assert not gradient_of(penalty, torch.zeros(2, 4, 5)).any()
+
+
+@every_penalty
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradient_at_the_smallest_denormal_is_finite(penalty: Penalty, dtype: torch.dtype) -> None:
+    smallest = torch.finfo(dtype).smallest_normal * torch.finfo(dtype).eps
+    gradient = gradient_of(penalty, torch.full((2, 4, 5), smallest, dtype=dtype))
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a group of one weight: vector_norm is then |w|, and coefficient / |w| overflows"
+)
+def test_incoming_gradient_at_a_denormal_is_finite_where_a_layer_has_one_input() -> None:
+    assert gradient_of(Incoming(1.0), torch.full((3, 1), 1e-40)).isfinite().all()
+
+
+@every_penalty
+@given(
+    values=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=6, max_size=6),
+    exponent=st.integers(-140, 0),
+)
+@settings(deadline=None, max_examples=50)
+def test_gradient_is_finite_for_finite_weights(penalty: Penalty, values: list[float], exponent: int) -> None:
+    scaled = torch.tensor([math.ldexp(value, exponent) for value in values]).view(2, 3)
+    assert gradient_of(penalty, scaled).isfinite().all()

@@ -1,0 +1,186 @@
+import json
+from itertools import pairwise, product
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from dn_distributed.sparsity import alive_units, count, layers_as_json
+
+quick = settings(deadline=None, max_examples=100)
+
+Masks = dict[str, Tensor]
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> Masks:
+    """Masks of one to four layers between layers of one to five units."""
+    sizes = draw(st.lists(st.integers(1, 5), min_size=2, max_size=5))
+    masks = {}
+    for index, (n_in, n_out) in enumerate(pairwise(sizes)):
+        size = n_in * n_out
+        entries = draw(st.lists(st.booleans(), min_size=size, max_size=size))
+        masks[f"fc{index + 1}"] = torch.tensor(entries).view(n_out, n_in)
+    return masks
+
+
+def mask(*rows: str) -> Tensor:
+    """A mask from one word per output neuron: 1 for a weight that is left."""
+    return torch.tensor([[entry == "1" for entry in row] for row in rows])
+
+
+def alive_by_paths(masks: Masks) -> list[set[int]]:
+    """Units on a path, found by trying every path."""
+    matrices = list(masks.values())
+    sizes = [matrices[0].shape[1], *(matrix.shape[0] for matrix in matrices)]
+    alive: list[set[int]] = [set() for _ in sizes]
+    for path in product(*(range(size) for size in sizes)):
+        if all(matrix[end, start] for matrix, (start, end) in zip(matrices, pairwise(path), strict=True)):
+            for units, unit in zip(alive, path, strict=True):
+                units.add(unit)
+    return alive
+
+
+HALF_DEAD: Masks = {"fc1": mask("11", "00"), "fc2": mask("01")}
+"""Two hidden units: the first only receives, the second only sends."""
+
+
+def test_a_dense_network_is_counted_whole() -> None:
+    counts = count({"fc1": torch.ones(5, 20, dtype=torch.bool), "fc2": torch.ones(1, 5, dtype=torch.bool)})
+    assert (counts.num_weights, counts.num_nonzero) == (105, 105)
+    assert counts.neurons_total == counts.neurons_published == counts.neurons_alive == 26
+
+
+def test_the_published_regression_row_is_reproduced() -> None:
+    first = torch.zeros(5, 20, dtype=torch.bool)
+    first[3, [4, 11]] = True
+    second = torch.zeros(1, 5, dtype=torch.bool)
+    second[0, 3] = True
+    counts = count({"fc1": first, "fc2": second})
+    assert [layer.density for layer in counts.layers] == [0.02, 0.2]
+    assert (counts.num_nonzero, counts.compression_rate) == (3, 35.0)
+    assert [unit.published for unit in counts.units] == [2, 1, 1]
+
+
+def test_units_are_named_input_and_then_as_the_layers() -> None:
+    assert [unit.name for unit in count(HALF_DEAD).units] == ["input", "fc1", "fc2"]
+
+
+def test_units_without_a_path_are_published_but_not_alive() -> None:
+    counts = count(HALF_DEAD)
+    assert [unit.published for unit in counts.units] == [2, 1, 1]
+    assert [unit.alive for unit in counts.units] == [0, 0, 0]
+
+
+def test_published_hidden_units_follow_the_rule() -> None:
+    masks = {"fc1": mask("11", "10", "00"), "fc2": mask("100")}
+    assert count(masks, "min").units[1].published == 1
+    assert count(masks, "max").units[1].published == 2
+
+
+def test_published_inputs_need_an_outgoing_and_outputs_an_incoming_weight() -> None:
+    units = count({"fc1": mask("1100", "0000", "0100")}).units
+    assert [(unit.total, unit.published) for unit in units] == [(4, 2), (3, 2)]
+
+
+def test_layers_are_counted_apart() -> None:
+    first, second = count({"fc1": mask("110", "001"), "fc2": mask("10")}).layers
+    assert (first.shape, first.num_weights, first.num_nonzero, first.density) == ((2, 3), 6, 3, 0.5)
+    assert (second.shape, second.num_weights, second.num_nonzero, second.density) == ((1, 2), 2, 1, 0.5)
+
+
+def test_where_nothing_is_left_there_is_no_compression_rate() -> None:
+    counts = count({"fc1": mask("00", "00")})
+    assert counts.compression_rate is None
+    assert (counts.density, counts.neurons_published, counts.neurons_alive) == (0.0, 0, 0)
+
+
+def test_layers_as_json_hold_names_and_shapes() -> None:
+    assert json.loads(layers_as_json(count(HALF_DEAD))) == [["fc1", 2, 2], ["fc2", 1, 2]]
+
+
+@given(chains())
+@quick
+def test_alive_units_are_at_most_the_published_and_those_at_most_all(masks: Masks) -> None:
+    for unit in count(masks).units:
+        assert 0 <= unit.alive <= unit.published <= unit.total
+
+
+@given(chains())
+@quick
+def test_alive_units_are_those_on_a_path(masks: Masks) -> None:
+    found = [set(units.nonzero().flatten().tolist()) for units in alive_units(masks)]
+    assert found == alive_by_paths(masks)
+
+
+@given(chains())
+@quick
+def test_the_max_rule_counts_at_least_as_many_as_the_min_rule(masks: Masks) -> None:
+    pairs = zip(count(masks, "min").units, count(masks, "max").units, strict=True)
+    assert all(low.published <= high.published for low, high in pairs)
+
+
+@given(chains())
+@quick
+def test_the_rule_changes_hidden_units_only(masks: Masks) -> None:
+    low, high = count(masks, "min"), count(masks, "max")
+    assert low.layers == high.layers
+    assert (low.units[0], low.units[-1]) == (high.units[0], high.units[-1])
+
+
+@given(chains())
+@quick
+def test_counts_of_layers_add_up_to_the_total(masks: Masks) -> None:
+    counts = count(masks)
+    assert counts.num_weights == sum(matrix.numel() for matrix in masks.values())
+    assert counts.num_nonzero == sum(int(matrix.sum()) for matrix in masks.values())
+    assert counts.density * counts.num_weights == pytest.approx(counts.num_nonzero)
+    assert counts.compression_rate is None or counts.compression_rate * counts.density == pytest.approx(1)
+
+
+@given(chains())
+@quick
+def test_counts_of_units_add_up_to_the_total(masks: Masks) -> None:
+    counts = count(masks)
+    assert counts.neurons_total == sum(unit.total for unit in counts.units)
+    assert counts.neurons_published == sum(unit.published for unit in counts.units)
+    assert counts.neurons_alive == sum(unit.alive for unit in counts.units)
+
+
+@given(chains(), st.randoms(use_true_random=False))
+@quick
+def test_the_order_of_units_does_not_matter(masks: Masks, random) -> None:
+    matrices = list(masks.values())
+    sizes = [matrices[0].shape[1], *(matrix.shape[0] for matrix in matrices)]
+    orders = [random.sample(range(size), size) for size in sizes]
+    shuffled = {
+        name: matrix[after][:, before]
+        for (name, matrix), (before, after) in zip(masks.items(), pairwise(orders), strict=True)
+    }
+    assert count(shuffled) == count(masks)
+
+
+@given(chains())
+@quick
+def test_the_masks_are_not_modified(masks: Masks) -> None:
+    before = {name: matrix.clone() for name, matrix in masks.items()}
+    count(masks)
+    assert all(torch.equal(before[name], matrix) for name, matrix in masks.items())
+
+
+def test_layers_that_do_not_chain_are_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="'fc2' takes 3 inputs but 'fc1' before it has 2 outputs"):
+        count({"fc1": mask("11", "11"), "fc2": mask("111")})
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 2, 2), (0, 3), ()])
+def test_what_is_no_matrix_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"'conv' has shape .* expected a matrix"):
+        count({"conv": torch.ones(shape, dtype=torch.bool)})
+
+
+def test_no_layers_are_refused() -> None:
+    with pytest.raises(ValueError, match="no layers"):
+        count({})

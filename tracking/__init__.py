@@ -1,0 +1,10 @@
+"""What is remembered, and shown: the MLflow store, and the tables, figures and reports computed from it alone.
+
+One module writes (``writer``), one reads (``reader``); reading, choosing and drawing are apart.
+"""
+
+import os
+
+# MLflow reads them when it is imported, so they are set before any module of this package can do that.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

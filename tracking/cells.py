@@ -1,0 +1,106 @@
+"""Rows → cells → the cell that stands for a method. The rule of choice sees validation figures only."""
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from dn_distributed.config import Cell
+from tracking.manifest import Manifest, ManifestMethod, Selection
+from tracking.reader import Ended, Row, Snapshot
+
+
+@dataclass(frozen=True)
+class Stat:
+    """Mean, sample standard deviation (None for one value) and number of values."""
+
+    mean: float
+    std: float | None
+    n: int
+
+
+def stat(values: Iterable[float | None]) -> Stat | None:
+    """Return the statistics of some values; None where any is missing: nothing is averaged around."""
+    known: list[float] = []
+    for value in values:
+        if value is None:
+            return None
+        known.append(value)
+    if not known:
+        return None
+    return Stat(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """A cell with the replicates that the store holds of it."""
+
+    label: str
+    published: str | None
+    cell: Cell
+    rows: tuple[Row, ...]
+    ended: tuple[Ended, ...]
+    num_expected: int
+
+    def stat(self, value: Callable[[Row], float | None]) -> Stat | None:
+        """Return the statistics of a quantity over the replicates."""
+        return stat(value(row) for row in self.rows)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every replicate that the sweep asks for is there."""
+        return len(self.rows) == self.num_expected
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """A method: the cell that stands for it, and all that were tried."""
+
+    label: str
+    chosen: CellResult | None
+    tried: tuple[CellResult, ...]
+
+
+def gather(manifest: Manifest, snapshot: Snapshot) -> tuple[MethodResult, ...]:
+    """Return, per method of the sweep in its order, its cells and the one that stands for it."""
+    return tuple(_method(manifest, method, snapshot) for method in manifest.methods)
+
+
+def _method(manifest: Manifest, method: ManifestMethod, snapshot: Snapshot) -> MethodResult:
+    results = tuple(_cell(manifest, method, cell, snapshot) for cell in method.cells)
+    return MethodResult(method.label, choose(results, manifest.selection), results)
+
+
+def _cell(manifest: Manifest, method: ManifestMethod, cell: Cell, snapshot: Snapshot) -> CellResult:
+    return CellResult(
+        label=method.label,
+        published=method.published,
+        cell=cell,
+        rows=tuple(row for row in snapshot.rows if row.cell_key == cell.key and row.seed in manifest.seeds),
+        ended=tuple(item for item in snapshot.ended if item.cell_key == cell.key),
+        num_expected=len(manifest.seeds),
+    )
+
+
+def choose(results: Sequence[CellResult], selection: Selection | None) -> CellResult | None:
+    """Return the cell that stands for a method.
+
+    Without a search that is its only cell. With one, the best complete cell by the rule; cells that the
+    search stopped early, or that failed, cannot be chosen. None where there is none.
+    """
+    if selection is None:
+        return results[0] if results else None
+    name = selection.objective
+    scored = [(result.stat(lambda row: row.metrics.get(name)), result) for result in results if result.complete]
+    candidates = [(found.mean, result) for found, result in scored if found is not None]
+    if not candidates:
+        return None
+    sign = -1.0 if selection.higher_is_better else 1.0
+    best = min(sign * mean for mean, _ in candidates)
+    equals = [(sign * mean, result) for mean, result in candidates if sign * mean <= best + selection.tolerance]
+    if not selection.tolerance:
+        return min(equals, key=lambda item: (item[0], item[1].cell.key))[1]
+    return min(equals, key=lambda item: (_mean_nonzero(item[1]), item[0], item[1].cell.key))[1]
+
+
+def _mean_nonzero(result: CellResult) -> float:
+    return statistics.fmean(row.counts.num_nonzero for row in result.rows)

@@ -1,0 +1,88 @@
+"""The columns of a comparison table: those of the paper, and the alive count that it lacks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from tracking.reader import Row
+
+SCORE_BEFORE = "score_before"
+SCORE_AFTER = "score_after"
+DENSITY = "density"
+COMPRESSION = "compression_rate"
+NEURONS = "neurons_published"
+ALIVE = "neurons_alive"
+
+
+def layer_density(index: int) -> str:
+    """Key of the density of a layer, counted from the inputs."""
+    return f"density_{index}"
+
+
+def layer_neurons(index: int) -> str:
+    """Key of the neurons left in a layer of units, inputs first, by the published count."""
+    return f"neurons_{index}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One quantity of a table."""
+
+    key: str
+    title: str
+    value: Callable[[Row], float | None]
+    kind: Literal["percent", "score", "ratio", "count"]
+    total: int | None = None
+    """Of a count: how many there are."""
+
+    def format(self, value: float, *, std: bool = False, signed: bool = False) -> str:
+        """Return ``value`` as text. ``std``: it is a standard deviation; ``signed``: a difference."""
+        sign = "+" if signed else ""
+        if self.kind == "percent":
+            return f"{100 * value:{sign}.2f}"
+        if self.kind == "ratio":
+            return f"{value:{sign}.2f}"
+        if self.kind == "count":
+            return f"{value:{sign}.1f}" if std or signed or value != int(value) else f"{value:.0f}"
+        return f"{value:{sign}.3g}" if abs(value) >= 1e-3 or value == 0 else f"{value:{sign}.2e}"
+
+    @property
+    def heading(self) -> str:
+        """Title with the unit or the total."""
+        if self.kind == "percent":
+            return f"{self.title} (%)"
+        return f"{self.title} (of {self.total})" if self.total is not None else self.title
+
+
+def columns_for(score: str, template: Row) -> list[Column]:
+    """Return the columns of a task whose replicates look like ``template``."""
+    kind: Literal["percent", "score"] = "percent" if score == "accuracy" else "score"
+    counts = template.counts
+    return [
+        Column(SCORE_BEFORE, f"test {score} before P", _metric(f"test/{score}/before_pruning"), kind),
+        Column(SCORE_AFTER, f"test {score} after P", _metric(f"test/{score}/after_pruning"), kind),
+        *(
+            Column(layer_density(i), f"sparsity {layer.name}", _layer_density(i), "percent")
+            for i, layer in enumerate(counts.layers)
+        ),
+        Column(DENSITY, "total sparsity", lambda row: row.counts.density, "percent"),
+        Column(COMPRESSION, "compression rate", lambda row: row.counts.compression_rate, "ratio"),
+        *(
+            Column(layer_neurons(i), f"neurons {unit.name}", _unit_published(i), "count", unit.total)
+            for i, unit in enumerate(counts.units)
+        ),
+        Column(NEURONS, "neurons", lambda row: row.counts.neurons_published, "count", counts.neurons_total),
+        Column(ALIVE, "neurons alive", lambda row: row.counts.neurons_alive, "count", counts.neurons_total),
+    ]
+
+
+def _metric(name: str) -> Callable[[Row], float | None]:
+    return lambda row: row.metrics.get(name)
+
+
+def _layer_density(index: int) -> Callable[[Row], float | None]:
+    return lambda row: row.counts.layers[index].density
+
+
+def _unit_published(index: int) -> Callable[[Row], float | None]:
+    return lambda row: row.counts.units[index].published

@@ -1,0 +1,50 @@
+"""What a sweep compares, as the store remembers it. Tables are computed from this and the stored rows."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from dn_distributed.config import Cell, FrozenModel
+
+
+class Selection(FrozenModel):
+    """How one cell is chosen among a method's hyper-parameters. Uses validation data only."""
+
+    objective: str
+    """A validation metric of the replicates, as ``validation/accuracy/after_pruning``."""
+    higher_is_better: bool
+    tolerance: Annotated[float, Field(ge=0)] = 0.0
+    """Cells whose mean objective is within this of the best are equals; the one with fewest weights wins."""
+
+    @property
+    def rule(self) -> str:
+        """The rule in words, printed under the table."""
+        order = "highest" if self.higher_is_better else "lowest"
+        if not self.tolerance:
+            return f"{order} mean {self.objective}"
+        return f"fewest non-zero weights within {self.tolerance:g} of the {order} mean {self.objective}"
+
+
+class ManifestMethod(FrozenModel):
+    """One row of the table, and the cells that stand for it (several where hyper-parameters were searched)."""
+
+    label: str
+    published: str | None = None
+    """The published row that it is compared with."""
+    cells: tuple[Cell, ...]
+
+
+class Manifest(FrozenModel):
+    """A sweep: its methods, seeds, and the rule of choice."""
+
+    name: str
+    task: str
+    dataset: str
+    score: str
+    """The task's first score."""
+    score_higher_is_better: bool
+    seeds: tuple[int, ...]
+    methods: tuple[ManifestMethod, ...]
+    selection: Selection | None = None
+    deviations: tuple[str, ...] = ()
+    """Where training or pruning differ from the paper's settings, in words."""

@@ -1,0 +1,183 @@
+"""Everything that is read from MLflow. Rows are typed; what is not whole is not a row."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from dn_distributed.config import Cell
+from dn_distributed.sparsity import LayerCount, NetworkCounts, UnitCount
+from tracking import schema
+from tracking.manifest import Manifest
+from tracking.store import StoreError, StoreLocation
+
+State = Literal["finished", "failed", "stopped", "incomplete"]
+
+_CURVES = ("train/loss", "validation/", schema.NUM_NONZERO, schema.NEURONS_ALIVE)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One finished replicate."""
+
+    run_id: str
+    cell_key: str
+    replicate_key: str
+    seed: int
+    metrics: dict[str, float]
+    """Final figures by metric name."""
+    counts: NetworkCounts
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A replicate that ended without a result: failed or stopped early."""
+
+    cell_key: str
+    replicate_key: str
+    seed: int
+    state: State
+    reason: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the store holds of one sweep."""
+
+    rows: tuple[Row, ...]
+    ended: tuple[Ended, ...]
+
+    def states(self) -> dict[str, State]:
+        """Return the state of every replicate that is decided, by its key."""
+        decided: dict[str, State] = {item.replicate_key: item.state for item in self.ended}
+        return {**decided, **{row.replicate_key: "finished" for row in self.rows}}
+
+
+def find_runs(store: MlflowClient, experiment_id: str, kind: schema.Kind, tags: Mapping[str, str]) -> list[Run]:
+    """Return the runs of a kind with these tags, oldest first."""
+    clauses = [f"tags.`{name}` = '{value}'" for name, value in {schema.KIND: kind, **tags}.items()]
+    runs: list[Run] = []
+    token = None
+    while True:
+        page = store.search_runs(
+            [experiment_id], " and ".join(clauses), order_by=["attributes.start_time"], max_results=1000,
+            page_token=token,
+        )  # fmt: skip
+        runs += page
+        token = page.token
+        if not token:
+            return runs
+
+
+def find_experiment(store: MlflowClient, location: StoreLocation, name: str) -> str:
+    """Return the id of the experiment ``name``. StoreError names the ones there are."""
+    found = store.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage == "active":
+        return str(found.experiment_id)
+    names = sorted(e.name for e in store.search_experiments() if e.name != "Default")
+    raise StoreError(f"no sweep {name!r} in the store {location.uri}; it holds: {', '.join(names) or 'none'}")
+
+
+def read(store: MlflowClient, experiment_id: str, cell_key: str | None = None) -> Snapshot:
+    """Read every replicate of a sweep (or of a cell), in the order of cell and seed. A key is counted once."""
+    rows: dict[str, Row] = {}
+    ended: dict[str, Ended] = {}
+    tags = {} if cell_key is None else {schema.CELL_KEY: cell_key}
+    for run in find_runs(store, experiment_id, "replicate", tags):
+        key, state = run.data.tags[schema.REPLICATE_KEY], state_of(run)
+        if state == "finished":
+            rows.setdefault(key, _row(run))
+        elif state != "incomplete":
+            ended.setdefault(key, _ended(run, state))
+    return Snapshot(
+        tuple(sorted(rows.values(), key=lambda row: (row.cell_key, row.seed))),
+        tuple(item for key, item in ended.items() if key not in rows),
+    )
+
+
+def read_cells(store: MlflowClient, experiment_id: str) -> dict[str, list[Cell]]:
+    """Return the cells that the store knows, by label, oldest first."""
+    cells: dict[str, list[Cell]] = {}
+    for run in find_runs(store, experiment_id, "cell", {}):
+        cell = Cell.model_validate_json(run.data.tags[schema.CELL])
+        cells.setdefault(run.data.tags[schema.LABEL], []).append(cell)
+    return cells
+
+
+def state_of(run: Run) -> State:
+    """Return how far a replicate run is: what is not whole is incomplete."""
+    tags = run.data.tags
+    if run.info.status == "FINISHED" and schema.COMPLETE in tags:
+        return "finished"
+    if run.info.status == "FAILED" and schema.FAILURE in tags:
+        return "failed"
+    if run.info.status == "KILLED" and schema.STOPPED in tags:
+        return "stopped"
+    return "incomplete"
+
+
+def _row(run: Run) -> Row:
+    tags, params, metrics = run.data.tags, run.data.params, run.data.metrics
+    return Row(
+        run_id=run.info.run_id,
+        cell_key=tags[schema.CELL_KEY],
+        replicate_key=tags[schema.REPLICATE_KEY],
+        seed=int(params[schema.SEED]),
+        metrics=dict(metrics),
+        counts=counts_from_metrics(params[schema.LAYERS], metrics),
+    )
+
+
+def _ended(run: Run, state: State) -> Ended:
+    tags = run.data.tags
+    reason = tags[schema.FAILURE if state == "failed" else schema.STOPPED]
+    seed = int(run.data.params[schema.SEED])
+    return Ended(tags[schema.CELL_KEY], tags[schema.REPLICATE_KEY], seed, state, reason)
+
+
+def counts_from_metrics(layers: str, metrics: Mapping[str, float]) -> NetworkCounts:
+    """Put the counts of a replicate together again from its stored figures."""
+    shapes = [(name, (int(n_out), int(n_in))) for name, n_out, n_in in json.loads(layers)]
+    layer_counts = tuple(
+        LayerCount(name, shape, shape[0] * shape[1], int(metrics[schema.layer_nonzero(name)]))
+        for name, shape in shapes
+    )
+    totals = [("input", shapes[0][1][1]), *((name, shape[0]) for name, shape in shapes)]
+    unit_counts = tuple(
+        UnitCount(
+            name, total, int(metrics[schema.units(name, "published")]), int(metrics[schema.units(name, "alive")])
+        )
+        for name, total in totals
+    )
+    return NetworkCounts(layer_counts, unit_counts)
+
+
+def metric_histories(store: MlflowClient, run_id: str) -> dict[str, dict[int, float]]:
+    """Return the curves of a replicate: by metric name, the value at each epoch."""
+    names = [name for name in store.get_run(run_id).data.metrics if _is_curve(name)]
+    return {
+        name: {point.step: point.value for point in store.get_metric_history(run_id, name)} for name in names
+    }
+
+
+def _is_curve(name: str) -> bool:
+    return name.startswith(_CURVES) and not name.endswith(("/before_pruning", "/after_pruning"))
+
+
+def read_manifest(store: MlflowClient, experiment_id: str) -> tuple[str, Manifest]:
+    """Return the report run's id and the manifest of the sweep. StoreError if there is none."""
+    found = find_runs(store, experiment_id, "report", {})
+    if not found:
+        raise StoreError("the store has no report run for this sweep: run `dn sweep` on its file first")
+    run_id = str(found[0].info.run_id)
+    path = download(store, run_id, schema.MANIFEST_FILE)
+    return run_id, Manifest.model_validate_json(path.read_text())
+
+
+def download(store: MlflowClient, run_id: str, path: str) -> Path:
+    """Return a local path of a run's file or folder; an embedded store's own file is not copied."""
+    return Path(store.download_artifacts(run_id, path))

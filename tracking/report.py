@@ -1,0 +1,3 @@
+from pathlib import Path
+PAGE="report.html"
+def write(*a): raise NotImplementedError

@@ -1,0 +1,50 @@
+"""The names under which things are stored, in one place: the writer and the reader must agree."""
+
+from typing import Literal
+
+Kind = Literal["cell", "replicate", "report"]
+
+PARENT = "mlflow.parentRunId"
+KIND = "dn.kind"
+LABEL = "dn.label"
+CELL_KEY = "dn.cell_key"
+CELL = "dn.cell"
+"""The cell itself, as JSON: a search's own configurations are read back from it."""
+REPLICATE_KEY = "dn.replicate_key"
+COMPLETE = "dn.complete"
+"""Set with the last figures of a replicate: a run counts only when FINISHED and so marked."""
+FAILURE = "dn.failure"
+"""Why a replicate ended without a result that can be used; it is not tried again by itself."""
+STOPPED = "dn.stopped"
+"""Where a search ended a replicate early."""
+NUM_SEEDS = "dn.num_seeds"
+"""Replicates that a cell run's means are over."""
+
+LAYERS = "layers"
+"""Parameter: the regularised layers with their shapes, as JSON."""
+SEED = "seed"
+EPOCH = "epoch"
+"""Metric: the epoch itself, logged with its other figures, so that a retried pack knows what is there."""
+
+SCORE_PREFIXES = ("validation/", "test/")
+COMPRESSION_RATE = "compression_rate"
+DENSITY = "density"
+NUM_NONZERO = "num_nonzero"
+NEURONS_ALIVE = "neurons_alive"
+NEURONS_PUBLISHED = "neurons_published"
+
+WEIGHTS_FILE = "weights.safetensors"
+MASKS_FILE = "masks.safetensors"
+PATTERN_FOLDER = "sparsity"
+MANIFEST_FILE = "sweep.json"
+REPORT_NAME = "report"
+
+
+def layer_nonzero(layer: str) -> str:
+    """Metric: non-zero weights of a layer after pruning."""
+    return f"layers/{layer}/num_nonzero"
+
+
+def units(name: str, count: Literal["published", "alive"]) -> str:
+    """Metric: neurons left in a layer of units, by one of the two counts."""
+    return f"neurons/{name}/{count}"

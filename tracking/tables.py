@@ -1,0 +1,105 @@
+"""The comparison table as a value: method by column, reproduced beside published. Drawing it is ``render``."""
+
+from dataclasses import dataclass
+
+from tracking import published
+from tracking.cells import CellResult, MethodResult, Stat
+from tracking.columns import Column, columns_for
+from tracking.manifest import Manifest
+from tracking.reader import Row
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One method. A column that is missing in ``stats`` is missing in the store."""
+
+    label: str
+    n: int
+    num_expected: int
+    stats: dict[str, Stat]
+    published: dict[str, float]
+    published_label: str | None
+    note: str = ""
+
+    def difference(self, key: str) -> float | None:
+        """Return reproduced minus published; None unless both are there."""
+        if key in self.stats and key in self.published:
+            return self.stats[key].mean - self.published[key]
+        return None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows, columns, and the sentences that a reader needs to judge them."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[TableRow, ...]
+    notes: tuple[str, ...]
+
+
+def build(manifest: Manifest, methods: tuple[MethodResult, ...]) -> Table:
+    """Return the table of a sweep. Methods without a finished replicate stay in it, marked missing."""
+    template = _template(methods)
+    columns = columns_for(manifest.score, template) if template else []
+    rows = tuple(_row(manifest, method, columns) for method in methods)
+    title = f"{manifest.name}: {manifest.task} on {manifest.dataset}"
+    return Table(title, tuple(columns), rows, _notes(manifest, methods, rows))
+
+
+def _template(methods: tuple[MethodResult, ...]) -> Row | None:
+    rows = (row for method in methods for result in method.tried for row in result.rows)
+    return next(rows, None)
+
+
+def _row(manifest: Manifest, method: MethodResult, columns: list[Column]) -> TableRow:
+    chosen = method.chosen
+    expected = len(manifest.seeds)
+    if chosen is None:
+        return TableRow(method.label, 0, expected, {}, {}, None, note="no complete configuration")
+    stats = {column.key: found for column in columns if (found := chosen.stat(column.value)) is not None}
+    shown = published.figures(manifest.task, chosen.published) if chosen.published else {}
+    return TableRow(
+        method.label, len(chosen.rows), expected, stats, shown, chosen.published, _coefficients(method, chosen)
+    )
+
+
+def _coefficients(method: MethodResult, chosen: CellResult) -> str:
+    if len(method.tried) == 1:
+        return ""
+    names = {name for result in method.tried for name in result.cell.regularization}
+    pairs = [f"{name} {chosen.cell.regularization.get(name, 0.0):.3g}" for name in sorted(names)]
+    return f"chosen of {len(method.tried)}: {', '.join(pairs)}"
+
+
+def _notes(manifest: Manifest, methods: tuple[MethodResult, ...], rows: tuple[TableRow, ...]) -> tuple[str, ...]:
+    notes = [
+        "mean ± sample standard deviation (n) over seeds; \"sparsity\" is the paper's word for the share of "
+        "weights that are left; neurons as the published scripts count them, alive: on a path from input to output."
+    ]
+    if any(row.published for row in rows):
+        notes.append(f"Published: {published.SOURCE}. Difference: reproduced mean minus published.")
+    renamed = [row for row in rows if row.published_label not in (None, row.label)]
+    notes += [f"{row.label} is set beside the row published as {row.published_label}." for row in renamed]
+    if manifest.deviations and any(row.published for row in rows):
+        notes.append(f"Settings differ from the paper's: {'; '.join(manifest.deviations)}.")
+    if manifest.selection is not None:
+        tried = ", ".join(f"{method.label} {len(method.tried)}" for method in methods)
+        notes.append(f"Chosen by: {manifest.selection.rule}. Configurations tried: {tried}.")
+        notes += [f"{row.label}: {row.note}." for row in rows if row.note]
+    for method in methods:
+        notes += _missing(method, len(manifest.seeds))
+    return tuple(notes)
+
+
+def _missing(method: MethodResult, expected: int) -> list[str]:
+    notes = []
+    chosen = method.chosen
+    if chosen is not None and not chosen.complete:
+        notes.append(f"{method.label}: {expected - len(chosen.rows)} of {expected} replicates are missing.")
+    ended = [item for result in method.tried for item in result.ended if item.state == "failed"]
+    notes += [f"{method.label} seed {item.seed} failed: {item.reason}." for item in ended]
+    stopped = sum(1 for result in method.tried if any(item.state == "stopped" for item in result.ended))
+    if stopped:
+        notes.append(f"{method.label}: {stopped} of {len(method.tried)} configurations were stopped early.")
+    return notes

@@ -1,0 +1,328 @@
+"""Everything that is written to MLflow. ``MlflowClient`` with explicit run ids; no global state."""
+
+import importlib.metadata
+import json
+import platform
+import socket
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
+from safetensors.torch import save_file
+
+from dn_distributed import sparsity
+from dn_distributed.config import Cell
+from dn_distributed.training import EpochReport, Outcome
+from tracking import schema
+from tracking.manifest import Manifest
+from tracking.patterns import save_masks, save_pattern
+from tracking.reader import Row, find_runs, metric_histories, state_of
+from tracking.store import StoreLocation
+
+_BATCH_LIMIT = 1000  # of MLflow: metrics in one log_batch
+FLUSH_SECONDS = 20.0
+"""Per-epoch figures reach the store at most this late; short packs write them once."""
+
+
+def client(location: StoreLocation) -> MlflowClient:
+    """Return a client of the store."""
+    return MlflowClient(location.uri)
+
+
+def ensure_experiment(store: MlflowClient, location: StoreLocation, name: str) -> str:
+    """Return the id of the experiment of the sweep ``name``, made if absent. Only the driver calls this."""
+    found = store.get_experiment_by_name(name)
+    if found is None:
+        return str(store.create_experiment(name, artifact_location=_artifact_location(location, name)))
+    if found.lifecycle_stage == "deleted":
+        store.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def _artifact_location(location: StoreLocation, name: str) -> str | None:
+    return f"{location.artifact_root}/{name}" if location.artifact_root else None
+
+
+@cache
+def _versions() -> dict[str, str]:
+    packages = ("torch", "torchvision", "ray", "mlflow", "numpy", "dropneuron-distributed")
+    found = {f"version.{name}": importlib.metadata.version(name) for name in packages}
+    return {**found, "version.python": platform.python_version(), "host": socket.gethostname()}
+
+
+def describe_cell(cell: Cell) -> dict[str, str]:
+    """Return the parameters of a cell, flat, as MLflow shows them."""
+    flat = {"task": cell.task["name"], "dataset": cell.dataset["name"], "dataset_digest": cell.dataset_digest}
+    flat |= {f"task.{key}": value for key, value in cell.task.items() if key != "name"}
+    flat |= {f"dataset.{key}": value for key, value in cell.dataset.items() if key != "name"}
+    flat |= {name: cell.regularization.get(name, 0.0) for name in _shown_coefficients(cell)}
+    if cell.dropout_at_test:
+        flat["dropout_at_test"] = True
+    flat |= {f"training.{key}": value for key, value in cell.training.model_dump().items() if value is not None}
+    return {key: str(value) for key, value in {**flat, "pruning.threshold": cell.pruning.threshold}.items()}
+
+
+def _shown_coefficients(cell: Cell) -> list[str]:
+    always = ("l1", "l2", "dn_incoming", "dn_outgoing", "dropout")
+    return [*always, *(name for name in cell.regularization if name not in always)]
+
+
+def ensure_cell(store: MlflowClient, experiment_id: str, cell: Cell, label: str) -> str:
+    """Return the run id of a cell, made if absent and renamed if its label has changed."""
+    found = find_runs(store, experiment_id, "cell", {schema.CELL_KEY: cell.key})
+    if not found:
+        return _create_cell(store, experiment_id, cell, label)
+    run = found[0]
+    if run.data.tags.get(schema.LABEL) != label:
+        store.set_tag(run.info.run_id, schema.LABEL, label)
+        store.update_run(run.info.run_id, name=label)
+    return str(run.info.run_id)
+
+
+def _create_cell(store: MlflowClient, experiment_id: str, cell: Cell, label: str) -> str:
+    tags = {
+        schema.KIND: "cell",
+        schema.CELL_KEY: cell.key,
+        schema.LABEL: label,
+        schema.CELL: cell.model_dump_json(),
+    }
+    run = store.create_run(experiment_id, tags=tags, run_name=label)
+    store.log_batch(run.info.run_id, params=[Param(k, v) for k, v in describe_cell(cell).items()])
+    return str(run.info.run_id)
+
+
+class ReplicateRun:
+    """The run of one replicate. ``start_replicates`` makes them."""
+
+    def __init__(
+        self, store: MlflowClient, cell: Cell, seed: int, run_id: str, logged_epoch: int, finished: bool
+    ) -> None:
+        """``logged_epoch``: the last epoch whose figures the store has. A finished run is not written again."""
+        self.run_id, self.finished = run_id, finished
+        self._store, self._cell, self._seed = store, cell, seed
+        self._logged_epoch = logged_epoch
+        self._buffer: list[Metric] = []
+        self._last_flush = time.monotonic()
+
+    def log_epoch(self, report: EpochReport, row: int) -> None:
+        """Log the figures of an epoch, unless an earlier try of the same pack has done so."""
+        if report.epoch <= self._logged_epoch:
+            return
+        self._logged_epoch = report.epoch
+        now = _now()
+        self._buffer.append(Metric(schema.EPOCH, report.epoch, now, report.epoch))
+        self._buffer += [
+            Metric(name, values[row], now, report.epoch) for name, values in report.metrics.items()
+        ]
+        if time.monotonic() - self._last_flush > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        _log_in_batches(self._store, self.run_id, self._buffer)
+        self._buffer = []
+        self._last_flush = time.monotonic()
+
+    def finish(self, outcome: Outcome, device: str) -> None:
+        """Write the result, its files, and last the marker that it is whole."""
+        if self.finished:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            write_outcome_files(outcome, Path(folder))
+            self._store.log_artifacts(self.run_id, folder)
+        self._store.log_inputs(self.run_id, datasets=[_dataset_input(self._cell)])
+        now = _now()
+        step = self._logged_epoch
+        self._buffer += [Metric(name, value, now, step) for name, value in final_metrics(outcome).items()]
+        *early, last = _batches(self._buffer)
+        for batch in early:
+            self._store.log_batch(self.run_id, metrics=batch)
+        layers = sparsity.layers_as_json(outcome.counts)
+        params = {**describe_cell(self._cell), schema.SEED: str(self._seed), schema.LAYERS: layers}
+        tags = {"device": device, schema.COMPLETE: "true"}
+        self._store.log_batch(
+            self.run_id,
+            metrics=last,
+            params=[Param(key, value) for key, value in params.items()],
+            tags=[RunTag(key, value) for key, value in tags.items()],
+        )
+        self._store.set_terminated(self.run_id, "FINISHED")
+
+    def fail(self, reason: str) -> None:
+        """Record that this replicate ended without a usable result."""
+        self._end(schema.FAILURE, reason, "FAILED")
+
+    def stop(self, where: str) -> None:
+        """Record that a search ended this replicate early."""
+        self._end(schema.STOPPED, where, "KILLED")
+
+    def _end(self, tag: str, text: str, status: str) -> None:
+        if self.finished:
+            return
+        self.flush()
+        params = {**describe_cell(self._cell), schema.SEED: str(self._seed)}
+        self._store.log_batch(
+            self.run_id, params=[Param(k, v) for k, v in params.items()], tags=[RunTag(tag, text[:4000])]
+        )
+        self._store.set_terminated(self.run_id, status)
+
+
+def start_replicates(
+    store: MlflowClient, experiment_id: str, cell_run_id: str, cell: Cell, label: str, seeds: Sequence[int]
+) -> list[ReplicateRun]:
+    """Return a run per seed, marked RUNNING: found by its key before it is made, so a retry continues it."""
+    found = {
+        run.data.tags[schema.REPLICATE_KEY]: run
+        for run in reversed(find_runs(store, experiment_id, "replicate", {schema.CELL_KEY: cell.key}))
+    }
+    runs = []
+    for seed in seeds:
+        existing = found.get(cell.replicate_key(seed))
+        if existing is None:
+            run_id = _create_replicate(store, experiment_id, cell_run_id, cell, label, seed)
+            runs.append(ReplicateRun(store, cell, seed, run_id, logged_epoch=0, finished=False))
+            continue
+        logged_epoch = int(existing.data.metrics.get(schema.EPOCH, 0))
+        finished = state_of(existing) == "finished"
+        if not finished:
+            _reopen(store, existing.info.run_id, existing.data.tags, cell_run_id)
+        runs.append(ReplicateRun(store, cell, seed, existing.info.run_id, logged_epoch, finished))
+    return runs
+
+
+def _create_replicate(
+    store: MlflowClient, experiment_id: str, cell_run_id: str, cell: Cell, label: str, seed: int
+) -> str:
+    tags = {
+        schema.PARENT: cell_run_id,
+        schema.KIND: "replicate",
+        schema.LABEL: label,
+        schema.CELL_KEY: cell.key,
+        schema.REPLICATE_KEY: cell.replicate_key(seed),
+        **_versions(),
+    }
+    run = store.create_run(experiment_id, tags=tags, run_name=f"{label} seed {seed}")
+    return str(run.info.run_id)
+
+
+def _reopen(store: MlflowClient, run_id: str, tags: Mapping[str, str], cell_run_id: str) -> None:
+    store.update_run(run_id, status="RUNNING")
+    if tags.get(schema.PARENT) != cell_run_id:
+        store.set_tag(run_id, schema.PARENT, cell_run_id)
+    for name in (schema.FAILURE, schema.STOPPED):
+        if name in tags:
+            store.delete_tag(run_id, name)
+
+
+def write_outcome_files(outcome: Outcome, folder: Path) -> None:
+    """Write a replicate's weights (before pruning), masks and pictures of its sparsity patterns."""
+    save_file(dict(outcome.parameters), folder / schema.WEIGHTS_FILE)
+    save_masks(outcome.masks, folder / schema.MASKS_FILE)
+    pictures = folder / schema.PATTERN_FOLDER
+    pictures.mkdir()
+    for name, mask in outcome.masks.items():
+        save_pattern(mask, pictures / f"{name}.png")
+
+
+def final_metrics(outcome: Outcome) -> dict[str, float]:
+    """Return the final figures of a replicate by metric name: scores, counts, and two ratios for the eye."""
+    counts = outcome.counts
+    metrics = dict(outcome.scores)
+    metrics |= {schema.layer_nonzero(layer.name): layer.num_nonzero for layer in counts.layers}
+    for unit in counts.units:
+        metrics[schema.units(unit.name, "published")] = unit.published
+        metrics[schema.units(unit.name, "alive")] = unit.alive
+    metrics[schema.NEURONS_PUBLISHED] = counts.neurons_published
+    metrics[schema.DENSITY] = counts.density
+    if counts.compression_rate is not None:
+        metrics[schema.COMPRESSION_RATE] = counts.compression_rate
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def summarize_cell(store: MlflowClient, experiment_id: str, cell: Cell, label: str, rows: Sequence[Row]) -> None:
+    """Write mean, standard deviation and n of a cell's finished replicates to its run, per epoch too.
+
+    A cell run that already carries the means of fewer seeds is replaced, so that no curve is drawn twice.
+    """
+    run_id = ensure_cell(store, experiment_id, cell, label)
+    done = store.get_run(run_id).data.tags.get(schema.NUM_SEEDS)
+    seeds = " ".join(str(row.seed) for row in rows)
+    if done == seeds or not rows:
+        return
+    if done is not None:
+        replacement = _create_cell(store, experiment_id, cell, label)
+        for run in find_runs(store, experiment_id, "replicate", {schema.CELL_KEY: cell.key}):
+            store.set_tag(run.info.run_id, schema.PARENT, replacement)
+        store.delete_run(run_id)
+        run_id = replacement
+    metrics = list(_mean_curves(store, rows)) + _final_summary(rows)
+    _log_in_batches(store, run_id, metrics)
+    store.set_tag(run_id, schema.NUM_SEEDS, seeds)
+    store.set_terminated(run_id, "FINISHED")
+
+
+def _final_summary(rows: Sequence[Row]) -> list[Metric]:
+    now, summary = _now(), [Metric("n", float(len(rows)), _now(), 0)]
+    for name in rows[0].metrics:
+        values = [row.metrics[name] for row in rows if name in row.metrics]
+        summary.append(Metric(name, statistics.fmean(values), now, 0))
+        if len(values) > 1:
+            summary.append(Metric(f"{name}/std", statistics.stdev(values), now, 0))
+    return summary
+
+
+def _mean_curves(store: MlflowClient, rows: Sequence[Row]) -> Iterable[Metric]:
+    """Means per epoch over the replicates that reached it."""
+    histories = [metric_histories(store, row.run_id) for row in rows]
+    for name in sorted({name for history in histories for name in history}):
+        points: dict[int, list[float]] = {}
+        for history in histories:
+            for epoch, value in history.get(name, {}).items():
+                points.setdefault(epoch, []).append(value)
+        now = _now()
+        for epoch, values in sorted(points.items()):
+            yield Metric(name, statistics.fmean(values), now, epoch)
+
+
+def ensure_report_run(store: MlflowClient, experiment_id: str, manifest: Manifest) -> str:
+    """Return the id of the experiment's report run, made if absent, with the manifest written to it."""
+    found = find_runs(store, experiment_id, "report", {})
+    if found:
+        run_id = str(found[0].info.run_id)
+    else:
+        tags = {schema.KIND: "report"}
+        run_id = str(store.create_run(experiment_id, tags=tags, run_name=schema.REPORT_NAME).info.run_id)
+    store.log_text(run_id, manifest.model_dump_json(indent=1), schema.MANIFEST_FILE)
+    return run_id
+
+
+def attach_report(store: MlflowClient, run_id: str, folder: Path) -> None:
+    """Attach the files of a finished report to its run."""
+    store.log_artifacts(run_id, str(folder), "report")
+    store.set_terminated(run_id, "FINISHED")
+
+
+def _dataset_input(cell: Cell) -> DatasetInput:
+    name = str(cell.dataset["name"])
+    return DatasetInput(
+        Dataset(name=name, digest=cell.dataset_digest[:32], source_type="dropneuron", source=json.dumps(cell.dataset, sort_keys=True))
+    )
+
+
+def _log_in_batches(store: MlflowClient, run_id: str, metrics: Sequence[Metric]) -> None:
+    if metrics:
+        for batch in _batches(metrics):
+            store.log_batch(run_id, metrics=batch)
+
+
+def _batches(metrics: Sequence[Metric]) -> list[list[Metric]]:
+    return [list(metrics[i : i + _BATCH_LIMIT]) for i in range(0, max(1, len(metrics)), _BATCH_LIMIT)]
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
