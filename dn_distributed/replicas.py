@@ -138,9 +138,7 @@ class Replicas:
         torch._foreach_add_(into, gradients)
         return losses
 
-    def _trace(
-        self, values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
-    ) -> LossGradient:
+    def _trace(self, values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor) -> LossGradient:
         """Record the gradient computation once as plain tensor operations.
 
         They are the ones that vmap and grad would dispatch at every step, without their dispatching: a small
@@ -150,15 +148,13 @@ class Replicas:
         def loss(values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
             return self._task.loss(self._call(values, masks, inputs), targets)
 
-        def total(
-            values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
-        ) -> tuple[Tensor, Tensor]:
+        def total(values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
             losses = (vmap(loss) if self._vectorized else loss)(values, masks, inputs, targets)
             return losses.sum(), losses
 
         self.network.train()
         gradient = torch.func.grad(total, has_aux=True)
-        return make_fx(gradient)(values, masks, inputs, targets)  # type: ignore[no-any-return]
+        return make_fx(gradient)(values, masks, inputs, targets)
 
     def _call(self, values: list[Tensor], masks: list[Tensor], inputs: Tensor) -> Tensor:
         state = dict(zip(self.names, values, strict=True))
@@ -178,7 +174,7 @@ class Replicas:
         used = masks if masks is not None else [inputs.new_ones(len(self.seeds))] * len(self._dropout_names)
         stacked = [parameters[name] for name in self.names]
         if self._vectorized:
-            return vmap(self._call)(stacked, used, inputs)  # type: ignore[no-any-return]
+            return vmap(self._call)(stacked, used, inputs)
         outputs = [
             self._call(
                 [value[row] for value in stacked],

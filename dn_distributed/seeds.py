@@ -15,8 +15,6 @@ def derive(seed: int, name: str, index: int = 0) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def generator(
-    seed: int, name: str, index: int = 0, device: torch.device | str = "cpu"
-) -> torch.Generator:
+def generator(seed: int, name: str, index: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
     """Return a fresh generator for the draw ``name``, number ``index``, of the replicate ``seed``."""
     return torch.Generator(device).manual_seed(derive(seed, name, index))

@@ -90,8 +90,7 @@ def count(masks: Mapping[str, Tensor], hidden_rule: HiddenRule = "min") -> Netwo
     """
     _check_chain(masks)
     layers = tuple(
-        LayerCount(name, (mask.shape[0], mask.shape[1]), mask.numel(), int(mask.sum()))
-        for name, mask in masks.items()
+        LayerCount(name, (mask.shape[0], mask.shape[1]), mask.numel(), int(mask.sum())) for name, mask in masks.items()
     )
     return NetworkCounts(layers, _count_units(masks, hidden_rule))
 

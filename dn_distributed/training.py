@@ -195,7 +195,7 @@ class Trainer:
             inputs = inputs.expand(len(self.seeds), *inputs.shape)
             targets = targets.expand(len(self.seeds), *targets.shape)
         size = _evaluation_batch_size(inputs[0, 0].numel())
-        yield from zip(inputs.split(size, dim=1), targets.split(size, dim=1), strict=True)
+        yield from zip(torch.split(inputs, size, dim=1), torch.split(targets, size, dim=1), strict=True)
 
     def _test_masks(self, number: int, batch_size: int) -> list[Tensor] | None:
         if not (self._dropout_at_test and self._dropout):

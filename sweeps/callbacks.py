@@ -12,7 +12,7 @@ from sweeps.trial import Shared, pack_of
 TrialEnded = Callable[[Cell, str, Sequence[int], Mapping[str, Any]], None]
 
 
-class DriverCallback(Callback):  # type: ignore[misc]
+class DriverCallback(Callback):
     """Called by Tune in the driver's process."""
 
     def __init__(self, progress: Progress, trial_ended: TrialEnded, shared: Shared) -> None:

@@ -46,7 +46,8 @@ def _is_bad_input(error: Exception) -> bool:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="dn", description="Compare regularisers on the DropNeuron experiments, from a sweep file to a table."
+        prog="dn",
+        description="Compare regularisers on the DropNeuron experiments, from a sweep file to a table.",
     )
     parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
@@ -103,7 +104,9 @@ def _add_sweep(verbs: Any) -> None:
     _add_files(parser)
     parser.add_argument("--dry-run", action="store_true", help="Print the plan and run nothing.")
     parser.add_argument(
-        "--address", metavar="ADDR", help="Join a running Ray cluster ('auto' or HOST:PORT) instead of starting Ray here."
+        "--address",
+        metavar="ADDR",
+        help="Join a running Ray cluster ('auto' or HOST:PORT) instead of starting Ray here.",
     )
     parser.add_argument("--num-cpus", type=int, metavar="N", help="CPUs for a Ray started here. Default: all.")
     parser.add_argument("--retry-failed", action="store_true", help="Run replicates again that are recorded as failed.")
@@ -119,7 +122,9 @@ def _add_sweep(verbs: Any) -> None:
 
 
 def _add_status(verbs: Any) -> None:
-    parser = verbs.add_parser("status", help="Print how much of a sweep is done.", description="Print the plan of a sweep.")
+    parser = verbs.add_parser(
+        "status", help="Print how much of a sweep is done.", description="Print the plan of a sweep."
+    )
     _add_files(parser)
     parser.set_defaults(run=_status)
 
@@ -133,7 +138,9 @@ def _add_report(verbs: Any) -> None:
     )
     parser.add_argument("name", metavar="NAME", help="Name of the sweep, as its file says.")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="Folder to write to; made if absent.")
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="As for dn sweep: reconstructions need the images.")
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="As for dn sweep: reconstructions need the images."
+    )
     _add_store(parser)
     parser.set_defaults(run=_report)
 
@@ -146,7 +153,10 @@ def _add_measure(verbs: Any) -> None:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="Weights (safetensors).")
     parser.add_argument(
-        "--layers", required=True, metavar="A,B,C", help="Tensors [out, in] in forward order, separated by commas."
+        "--layers",
+        required=True,
+        metavar="A,B,C",
+        help="Tensors [out, in] in forward order, separated by commas.",
     )
     parser.add_argument(
         "--threshold", type=float, required=True, metavar="T", help="Weights with |w| < T count as zero."

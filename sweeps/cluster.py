@@ -1,12 +1,14 @@
 """Ray: started on this machine, or joined."""
 
 import contextlib
+import logging
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
 
 class ClusterError(Exception):
     """Ray cannot be started or joined; the message says why and what to do."""
@@ -40,16 +42,20 @@ def connect(address: str | None, num_cpus: int | None = None) -> Iterator[Capaci
     try:
         if address is None:
             ray.init(
-                address="local", num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+                address="local",
+                num_cpus=num_cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
             )
         else:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"no Ray cluster at {address}" if address else "Ray could not be started on this machine"
         raise ClusterError(f"{where}: {str(error).strip().splitlines()[0]}") from error
     try:
-        total = ray.cluster_resources()
-        alive = sum(1 for node in ray.nodes() if node["Alive"])
+        total = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        alive = len([node for node in ray.nodes() if node["Alive"]])  # type: ignore[no-untyped-call]
         yield Capacity(total.get("CPU", 0.0), total.get("GPU", 0.0), alive)
     finally:
         ray.shutdown()
@@ -62,7 +68,10 @@ def _ensure_token() -> None:
     token = Path.home() / ".ray" / "auth_token"
     try:
         token.parent.mkdir(exist_ok=True)
-        with contextlib.suppress(FileExistsError), open(os.open(token, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        with (
+            contextlib.suppress(FileExistsError),
+            open(os.open(token, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file,
+        ):
             file.write(secrets.token_hex(32))
         if stat.S_IMODE(token.stat().st_mode) != 0o600:
             token.chmod(0o600)

@@ -1,6 +1,7 @@
 """What the verbs of ``dn`` do that need the store."""
 
 import argparse
+import contextlib
 import logging
 import os
 import subprocess
@@ -9,13 +10,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sweeps import cluster, plan as planning, spec
+from sweeps import cluster, spec
+from sweeps import plan as planning
+from sweeps.cluster import Capacity
 from sweeps.plan import Plan
 from sweeps.progress import Progress
 from sweeps.runner import Runner, plan_from_store
 from sweeps.spec import Sweep
 from sweeps.yaml_file import SpecError
-from tracking import cells, reader, render, report as reporting, store, tables, writer
+from tracking import cells, reader, render, store, tables, writer
+from tracking import report as reporting
 from tracking.store import StoreLocation
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
@@ -32,7 +36,8 @@ def sweep(arguments: argparse.Namespace, out: Console) -> int:
     if not arguments.debug:
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # Ctrl-C and failures are told by us
     code = OK
-    with cluster.connect(arguments.address, arguments.num_cpus) as capacity:
+    with contextlib.ExitStack() as stack:
+        capacity: Capacity | None = None
         for item, its_data in zip(loaded, data, strict=True):
             runner = Runner(
                 item,
@@ -41,23 +46,34 @@ def sweep(arguments: argparse.Namespace, out: Console) -> int:
                 checkpoint_seconds=arguments.checkpoint_seconds,
                 retry_failed=arguments.retry_failed,
             )
-            _print_plan(runner.plan(), out)
-            after = runner.run(capacity, Progress(out))
+            plan = runner.plan()
+            _print_plan(plan, out)
+            if plan.num_to_run and capacity is None:  # with nothing to run, Ray need not start
+                capacity = stack.enter_context(cluster.connect(arguments.address, arguments.num_cpus))
+            after = runner.run(plan, capacity, Progress(out))
             if runner.interrupted:
-                done = after.count("finished")
-                print(
-                    f"dn: interrupted; {done} of {after.total} replicates of {item.name} are in the store, "
-                    f"run the same command to go on",
-                    file=sys.stderr,
-                )
-                return INTERRUPTED
+                return _say_interrupted(after)
             _print_table(runner, out)
             code = max(code, _verdict(after))
             if arguments.report:
-                folder = arguments.report / item.name
-                reporting.write(location, item.name, folder, planning.resolve_data_dir(arguments.data_dir))
-                out.print(f"report: {folder / reporting.PAGE}", soft_wrap=True)
+                _write_report(arguments, location, item.name, arguments.report / item.name, out)
     return code
+
+
+def _say_interrupted(plan: Plan) -> int:
+    print(
+        f"dn: interrupted; {plan.count('finished')} of {plan.total} replicates of {plan.sweep.name} are in the "
+        f"store, run the same command to go on",
+        file=sys.stderr,
+    )
+    return INTERRUPTED
+
+
+def _write_report(
+    arguments: argparse.Namespace, location: StoreLocation, name: str, folder: Path, out: Console
+) -> None:
+    page = reporting.write(location, name, folder, planning.resolve_data_dir(arguments.data_dir))
+    out.print(f"report: {page}", soft_wrap=True)
 
 
 def status(arguments: argparse.Namespace, out: Console) -> int:
@@ -70,8 +86,7 @@ def report(arguments: argparse.Namespace, out: Console) -> int:
     location = store.locate(arguments.tracking_uri)
     if not store.exists(location):
         raise store.StoreError(f"there is no store at {location.database}; run `dn sweep FILE` in this folder first")
-    page = reporting.write(location, arguments.name, arguments.out, planning.resolve_data_dir(arguments.data_dir))
-    out.print(f"report: {page}", soft_wrap=True)
+    _write_report(arguments, location, arguments.name, arguments.out, out)
     return OK
 
 
@@ -83,8 +98,13 @@ def ui(arguments: argparse.Namespace, out: Console) -> int:
         return OK
     if not store.exists(location):
         raise store.StoreError(f"there is no store at {location.database}; run `dn sweep FILE` in this folder first")
-    out.print(f"MLflow UI: http://127.0.0.1:{arguments.port}/#/experiments?workflowType=machine_learning  (Ctrl-C ends it)", soft_wrap=True)  # fmt: skip
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    address = f"http://127.0.0.1:{arguments.port}/#/experiments?workflowType=machine_learning"
+    out.print(f"MLflow UI: {address}  (Ctrl-C ends it)", soft_wrap=True)
+    environment = {
+        **os.environ,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", location.uri]
     command += ["--default-artifact-root", str(location.artifact_root), "--host", "127.0.0.1"]
     command += ["--port", str(arguments.port), "--workers", "1"]
@@ -100,17 +120,16 @@ def _load(arguments: argparse.Namespace) -> list[Sweep]:
     return loaded
 
 
-def _print_plans(
-    arguments: argparse.Namespace, loaded: list[Sweep], location: StoreLocation, out: Console
-) -> int:
+def _print_plans(arguments: argparse.Namespace, loaded: list[Sweep], location: StoreLocation, out: Console) -> int:
     for item in loaded:
         data = planning.load_data(item, arguments.data_dir)
-        client, experiment_id = None, None
+        plan = planning.make(item, data, {}, {})
         if store.exists(location):
             client = writer.client(location)
             found = client.get_experiment_by_name(item.name)
-            experiment_id = found.experiment_id if found is not None else None
-        _print_plan(plan_from_store(item, data, client, experiment_id), out)
+            if found is not None:
+                plan = plan_from_store(item, data, client, found.experiment_id)
+        _print_plan(plan, out)
     return OK
 
 
@@ -139,7 +158,10 @@ def _verdict(plan: Plan) -> int:
     """Say what is missing, if anything."""
     failed, left = plan.count("failed"), plan.num_to_run
     if failed:
-        print(f"dn: {plan.sweep.name}: {failed} replicates failed; the reasons are under the table", file=sys.stderr)
+        print(
+            f"dn: {plan.sweep.name}: {failed} replicates failed; the reasons are under the table",
+            file=sys.stderr,
+        )
     if left:
         print(
             f"dn: {plan.sweep.name}: {left} replicates were lost with their workers; run the same command again",

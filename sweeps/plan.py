@@ -1,11 +1,13 @@
 """The plan: all packs of a sweep, minus the replicates that the store already holds."""
 
 import hashlib
+import itertools
 import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from dn_distributed.config import Cell
 from dn_distributed.data import Data, DataError, RawImages
@@ -128,7 +130,7 @@ def split_evenly(seeds: Sequence[int], size: int) -> list[tuple[int, ...]]:
     """Split ``seeds`` into as few parts of at most ``size`` as there can be, their lengths one apart at most."""
     parts = math.ceil(len(seeds) / size)
     bounds = [round(index * len(seeds) / parts) for index in range(parts + 1)] if parts else []
-    return [tuple(seeds[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [tuple(seeds[a:b]) for a, b in itertools.pairwise(bounds)]
 
 
 def load_data(sweep: Sweep, data_dir: Path | None) -> Data:
@@ -167,9 +169,7 @@ def _cells_of(sweep: Sweep, method: Method, data: Data, known: Sequence[Cell]) -
         proposed = [c for c in known if sweep.assignment_of(method, c, data.digest, data.num_train) is not None]
         assert sweep.search is not None
         return proposed[: sweep.search.samples]
-    found = [
-        sweep.cell(method, values, data.digest, data.num_train) for values in sweep.enumerated(method)
-    ]
+    found = [sweep.cell(method, values, data.digest, data.num_train) for values in sweep.enumerated(method)]
     return list({cell.key: cell for cell in found}.values())
 
 
@@ -199,14 +199,19 @@ def manifest(plan: Plan) -> Manifest:
 
 def _deviations(sweep: Sweep) -> tuple[str, ...]:
     """Where the sweep's settings differ from those the published figures were made with."""
-    paper = {**sweep.task.default_training.model_dump(exclude_none=True)}
-    paper |= sweep.task.default_pruning.model_dump()
-    used = {**sweep.training, **sweep.pruning}
+    paper = {**sweep.task.default_training.model_dump(), **sweep.task.default_pruning.model_dump()}
+    used = {**paper, "epochs": None, "steps": None, **sweep.training, **sweep.pruning}
     found = [
-        f"{key} {used.get(key, 'other')} (paper: {paper.get(key, 'none')})"
-        for key in sorted({*paper, *used})
-        if used.get(key) != paper.get(key)
+        f"{key} {used[key]} (paper: {paper[key]})"
+        for key in paper
+        if key not in ("epochs", "steps") and used[key] != paper[key]
     ]
+    if _length(used) != _length(paper):
+        found.append(f"{_length(used)} (paper: {_length(paper)})")
     if sweep.dataset.name != sweep.task.default_dataset:
         found.append(f"dataset {sweep.dataset.name} (paper: {sweep.task.default_dataset})")
     return tuple(found)
+
+
+def _length(training: Mapping[str, Any]) -> str:
+    return f"{training['epochs']} epochs" if training["epochs"] else f"{training['steps']} steps"

@@ -48,7 +48,13 @@ class Progress:
         if not self._console.is_terminal:
             yield
             return
-        with Live(self._draw(), console=self._console, refresh_per_second=2, transient=True, get_renderable=self._draw):
+        with Live(
+            self._draw(),
+            console=self._console,
+            refresh_per_second=2,
+            transient=True,
+            get_renderable=self._draw,
+        ):
             yield
 
     def pack_started(self, trial_id: str, label: str, num_replicates: int) -> None:
@@ -95,7 +101,10 @@ class Progress:
         for pack in self._running.values():
             score = pack.result.get("score")
             text = f"epoch {pack.result.get('epoch', 0)} of {pack.result.get('num_epochs', '?')}"
-            shown.add_row(f"  {pack.label} × {pack.num_replicates}", text + (f"  {self._score} {score:.4g}" if score else ""))
+            shown.add_row(
+                f"  {pack.label} × {pack.num_replicates}",
+                text + (f"  {self._score} {score:.4g}" if score else ""),
+            )
         return shown
 
     def _remaining(self) -> float | None:

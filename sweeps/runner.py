@@ -17,7 +17,6 @@ from sweeps.plan import Pack, Plan
 from sweeps.progress import Progress
 from sweeps.spec import Method, Search, Sweep
 from tracking import cells, reader, writer
-from tracking.reader import State
 from tracking.store import StoreLocation
 
 MAX_FAILURES = 3
@@ -49,25 +48,22 @@ class Runner:
 
     def plan(self) -> Plan:
         """Return the plan as the store stands now."""
-        return plan_from_store(self.sweep, self.data, self.store, self.experiment_id)
+        plan = plan_from_store(self.sweep, self.data, self.store, self.experiment_id)
+        return plan.without("failed") if self._retry_failed else plan
 
-    def run(self, capacity: Capacity, progress: Progress) -> Plan:
-        """Run what is missing and return the plan as it stands afterwards."""
-        if capacity.nodes > 1 and self.location.database is not None:
-            raise ClusterError(
-                f"the store {self.location.uri} is a file of this machine, and the cluster has {capacity.nodes} nodes; "
-                f"start an MLflow server that all of them reach and pass --tracking-uri http://HOST:PORT"
-            )
-        plan = self.plan()
-        if self._retry_failed:
-            plan = plan.without("failed")
-        packs = plan.packs(capacity.slots(self.sweep.resources.cpu, self.sweep.resources.gpu))
+    def run(self, plan: Plan, capacity: Capacity | None, progress: Progress) -> Plan:
+        """Run what is missing and return the plan as it stands afterwards.
+
+        ``capacity`` may be None where there is nothing to run.
+        """
+        self._retry_failed = False
         self._announce(plan)
-        with progress.sweep(plan, packs):
-            for group in self._groups(packs):
-                self._fit([self._pack_config(pack) for pack in group], None, progress)
-            for method in self.sweep.methods:
-                self._fit([], (method, plan.open_samples.get(method.label, 0)), progress)
+        if capacity is not None:
+            self._check_reachable(capacity)
+            resources = self.sweep.resources
+            packs = plan.packs(capacity.slots(resources.cpu, resources.gpu))
+            with progress.sweep(plan, packs):
+                self._run_packs(plan, packs, progress)
         after = self.plan()
         writer.ensure_report_run(self.store, self.experiment_id, planning.manifest(after))
         for item in after.cells:
@@ -75,6 +71,19 @@ class Runner:
         if not after.num_to_run:
             shutil.rmtree(self._scratch, ignore_errors=True)
         return after
+
+    def _check_reachable(self, capacity: Capacity) -> None:
+        if capacity.nodes > 1 and self.location.database is not None:
+            raise ClusterError(
+                f"the store {self.location.uri} is a file of this machine, and the cluster has {capacity.nodes} nodes; "
+                f"start an MLflow server that all of them reach and pass --tracking-uri http://HOST:PORT"
+            )
+
+    def _run_packs(self, plan: Plan, packs: Sequence[Pack], progress: Progress) -> None:
+        for group in self._groups(packs):
+            self._fit([self._pack_config(pack) for pack in group], None, progress)
+        for method in self.sweep.methods:
+            self._fit([], (method, plan.open_samples.get(method.label, 0)), progress)
 
     @property
     def _scratch(self) -> Path:
@@ -222,14 +231,10 @@ class Runner:
             writer.summarize_cell(self.store, self.experiment_id, cell, label, rows)
 
 
-def plan_from_store(sweep: Sweep, data: Data, store: MlflowClient, experiment_id: str | None) -> Plan:
-    """Return the plan of a sweep as the store stands; without an experiment nothing is done yet."""
-    states: dict[str, State] = {}
-    known: dict[str, list[Cell]] = {}
-    if experiment_id is not None:
-        states = reader.read(store, experiment_id).states()
-        known = reader.read_cells(store, experiment_id)
-    return planning.make(sweep, data, states, known)
+def plan_from_store(sweep: Sweep, data: Data, store: MlflowClient, experiment_id: str) -> Plan:
+    """Return the plan of a sweep as the store stands."""
+    states = reader.read(store, experiment_id).states()
+    return planning.make(sweep, data, states, reader.read_cells(store, experiment_id))
 
 
 def _trial_folder(trial: Any) -> str:

@@ -95,9 +95,7 @@ class Sweep:
             pruning=Pruning(**pruning),
         )
 
-    def assignment_of(
-        self, method: Method, cell: Cell, digest: str, num_train: int
-    ) -> dict[str, float] | None:
+    def assignment_of(self, method: Method, cell: Cell, digest: str, num_train: int) -> dict[str, float] | None:
         """Return the searched values that make ``cell`` of ``method``; None if it is not one of its cells."""
         values = {name: _value_in(cell, name) for name in method.spaces}
         assignment = {name: value for name, value in values.items() if value is not None}
@@ -251,7 +249,9 @@ class _Reader:
     def _check_kind(self, task: Task, dataset: Dataset) -> None:
         if task.kind != dataset.kind:
             fitting = [name for name, cls in DATASETS.items() if cls.kind == task.kind]
-            raise self._fail(("dataset",), f"{dataset.name!r} does not fit task {task.name!r}; valid: {', '.join(fitting)}")
+            raise self._fail(
+                ("dataset",), f"{dataset.name!r} does not fit task {task.name!r}; valid: {', '.join(fitting)}"
+            )
 
     def _name(self) -> str:
         name = self._data["name"]
@@ -353,7 +353,8 @@ class _Reader:
         algorithm = sweep.search.algorithm if sweep.search else "grid"
         if algorithm == "grid" and kinds - {"grid"}:
             raise self._fail(
-                ("search", "algorithm"), f"grid search takes grid spaces only, not {', '.join(sorted(kinds - {'grid'}))}"
+                ("search", "algorithm"),
+                f"grid search takes grid spaces only, not {', '.join(sorted(kinds - {'grid'}))}",
             )
         if algorithm == "optuna" and "grid" in kinds:
             raise self._fail(("search", "algorithm"), "optuna takes choice, uniform and loguniform spaces, not grid")

@@ -64,7 +64,9 @@ def share_arrays(data: Data) -> _Arrays | None:
         return None
     parts = {"train": data.shared.train, "validation": data.shared.validation, "test": data.shared.test}
     return {
-        f"{name}.{side}": getattr(split, side).numpy() for name, split in parts.items() for side in ("inputs", "targets")
+        f"{name}.{side}": getattr(split, side).numpy()
+        for name, split in parts.items()
+        for side in ("inputs", "targets")
     }
 
 
@@ -74,11 +76,15 @@ def _splits(shared: Shared, seeds: Sequence[int]) -> Splits:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         tensors = {name: torch.from_numpy(array) for name, array in shared.arrays.items()}
-    return Splits(*(Split(tensors[f"{n}.inputs"], tensors[f"{n}.targets"]) for n in ("train", "validation", "test")))
+
+    def split(name: str) -> Split:
+        return Split(tensors[f"{name}.inputs"], tensors[f"{name}.targets"])
+
+    return Splits(split("train"), split("validation"), split("test"))
 
 
 @cache
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Keep freed blocks in the process: a training step frees and asks for the same large ones again.
 
     glibc would give each back to the kernel and fault it in anew, about a tenth of a step's time.
@@ -106,7 +112,7 @@ def pack_of(config: Mapping[str, Any], shared: Shared) -> tuple[Cell, str, tuple
     return sweep.cell(method, values, shared.data.digest, shared.data.num_train), method.label, sweep.seeds
 
 
-class PackTrial(tune.Trainable):  # type: ignore[misc]
+class PackTrial(tune.Trainable):
     """Trains the replicates of one pack; each ``step`` is about a second, or an epoch."""
 
     def setup(self, config: dict[str, Any], shared: Shared | None = None) -> None:
@@ -126,7 +132,7 @@ class PackTrial(tune.Trainable):  # type: ignore[misc]
 
     def _start(self) -> Trainer:
         shared = self._shared
-        _keep_freed_memory()
+        keep_freed_memory()
         torch.set_num_threads(shared.threads)
         cell, label, seeds = pack_of(self._config, shared)
         store = _client(shared.location)
@@ -214,19 +220,24 @@ class PackTrial(tune.Trainable):  # type: ignore[misc]
         """What the driver sees: progress, and the mean of the task's first score on validation data."""
         trainer = self._trainer
         if trainer is not None:
-            result |= {"epoch": math.ceil(trainer.step / trainer.steps_per_epoch), "num_epochs": trainer.num_epochs}
+            result |= {
+                "epoch": math.ceil(trainer.step / trainer.steps_per_epoch),
+                "num_epochs": trainer.num_epochs,
+            }
         if report is not None:
             score = self._shared.sweep.task.scores[0].name
             result["score"] = statistics.fmean(report.metrics[f"validation/{score}"])
         return {"epoch": 0, "num_epochs": 1, "objective": math.nan, **result}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write the state of the pack: one safetensors file."""
+        """Write the state of the pack: one safetensors file. The store gets first what led up to it."""
+        for run in self._runs:
+            run.flush()
         self._last_checkpoint = time.monotonic()
         if self._trainer is not None:
             save_file(self._trainer.state(), Path(checkpoint_dir) / CHECKPOINT_FILE)
 
-    def load_checkpoint(self, checkpoint: str) -> None:
+    def load_checkpoint(self, checkpoint: Any) -> None:
         """Take up a state that Tune hands back after a failure."""
         path = Path(checkpoint) / CHECKPOINT_FILE
         self._state = load_file(path) if path.is_file() else None

@@ -143,13 +143,15 @@ def counts_from_metrics(layers: str, metrics: Mapping[str, float]) -> NetworkCou
     """Put the counts of a replicate together again from its stored figures."""
     shapes = [(name, (int(n_out), int(n_in))) for name, n_out, n_in in json.loads(layers)]
     layer_counts = tuple(
-        LayerCount(name, shape, shape[0] * shape[1], int(metrics[schema.layer_nonzero(name)]))
-        for name, shape in shapes
+        LayerCount(name, shape, shape[0] * shape[1], int(metrics[schema.layer_nonzero(name)])) for name, shape in shapes
     )
     totals = [("input", shapes[0][1][1]), *((name, shape[0]) for name, shape in shapes)]
     unit_counts = tuple(
         UnitCount(
-            name, total, int(metrics[schema.units(name, "published")]), int(metrics[schema.units(name, "alive")])
+            name,
+            total,
+            int(metrics[schema.units(name, "published")]),
+            int(metrics[schema.units(name, "alive")]),
         )
         for name, total in totals
     )
@@ -158,13 +160,12 @@ def counts_from_metrics(layers: str, metrics: Mapping[str, float]) -> NetworkCou
 
 def metric_histories(store: MlflowClient, run_id: str) -> dict[str, dict[int, float]]:
     """Return the curves of a replicate: by metric name, the value at each epoch."""
-    names = [name for name in store.get_run(run_id).data.metrics if _is_curve(name)]
-    return {
-        name: {point.step: point.value for point in store.get_metric_history(run_id, name)} for name in names
-    }
+    names = [name for name in store.get_run(run_id).data.metrics if is_curve(name)]
+    return {name: {point.step: point.value for point in store.get_metric_history(run_id, name)} for name in names}
 
 
-def _is_curve(name: str) -> bool:
+def is_curve(name: str) -> bool:
+    """Return whether a metric is logged at every epoch."""
     return name.startswith(_CURVES) and not name.endswith(("/before_pruning", "/after_pruning"))
 
 

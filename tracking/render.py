@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import rich.table
 from rich import box
+from rich.text import Text
 
 from tracking.columns import Column
 from tracking.tables import Table, TableRow
@@ -16,16 +17,17 @@ MISSING = "—"
 
 def _lines(row: TableRow, columns: tuple[Column, ...]) -> list[tuple[str, list[str]]]:
     """Return one to three lines of a method: reproduced, published, difference."""
-    count = f"{row.n}" if row.n == row.num_expected else f"{row.n} of {row.num_expected}"
-    lines = [(row.label, [_reproduced(row, column) for column in columns] + [count])]
+    lines = [(row.label, [*(_reproduced(row, column) for column in columns), _count(row)])]
     if row.published:
         given = [column.format(row.published[c]) if (c := column.key) in row.published else "" for column in columns]
         lines.append(("published", [*given, "1"]))
         differences = [(column, row.difference(column.key)) for column in columns]
-        lines.append(
-            ("difference", [*("" if d is None else c.format(d, signed=True) for c, d in differences), ""])
-        )
+        lines.append(("difference", [*("" if d is None else c.format(d, signed=True) for c, d in differences), ""]))
     return lines
+
+
+def _count(row: TableRow) -> str:
+    return f"{row.n}" if row.n == row.num_expected else f"{row.n} of {row.num_expected}"
 
 
 def _reproduced(row: TableRow, column: Column) -> str:
@@ -89,7 +91,16 @@ def latex(table: Table) -> str:
     head = " & ".join(["", *(_latex_text(label) for label, _ in lines)]) + r" \\"
     notes = [f"% {note}" for note in table.notes]
     begin = rf"\begin{{tabular}}{{l{'r' * len(lines)}}}"
-    parts = [f"% {table.title}", begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
+    parts = [
+        f"% {table.title}",
+        begin,
+        r"\toprule",
+        head,
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
     return "\n".join([*parts, *notes, ""])
 
 
@@ -103,24 +114,34 @@ def as_html(table: Table) -> str:
             cells = "".join(f"<td>{html.escape(value)}</td>" for value in values)
             body.append(f'<tr class="{kind}"><th scope="row">{html.escape(label)}</th>{cells}</tr>')
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
-    return (
-        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-        f'<ul class="notes">{notes}</ul>'
-    )
+    return f'<table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table><ul class="notes">{notes}</ul>'
 
 
 def terminal(table: Table) -> rich.table.Table:
-    """Return a terminal table, quantities down and methods across, so that it fits a narrow window."""
-    lines = [(label, values) for row in table.rows for label, values in _lines(row, table.columns)]
+    """Return a terminal table, quantities down and methods across, so that it fits a narrow window.
+
+    A published figure stands under the reproduced one, the difference in brackets.
+    """
+    published = any(row.published for row in table.rows)
     shown = rich.table.Table(title=table.title, box=box.SIMPLE_HEAD, title_justify="left")
-    shown.add_column("")
-    for label, _ in lines:
-        shown.add_column(label, justify="right", style="dim" if label in ("published", "difference") else None)
-    for number, heading in enumerate(_headings(table)[1:]):
-        shown.add_row(heading, *(values[number] for _, values in lines))
+    shown.add_column("published (difference)" if published else "")
+    for row in table.rows:
+        shown.add_column(row.label, justify="right")
+    for column in table.columns:
+        shown.add_row(column.heading, *(_terminal_cell(row, column) for row in table.rows))
+    shown.add_row("n", *(_count(row) for row in table.rows))
     shown.caption = "\n".join(table.notes)
     shown.caption_justify = "left"
     return shown
+
+
+def _terminal_cell(row: TableRow, column: Column) -> Text:
+    cell = Text(_reproduced(row, column))
+    difference = row.difference(column.key)
+    if difference is not None:
+        given = column.format(row.published[column.key])
+        cell.append(f"\n{given} ({column.format(difference, signed=True)})", style="dim")
+    return cell
 
 
 FORMATS: dict[str, Callable[[Table], str]] = {"md": markdown, "csv": as_csv, "tex": latex, "html": as_html}

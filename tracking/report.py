@@ -1,3 +1,5 @@
-from pathlib import Path
-PAGE="report.html"
-def write(*a): raise NotImplementedError
+PAGE = "report.html"
+
+
+def write(*a):
+    raise NotImplementedError

@@ -60,7 +60,13 @@ def _row(manifest: Manifest, method: MethodResult, columns: list[Column]) -> Tab
     stats = {column.key: found for column in columns if (found := chosen.stat(column.value)) is not None}
     shown = published.figures(manifest.task, chosen.published) if chosen.published else {}
     return TableRow(
-        method.label, len(chosen.rows), expected, stats, shown, chosen.published, _coefficients(method, chosen)
+        method.label,
+        len(chosen.rows),
+        expected,
+        stats,
+        shown,
+        chosen.published,
+        _coefficients(method, chosen),
     )
 
 
@@ -74,7 +80,7 @@ def _coefficients(method: MethodResult, chosen: CellResult) -> str:
 
 def _notes(manifest: Manifest, methods: tuple[MethodResult, ...], rows: tuple[TableRow, ...]) -> tuple[str, ...]:
     notes = [
-        "mean ± sample standard deviation (n) over seeds; \"sparsity\" is the paper's word for the share of "
+        'mean ± sample standard deviation (n) over seeds; "sparsity" is the paper\'s word for the share of '
         "weights that are left; neurons as the published scripts count them, alive: on a path from input to output."
     ]
     if any(row.published for row in rows):

@@ -21,7 +21,7 @@ from dn_distributed.training import EpochReport, Outcome
 from tracking import schema
 from tracking.manifest import Manifest
 from tracking.patterns import save_masks, save_pattern
-from tracking.reader import Row, find_runs, metric_histories, state_of
+from tracking.reader import Row, find_runs, is_curve, metric_histories, state_of
 from tracking.store import StoreLocation
 
 _BATCH_LIMIT = 1000  # of MLflow: metrics in one log_batch
@@ -116,9 +116,7 @@ class ReplicateRun:
         self._logged_epoch = report.epoch
         now = _now()
         self._buffer.append(Metric(schema.EPOCH, report.epoch, now, report.epoch))
-        self._buffer += [
-            Metric(name, values[row], now, report.epoch) for name, values in report.metrics.items()
-        ]
+        self._buffer += [Metric(name, values[row], now, report.epoch) for name, values in report.metrics.items()]
         if time.monotonic() - self._last_flush > FLUSH_SECONDS:
             self.flush()
 
@@ -267,12 +265,16 @@ def summarize_cell(store: MlflowClient, experiment_id: str, cell: Cell, label: s
 
 
 def _final_summary(rows: Sequence[Row]) -> list[Metric]:
-    now, summary = _now(), [Metric("n", float(len(rows)), _now(), 0)]
-    for name in rows[0].metrics:
+    """Means and deviations of the final figures; the mean of a curve's last point is with its curve."""
+    now = _now()
+    step = int(max(row.metrics.get(schema.EPOCH, 0) for row in rows))
+    summary = [Metric("n", float(len(rows)), now, step)]
+    for name in sorted(set(rows[0].metrics) - {schema.EPOCH}):
         values = [row.metrics[name] for row in rows if name in row.metrics]
-        summary.append(Metric(name, statistics.fmean(values), now, 0))
+        if not is_curve(name):
+            summary.append(Metric(name, statistics.fmean(values), now, step))
         if len(values) > 1:
-            summary.append(Metric(f"{name}/std", statistics.stdev(values), now, 0))
+            summary.append(Metric(f"{name}/std", statistics.stdev(values), now, step))
     return summary
 
 
@@ -310,7 +312,12 @@ def attach_report(store: MlflowClient, run_id: str, folder: Path) -> None:
 def _dataset_input(cell: Cell) -> DatasetInput:
     name = str(cell.dataset["name"])
     return DatasetInput(
-        Dataset(name=name, digest=cell.dataset_digest[:32], source_type="dropneuron", source=json.dumps(cell.dataset, sort_keys=True))
+        Dataset(
+            name=name,
+            digest=cell.dataset_digest[:32],
+            source_type="dropneuron",
+            source=json.dumps(cell.dataset, sort_keys=True),
+        )
     )
 
 

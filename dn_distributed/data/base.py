@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -47,8 +47,12 @@ class Splits:
 
     def to(self, device: torch.device) -> "Splits":
         """Return all splits on ``device``."""
-        moved = (part.to(device) for part in (self.train, self.validation, self.test))
-        return Splits(*moved, stacked=self.stacked, truth=self.truth)
+        return replace(
+            self,
+            train=self.train.to(device),
+            validation=self.validation.to(device),
+            test=self.test.to(device),
+        )
 
 
 @dataclass(frozen=True)

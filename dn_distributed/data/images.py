@@ -5,9 +5,8 @@ import hashlib
 import io
 import sys
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from dn_distributed.data.base import DataError, Dataset, RawImages
@@ -57,11 +56,11 @@ class TorchvisionImages(ImageDataset):
         return RawImages(*_checked(images, folder))
 
 
-def _open(cls: type, data_dir: Path, train: bool) -> "torch.utils.data.Dataset[Tensor]":
+def _open(cls: Any, data_dir: Path, train: bool) -> Any:
     try:
-        return cls(root=str(data_dir), train=train, download=False)  # type: ignore[call-arg, no-any-return]
+        return cls(root=str(data_dir), train=train, download=False)
     except RuntimeError:  # "Dataset not found"
-        return cls(root=str(data_dir), train=train, download=True)  # type: ignore[call-arg, no-any-return]
+        return cls(root=str(data_dir), train=train, download=True)
 
 
 def _checked(tensors: list[Tensor], folder: Path) -> list[Tensor]:

@@ -35,7 +35,7 @@ class SparseLinear(Dataset):
         targets = torch.stack([y for _, y, _ in made])
         parts = [
             Split(x.contiguous(), y.contiguous())
-            for x, y in zip(inputs.split(self.samples, 1), targets.split(self.samples, 1), strict=True)
+            for x, y in zip(torch.split(inputs, self.samples, 1), torch.split(targets, self.samples, 1), strict=True)
         ]
         train, test, validation = parts
         return Splits(train, validation, test, stacked=True, truth=torch.stack([c for _, _, c in made]))
@@ -87,8 +87,9 @@ class Described(SparseLinear):
     def _values(self, draw: torch.Generator, count: int) -> Tensor:
         if self.distribution == "normal":
             return torch.randn(count, generator=draw)
-        uniform = 2 * torch.rand(count, generator=draw) - 1
-        return uniform if self.distribution == "uniform" else uniform.sign()
+        uniform: Tensor = 2 * torch.rand(count, generator=draw) - 1
+        return uniform if self.distribution == "uniform" else torch.sign(uniform)
 
     def _noise(self, draw: torch.Generator, targets: Tensor) -> Tensor:
-        return self.noise * targets.std() * torch.randn(targets.shape, generator=draw)
+        noise: Tensor = self.noise * targets.std() * torch.randn(targets.shape, generator=draw)
+        return noise

@@ -38,7 +38,8 @@ class Incoming(_GroupLasso):
 
     def norms(self, tensor: Tensor) -> Tensor:
         """Return ``[..., n_out, 1]``."""
-        return torch.linalg.vector_norm(tensor, dim=-1, keepdim=True)
+        norms: Tensor = torch.linalg.vector_norm(tensor, dim=-1, keepdim=True)
+        return norms
 
 
 class Outgoing(_GroupLasso):
@@ -49,4 +50,4 @@ class Outgoing(_GroupLasso):
     def norms(self, tensor: Tensor) -> Tensor:
         """Return ``[..., 1, n_in]``."""
         # Two to five times as fast on a CPU as vector_norm over the same, strided, dimension.
-        return tensor.square().sum(-2, keepdim=True).sqrt()
+        return torch.sqrt(tensor.square().sum(-2, keepdim=True))

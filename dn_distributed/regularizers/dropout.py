@@ -44,7 +44,12 @@ class MaskSource:
     """Inverted dropout masks, a function of (seed, purpose, step) alone: nothing of it needs saving."""
 
     def __init__(
-        self, shapes: Sequence[Sequence[int]], batch_size: int, rate: float, seeds: Sequence[int], purpose: str
+        self,
+        shapes: Sequence[Sequence[int]],
+        batch_size: int,
+        rate: float,
+        seeds: Sequence[int],
+        purpose: str,
     ) -> None:
         """``shapes``: of one sample at each dropout module. ``purpose``: name of the draw, as "dropout"."""
         self._shapes = [tuple(shape) for shape in shapes]
@@ -61,7 +66,7 @@ class MaskSource:
         index, offset = divmod(step, self._chunk_steps)
         if self._chunk is None or self._chunk[0] != index:
             self._chunk = (index, self._draw(index, device))
-        parts = self._chunk[1][offset].split(self._sizes, dim=-1)
+        parts = torch.split(self._chunk[1][offset], self._sizes, dim=-1)
         return [
             part.reshape(len(self._seeds), self._batch_size, *shape)
             for part, shape in zip(parts, self._shapes, strict=True)

@@ -25,7 +25,7 @@ class DeepAutoencoder(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """From pixels ``[B, 784]`` to the code ``[B, 64]``."""
         x = self.dropout1(torch.sigmoid(self.encoder1(x)))
-        return self.dropout2(torch.sigmoid(self.encoder2(x)))
+        return self.dropout2(torch.sigmoid(self.encoder2(x)))  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> Tensor:
         """From pixels ``[B, 784]`` to their reconstruction ``[B, 784]``."""

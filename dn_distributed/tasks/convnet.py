@@ -16,9 +16,7 @@ class ConvNet(LeNet5):
     name: Literal["convnet"] = "convnet"  # type: ignore[assignment]
     validation_size: Annotated[int, Field(ge=1)] = 10000
     pixel_shift: ClassVar[float] = -0.5
-    default_training: ClassVar[Training] = Training(
-        epochs=10, batch_size=64, learning_rate_decay=0.95, shuffle=False
-    )
+    default_training: ClassVar[Training] = Training(epochs=10, batch_size=64, learning_rate_decay=0.95, shuffle=False)
     hidden_rule: ClassVar[Literal["min", "max"]] = "max"
 
     def initialize(self, network: nn.Module, draw: torch.Generator) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dn_distributed.config import Training
-from dn_distributed.data import Data, RawImages
+from dn_distributed.data import Data, RawImages, Split, Splits
 from dn_distributed.data.digits import Digits
 from dn_distributed.data.linear import Scripted
 from dn_distributed.regularizers import resolve
@@ -18,7 +18,7 @@ from dn_distributed.training import Trainer
 MakeTrainer = Callable[..., Trainer]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -37,6 +37,23 @@ def data_of(digits: RawImages) -> Callable[[Task], Data]:
 
     def data(task: Task) -> Data:
         return task.data(Scripted(), None) if task.kind == "linear" else task.data(Digits(), digits)
+
+    return data
+
+
+@pytest.fixture(scope="session")
+def few_data(data_of: Callable[[Task], Data]) -> Callable[[Task], Data]:
+    """As ``data_of``, but 200 samples to train on and fewer to validate and to test."""
+
+    def data(task: Task) -> Data:
+        if task.kind == "linear":
+            return task.data(Scripted(samples=200), None)
+        whole = data_of(task).for_seeds([])
+        train, validation, test = (
+            Split(split.inputs[:size], split.targets[:size])
+            for split, size in ((whole.train, 200), (whole.validation, 50), (whole.test, 60))
+        )
+        return Data("digest", 200, shared=Splits(train, validation, test))
 
     return data
 

@@ -1,0 +1,71 @@
+"""``make bench``: run the benchmarks and write benchmarks/RESULTS.md."""
+
+import argparse
+import datetime
+import os
+import platform
+from pathlib import Path
+
+import ray
+import torch
+
+from benchmarks import overhead, trainer, whole_sweep
+from sweeps.plan import resolve_data_dir
+
+PARTS = {
+    "trainer": ("(a) The trainer alone: milliseconds per replicate and step", trainer.run),
+    "sweep": ("(b) A whole sweep against the tutorial way", whole_sweep.run),
+    "overhead": ("(c) What Ray and MLflow add to bare training", overhead.run),
+}
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+def machine() -> str:
+    """Return one line about the machine."""
+    model = platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    flags = torch.backends.cpu.get_cpu_capability()
+    return f"{os.cpu_count()} cores of {model} ({flags}), torch {torch.__version__}, ray {ray.__version__}"
+
+
+def main() -> None:
+    """Run the named parts (default: all) and print them; each part is kept in a file of its own."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time this project. Needs MNIST.")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="Parts to run. Default: all.")
+    parser.add_argument("--data-dir", type=Path, help="Folder of MNIST. Default: $DN_DATA_DIR, else ./data.")
+    arguments = parser.parse_args()
+    data_dir = resolve_data_dir(arguments.data_dir)
+    sections = _sections()
+    for part in arguments.parts or PARTS:
+        title, work = PARTS[part]
+        date = datetime.datetime.now(tz=datetime.UTC).date()
+        lines = [
+            f"## {title}",
+            "",
+            f"`python -m benchmarks {part}`, {date}, {machine()}",
+            "",
+            *work(data_dir),
+        ]
+        sections[title] = "\n".join(lines)
+        print(sections[title], flush=True)
+        ordered = [sections[title] for title, _ in PARTS.values() if title in sections]
+        RESULTS.write_text("\n\n".join(["# Benchmarks", *ordered, *_discussion()]) + "\n", encoding="utf-8")
+
+
+def _sections() -> dict[str, str]:
+    """Return the sections of an earlier run by title."""
+    text = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else ""
+    found = [part.strip() for part in text.split("\n## ")[1:]]
+    return {part.splitlines()[0]: f"## {part}" for part in found}
+
+
+def _discussion() -> list[str]:
+    """Return what was written by hand under the figures: it stays."""
+    return [text for title, text in _sections().items() if title not in [t for t, _ in PARTS.values()]]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""The trainer alone: milliseconds per replicate and step, beside the limit of its matrix products."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dn_distributed import regularizers
+from dn_distributed.data import DATASETS, Data
+from dn_distributed.tasks import TASKS, Task
+from dn_distributed.training import Trainer
+from sweeps.trial import keep_freed_memory
+
+PACKS = {"regression": (1, 5, 10, 100), "autoencoder": (1, 5, 10), "lenet300": (1, 5, 10), "lenet5": (1, 5)}
+STEPS = {"regression": 1000, "autoencoder": 12, "lenet300": 12, "lenet5": 3}
+PENALTIES = {"l1": 1e-5, "dn": 5e-5}
+
+
+def best_ms(work: Callable[[], object], repeats: int = 3) -> float:
+    """Return the shortest of some runs, in milliseconds, after one that is not counted."""
+    work()
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begin)
+    return 1000 * min(times)
+
+
+def load(name: str, data_dir: Path) -> tuple[Task, Data]:
+    """Return a task with its default dataset."""
+    task = TASKS[name](name=name)
+    dataset = DATASETS[task.default_dataset](name=task.default_dataset)
+    return task, task.data(dataset, dataset.load(data_dir))
+
+
+def step_ms(task: Task, data: Data, replicas: int, steps: int) -> float:
+    """Return milliseconds per replicate and step of a pack."""
+    trainer = Trainer(
+        task,
+        regularizers.resolve(PENALTIES),
+        task.default_training,
+        task.default_pruning.threshold,
+        data.for_seeds(range(replicas)),
+        range(replicas),
+    )
+    return best_ms(lambda: trainer.advance(steps)) / steps / replicas
+
+
+def limit_ms(task: Task, data: Data) -> float:
+    """Return milliseconds that the products of one replicate's step need: forward, and both gradients."""
+    batch = task.default_training.batch_size
+    inputs = data.for_seeds([0]).train.inputs
+    sample = (inputs[0] if inputs.ndim == 3 and data.shared is None else inputs)[:batch]
+    products: list[Callable[[], object]] = []
+    network = task.network().eval()
+
+    def record(module: torch.nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+        products.extend(_products(module, args[0].detach(), first=not products))
+
+    for module in network.modules():
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
+            module.register_forward_hook(record)
+    with torch.no_grad():
+        network(sample)
+        return sum(best_ms(product, repeats=20) for product in products)
+
+
+def _products(module: torch.nn.Module, x: Tensor, first: bool) -> list[Callable[[], object]]:
+    """The layer's own product, the gradient of its weight, and that of its input unless it is the first."""
+    weight = module.weight.detach()
+    if isinstance(module, torch.nn.Linear):
+        grad = torch.randn(len(x), module.out_features)
+        found: list[Callable[[], object]] = [lambda: x @ weight.T, lambda: grad.T @ x]
+        return found if first else [*found, lambda: grad @ weight]
+    assert isinstance(module, torch.nn.Conv2d)
+    grad = torch.randn(len(x), module.out_channels, *x.shape[2:])
+    x, weight, grad = (_fastest_layout(t, first) for t in (x, weight, grad))
+    args = ((1, 1), (2, 2), (1, 1), False, (0, 0), 1)
+    return [
+        lambda: functional.conv2d(x, weight, padding=2),
+        lambda: torch.ops.aten.convolution_backward(grad, x, weight, [0], *args, [not first, True, False]),
+    ]
+
+
+def _fastest_layout(tensor: Tensor, first: bool) -> Tensor:
+    return tensor.to(memory_format=torch.channels_last if first else torch.contiguous_format)
+
+
+def run(data_dir: Path) -> list[str]:
+    """Return the table as Markdown lines."""
+    keep_freed_memory()
+    sizes = sorted({size for packs in PACKS.values() for size in packs})
+    lines = ["| task | threads | limit of the products | " + " | ".join(f"pack of {s}" for s in sizes) + " |"]
+    lines.append("| --- | --: | --: | " + " | ".join("--:" for _ in sizes) + " |")
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        for name, packs in PACKS.items():
+            task, data = load(name, data_dir)
+            times = {size: f"{step_ms(task, data, size, STEPS[name]):.3g}" for size in packs}
+            cells = " | ".join(times.get(size, "") for size in sizes)
+            lines.append(f"| {name} | {threads} | {limit_ms(task, data):.3g} | {cells} |")
+    return lines

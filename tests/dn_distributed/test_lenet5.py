@@ -1,0 +1,69 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from dn_distributed.config import Training
+from dn_distributed.seeds import generator
+from dn_distributed.tasks.lenet5 import LeNet5
+
+TRUNCATED_STD = 0.8796
+"""Standard deviation of a standard normal cut at ±2."""
+
+
+def test_parameters_are_those_of_the_paper() -> None:
+    shapes = {name: tuple(parameter.shape) for name, parameter in LeNet5().network().named_parameters()}
+    assert shapes == {
+        "conv1.weight": (32, 1, 5, 5),
+        "conv1.bias": (32,),
+        "conv2.weight": (64, 32, 5, 5),
+        "conv2.bias": (64,),
+        "fc1.weight": (512, 3136),
+        "fc1.bias": (512,),
+        "fc2.weight": (10, 512),
+        "fc2.bias": (10,),
+    }
+
+
+def test_the_fully_connected_layers_have_1610752_weights() -> None:
+    network = LeNet5().network()
+    assert LeNet5().layers == ("fc1", "fc2")
+    assert sum(network.get_submodule(layer).weight.numel() for layer in LeNet5().layers) == 1610752
+
+
+def test_forward_is_convolution_relu_pool_twice_and_two_linear_layers() -> None:
+    network = LeNet5().network().eval()
+    x = inputs = torch.rand(2, 1, 28, 28)
+    for convolution in (network.conv1, network.conv2):
+        x = functional.conv2d(x, convolution.weight, convolution.bias, padding="same")
+        x = functional.max_pool2d(functional.relu(x), 2)
+    expected = network.fc2(functional.relu(network.fc1(x.flatten(1))))
+    torch.testing.assert_close(network(inputs), expected)
+
+
+def test_one_dropout_acts_between_the_fully_connected_layers() -> None:
+    network = LeNet5().network()
+    assert [name for name, module in network.named_modules() if isinstance(module, torch.nn.Dropout)] == [
+        "dropout"
+    ]
+
+
+def test_initial_parameters_are_cut_at_two_standard_deviations() -> None:
+    network = LeNet5().network()
+    LeNet5().initialize(network, generator(1, "init"))
+    assert max(parameter.abs().max().item() for parameter in network.parameters()) <= 0.02 * (1 + 1e-6)
+
+
+def test_initial_parameters_have_the_spread_of_the_truncated_normal() -> None:
+    network = LeNet5().network()
+    LeNet5().initialize(network, generator(1, "init"))
+    for name, parameter in network.named_parameters():
+        spread = 5 * 0.01 / parameter.numel() ** 0.5
+        assert parameter.mean().item() == pytest.approx(0, abs=spread), name
+        assert parameter.std().item() == pytest.approx(0.01 * TRUNCATED_STD, abs=spread), name
+
+
+def test_defaults_are_the_published_ones() -> None:
+    assert LeNet5.default_training == Training(steps=7812, batch_size=64, learning_rate=1e-3, shuffle=True)
+    assert LeNet5.default_pruning.threshold == 0.01
+    assert [score.name for score in LeNet5.scores] == ["accuracy"]
+    assert (LeNet5().validation_size, LeNet5().hidden_rule, LeNet5.pixel_shift) == (5000, "min", 0.0)

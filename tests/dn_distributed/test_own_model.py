@@ -1,0 +1,147 @@
+"""Bring your own model: a task around a network that this project did not write."""
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import ClassVar, Literal
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models import resnet18
+
+from dn_distributed.config import Pruning, Training
+from dn_distributed.scores import ACCURACY, Score
+from dn_distributed.tasks import ImageTask
+from dn_distributed.training import Trainer
+
+EVERYTHING = {"l1": 1e-4, "l2": 1e-4, "dn": 1e-4}
+
+
+def small_resnet(norm_layer: Callable[[int], nn.Module]) -> nn.Module:
+    """torchvision's ResNet-18 for grey images, cut after its first stage."""
+    network = resnet18(norm_layer=norm_layer, num_classes=10)
+    network.conv1 = nn.Conv2d(1, 64, 3, stride=2, padding=1, bias=False)
+    network.layer2 = network.layer3 = network.layer4 = nn.Identity()
+    network.fc = nn.Linear(64, 10)
+    return network
+
+
+class OwnTask(ImageTask):
+    """What a user writes, but for the network."""
+
+    name: Literal["own"] = "own"
+    input_shape: ClassVar[tuple[int, ...]] = (1, 28, 28)
+    scores: ClassVar[tuple[Score, ...]] = (ACCURACY,)
+    default_training: ClassVar[Training] = Training(epochs=1, batch_size=32)
+    default_pruning: ClassVar[Pruning] = Pruning(threshold=0.01)
+    head: ClassVar[tuple[str, ...]] = ("fc",)
+    make: ClassVar[Callable[[], nn.Module]]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return self.head
+
+    def network(self) -> nn.Module:
+        return type(self).make()
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(outputs, targets)
+
+
+class GroupNormResNet(OwnTask):
+    make = partial(small_resnet, partial(nn.GroupNorm, 2))
+
+
+class BatchNormResNet(OwnTask):
+    make = partial(small_resnet, nn.BatchNorm2d)
+
+
+class WrongHead(GroupNormResNet):
+    head = ("classifier",)
+
+
+class ConvolutionAsHead(GroupNormResNet):
+    head = ("conv1",)
+
+
+class LoopedResNet(GroupNormResNet):
+    """Its replicates run one by one, as the task's authors may find faster on a CPU."""
+
+    vectorize_on_cpu = False
+
+
+@pytest.fixture(scope="module")
+def trained(make_trainer) -> Callable[..., Trainer]:
+    """After three steps with every penalty; each pack is trained once."""
+
+    @cache
+    def three_steps(task: type[OwnTask], *seeds: int) -> Trainer:
+        trainer = make_trainer(task(), seeds, EVERYTHING, steps=3, batch_size=4)
+        trainer.advance(3)
+        return trainer
+
+    return three_steps
+
+
+@pytest.mark.parametrize("task", [GroupNormResNet, LoopedResNet])
+def test_a_replicate_ends_the_same_alone_and_in_a_pack(trained, task: type[OwnTask]) -> None:
+    packed, alone = trained(task, 3, 7).replicas.values, trained(task, 7).replicas.values
+    torch.testing.assert_close(packed[1], alone[0], rtol=1e-5, atol=1e-5)
+
+
+def test_a_stack_ends_as_a_loop_does(trained) -> None:
+    stacked, looped = (trained(task, 3, 7).replicas.values for task in (GroupNormResNet, LoopedResNet))
+    torch.testing.assert_close(stacked, looped, rtol=1e-4, atol=1e-4)
+
+
+def test_penalties_act_on_the_head_alone(make_trainer) -> None:
+    """In the first step, which starts from the same gradient of the loss."""
+    free, penalised = (
+        make_trainer(GroupNormResNet(), [3], coefficients, steps=1, batch_size=4)
+        for coefficients in ({}, {"l1": 10.0, "dn": 10.0})
+    )
+    free.advance(1)
+    penalised.advance(1)
+    before, after = free.replicas.parameters, penalised.replicas.parameters
+    assert {name for name in before if not torch.equal(before[name], after[name])} == {"fc.weight", "fc.bias"}
+
+
+def test_outcomes_count_the_head_and_keep_every_parameter(trained) -> None:
+    _, outcome = trained(GroupNormResNet, 3, 7).outcomes()
+    assert [(layer.name, layer.shape) for layer in outcome.counts.layers] == [("fc", (10, 64))]
+    assert set(outcome.parameters) == {name for name, _ in GroupNormResNet().network().named_parameters()}
+
+
+def test_running_statistics_are_refused_with_the_remedy(make_trainer) -> None:
+    with pytest.raises(ValueError, match=r"'bn1' keeps buffers.*GroupNorm or LayerNorm instead of BatchNorm"):
+        make_trainer(BatchNormResNet(), [1, 2])
+
+
+@pytest.mark.parametrize("task", [WrongHead(), ConvolutionAsHead()])
+def test_a_wrong_layer_is_refused_with_the_valid_ones(make_trainer, task: OwnTask) -> None:
+    with pytest.raises(ValueError, match=f"'{task.layers[0]}' is no nn.Linear of the network; it has: fc"):
+        make_trainer(task, [1, 2])
+
+
+class ScaledLinear(nn.Module):
+    """A network with a parameter of its own, drawn where it is made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.randn(784))
+        self.fc = nn.Linear(784, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x.flatten(1) * self.scale)
+
+
+class ScaledTask(OwnTask):
+    make = ScaledLinear
+
+
+@pytest.mark.xfail(strict=True, reason="only modules with reset_parameters() are drawn from the seed")
+def test_every_parameter_of_a_replicate_starts_from_its_seed(make_trainer) -> None:
+    one, other = (make_trainer(ScaledTask(), [1, 2]).replicas.parameters["scale"] for _ in range(2))
+    assert torch.equal(one, other)
+    assert not torch.equal(one[0], one[1])

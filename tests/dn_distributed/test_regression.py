@@ -1,0 +1,79 @@
+import pytest
+import torch
+
+from dn_distributed.config import Training
+from dn_distributed.seeds import generator
+from dn_distributed.tasks.regression import Regression
+
+
+def test_the_network_is_20_5_1_with_linear_activations() -> None:
+    network = Regression().network().eval()
+    assert (network.fc1.weight.shape, network.fc2.weight.shape) == ((5, 20), (1, 5))
+    inputs = torch.randn(4, 20)
+    expected = (inputs @ network.fc1.weight.T + network.fc1.bias) @ network.fc2.weight.T + network.fc2.bias
+    torch.testing.assert_close(network(inputs), expected)
+
+
+def test_there_are_105_weights() -> None:
+    task = Regression()
+    assert sum(task.network().get_submodule(layer).weight.numel() for layer in task.layers) == 105
+
+
+@pytest.mark.parametrize(("hidden", "weights"), [((), 20), ((5,), 105), ((10, 5), 255), ((5, 4, 3), 135)])
+def test_stacks_may_be_deeper(hidden: tuple[int, ...], weights: int) -> None:
+    task = Regression(hidden=hidden)
+    network = task.network()
+    assert len(task.layers) == len(hidden) + 1
+    assert sum(network.get_submodule(layer).weight.numel() for layer in task.layers) == weights
+    assert network(torch.zeros(3, 20)).shape == (3, 1)
+
+
+def test_a_deeper_stack_trains(make_trainer) -> None:
+    trainer = make_trainer(Regression(hidden=(5, 4)), [1, 2], {"l1": 0.1, "dn": 0.1, "dropout": 0.5}, steps=3)
+    trainer.advance(3)
+    assert [len(outcome.counts.units) for outcome in trainer.outcomes()] == [4, 4]
+    assert trainer.diverged() == []
+
+
+def test_hidden_sizes_may_come_as_a_list() -> None:
+    assert Regression(hidden=[7, 3]) == Regression(hidden=(7, 3))
+    assert Regression(**Regression(hidden=(7, 3)).identity()).hidden == (7, 3)
+
+
+@pytest.mark.parametrize("hidden", [[0], ["5"], [2.0], 5])
+def test_hidden_sizes_that_are_no_positive_integers_are_refused(hidden) -> None:
+    with pytest.raises(ValueError, match="hidden"):
+        Regression(hidden=hidden)
+
+
+def test_dropneuron_acts_on_the_first_layer_only() -> None:
+    task = Regression(hidden=(5, 4))
+    assert task.layers_of("dn_incoming") == task.layers_of("dn_outgoing") == ("fc1",)
+    assert task.layers_of("l1") == task.layers_of("l2") == ("fc1", "fc2", "fc3")
+
+
+def test_dropout_acts_on_the_hidden_layers() -> None:
+    network = Regression(hidden=(5, 4)).network()
+    assert len([module for module in network.modules() if isinstance(module, torch.nn.Dropout)]) == 2
+
+
+def test_initial_parameters_are_standard_normal() -> None:
+    task = Regression(hidden=(200, 50))
+    network = task.network()
+    task.initialize(network, generator(1, "init"))
+    for parameter in (network.fc1.weight, network.fc2.weight, network.fc1.bias):
+        assert parameter.mean().item() == pytest.approx(0, abs=4 / parameter.numel() ** 0.5)
+        assert parameter.std().item() == pytest.approx(1, abs=4 / parameter.numel() ** 0.5)
+
+
+def test_defaults_are_the_published_ones() -> None:
+    assert Regression.default_training == Training(
+        epochs=100, batch_size=1, learning_rate=1e-3, learning_rate_decay=1.0, shuffle=False
+    )
+    assert Regression.default_pruning.threshold == 0.01
+    assert [score.name for score in Regression.scores] == ["nmse", "mse"]
+    assert Regression().hidden_rule == "min"
+
+
+def test_loss_is_the_mean_squared_error() -> None:
+    assert Regression().loss(torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [2.0]])).item() == 2.0

@@ -1,0 +1,64 @@
+"""The arrows between packages go down only: sweeps → tracking → dn_distributed."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FORBIDDEN = {
+    "dn_distributed": {"ray", "mlflow", "tracking", "sweeps"},
+    "tracking": {"ray", "sweeps"},
+    "sweeps": {"ray.train", "ray.air"},
+}
+"""Per package, the modules that no file of it imports. Of Ray, sweeps use Tune alone."""
+
+
+def imported(source: str) -> Iterator[str]:
+    """Yield the absolute names that a source imports; ``from a import b`` is ``a.b``."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def violations(source: str, forbidden: set[str]) -> list[str]:
+    return [
+        name for name in imported(source) if any(f"{name}.".startswith(f"{module}.") for module in forbidden)
+    ]
+
+
+@pytest.mark.parametrize("package", FORBIDDEN)
+def test_no_import_goes_up(package: str) -> None:
+    files = sorted((ROOT / package).rglob("*.py"))
+    assert files
+    found = {
+        str(file.relative_to(ROOT)): names
+        for file in files
+        if (names := violations(file.read_text("utf-8"), FORBIDDEN[package]))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import ray",
+        "import ray.tune as tune",
+        "from ray import tune",
+        "from ray.tune import Tuner",
+        "def late():\n    import ray",
+        "if TYPE_CHECKING:\n    import ray",
+    ],
+)
+def test_every_form_of_import_is_seen(source: str) -> None:
+    assert violations(source, {"ray"})
+
+
+@pytest.mark.parametrize(
+    "source", ["import rayon", "from . import ray", "import numpy as ray", "x = 'import ray'"]
+)
+def test_other_names_are_no_violation(source: str) -> None:
+    assert not violations(source, {"ray"})

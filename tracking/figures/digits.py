@@ -1,0 +1,45 @@
+"""What an autoencoder makes of test images: reconstructions and codes."""
+
+import math
+from collections.abc import Mapping
+
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.nn import functional
+
+from tracking.figures import style
+from tracking.figures.evidence import Pictures
+
+
+@style.styled
+def reconstructions(pictures: Pictures | None) -> Figure | None:
+    """Draw test images over their reconstructions, a line per method. None without pictures."""
+    return None if pictures is None else _lines({"input": pictures.inputs, **pictures.outputs})
+
+
+@style.styled
+def encodings(pictures: Pictures | None) -> Figure | None:
+    """Draw test images over their codes, a line per method. None where no network has a code."""
+    if pictures is None or not pictures.codes:
+        return None
+    return _lines({"input": pictures.inputs, **pictures.codes})
+
+
+def _lines(lines: Mapping[str, Tensor]) -> Figure:
+    """Draw lines of square pictures, one per value vector; dark is 1."""
+    across = max(len(values) for values in lines.values())
+    figure = style.new_figure(0.92 * len(lines))
+    grid = figure.subplots(len(lines), across, squeeze=False)
+    for axes_line, (label, values) in zip(grid, lines.items(), strict=True):
+        style.row_label(axes_line[0], label, width=12)
+        for axes, picture in zip(axes_line, _squares(values), strict=True):
+            axes.imshow(picture.numpy(), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+            style.picture_frame(axes)
+    return figure
+
+
+def _squares(values: Tensor) -> Tensor:
+    """``[N, n]`` to ``[N, side, side]``; NaN, which is drawn as nothing, fills up what is no square."""
+    side = math.isqrt(values.shape[1] - 1) + 1
+    padded = functional.pad(values, [0, side * side - values.shape[1]], value=math.nan)
+    return padded.reshape(len(values), side, side)

@@ -1,0 +1,206 @@
+"""What the figures are drawn from, read from the store: trained networks, what they put out, and curves."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from pathlib import Path
+
+import torch
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from dn_distributed.config import Cell
+from dn_distributed.data import DATASETS, DataError, Dataset, RawImages
+from dn_distributed.tasks import TASKS, ImageTask, Task
+from tracking import reader, schema
+from tracking.cells import MethodResult
+from tracking.manifest import Manifest
+from tracking.patterns import load_masks
+from tracking.reader import Row
+
+History = Mapping[str, Mapping[int, float]]
+"""Of one replicate: by metric name, the value at each epoch."""
+
+NUM_SAMPLES = 10
+"""Test images that are shown."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The network of a method's first finished seed, as the store holds it."""
+
+    label: str
+    seed: int
+    task: Task
+    masks: Mapping[str, Tensor]
+    """What pruning leaves of each regularised layer ``[n_out, n_in]``, in forward order."""
+    parameters: Mapping[str, Tensor]
+    """All parameters before pruning."""
+
+    def pruned_weights(self) -> dict[str, Tensor]:
+        """Return the pruned weight of each regularised layer."""
+        return {name: self.parameters[f"{name}.weight"] * mask for name, mask in self.masks.items()}
+
+    def network(self) -> nn.Module:
+        """Return the pruned network, dropout off."""
+        network = self.task.network()
+        weights = {f"{name}.weight": weight for name, weight in self.pruned_weights().items()}
+        network.load_state_dict({**self.parameters, **weights})
+        return network.eval()
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Test images ``[N, pixels]``, and per method what its network makes of them."""
+
+    inputs: Tensor
+    outputs: Mapping[str, Tensor]
+    """``[N, pixels]`` by method."""
+    codes: Mapping[str, Tensor]
+    """``[N, units]`` by method; empty for a network that has no ``encode``."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The coefficients that a linear network found for the problem of a seed, and those that made it."""
+
+    label: str
+    seed: int
+    found: Tensor
+    truth: Tensor
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that the figures of a sweep show."""
+
+    manifest: Manifest
+    methods: tuple[MethodResult, ...]
+    trained: tuple[Trained, ...] = ()
+    histories: Mapping[str, Sequence[History]] = field(default_factory=dict)
+    """By method, of each finished replicate of the cell that stands for it."""
+    pictures: Pictures | None = None
+    estimates: tuple[Estimate, ...] = ()
+    missing: tuple[str, ...] = ()
+    """What could not be had, in sentences."""
+
+
+def gather(
+    store: MlflowClient, manifest: Manifest, methods: tuple[MethodResult, ...], data_dir: Path
+) -> Evidence:
+    """Read what the figures show. What cannot be had is left out, and said in ``missing``."""
+    missing: list[str] = []
+    trained = _read_trained(store, methods, missing)
+    histories = {
+        method.label: [reader.metric_histories(store, row.run_id) for row in method.chosen.rows]
+        for method in methods
+        if method.chosen is not None and method.chosen.rows
+    }
+    if not trained:
+        return Evidence(manifest, methods, histories=histories, missing=tuple(missing))
+    cell = methods[0].tried[0].cell  # task and dataset are the same throughout a sweep
+    pictures = None
+    try:
+        pictures = _pictures(trained, cell, data_dir)
+    except DataError as error:
+        missing.append(f"Reconstructions and encodings are left out: {error}.")
+    return Evidence(
+        manifest, methods, trained, histories, pictures, _estimates(trained, cell), tuple(missing)
+    )
+
+
+def _read_trained(
+    store: MlflowClient, methods: Sequence[MethodResult], missing: list[str]
+) -> tuple[Trained, ...]:
+    found = []
+    for method in methods:
+        if method.chosen is None or not method.chosen.rows:
+            continue
+        row = method.chosen.rows[0]
+        try:
+            found.append(_read_one(store, method.label, method.chosen.cell, row))
+        except (OSError, MlflowException):
+            missing.append(
+                f"The weights of {method.label}, seed {row.seed}, could not be read from the store."
+            )
+    return tuple(found)
+
+
+def _read_one(store: MlflowClient, label: str, cell: Cell, row: Row) -> Trained:
+    task = TASKS[cell.task["name"]](**cell.task)
+    masks = load_masks(reader.download(store, row.run_id, schema.MASKS_FILE))
+    parameters = load_file(reader.download(store, row.run_id, schema.WEIGHTS_FILE))
+    return Trained(label, row.seed, task, masks, parameters)
+
+
+def _dataset_of(cell: Cell) -> Dataset:
+    return DATASETS[cell.dataset["name"]](**cell.dataset)
+
+
+def _pictures(trained: Sequence[Trained], cell: Cell, data_dir: Path) -> Pictures | None:
+    """DataError where the images cannot be had, or are not those that the networks were trained on."""
+    if not _reconstructs(trained[0]):
+        return None
+    dataset = _dataset_of(cell)
+    raw = dataset.load(data_dir)
+    assert raw is not None
+    if dataset.digest(raw) != cell.dataset_digest:
+        raise DataError(f"the images of {dataset.name!r} in {data_dir} are not those of this sweep")
+    inputs = sample_inputs(trained[0].task, dataset, raw)
+    networks = {item.label: item.network() for item in trained}
+    outputs = {label: _evaluate(network, inputs) for label, network in networks.items()}
+    encoders = {label: getattr(network, "encode", None) for label, network in networks.items()}
+    codes = {label: _evaluate(encode, inputs) for label, encode in encoders.items() if encode is not None}
+    return Pictures(inputs.flatten(1), outputs, codes)
+
+
+def _reconstructs(item: Trained) -> bool:
+    """Whether the network puts out an image."""
+    if not isinstance(item.task, ImageTask):
+        return False
+    blank = torch.zeros(1, *item.task.input_shape)
+    return _evaluate(item.network(), blank).shape == blank.flatten(1).shape
+
+
+@torch.no_grad()
+def _evaluate(network: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    return network(inputs).flatten(1)
+
+
+def sample_inputs(task: Task, dataset: Dataset, raw: RawImages) -> Tensor:
+    """Return test images as the task feeds them to its network: see ``choose_samples``."""
+    chosen = choose_samples(raw.test_labels)
+    images, labels = raw.test_images[chosen], raw.test_labels[chosen]
+    # Only these go through the task's own scaling: a whole dataset as floats takes a second and much memory.
+    data = task.data(dataset, RawImages(images, labels, images, labels))
+    assert data.shared is not None
+    return data.shared.test.inputs
+
+
+def choose_samples(labels: Tensor) -> list[int]:
+    """Return the place of the first image of each class; of the first ten images where classes are not ten."""
+    first: dict[int, int] = {}
+    for place, label in enumerate(labels.tolist()):
+        first.setdefault(label, place)
+    if len(first) == NUM_SAMPLES:
+        return [first[label] for label in sorted(first)]
+    return list(range(min(NUM_SAMPLES, len(labels))))
+
+
+def _estimates(trained: Sequence[Trained], cell: Cell) -> tuple[Estimate, ...]:
+    if trained[0].task.kind != "linear":
+        return ()
+    dataset = _dataset_of(cell)
+    found = []
+    for item in trained:
+        truth = item.task.data(dataset, None).for_seeds([item.seed]).truth
+        assert truth is not None
+        found.append(Estimate(item.label, item.seed, _coefficients(item), truth[0]))
+    return tuple(found)
+
+
+def _coefficients(item: Trained) -> Tensor:
+    """The product of a linear network's weight matrices is the coefficient vector that it estimates."""
+    return reduce(lambda product, weight: weight @ product, item.pruned_weights().values()).flatten()

@@ -1,0 +1,77 @@
+"""Sparsity patterns as the paper shows them, and the input pixels that are left."""
+
+from collections.abc import Sequence
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from tracking.figures import style
+from tracking.figures.evidence import Trained
+
+_PIXELS = (28, 28)
+
+_MASK_COLORS = LinearSegmentedColormap.from_list("mask", ["white", style.BLUE], N=32)
+_MASK_SHADES = PowerNorm(0.6, vmin=0, vmax=1)
+"""Where a layer has more weights than the panel has dots, a dot's shade is the share that is left; a single
+weight among many zeros must stay visible."""
+_WEIGHTS_LEFT = LinearSegmentedColormap.from_list("left", ["#cfe0f3", style.BLUE, "#0a2342"])
+
+
+@style.styled
+def patterns(trained: Sequence[Trained]) -> Figure | None:
+    """Draw the masks, methods down and layers across. None without a trained network."""
+    if not trained:
+        return None
+    num_layers = max(len(item.masks) for item in trained)
+    figure = style.new_figure(0.2 + 2.2 * len(trained))
+    grid = figure.subplots(len(trained), num_layers, squeeze=False)
+    for line, item in zip(grid, trained, strict=True):
+        style.row_label(line[0], item.label)
+        for axes, (name, mask) in zip(line, item.masks.items(), strict=True):
+            _draw_mask(axes, mask, f"{name}: {_percent(mask)}")
+    return figure
+
+
+def _draw_mask(axes: Axes, mask: Tensor, title: str) -> None:
+    n_out, n_in = mask.shape
+    axes.imshow(
+        mask.t().float().numpy(), cmap=_MASK_COLORS, norm=_MASK_SHADES, aspect="auto", interpolation_stage="data",
+        extent=(0, n_out, n_in, 0),
+    )  # fmt: skip
+    style.picture_frame(axes, style.MUTED)
+    axes.set_xticks([0, n_out])
+    axes.set_yticks([0, n_in])
+    axes.set_title(title)
+
+
+def _percent(mask: Tensor) -> str:
+    return f"{100 * mask.float().mean().item():.3g} %"
+
+
+@style.styled
+def pixels(trained: Sequence[Trained]) -> Figure | None:
+    """Draw, per method, how many weights leave each input pixel. None where no such layer reads the pixels."""
+    shown = [item for item in trained if _reads_pixels(item)]
+    if not shown:
+        return None
+    figure, panels = style.panels(len(shown), most=4, height=2.9)
+    counts = [next(iter(item.masks.values())).sum(0) for item in shown]
+    most = max(1, *(int(count.max()) for count in counts))
+    for axes, item, count in zip(panels, shown, counts, strict=True):
+        left = torch.where(count > 0, count, torch.nan).reshape(_PIXELS)
+        picture = axes.imshow(left.numpy(), cmap=_WEIGHTS_LEFT, vmin=1, vmax=max(most, 2))
+        style.picture_frame(axes, style.MUTED)
+        axes.set_title(f"{item.label}\n{int((count > 0).sum())} of {count.numel()} pixels left")
+    figure.colorbar(picture, ax=panels, label="weights left (white: none)", shrink=0.8, aspect=25)
+    return figure
+
+
+def _reads_pixels(item: Trained) -> bool:
+    """Whether the first regularised layer is the network's first, and its inputs are an image."""
+    layer, mask = next(iter(item.masks.items()))
+    first, _ = next(item.task.network().named_parameters())
+    is_image = item.task.kind == "images" and mask.shape[1] == _PIXELS[0] * _PIXELS[1]
+    return is_image and first.rpartition(".")[0] == layer

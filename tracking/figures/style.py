@@ -1,0 +1,182 @@
+"""One look for all figures: size, type, colours, and how a figure becomes a small file."""
+
+import io
+import math
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
+from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+from PIL import Image
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WIDTH = 10.0
+"""Inches; a page shows them at about a hundred pixels each."""
+MAX_BYTES = 300_000
+"""A figure's file stays below this."""
+INK, MUTED, FAINT, EMPTY = "#1f2328", "#59636e", "#d1d9e0", "#eef1f4"
+BLUE = "#1f57a4"
+"""Of a weight that is not zero, as in ``patterns.save_pattern``."""
+
+_RESOLUTIONS = (150, 120, 100, 80, 60)
+_LOG_FROM = 20.0  # a range of more than this factor is drawn on a logarithmic axis
+_LOG_TICKS_FULL = 300.0  # a range of less than this factor has room for ticks between powers of ten
+_LEGEND_LETTERS = 110  # in one line
+
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's palette, safe for colour-blind readers, without its yellow: that is too pale on white."""
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+
+_RC: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure on every machine
+    "font.size": 9.5,
+    "text.color": INK,
+    "text.parse_math": False,  # a method may have a dollar sign in its label
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.frameon": False,
+    "legend.fontsize": 9.5,
+    "figure.facecolor": "white",
+}
+
+
+def sign(marker: str, size: float, face: str = "none") -> dict[str, Any]:
+    """Return the properties of a point with a dark edge: what stands for no method."""
+    return {"ls": "none", "marker": marker, "ms": size, "mec": INK, "mew": 1.0, "mfc": face}
+
+
+class Look(NamedTuple):
+    """How a method is drawn, the same in every figure."""
+
+    color: str
+    marker: str
+
+
+def looks(labels: Iterable[str]) -> dict[str, Look]:
+    """Return a look per method, by its place in the sweep."""
+    return {
+        label: Look(_COLORS[place % len(_COLORS)], _MARKERS[place % len(_MARKERS)])
+        for place, label in enumerate(dict.fromkeys(labels))
+    }
+
+
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
+    """Make a function draw in this style, and leave matplotlib's own settings as they are."""
+
+    @wraps(draw)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        with mpl.rc_context(_RC):
+            return draw(*args, **kwargs)
+
+    return wrapped
+
+
+def new_figure(height: float) -> Figure:
+    """Return an empty figure of the page's width, ``height`` inches high."""
+    return Figure(figsize=(WIDTH, height), layout="constrained")
+
+
+def panels(count: int, most: int, height: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure with ``count`` panels, at most ``most`` of them in a line of ``height`` inches."""
+    across = min(count, most)
+    down = math.ceil(count / across)
+    figure = new_figure(height * down)
+    grid = figure.subplots(down, across, squeeze=False).flatten().tolist()
+    for axes in grid[count:]:
+        axes.remove()
+    return figure, grid[:count]
+
+
+def picture_frame(axes: Axes, color: str = FAINT) -> None:
+    """Give a picture a thin frame and no ticks."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+        spine.set_color(color)
+
+
+def row_label(axes: Axes, label: str, width: int = 14) -> None:
+    """Write a method's label left of a line of panels."""
+    text = textwrap.fill(label, width)
+    axes.set_ylabel(text, rotation=0, ha="right", va="center", labelpad=10, fontweight="bold")
+
+
+def wide_range(values: Sequence[float]) -> bool:
+    """Return whether values are positive and too far apart for a linear axis."""
+    finite = [value for value in values if math.isfinite(value)]
+    return bool(finite) and min(finite) > 0 and max(finite) / min(finite) > _LOG_FROM
+
+
+def log_axis(
+    axes: Axes, which: Literal["x", "y"], values: Sequence[float], text: Callable[[float], str]
+) -> None:
+    """Make an axis logarithmic, with ticks at 1, 2 and 5 (or at powers of ten) that ``text`` writes."""
+    positive = [value for value in values if math.isfinite(value) and value > 0]
+    if not positive:
+        return
+    low, high = min(positive), max(positive)
+    margin = max((high / low) ** 0.05, 1.1)
+    low, high = min(low / margin, high / 2), high * margin
+    steps = (1, 2, 5) if high / low < _LOG_TICKS_FULL else (1,)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [step * 10.0**decade for decade in decades for step in steps]
+    axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axis.set_major_formatter(lambda value, _: text(value))
+    axis.set_minor_locator(NullLocator())
+
+
+def legend_above(figure: Figure, entries: Mapping[str, Artist]) -> None:
+    """Put a legend over the panels, in as few lines as the width allows."""
+    longest = max((len(label) for label in entries), default=1)
+    columns = max(1, min(len(entries), _LEGEND_LETTERS // (longest + 6)))
+    figure.legend(list(entries.values()), list(entries), loc="outside upper left", ncols=columns)
+
+
+def as_png(figure: Figure) -> bytes:
+    """Return a figure as a PNG below ``MAX_BYTES``: with fewer colours, and coarser, where it must be."""
+    data = b""
+    for resolution in _RESOLUTIONS:
+        image = _rasterize(figure, resolution)
+        for version in (image, image.quantize(48, dither=Image.Dither.NONE)):
+            data = _encode(version)
+            if len(data) < MAX_BYTES:
+                return data
+    return data
+
+
+def _rasterize(figure: Figure, resolution: int) -> Image.Image:
+    with mpl.rc_context(_RC):
+        figure.set_dpi(resolution)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
+def _encode(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, format="PNG", optimize=True)
+    return out.getvalue()

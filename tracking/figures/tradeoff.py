@@ -1,0 +1,106 @@
+"""Density against score: what a method pays for the weights that it saves."""
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from tracking import columns, published
+from tracking.cells import MethodResult
+from tracking.figures import style
+from tracking.manifest import Manifest
+from tracking.reader import Row
+
+_Point = tuple[float, float]
+
+
+@style.styled
+def tradeoff(manifest: Manifest, methods: Sequence[MethodResult]) -> Figure | None:
+    """Draw every finished replicate by density and test score. None without one."""
+    looks = style.looks(method.label for method in methods)
+    shown = [method for method in methods if any(result.rows for result in method.tried)]
+    if not shown:
+        return None
+    figure = style.new_figure(4.6)
+    axes = figure.subplots()
+    drawn: list[_Point] = []
+    for method in shown:
+        drawn += _draw_method(axes, manifest, method, looks[method.label])
+    _axes(axes, manifest, drawn)
+    style.legend_above(figure, _legend(manifest, shown, looks))
+    return figure
+
+
+def _draw_method(axes: Axes, manifest: Manifest, method: MethodResult, look: style.Look) -> list[_Point]:
+    """Draw a method's cells, and return every point that the axes must hold."""
+    drawn: list[_Point] = []
+    for result in method.tried:
+        points = [_point(manifest, row) for row in result.rows]
+        if not points:
+            continue
+        drawn += points
+        axes.plot(
+            *zip(*points, strict=True), look.marker, color=look.color, markersize=3.5, alpha=0.45, mew=0
+        )
+        mean = _mean(points)
+        hollow = manifest.selection is not None and result is not method.chosen
+        face = "white" if hollow else look.color
+        axes.plot(*mean, look.marker, color=look.color, markersize=8, mfc=face, mew=1.4)
+        if manifest.selection is not None and result is method.chosen:
+            axes.plot(*mean, **style.sign("o", 17))
+    star = _published_point(manifest, method)
+    if star is not None:
+        axes.plot(*star, zorder=3, **style.sign("*", 15, face=look.color))
+        drawn.append(star)
+    return drawn
+
+
+def _point(manifest: Manifest, row: Row) -> _Point:
+    counts = row.counts
+    # A network without a weight has no place on a logarithmic axis: it stands where half a weight would.
+    density = max(counts.num_nonzero, 0.5) / counts.num_weights
+    return density, row.metrics.get(f"test/{manifest.score}/after_pruning", math.nan)
+
+
+def _mean(points: Sequence[_Point]) -> _Point:
+    densities, scores = zip(*points, strict=True)
+    return sum(densities) / len(points), sum(scores) / len(points)
+
+
+def _published_point(manifest: Manifest, method: MethodResult) -> _Point | None:
+    rows = [result.published for result in method.tried if result.published]
+    if not rows:
+        return None
+    given = published.figures(manifest.task, rows[0])
+    score = given.get(columns.SCORE_AFTER)
+    return None if score is None else (given[columns.DENSITY], score)
+
+
+def _axes(axes: Axes, manifest: Manifest, drawn: Sequence[_Point]) -> None:
+    densities, scores = zip(*drawn, strict=True)
+    style.log_axis(axes, "x", densities, lambda value: f"{100 * value:g}")
+    if not manifest.score_higher_is_better and style.wide_range(scores):
+        style.log_axis(axes, "y", scores, lambda value: f"{value:g}")
+    elif manifest.score == "accuracy":
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
+    unit = " (%)" if manifest.score == "accuracy" else ""
+    axes.set(xlabel="weights left (%)", ylabel=f"test {manifest.score} after pruning{unit}")
+    axes.grid(visible=True)
+
+
+def _legend(
+    manifest: Manifest, shown: Sequence[MethodResult], looks: dict[str, style.Look]
+) -> dict[str, Line2D]:
+    entries = {
+        method.label: Line2D(
+            [], [], color=looks[method.label].color, marker=looks[method.label].marker, ls="none"
+        )
+        for method in shown
+    }
+    if manifest.selection is not None:
+        entries["chosen"] = Line2D([], [], **style.sign("o", 11))
+    if any(_published_point(manifest, method) for method in shown):
+        entries["published"] = Line2D([], [], **style.sign("*", 12, face="white"))
+    return entries
