@@ -192,8 +192,10 @@ class Runner:
 
     def _optuna(self, method: Method) -> Any:
         """Optuna's sampler, told of the configurations that the store holds already."""
+        import optuna
         from ray.tune.search.optuna import OptunaSearch
 
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         search, selection, plan = self.sweep.search, self.sweep.selection, self.plan()
         assert search is not None
         assert selection is not None

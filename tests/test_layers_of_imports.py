@@ -25,9 +25,7 @@ def imported(source: str) -> Iterator[str]:
 
 
 def violations(source: str, forbidden: set[str]) -> list[str]:
-    return [
-        name for name in imported(source) if any(f"{name}.".startswith(f"{module}.") for module in forbidden)
-    ]
+    return [name for name in imported(source) if any(f"{name}.".startswith(f"{module}.") for module in forbidden)]
 
 
 @pytest.mark.parametrize("package", FORBIDDEN)
@@ -57,8 +55,6 @@ def test_every_form_of_import_is_seen(source: str) -> None:
     assert violations(source, {"ray"})
 
 
-@pytest.mark.parametrize(
-    "source", ["import rayon", "from . import ray", "import numpy as ray", "x = 'import ray'"]
-)
+@pytest.mark.parametrize("source", ["import rayon", "from . import ray", "import numpy as ray", "x = 'import ray'"])
 def test_other_names_are_no_violation(source: str) -> None:
     assert not violations(source, {"ray"})

@@ -51,9 +51,7 @@ def test_pixels_lie_between_zero_and_one(digits) -> None:
 
 
 def test_defaults_are_the_published_ones() -> None:
-    assert Autoencoder.default_training == Training(
-        epochs=50, batch_size=256, learning_rate=1e-3, shuffle=True
-    )
+    assert Autoencoder.default_training == Training(epochs=50, batch_size=256, learning_rate=1e-3, shuffle=True)
     assert Autoencoder.default_pruning.threshold == 0.005
     assert [score.name for score in Autoencoder.scores] == ["mse", "nmse"]
     assert (Autoencoder().validation_size, Autoencoder().hidden_rule) == (5000, "min")

@@ -92,9 +92,7 @@ def test_epochs_and_steps_of_one_length_resolve_to_the_same() -> None:
 
 def test_resolving_keeps_everything_else() -> None:
     options: dict[str, Any] = {"learning_rate": 0.1, "learning_rate_decay": 0.5, "shuffle": False}
-    assert Training(epochs=2, batch_size=5, **options).resolve(10) == Training(
-        steps=4, batch_size=5, **options
-    )
+    assert Training(epochs=2, batch_size=5, **options).resolve(10) == Training(steps=4, batch_size=5, **options)
 
 
 def test_an_epoch_has_full_batches_only() -> None:

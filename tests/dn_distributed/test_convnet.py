@@ -19,17 +19,13 @@ def test_initial_weights_are_from_the_truncated_normal() -> None:
     for name, parameter in network.named_parameters():
         if name.endswith("weight"):
             assert parameter.abs().max().item() <= 0.2 * (1 + 1e-6), name
-            assert parameter.std().item() == pytest.approx(0.08796, abs=5 * 0.1 / parameter.numel() ** 0.5), (
-                name
-            )
+            assert parameter.std().item() == pytest.approx(0.08796, abs=5 * 0.1 / parameter.numel() ** 0.5), name
 
 
 def test_initial_biases_are_zero_in_the_first_convolution_and_a_tenth_elsewhere() -> None:
     network = ConvNet().network()
     ConvNet().initialize(network, generator(1, "init"))
-    biases = {
-        name: parameter.unique().tolist() for name, parameter in network.named_parameters() if "bias" in name
-    }
+    biases = {name: parameter.unique().tolist() for name, parameter in network.named_parameters() if "bias" in name}
     tenth = [torch.tensor(0.1).item()]
     assert biases == {"conv1.bias": [0.0], "conv2.bias": tenth, "fc1.bias": tenth, "fc2.bias": tenth}
 

@@ -131,12 +131,8 @@ def test_digest_of_mnist_is_pinned(mnist: RawImages) -> None:
 
 
 @real_mnist
-@pytest.mark.parametrize(
-    ("task", "train", "held_out"), [(LeNet300(), 55000, 5000), (ConvNet(), 50000, 10000)]
-)
-def test_split_of_mnist_is_that_of_the_scripts(
-    mnist: RawImages, task: Task, train: int, held_out: int
-) -> None:
+@pytest.mark.parametrize(("task", "train", "held_out"), [(LeNet300(), 55000, 5000), (ConvNet(), 50000, 10000)])
+def test_split_of_mnist_is_that_of_the_scripts(mnist: RawImages, task: Task, train: int, held_out: int) -> None:
     splits = task.data(TorchvisionImages(name="mnist"), mnist).for_seeds([1])
     sizes = [len(split.inputs) for split in (splits.train, splits.validation, splits.test)]
     assert sizes == [train, held_out, 10000]

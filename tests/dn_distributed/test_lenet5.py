@@ -42,9 +42,7 @@ def test_forward_is_convolution_relu_pool_twice_and_two_linear_layers() -> None:
 
 def test_one_dropout_acts_between_the_fully_connected_layers() -> None:
     network = LeNet5().network()
-    assert [name for name, module in network.named_modules() if isinstance(module, torch.nn.Dropout)] == [
-        "dropout"
-    ]
+    assert [name for name, module in network.named_modules() if isinstance(module, torch.nn.Dropout)] == ["dropout"]
 
 
 def test_initial_parameters_are_cut_at_two_standard_deviations() -> None:

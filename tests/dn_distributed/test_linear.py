@@ -19,8 +19,7 @@ def parts(splits: Splits) -> tuple[Split, Split, Split]:
 def residual(splits: Splits) -> Tensor:
     """``y − X c`` of all rows, ``[K, rows]``."""
     errors = [
-        split.targets.squeeze(-1) - torch.einsum("kni,ki->kn", split.inputs, splits.truth)
-        for split in parts(splits)
+        split.targets.squeeze(-1) - torch.einsum("kni,ki->kn", split.inputs, splits.truth) for split in parts(splits)
     ]
     return torch.cat(errors, dim=1)
 
@@ -165,6 +164,5 @@ def test_a_problem_is_pinned() -> None:
     """The digest is that of the recipe: if the recipe's code changes what it makes, this test says so."""
     splits = Scripted().generate([1])
     assert splits.truth.nonzero()[:, 1].tolist() == [1, 12]
-    torch.testing.assert_close(
-        splits.train.inputs[0, 0, :3], torch.tensor([-18.226354598999023, -7.213635444641113, 17.8974609375])
-    )
+    first_entries = [split.inputs[0, 0, 0].item() for split in parts(splits)]
+    assert first_entries == pytest.approx([-18.22635, -1.31741, -3.41494], rel=1e-5)

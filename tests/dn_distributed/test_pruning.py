@@ -12,7 +12,7 @@ WEIGHTS = st.lists(FLOATS, min_size=12, max_size=12).map(lambda w: {"fc": torch.
 
 Weights = dict[str, Tensor]
 
-quick = settings(deadline=None, max_examples=100)
+quick = settings(deadline=None, max_examples=50)
 
 
 def kept(weight: list[float], threshold: float) -> list[bool]:

@@ -47,9 +47,7 @@ def test_a_replicate_ends_the_same_alone_and_in_a_pack(trained: Values, name: st
 
 @pytest.mark.parametrize("name", FULLY_CONNECTED)
 @with_and_without_dropout
-def test_a_replicate_ends_with_the_same_bits_on_one_thread(
-    trained: Values, name: str, dropout: float
-) -> None:
+def test_a_replicate_ends_with_the_same_bits_on_one_thread(trained: Values, name: str, dropout: float) -> None:
     alone, packed = trained(name, dropout, (7,)), trained(name, dropout, (3, 11, 7))
     assert torch.equal(packed[2], alone[0])
 
@@ -118,9 +116,7 @@ def plain_gradients(
     network = task.network()
     network.load_state_dict(parameters)
     for name, mask in masks.items():
-        network.get_submodule(name).register_forward_hook(
-            lambda _module, _inputs, output, mask=mask: output * mask
-        )
+        network.get_submodule(name).register_forward_hook(lambda _module, _inputs, output, mask=mask: output * mask)
     total = task.loss(network.eval()(inputs), targets)
     for penalty in build_penalties(resolve(PENALTIES)):
         for layer in task.layers_of(penalty.name):
@@ -139,8 +135,7 @@ def test_gradients_equal_autograd_through_the_plain_network(data_of, name: str, 
     train = data_of(task).for_seeds(seeds).train
     stacked = task.kind == "linear"
     inputs, targets = (
-        part[:, :8] if stacked else torch.stack([part[:8], part[8:16]])
-        for part in (train.inputs, train.targets)
+        part[:, :8] if stacked else torch.stack([part[:8], part[8:16]]) for part in (train.inputs, train.targets)
     )
     replicas = Replicas(task, seeds, dropout, CPU)
     masks = MaskSource(replicas.dropout_shapes(inputs[0, :1]), 8, dropout, seeds, "dropout").masks(0, CPU)

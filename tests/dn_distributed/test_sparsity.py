@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dn_distributed.sparsity import alive_units, count, layers_as_json
 
-quick = settings(deadline=None, max_examples=100)
+quick = settings(deadline=None, max_examples=50)
 
 Masks = dict[str, Tensor]
 

@@ -50,16 +50,12 @@ def test_a_report_holds_a_number_per_replicate(make_trainer) -> None:
 def test_train_loss_is_the_mean_over_the_steps_of_the_epoch_without_penalties(make_trainer, data_of) -> None:
     """With a learning rate that changes nothing, it is the mean loss over the epoch's samples."""
     task = LeNet300()
-    trainer = make_trainer(
-        task, [1], {"l1": 1.0}, epochs=1, learning_rate=1e-30, batch_size=50, shuffle=False
-    )
+    trainer = make_trainer(task, [1], {"l1": 1.0}, epochs=1, learning_rate=1e-30, batch_size=50, shuffle=False)
     train = data_of(task).for_seeds([1]).train
     (report,) = trainer.run()
     used = slice(0, len(train.inputs) // 50 * 50)
     outputs = plain(trainer)(train.inputs[used])
-    assert report.metrics["train/loss"] == pytest.approx(
-        [task.loss(outputs, train.targets[used]).item()], rel=1e-5
-    )
+    assert report.metrics["train/loss"] == pytest.approx([task.loss(outputs, train.targets[used]).item()], rel=1e-5)
 
 
 def test_the_last_report_agrees_with_the_outcome(make_trainer) -> None:
@@ -68,9 +64,7 @@ def test_the_last_report_agrees_with_the_outcome(make_trainer) -> None:
     for row, outcome in enumerate(trainer.outcomes()):
         assert report.metrics["num_nonzero"][row] == outcome.counts.num_nonzero
         assert report.metrics["neurons_alive"][row] == outcome.counts.neurons_alive
-        assert (
-            report.metrics["validation/accuracy"][row] == outcome.scores["validation/accuracy/before_pruning"]
-        )
+        assert report.metrics["validation/accuracy"][row] == outcome.scores["validation/accuracy/before_pruning"]
 
 
 # --- length, order and learning rate -----------------------------------------------------------------------
@@ -115,9 +109,7 @@ def test_more_samples_than_there_are_make_no_batch(make_trainer) -> None:
 
 @pytest.mark.parametrize("sample", range(8))
 def test_without_shuffling_the_order_is_the_stored_one(make_trainer, sample: int) -> None:
-    trainer = make_trainer(
-        Regression(), [1, 2], data=poisoned(8, sample), batch_size=2, epochs=1, shuffle=False
-    )
+    trainer = make_trainer(Regression(), [1, 2], data=poisoned(8, sample), batch_size=2, epochs=1, shuffle=False)
     assert steps_until_divergence(trainer) == [sample // 2 + 1] * 2
 
 
@@ -184,9 +176,7 @@ def test_a_replicate_ends_where_a_plain_loop_ends(make_trainer, data_of) -> None
         optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
         schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
         for _ in range(6):
-            for inputs, targets in zip(
-                train.inputs[row].split(100), train.targets[row].split(100), strict=True
-            ):
+            for inputs, targets in zip(train.inputs[row].split(100), train.targets[row].split(100), strict=True):
                 loss = task.loss(network(inputs), targets)
                 for penalty in build_penalties(resolve(coefficients)):
                     if penalty.touches == "weights":
@@ -260,9 +250,7 @@ def test_interrupted_at_every_step_it_ends_with_the_same_bits(fresh, uninterrupt
     assert torch.equal(here.replicas.values, uninterrupted[0])
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the loss of an epoch passed by advance() counts towards the next report's"
-)
+@pytest.mark.xfail(strict=True, reason="the loss of an epoch passed by advance() counts towards the next report's")
 @pytest.mark.parametrize("step", [4, 6])
 def test_reports_after_advancing_past_an_epoch_cover_their_own_epoch(fresh, uninterrupted, step: int) -> None:
     trainer = fresh()
@@ -278,9 +266,7 @@ def test_a_used_trainer_can_go_back(fresh, uninterrupted) -> None:
     assert list(trainer.run()) == uninterrupted[1][1:]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="load_state at step 0 leaves Adam's moments and step count as they were"
-)
+@pytest.mark.xfail(strict=True, reason="load_state at step 0 leaves Adam's moments and step count as they were")
 def test_a_used_trainer_can_go_back_to_the_start(fresh, uninterrupted) -> None:
     trainer = fresh()
     start = trainer.state()
@@ -329,9 +315,7 @@ def test_training_does_not_depend_on_the_global_generator(fresh, uninterrupted) 
 
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
 def test_a_diverged_replicate_is_named_and_the_others_are_left_alone(make_trainer, poison: float) -> None:
-    sound, sick = (
-        make_trainer(LeNet300(), [4, 5, 6], {"l1": 1e-4, "dropout": 0.5}, steps=6) for _ in range(2)
-    )
+    sound, sick = (make_trainer(LeNet300(), [4, 5, 6], {"l1": 1e-4, "dropout": 0.5}, steps=6) for _ in range(2))
     sound.advance(6)
     sick.advance(3)
     sick.replicas.values[1, 0] = poison
@@ -441,16 +425,12 @@ def test_at_threshold_zero_scores_before_and_after_pruning_are_equal(make_traine
 
 def test_dropout_at_test_changes_the_test_scores(make_trainer) -> None:
     on, off = (
-        make_trainer(LeNet300(), [1], {"dropout": 0.5}, dropout_at_test=switch, steps=5)
-        for switch in (True, False)
+        make_trainer(LeNet300(), [1], {"dropout": 0.5}, dropout_at_test=switch, steps=5) for switch in (True, False)
     )
     on.advance(5)
     off.advance(5)
     assert torch.equal(on.replicas.values, off.replicas.values)
-    assert (
-        on.outcomes()[0].scores["test/loss/before_pruning"]
-        != off.outcomes()[0].scores["test/loss/before_pruning"]
-    )
+    assert on.outcomes()[0].scores["test/loss/before_pruning"] != off.outcomes()[0].scores["test/loss/before_pruning"]
 
 
 def test_dropout_at_test_gives_the_same_scores_each_time(make_trainer) -> None:

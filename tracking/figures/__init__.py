@@ -73,7 +73,7 @@ FIGURES: tuple[Kind, ...] = (
         "Estimated coefficients",
         "The product of a pruned network's weight matrices is the coefficient vector that it estimates, here over "
         "the coefficients that made its data, {seeds}.",
-        lambda evidence: coefficients.estimates(evidence.estimates),
+        lambda evidence: coefficients.estimates(evidence.manifest, evidence.estimates),
     ),
     Kind(
         "training",

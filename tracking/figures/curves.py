@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from tracking import schema
 from tracking.figures import style
@@ -28,9 +29,7 @@ def training(manifest: Manifest, histories: Mapping[str, Sequence[History]]) -> 
         ),
         (schema.NUM_NONZERO, "weights left", _thousands),
     ]
-    if not any(
-        history.get(name) for name, _, _ in quantities for each in histories.values() for history in each
-    ):
+    if not any(history.get(name) for name, _, _ in quantities for each in histories.values() for history in each):
         return None
     looks = style.looks(method.label for method in manifest.methods)
     figure = style.new_figure(3.7)
@@ -49,9 +48,7 @@ def _draw(axes: Axes, histories: Sequence[History], name: str, color: str) -> li
             points.setdefault(epoch, []).append(value)
     epochs = sorted(points)
     values = [points[epoch] for epoch in epochs]
-    axes.fill_between(
-        epochs, [min(v) for v in values], [max(v) for v in values], color=color, alpha=0.18, lw=0
-    )
+    axes.fill_between(epochs, [min(v) for v in values], [max(v) for v in values], color=color, alpha=0.18, lw=0)
     few = "." if len(epochs) < 3 else ""
     axes.plot(epochs, [statistics.fmean(v) for v in values], color=color, lw=1.8, marker=few)
     return [value for group in values for value in group]
@@ -60,7 +57,7 @@ def _draw(axes: Axes, histories: Sequence[History], name: str, color: str) -> li
 def _axes(axes: Axes, title: str, values: Sequence[float], text: _Text) -> None:
     axes.set(xlabel="epoch", title=title)
     axes.grid(visible=True)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if style.wide_range(values):
         style.log_axis(axes, "y", values, text)
     else:

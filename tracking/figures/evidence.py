@@ -87,9 +87,7 @@ class Evidence:
     """What could not be had, in sentences."""
 
 
-def gather(
-    store: MlflowClient, manifest: Manifest, methods: tuple[MethodResult, ...], data_dir: Path
-) -> Evidence:
+def gather(store: MlflowClient, manifest: Manifest, methods: tuple[MethodResult, ...], data_dir: Path) -> Evidence:
     """Read what the figures show. What cannot be had is left out, and said in ``missing``."""
     missing: list[str] = []
     trained = _read_trained(store, methods, missing)
@@ -106,14 +104,10 @@ def gather(
         pictures = _pictures(trained, cell, data_dir)
     except DataError as error:
         missing.append(f"Reconstructions and encodings are left out: {error}.")
-    return Evidence(
-        manifest, methods, trained, histories, pictures, _estimates(trained, cell), tuple(missing)
-    )
+    return Evidence(manifest, methods, trained, histories, pictures, _estimates(trained, cell), tuple(missing))
 
 
-def _read_trained(
-    store: MlflowClient, methods: Sequence[MethodResult], missing: list[str]
-) -> tuple[Trained, ...]:
+def _read_trained(store: MlflowClient, methods: Sequence[MethodResult], missing: list[str]) -> tuple[Trained, ...]:
     found = []
     for method in methods:
         if method.chosen is None or not method.chosen.rows:
@@ -122,9 +116,7 @@ def _read_trained(
         try:
             found.append(_read_one(store, method.label, method.chosen.cell, row))
         except (OSError, MlflowException):
-            missing.append(
-                f"The weights of {method.label}, seed {row.seed}, could not be read from the store."
-            )
+            missing.append(f"The weights of {method.label}, seed {row.seed}, could not be read from the store.")
     return tuple(found)
 
 

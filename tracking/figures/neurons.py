@@ -1,9 +1,10 @@
 """Neurons left in each layer of units, method beside method."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -11,105 +12,93 @@ from matplotlib.patches import Patch
 
 from dn_distributed.sparsity import UnitCount
 from tracking import columns, published
-from tracking.cells import CellResult, MethodResult, Stat
+from tracking.cells import CellResult, MethodResult
 from tracking.figures import style
 from tracking.manifest import Manifest
 
 _GROUP = 0.84  # of the room of a layer, the share that its bars take
+_BAR = 0.88  # of the room of a bar
 _MOST_NUMBERED = 24  # bars; more leave no room for the numbers
+_PUBLISHED = style.sign("*", 10, face="white")
 
 
 @dataclass(frozen=True)
-class _Bars:
-    """A method's bars, one per layer of units."""
+class _Bar:
+    """Neurons of a layer that a method leaves, in percent of the layer but for ``mean``."""
 
-    label: str
-    color: str
-    alive: list[Stat]
-    published: list[float] | None
+    mean: float
+    share: float
+    error: float
+    published: float
 
 
 @style.styled
 def neurons(manifest: Manifest, methods: Sequence[MethodResult]) -> Figure | None:
     """Draw the share of alive neurons per layer and method. None without a finished replicate."""
-    units = _units(methods)
-    bars = _all_bars(manifest, methods, len(units))
+    looks = style.looks(method.label for method in methods)
+    bars = {m.label: _bars(manifest.task, m.chosen) for m in methods if m.chosen is not None and m.chosen.rows}
     if not bars:
         return None
+    units = _units(methods)
     figure = style.new_figure(3.8)
     axes = figure.subplots()
     width = _GROUP / len(bars)
-    for place, item in enumerate(bars):
-        middles = np.arange(len(units)) + (place + 0.5) * width - _GROUP / 2
-        _draw(axes, item, middles.tolist(), 0.88 * width, units)
+    for place, (label, group) in enumerate(bars.items()):
+        middles = [layer + (place + 0.5) * width - _GROUP / 2 for layer in range(len(units))]
+        _draw(axes, group, middles, _BAR * width, looks[label].color)
         if len(bars) * len(units) <= _MOST_NUMBERED:
-            _number(axes, item, middles.tolist())
-    axes.set_xticks(range(len(units)), [f"{unit.name}\n(of {unit.total})" for unit in units])
-    axes.tick_params(axis="x", length=0, labelcolor=style.INK)
-    axes.set(
-        ylabel="alive neurons (%)", ylim=(0, 112), yticks=range(0, 101, 25), xlim=(-0.5, len(units) - 0.5)
-    )
-    axes.yaxis.grid(visible=True)
-    style.legend_above(figure, _legend(bars))
+            _number(axes, group, middles)
+    axes.set_ylim(0, max(_over(bar) for group in bars.values() for bar in group) + 7)
+    _label(axes, units)
+    any_published = any(math.isfinite(bar.published) for group in bars.values() for bar in group)
+    style.legend_above(figure, _legend({label: looks[label].color for label in bars}, any_published))
     return figure
 
 
 def _units(methods: Sequence[MethodResult]) -> tuple[UnitCount, ...]:
-    rows = (row for method in methods if method.chosen for row in method.chosen.rows)
-    first = next(rows, None)
-    return first.counts.units if first else ()
+    return next(m.chosen.rows[0].counts.units for m in methods if m.chosen is not None and m.chosen.rows)
 
 
-def _all_bars(manifest: Manifest, methods: Sequence[MethodResult], num_layers: int) -> list[_Bars]:
-    looks = style.looks(method.label for method in methods)
-    return [
-        _Bars(
-            method.label,
-            looks[method.label].color,
-            [_alive(method.chosen, layer) for layer in range(num_layers)],
-            _published(manifest.task, method.chosen.published, num_layers),
-        )
-        for method in methods
-        if method.chosen is not None and method.chosen.rows
-    ]
+def _bars(task: str, result: CellResult) -> list[_Bar]:
+    given = published.figures(task, result.published) if result.published else {}
+    bars = []
+    for place, unit in enumerate(result.rows[0].counts.units):
+        found = result.stat(lambda row, place=place: row.counts.units[place].alive)  # type: ignore[misc]
+        assert found is not None
+        percent = 100 / unit.total
+        left = given.get(columns.layer_neurons(place), math.nan)
+        bars.append(_Bar(found.mean, percent * found.mean, percent * (found.std or math.nan), percent * left))
+    return bars
 
 
-def _alive(result: CellResult, layer: int) -> Stat:
-    found = result.stat(lambda row: row.counts.units[layer].alive)
-    assert found is not None
-    return found
+def _draw(axes: Axes, bars: Sequence[_Bar], middles: list[float], width: float, color: str) -> None:
+    shares = [bar.share for bar in bars]
+    axes.bar(middles, [100.0] * len(bars), width, facecolor="none", edgecolor=style.FAINT, lw=0.8)
+    axes.bar(middles, shares, width, color=color)
+    axes.errorbar(middles, shares, [bar.error for bar in bars], color=style.INK, lw=1, capsize=2.5, ls="none")
+    axes.plot(middles, [bar.published for bar in bars], **_PUBLISHED)
 
 
-def _published(task: str, row: str | None, num_layers: int) -> list[float] | None:
-    if row is None:
-        return None
-    given = published.figures(task, row)
-    return [given.get(columns.layer_neurons(layer), float("nan")) for layer in range(num_layers)]
+def _number(axes: Axes, bars: Sequence[_Bar], middles: list[float]) -> None:
+    for middle, bar in zip(middles, bars, strict=True):
+        axes.text(middle, _over(bar), f"{bar.mean:.0f}", ha="center", va="bottom", fontsize=8, color=style.MUTED)
 
 
-def _draw(axes: Axes, item: _Bars, middles: list[float], width: float, units: Sequence[UnitCount]) -> None:
-    scale = [100 / unit.total for unit in units]
-    shares = [found.mean * factor for found, factor in zip(item.alive, scale, strict=True)]
-    errors = [(found.std or float("nan")) * factor for found, factor in zip(item.alive, scale, strict=True)]
-    axes.bar(middles, [100.0] * len(units), width, facecolor="none", edgecolor=style.FAINT, linewidth=0.8)
-    axes.bar(middles, shares, width, color=item.color)
-    axes.errorbar(middles, shares, errors, color=style.INK, linewidth=1, capsize=2.5, linestyle="none")
-    if item.published is not None:
-        left = [number * factor for number, factor in zip(item.published, scale, strict=True)]
-        axes.plot(middles, left, **_PUBLISHED)
+def _over(bar: _Bar) -> float:
+    """The height above everything that is drawn of a bar."""
+    tip = bar.share + (bar.error if math.isfinite(bar.error) else 0.0)
+    return max(100.0, tip) + 3
 
 
-_PUBLISHED = style.sign("*", 10, face="white")
+def _label(axes: Axes, units: Sequence[UnitCount]) -> None:
+    axes.set_xticks(range(len(units)), [f"{unit.name}\n(of {unit.total})" for unit in units])
+    axes.tick_params(axis="x", length=0, labelcolor=style.INK)
+    axes.set(ylabel="alive neurons (%)", yticks=range(0, 101, 25), xlim=(-0.5, len(units) - 0.5))
+    axes.yaxis.grid(visible=True)
 
 
-def _number(axes: Axes, item: _Bars, middles: list[float]) -> None:
-    for middle, found in zip(middles, item.alive, strict=True):
-        axes.text(middle, 103, f"{found.mean:.0f}", ha="center", va="bottom", fontsize=8, color=style.MUTED)
-
-
-def _legend(bars: Sequence[_Bars]) -> dict[str, Patch | Line2D]:
-    entries: dict[str, Patch | Line2D] = {item.label: Patch(color=item.color) for item in bars}
-    if any(item.published for item in bars):
+def _legend(colors: dict[str, str], any_published: bool) -> dict[str, Artist]:
+    entries: dict[str, Artist] = {label: Patch(color=color) for label, color in colors.items()}
+    if any_published:
         entries["published count"] = Line2D([], [], **_PUBLISHED)
-    entries["all neurons of the layer"] = Patch(facecolor="none", edgecolor=style.MUTED, linewidth=0.8)
-    return entries
+    return {**entries, "all neurons of the layer": Patch(facecolor="none", edgecolor=style.MUTED, lw=0.8)}

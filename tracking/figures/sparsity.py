@@ -1,5 +1,6 @@
 """Sparsity patterns as the paper shows them, and the input pixels that are left."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -12,6 +13,7 @@ from tracking.figures import style
 from tracking.figures.evidence import Trained
 
 _PIXELS = (28, 28)
+_FINE = 700  # more dots than a panel has
 
 _MASK_COLORS = LinearSegmentedColormap.from_list("mask", ["white", style.BLUE], N=32)
 _MASK_SHADES = PowerNorm(0.6, vmin=0, vmax=1)
@@ -26,25 +28,32 @@ def patterns(trained: Sequence[Trained]) -> Figure | None:
     if not trained:
         return None
     num_layers = max(len(item.masks) for item in trained)
-    figure = style.new_figure(0.2 + 2.2 * len(trained))
+    panel = min(2.3, 8.8 / num_layers)
+    figure = style.new_figure((panel + 0.1) * len(trained), layout="compressed")
     grid = figure.subplots(len(trained), num_layers, squeeze=False)
     for line, item in zip(grid, trained, strict=True):
         style.row_label(line[0], item.label)
         for axes, (name, mask) in zip(line, item.masks.items(), strict=True):
-            _draw_mask(axes, mask, f"{name}: {_percent(mask)}")
+            _draw_mask(axes, mask)
+            axes.set_title(f"{name}: {_percent(mask)}")
     return figure
 
 
-def _draw_mask(axes: Axes, mask: Tensor, title: str) -> None:
+def _draw_mask(axes: Axes, mask: Tensor) -> None:
     n_out, n_in = mask.shape
-    axes.imshow(
-        mask.t().float().numpy(), cmap=_MASK_COLORS, norm=_MASK_SHADES, aspect="auto", interpolation_stage="data",
-        extent=(0, n_out, n_in, 0),
-    )  # fmt: skip
+    picture = axes.imshow(_fine(mask).numpy(), cmap=_MASK_COLORS, norm=_MASK_SHADES, aspect="auto")
+    picture.set_interpolation_stage("data")  # average zeros and ones, not their colours
+    picture.set_extent((0, n_out, n_in, 0))
     style.picture_frame(axes, style.MUTED)
-    axes.set_xticks([0, n_out])
-    axes.set_yticks([0, n_in])
-    axes.set_title(title)
+    axes.set(xticks=[0, n_out], yticks=[0, n_in], box_aspect=1)
+
+
+def _fine(mask: Tensor) -> Tensor:
+    """Inputs down, outputs across, each weight repeated so that a panel only ever shrinks it: edges stay sharp."""
+    image = mask.t().float()
+    for dimension, size in enumerate(image.shape):
+        image = image.repeat_interleave(math.ceil(_FINE / size), dim=dimension)
+    return image
 
 
 def _percent(mask: Tensor) -> str:
@@ -53,7 +62,7 @@ def _percent(mask: Tensor) -> str:
 
 @style.styled
 def pixels(trained: Sequence[Trained]) -> Figure | None:
-    """Draw, per method, how many weights leave each input pixel. None where no such layer reads the pixels."""
+    """Draw how many weights leave each input pixel, per method. None where no such layer reads pixels."""
     shown = [item for item in trained if _reads_pixels(item)]
     if not shown:
         return None

@@ -29,8 +29,13 @@ BLUE = "#1f57a4"
 
 _RESOLUTIONS = (150, 120, 100, 80, 60)
 _LOG_FROM = 20.0  # a range of more than this factor is drawn on a logarithmic axis
-_LOG_TICKS_FULL = 300.0  # a range of less than this factor has room for ticks between powers of ten
-_LEGEND_LETTERS = 110  # in one line
+_LOG_TICKS: tuple[tuple[float, tuple[float, ...]], ...] = (
+    (8, (1, 1.5, 2, 3, 4, 5, 7)),
+    (300, (1, 2, 5)),
+    (math.inf, (1,)),
+)
+"""Ticks in each power of ten of a logarithmic axis, by the factor that it spans."""
+_LEGEND_LETTERS = 125  # in one line, with five for each sign
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, safe for colour-blind readers, without its yellow: that is too pale on white."""
@@ -92,9 +97,9 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
     return wrapped
 
 
-def new_figure(height: float) -> Figure:
+def new_figure(height: float, layout: Literal["constrained", "compressed"] = "constrained") -> Figure:
     """Return an empty figure of the page's width, ``height`` inches high."""
-    return Figure(figsize=(WIDTH, height), layout="constrained")
+    return Figure(figsize=(WIDTH, height), layout=layout)
 
 
 def panels(count: int, most: int, height: float) -> tuple[Figure, list[Axes]]:
@@ -129,17 +134,15 @@ def wide_range(values: Sequence[float]) -> bool:
     return bool(finite) and min(finite) > 0 and max(finite) / min(finite) > _LOG_FROM
 
 
-def log_axis(
-    axes: Axes, which: Literal["x", "y"], values: Sequence[float], text: Callable[[float], str]
-) -> None:
-    """Make an axis logarithmic, with ticks at 1, 2 and 5 (or at powers of ten) that ``text`` writes."""
+def log_axis(axes: Axes, which: Literal["x", "y"], values: Sequence[float], text: Callable[[float], str]) -> None:
+    """Make an axis logarithmic, with round ticks that ``text`` writes."""
     positive = [value for value in values if math.isfinite(value) and value > 0]
     if not positive:
         return
     low, high = min(positive), max(positive)
     margin = max((high / low) ** 0.05, 1.1)
     low, high = min(low / margin, high / 2), high * margin
-    steps = (1, 2, 5) if high / low < _LOG_TICKS_FULL else (1,)
+    steps = next(steps for limit, steps in _LOG_TICKS if high / low < limit)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [step * 10.0**decade for decade in decades for step in steps]
     axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
@@ -151,8 +154,8 @@ def log_axis(
 
 def legend_above(figure: Figure, entries: Mapping[str, Artist]) -> None:
     """Put a legend over the panels, in as few lines as the width allows."""
-    longest = max((len(label) for label in entries), default=1)
-    columns = max(1, min(len(entries), _LEGEND_LETTERS // (longest + 6)))
+    lengths = [len(label) + 5 for label in entries]
+    columns = len(lengths) if sum(lengths) <= _LEGEND_LETTERS else max(1, _LEGEND_LETTERS // max(lengths))
     figure.legend(list(entries.values()), list(entries), loc="outside upper left", ncols=columns)
 
 
@@ -172,8 +175,9 @@ def _rasterize(figure: Figure, resolution: int) -> Image.Image:
     with mpl.rc_context(_RC):
         figure.set_dpi(resolution)
         canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        canvas.draw()  # type: ignore[no-untyped-call]
+        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    return Image.fromarray(pixels).convert("RGB")
 
 
 def _encode(image: Image.Image) -> bytes:

@@ -41,15 +41,11 @@ def _draw_method(axes: Axes, manifest: Manifest, method: MethodResult, look: sty
         if not points:
             continue
         drawn += points
-        axes.plot(
-            *zip(*points, strict=True), look.marker, color=look.color, markersize=3.5, alpha=0.45, mew=0
-        )
         mean = _mean(points)
-        hollow = manifest.selection is not None and result is not method.chosen
-        face = "white" if hollow else look.color
-        axes.plot(*mean, look.marker, color=look.color, markersize=8, mfc=face, mew=1.4)
+        axes.plot(*mean, look.marker, ms=9, mec=look.color, mew=1.3, mfc=(look.color, 0.25))
+        axes.plot(*zip(*points, strict=True), look.marker, ms=3, color=look.color, mew=0)
         if manifest.selection is not None and result is method.chosen:
-            axes.plot(*mean, **style.sign("o", 17))
+            axes.plot(*mean, **style.sign("o", 18))
     star = _published_point(manifest, method)
     if star is not None:
         axes.plot(*star, zorder=3, **style.sign("*", 15, face=look.color))
@@ -90,13 +86,9 @@ def _axes(axes: Axes, manifest: Manifest, drawn: Sequence[_Point]) -> None:
     axes.grid(visible=True)
 
 
-def _legend(
-    manifest: Manifest, shown: Sequence[MethodResult], looks: dict[str, style.Look]
-) -> dict[str, Line2D]:
+def _legend(manifest: Manifest, shown: Sequence[MethodResult], looks: dict[str, style.Look]) -> dict[str, Line2D]:
     entries = {
-        method.label: Line2D(
-            [], [], color=looks[method.label].color, marker=looks[method.label].marker, ls="none"
-        )
+        method.label: Line2D([], [], color=looks[method.label].color, marker=looks[method.label].marker, ls="none")
         for method in shown
     }
     if manifest.selection is not None:

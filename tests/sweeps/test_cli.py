@@ -1,0 +1,151 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from sweeps import cli
+
+MEASURE_KEYS = {
+    "threshold", "layers", "num_weights", "num_nonzero", "density", "compression_rate", "neurons",
+    "neurons_total", "neurons_published", "neurons_alive",
+}  # fmt: skip
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "w.safetensors"
+    a = torch.tensor([[0.5, 0.0, 0.001], [0.0, 0.0, 0.0]])  # [2, 3]: unit 1 receives nothing
+    b = torch.tensor([[0.0, 1.0]])  # [1, 2]: unit 0 sends nothing
+    save_file({"a.weight": a, "b": b, "bias": torch.zeros(2), "odd": torch.zeros(2, 5)}, path)
+    return path
+
+
+def test_measure_prints_the_agreed_json(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["measure", str(weights), "--layers", "a,b", "--threshold", "0.01", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert set(result) == MEASURE_KEYS
+    assert result["layers"][0] == {
+        "name": "a", "shape": [2, 3], "num_weights": 6, "num_nonzero": 1, "density": 1 / 6,
+    }  # fmt: skip
+    assert (result["num_weights"], result["num_nonzero"], result["compression_rate"]) == (8, 2, 4.0)
+    assert result["neurons"] == [
+        {"name": "input", "total": 3, "published": 1, "alive": 0},
+        {"name": "a", "total": 2, "published": 1, "alive": 0},
+        {"name": "b", "total": 1, "published": 1, "alive": 0},
+    ]
+    assert (result["neurons_total"], result["neurons_published"], result["neurons_alive"]) == (6, 3, 0)
+
+
+def test_measure_gives_null_where_nothing_is_left(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["measure", str(weights), "--layers", "a,b", "--threshold", "9", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["compression_rate"] is None
+
+
+def test_measure_prints_words_without_json(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["measure", str(weights), "--layers", "a,b", "--threshold", "0"]) == 0
+    assert "neurons: 0 alive, 4 as published, of 6" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("layers", "threshold", "reason"),
+    [
+        ("b,a", "0", "takes 3 inputs but 'b' before it has 1 outputs"),
+        ("a,nosuch", "0", "no tensor 'nosuch'; it holds: a.weight, b, bias, odd"),
+        ("bias", "0", r"expected a matrix \[n_out, n_in\]"),
+        ("a,a", "0", "each layer once"),
+        ("a", "-1", "threshold must be ≥ 0"),
+        ("a", "nan", "threshold must be ≥ 0"),
+    ],
+)
+def test_measure_refuses_what_it_cannot_measure_in_one_line(
+    weights: Path, layers: str, threshold: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["measure", str(weights), "--layers", layers, f"--threshold={threshold}"]) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    assert re.search(reason, errors)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "no such file"), (b"", "is empty"), (b"no tensors here at all", "not a safetensors file")],
+)
+def test_measure_refuses_what_is_no_safetensors_file(
+    tmp_path: Path, content: bytes | None, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    assert cli.main(["measure", str(path), "--layers", "a", "--threshold", "0"]) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    assert reason in errors
+
+
+def test_measure_refuses_nan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "x.safetensors"
+    save_file({"a": torch.tensor([[1.0, float("nan")]])}, path)
+    assert cli.main(["measure", str(path), "--layers", "a", "--threshold", "0"]) == 2
+    assert "layer 'a' holds NaN" in capsys.readouterr().err
+
+
+def test_a_wrong_sweep_file_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text("name: x\ntask: lenet300\nmethod: []\n")
+    assert cli.main(["sweep", str(path)]) == 2
+    assert capsys.readouterr().err == (
+        f"dn: {path}:3: method: unknown key; valid: name, task, dataset, seeds, training, pruning, methods, "
+        "resources, search\n"
+    )
+
+
+def test_a_dry_run_prints_the_plan_and_makes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text("name: x\ntask: regression\nseeds: 7\nmethods: [{label: P}, {label: L, l1: 1}]\n")
+    assert cli.main(["sweep", "--dry-run", "s.yaml"]) == 0
+    assert "2 methods, 2 cells, 7 seeds: 14 replicates; 0 done, 14 to run in 2 packs" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["s.yaml"]
+
+
+def test_two_files_of_one_name_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text("name: x\ntask: regression\nmethods: [{label: P}]\n")
+    assert cli.main(["sweep", str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml")]) == 2
+    assert "is the name of another sweep file" in capsys.readouterr().err
+
+
+def test_a_batch_larger_than_the_data_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text("name: x\ntask: regression\ntraining: {batch_size: 501}\nmethods: [{label: P}]\n")
+    assert cli.main(["sweep", "--dry-run", str(path)]) == 2
+    assert "batch_size 501 exceeds the 500 training samples" in capsys.readouterr().err
+
+
+def test_an_unknown_store_address_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["report", "x", "--out", "o", "--tracking-uri", "file:///tmp/mlruns"]) == 2
+    assert "http://HOST:PORT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["report", "ui"])
+def test_without_a_store_the_remedy_is_named(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([verb, *(["x", "--out", "o"] if verb == "report" else [])]) == 2
+    assert "run `dn sweep FILE` in this folder first" in capsys.readouterr().err
+
+
+def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ("sweep", "status", "report", "measure", "ui"):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([verb, "--help"])
+        assert ended.value.code == 0
+        assert verb in capsys.readouterr().out

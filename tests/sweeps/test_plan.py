@@ -1,0 +1,99 @@
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from dn_distributed.config import Cell
+from dn_distributed.data import Data
+from dn_distributed.tasks import TASKS
+from sweeps import plan as planning
+from sweeps import spec
+from sweeps.plan import Plan, best_pack_size, split_evenly
+from tracking.reader import State
+
+DATA = Data("digest", 1000)
+TEXT = "name: n\ntask: lenet300\ndataset: digits\nseeds: 4\nmethods: [{label: P}, {label: L1, l1: 1e-5}]\n"
+
+
+def make(tmp_path: Path, states: Mapping[str, State] | None = None, text: str = TEXT) -> Plan:
+    path = tmp_path / "s.yaml"
+    path.write_text(text, encoding="utf-8")
+    return planning.make(spec.load(path), DATA, states or {}, {})
+
+
+def keys(cell: Cell, *seeds: int) -> list[str]:
+    return [cell.replicate_key(seed) for seed in seeds]
+
+
+def test_with_an_empty_store_everything_is_to_run(tmp_path: Path) -> None:
+    plan = make(tmp_path)
+    assert (plan.total, plan.num_to_run, plan.count("finished")) == (8, 8, 0)
+    assert sorted(seed for pack in plan.packs(2) for seed in pack.seeds) == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_what_is_finished_failed_or_stopped_is_not_run_again(tmp_path: Path) -> None:
+    cell = make(tmp_path).cells[0].cell
+    decided: list[State] = ["finished", "failed", "stopped"]
+    plan = make(tmp_path, dict(zip(keys(cell, 0, 1, 2), decided, strict=True)))
+    assert plan.num_to_run == 5
+    assert [pack.seeds for pack in plan.packs(2) if pack.cell == cell] == [(3,)]
+    assert plan.without("failed").num_to_run == 6
+
+
+def test_an_incomplete_replicate_is_run(tmp_path: Path) -> None:
+    cell = make(tmp_path).cells[0].cell
+    assert make(tmp_path, {cell.replicate_key(0): "incomplete"}).num_to_run == 8
+
+
+def test_a_pack_never_mixes_cells_and_respects_the_limit(tmp_path: Path) -> None:
+    packs = make(tmp_path, text=TEXT + "resources: {pack: 3}\n").packs(2)
+    assert [pack.seeds for pack in packs] == [(0, 1), (2, 3)] * 2
+
+
+def test_a_pack_is_known_by_its_replicates(tmp_path: Path) -> None:
+    packs = make(tmp_path, text=TEXT + "resources: {pack: 2}\n").packs(1)
+    assert len({pack.key for pack in packs}) == 4
+    again = make(tmp_path, text=TEXT.replace("label: L1", "label: renamed") + "resources: {pack: 2}\n").packs(1)
+    assert [pack.key for pack in again] == [pack.key for pack in packs]
+
+
+@pytest.mark.parametrize(("count", "size", "lengths"), [(10, 10, [10]), (10, 4, [3, 4, 3]), (1, 5, [1]), (0, 3, [])])
+def test_parts_are_as_equal_as_they_can_be(count: int, size: int, lengths: list[int]) -> None:
+    assert [len(part) for part in split_evenly(range(count), size)] == lengths
+
+
+def test_parts_hold_every_seed_once_and_in_order() -> None:
+    assert [seed for part in split_evenly(range(23), 5) for seed in part] == list(range(23))
+
+
+def test_packs_of_dear_replicates_are_split_to_keep_both_cores_busy() -> None:
+    task = TASKS["autoencoder"](name="autoencoder")
+    assert [len(part) for part in split_evenly(range(10), best_pack_size([10, 10, 10], 2, task))] == [5, 5]
+    assert best_pack_size([10, 10], 2, task) == 10
+
+
+def test_packs_whose_steps_cost_the_same_at_any_size_stay_whole() -> None:
+    assert best_pack_size([10, 10, 10], 2, TASKS["regression"](name="regression")) == 10
+
+
+def test_convolutions_run_one_by_one_on_a_cpu() -> None:
+    assert best_pack_size([10], 2, TASKS["lenet5"](name="lenet5")) == 1
+
+
+def test_asha_gets_the_seeds_of_a_cell_as_one_pack(tmp_path: Path) -> None:
+    text = TEXT.replace("1e-5", "{grid: [1e-5, 1e-4]}") + "search: {scheduler: asha}\nresources: {pack: 1}\n"
+    assert {len(pack.seeds) for pack in make(tmp_path, text=text).packs(2)} == {4}
+
+
+def test_the_manifest_says_where_settings_differ_from_the_paper(tmp_path: Path) -> None:
+    text = TEXT + "training: {steps: 5, batch_size: 64}\n"
+    assert planning.manifest(make(tmp_path, text=text)).deviations == (
+        "batch_size 64 (paper: 256)",
+        "5 steps (paper: 100 epochs)",
+        "dataset digits (paper: mnist)",
+    )
+
+
+def test_a_missing_data_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="no such folder"):
+        planning.resolve_data_dir(tmp_path / "nowhere")

@@ -1,0 +1,115 @@
+"""Searches through Tune, in this process: a scheduler that stops, and a sampler that learns."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sweeps import cluster, spec
+from sweeps import plan as planning
+from sweeps.plan import Plan
+from sweeps.progress import Progress
+from sweeps.runner import Runner
+from tracking import cells, reader, store
+
+ASHA = """
+name: asha
+task: lenet300
+dataset: digits
+seeds: 2
+training: {epochs: 6, batch_size: 64}
+methods: [{label: L1, l1: {grid: [1.0e-6, 1.0e-2, 1.0e-1]}}]
+search: {scheduler: asha, reduction_factor: 2}
+"""
+
+OPTUNA = """
+name: optuna
+task: regression
+dataset: {name: linear_scripted, samples: 50}
+seeds: 2
+training: {epochs: 2}
+methods: [{label: P}, {label: L1, l1: {loguniform: [1.0e-3, 10]}}]
+search: {algorithm: optuna, samples: 3}
+"""
+
+DIVERGING = """
+name: diverging
+task: regression
+dataset: {name: linear_scripted, samples: 50}
+seeds: 2
+training: {epochs: 2}
+methods: [{label: P}, {label: too fast, l2: 1.0e+38}]
+"""
+
+
+@pytest.fixture(scope="module")
+def capacity() -> Iterator[cluster.Capacity]:
+    with cluster.connect(None, num_cpus=2) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def location(tmp_path_factory: pytest.TempPathFactory) -> store.StoreLocation:
+    found = store.locate(folder=tmp_path_factory.mktemp("search") / "dn-store")
+    store.prepare(found)
+    return found
+
+
+def run(
+    text: str, location: store.StoreLocation, capacity: cluster.Capacity, folder: Path, *overrides: str
+) -> tuple[Runner, Plan, Plan]:
+    path = folder / "sweep.yaml"
+    path.write_text(text, encoding="utf-8")
+    sweep = spec.load(path, overrides)
+    runner = Runner(sweep, planning.load_data(sweep, None), location)
+    before = runner.plan()
+    return runner, before, runner.run(before, capacity, Progress(Console(quiet=True)))
+
+
+def results(runner: Runner, plan: Plan) -> tuple[cells.MethodResult, ...]:
+    return cells.gather(planning.manifest(plan), reader.read(runner.store, runner.experiment_id))
+
+
+def test_asha_stops_cells_as_a_whole_and_they_are_not_tried_again(
+    location: store.StoreLocation, capacity: cluster.Capacity, tmp_path: Path
+) -> None:
+    runner, before, after = run(ASHA, location, capacity, tmp_path)
+    assert before.num_to_run == 6
+    assert after.num_to_run == 0
+    stopped = [cell for cell in after.cells if cell.seeds_in("stopped")]
+    assert stopped
+    assert all(cell.seeds_in("stopped") == (0, 1) for cell in stopped)
+    chosen = results(runner, after)[0].chosen
+    assert chosen is not None
+    assert chosen.complete
+    assert chosen.cell.regularization == {"l1": 1e-6}
+
+
+def test_optuna_goes_on_where_it_left_off_when_samples_are_raised(
+    location: store.StoreLocation, capacity: cluster.Capacity, tmp_path: Path
+) -> None:
+    _, before, after = run(OPTUNA, location, capacity, tmp_path)
+    assert before.num_to_run == 8
+    assert after.num_to_run == 0
+    first = {cell.cell.key for cell in after.cells}
+    assert len(first) == 4
+    runner, before, after = run(OPTUNA, location, capacity, tmp_path, "search.samples=5")
+    assert before.num_to_run == 4
+    assert after.count("finished") == 12
+    assert first < {cell.cell.key for cell in after.cells}
+    search = results(runner, after)[1]
+    assert len({result.cell.regularization["l1"] for result in search.tried}) == 5
+    assert search.chosen is not None
+
+
+def test_a_replicate_that_diverges_is_recorded_with_its_reason_and_the_sweep_goes_on(
+    location: store.StoreLocation, capacity: cluster.Capacity, tmp_path: Path
+) -> None:
+    runner, _, after = run(DIVERGING, location, capacity, tmp_path)
+    assert (after.count("finished"), after.count("failed"), after.num_to_run) == (2, 2, 0)
+    fine, failed = results(runner, after)
+    assert fine.chosen is not None
+    assert fine.chosen.complete
+    assert failed.tried[0].rows == ()
+    assert {item.reason for item in failed.tried[0].ended} == {"parameters are no longer finite numbers"}

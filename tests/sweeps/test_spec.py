@@ -1,0 +1,181 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dn_distributed.config import Cell
+from sweeps import spec
+from sweeps.yaml_file import SpecError
+
+BASE = """name: small
+task: lenet300
+dataset: digits
+seeds: 3
+methods:
+  - {label: P}
+  - {label: DN, dn: 5e-5}
+"""
+
+Load = Callable[..., spec.Sweep]
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    def load_text(text: str, *overrides: str) -> spec.Sweep:
+        path = tmp_path / "sweep.yaml"
+        path.write_text(text, encoding="utf-8")
+        return spec.load(path, overrides)
+
+    return load_text
+
+
+def cell(sweep: spec.Sweep, index: int = 0, **assignment: float) -> Cell:
+    return sweep.cell(sweep.methods[index], assignment, "digest", 1000)
+
+
+def test_what_the_file_leaves_out_comes_from_the_paper(load: Load) -> None:
+    found = cell(load(BASE))
+    assert found.training.batch_size == 256
+    assert found.training.steps == 100 * (1000 // 256)
+    assert found.pruning.threshold == 0.01
+
+
+def test_dn_sets_both_directions_and_reads_numbers_without_a_dot(load: Load) -> None:
+    assert cell(load(BASE), 1).regularization == {"dn_incoming": 5e-5, "dn_outgoing": 5e-5}
+
+
+def test_seeds_are_a_number_or_a_list(load: Load) -> None:
+    assert load(BASE).seeds == (0, 1, 2)
+    assert load(BASE, "seeds=[4, 9]").seeds == (4, 9)
+
+
+def test_task_and_dataset_take_options(load: Load) -> None:
+    sweep = load(
+        "name: n\ntask: {name: regression, hidden: [8, 4]}\n"
+        "dataset: {name: linear_described, noise: 0.1}\nmethods: [{label: P}]"
+    )
+    assert sweep.task.layers == ("fc1", "fc2", "fc3")
+    assert cell(sweep).dataset["noise"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("override", "check"),
+    [
+        ("training.epochs=5", lambda s: cell(s).training.steps == 15),
+        ("training.steps=7", lambda s: cell(s).training.steps == 7),
+        ("methods.1.dn=1e-3", lambda s: cell(s, 1).regularization["dn_incoming"] == 1e-3),
+        ("resources.pack=2", lambda s: s.resources.pack == 2),
+        ("pruning={threshold: 0.5}", lambda s: cell(s).pruning.threshold == 0.5),
+    ],
+)
+def test_set_overrides_a_key(load: Load, override: str, check: Callable[[spec.Sweep], bool]) -> None:
+    assert check(load(BASE, override))
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        (BASE + "sedes: 3\n", ["sweep.yaml:8: sedes", "unknown key", "seeds"]),
+        (BASE.replace("dn: 5e-5", "dm: 5e-5"), ["sweep.yaml:7: methods[1].dm", "unknown key", "dropout"]),
+        (BASE.replace("dn: 5e-5", "dn: -1"), ["sweep.yaml:7: methods[1].dn", "-1", "≥ 0"]),
+        (BASE.replace("dn: 5e-5", "dn: much"), ["methods[1].dn", "expected a number", "'much'"]),
+        (BASE.replace("dn: 5e-5", "dropout: 1"), ["methods[1].dropout", "0 ≤ dropout < 1"]),
+        (BASE.replace("dn: 5e-5", "dn: 1, dn_incoming: 2"), ["methods[1]", "dn_incoming is set twice"]),
+        (BASE.replace("DN, dn: 5e-5", "P, dn: 5e-5"), ["methods[1].label", "'P' stands twice"]),
+        (BASE.replace("dn: 5e-5", "dn: 0"), ["methods[1]", "is the same as 'P'"]),
+        (BASE.replace("lenet300", "lenet3000"), ["sweep.yaml:2: task", "unknown task 'lenet3000'", "lenet300"]),
+        (BASE.replace("digits", "imagenet"), ["sweep.yaml:3: dataset", "kmnist"]),
+        (BASE.replace("digits", "linear_scripted"), ["dataset", "does not fit task 'lenet300'", "mnist"]),
+        (BASE.replace("seeds: 3", "seeds: 0"), ["sweep.yaml:4: seeds", "≥ 1"]),
+        (BASE.replace("seeds: 3", "seeds: [1, 1]"), ["seeds", "different"]),
+        (BASE + "training: {epochs: 0}\n", ["sweep.yaml:8: training.epochs", "greater than or equal to 1", "0"]),
+        (BASE + "training: {epochs: 1, steps: 2}\n", ["training", "exactly one of 'epochs' and 'steps'"]),
+        (BASE + "training: {batch_size: '3'}\n", ["training.batch_size", "valid integer", "'3'"]),
+        (BASE + "training: 5\n", ["training", "expected a mapping"]),
+        (BASE + "pruning: {treshold: 1}\n", ["pruning.treshold", "valid: threshold"]),
+        (BASE + "resources: {pack: 0}\n", ["resources.pack"]),
+        (BASE + "search: {algorithm: grid}\n", ["search", "search space"]),
+        (BASE.replace("label: DN", "label: DN, published: ℓ1"), ["methods[1].published", "ℓ1+DN+DO+P"]),
+        (BASE.replace("dn: 5e-5", "dn: {gird: [1]}"), ["methods[1].dn", "grid, choice, uniform, loguniform"]),
+        (BASE.replace("dn: 5e-5", "dn: {grid: []}"), ["methods[1].dn", "list of numbers"]),
+        (BASE.replace("dn: 5e-5", "dn: {grid: [1, -2]}"), ["methods[1].dn", "out of range"]),
+        (BASE.replace("dn: 5e-5", "dn: {loguniform: [0, 1]}"), ["methods[1].dn", "above 0"]),
+        (BASE.replace("dn: 5e-5", "dn: {uniform: [0, 1]}"), ["search.algorithm", "grid spaces only"]),
+        (BASE + "name: other\n", ["sweep.yaml:8", "'name' stands twice"]),
+        (BASE.replace("name: small", "name: ../up"), ["name", "letters"]),
+        (BASE.replace("name: small\n", ""), ["name", "required"]),
+        ("- 1\n", ["a sweep file is a mapping"]),
+        ("a: [1\n", ["sweep.yaml:"]),
+        ("a: !!python/object/apply:os.system [ls]\n", ["sweep.yaml:1", "could not determine a constructor"]),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_key_and_choice(load: Load, text: str, parts: list[str]) -> None:
+    with pytest.raises(SpecError) as caught:
+        load(text)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize("override", ["epochs", "=3", "methods.9.l1=1", "training.x.y=1", "seeds={a"])
+def test_a_wrong_override_is_refused(load: Load, override: str) -> None:
+    with pytest.raises(SpecError):
+        load(BASE, override)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"nowhere\.yaml: No such file"):
+        spec.load(tmp_path / "nowhere.yaml")
+
+
+def test_a_grid_gives_every_combination_once(load: Load) -> None:
+    sweep = load(BASE.replace("dn: 5e-5", "dn: {grid: [1e-5, 1e-4]}, l1: {grid: [0, 1e-6, 1e-5]}"))
+    found = sweep.enumerated(sweep.methods[1])
+    assert len(found) == 6
+    assert {cell(sweep, 1, **values).key for values in found} == {cell(sweep, 1, **values).key for values in found}
+    assert len({cell(sweep, 1, **values).key for values in found}) == 6
+
+
+def test_random_draws_lie_in_range_and_more_samples_keep_the_first(load: Load) -> None:
+    text = BASE.replace("dn: 5e-5", "dn: {loguniform: [1e-6, 1e-3]}") + "search: {algorithm: random, samples: 4}\n"
+    few, many = load(text), load(text, "search.samples=7")
+    first, longer = few.enumerated(few.methods[1]), many.enumerated(many.methods[1])
+    assert len(first) == 4
+    assert longer[:4] == first
+    assert all(1e-6 <= values["dn"] <= 1e-3 for values in longer)
+
+
+def test_training_and_threshold_can_be_searched_too(load: Load) -> None:
+    text = BASE + "training: {learning_rate: {grid: [1e-3, 1e-2]}}\npruning: {threshold: {grid: [0.01, 0.1]}}\n"
+    sweep = load(text)
+    rates = {cell(sweep, 0, **values).training.learning_rate for values in sweep.enumerated(sweep.methods[0])}
+    assert rates == {1e-3, 1e-2}
+    assert len(sweep.enumerated(sweep.methods[0])) == 4
+
+
+def test_a_stored_cell_is_recognised_by_the_values_that_made_it(load: Load) -> None:
+    text = BASE.replace("dn: 5e-5", "dn: {uniform: [1e-6, 1e-3]}") + "search: {algorithm: optuna, samples: 2}\n"
+    sweep = load(text)
+    made = cell(sweep, 1, dn=2e-4)
+    assert sweep.assignment_of(sweep.methods[1], made, "digest", 1000) == {"dn": 2e-4}
+    other = load(text, "training.epochs=3")
+    assert other.assignment_of(other.methods[1], made, "digest", 1000) is None
+
+
+def test_selection_is_on_validation_data_after_pruning_unless_told_otherwise(load: Load) -> None:
+    sweep = load(BASE.replace("dn: 5e-5", "dn: {grid: [1e-5, 1e-4]}"))
+    assert sweep.selection is not None
+    assert sweep.selection.objective == "validation/accuracy/after_pruning"
+    assert sweep.selection.higher_is_better
+
+
+def test_a_test_score_cannot_be_an_objective(load: Load) -> None:
+    text = BASE.replace("dn: 5e-5", "dn: {grid: [1e-5]}") + "search: {objective: test/accuracy/after_pruning}\n"
+    with pytest.raises(SpecError, match=r"search\.objective: unknown objective .* valid: validation/loss"):
+        load(text)
+
+
+@pytest.mark.parametrize("path", sorted(Path(spec.__file__).parent.glob("*/*.yaml")), ids=lambda path: path.name)
+def test_shipped_sweep_files_are_valid(path: Path) -> None:
+    assert spec.load(path).methods
