@@ -18,4 +18,4 @@ def masks(weights: Mapping[str, Tensor], threshold: float) -> dict[str, Tensor]:
 def prune(weights: Mapping[str, Tensor], threshold: float) -> dict[str, Tensor]:
     """Return the weights with those below ``threshold`` set to 0. The input is left as it is."""
     kept = masks(weights, threshold)
-    return {name: weight * kept[name] for name, weight in weights.items()}
+    return {name: weight.where(kept[name], 0) for name, weight in weights.items()}

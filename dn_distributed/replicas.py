@@ -6,6 +6,7 @@ elementwise penalties each work on one tensor. Every layer's parameter is a view
 Shapes: K replicates, P parameters, B samples of a batch.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -95,20 +96,29 @@ class Replicas:
         return [(by_name[n][0].flatten(1), by_name[n][1].flatten(1)) for n in named if n in by_name]
 
     def dropout_shapes(self, sample: Tensor) -> list[torch.Size]:
-        """Return the shape of one sample at each dropout module, found by running ``sample`` ``[1, ...]``."""
-        shapes: dict[str, torch.Size] = {}
+        """Return the shape of one sample at each dropout module, found by running ``sample`` ``[1, ...]``.
+
+        ValueError where a module drops at two places, or the network draws random numbers of its own.
+        """
+        shapes: dict[str, list[torch.Size]] = {name: [] for name in self._dropout_names}
         modules = dict(self.network.named_modules())
         hooks = [
             modules[name].register_forward_hook(
-                lambda _module, inputs, _output, name=name: shapes.update({name: inputs[0].shape[1:]})
+                lambda _module, inputs, _output, name=name: shapes[name].append(inputs[0].shape[1:])
             )
             for name in self._dropout_names
         ]
-        with torch.no_grad():
-            self.network.eval()(sample)
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            before = torch.get_rng_state()
+            self.network.train()(sample)
+            if not torch.equal(before, torch.get_rng_state()):
+                raise ValueError("the network draws random numbers of its own; use nn.Dropout modules only")
         for hook in hooks:
             hook.remove()
-        return [shapes[name] for name in self._dropout_names]
+        for name, found in shapes.items():
+            if len(found) > 1:
+                raise ValueError(f"dropout module {name!r} is used at {len(found)} places; give each its own")
+        return [found[0] if found else torch.Size() for found in shapes.values()]
 
     def add_loss_gradient_(self, inputs: Tensor, targets: Tensor, masks: list[Tensor]) -> Tensor:
         """Add the gradient of each replicate's mean loss to ``gradients``; return the losses ``[K]``.
@@ -187,10 +197,15 @@ class Replicas:
 
 
 def _check_layers(network: nn.Module, layers: Sequence[str]) -> None:
-    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    linear = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
+    if not layers:
+        raise ValueError(f"no regularised layer is named; the network has: {', '.join(linear)}")
     for name in layers:
         if name not in linear:
             raise ValueError(f"regularised layer {name!r} is no nn.Linear of the network; it has: {', '.join(linear)}")
+    for before, after in itertools.pairwise(layers):
+        if linear[before].out_features != linear[after].in_features:
+            raise ValueError(f"regularised layers {before!r} and {after!r} do not follow each other")
 
 
 def _check_no_statistics(network: nn.Module, allowed: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Scores as sums: each is a numerator over a denominator, so batches add up exactly."""
+"""Scores as sums: each is a numerator over a denominator, so batches add up whatever their sizes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

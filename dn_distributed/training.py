@@ -66,6 +66,8 @@ class Trainer:
 
         ValueError where the data are fewer than a batch, or the network cannot be stacked.
         """
+        if not seeds:
+            raise ValueError("a pack needs at least one seed")
         self.task, self.seeds, self.threshold = task, tuple(seeds), threshold
         self.device = torch.device(device)
         self.step = 0
@@ -122,6 +124,8 @@ class Trainer:
             )
 
     def _take_step(self, inputs: Tensor, targets: Tensor) -> None:
+        if self.step % self.steps_per_epoch == 0:
+            self._loss_sum.zero_()
         self.replicas.gradients.zero_()
         for penalty, touched in self._penalties:
             for values, gradients in touched:
@@ -156,7 +160,6 @@ class Trainer:
     def _report(self, steps: int) -> EpochReport:
         """Scores on the validation data, and what pruning would leave, at this point."""
         metrics = {"train/loss": (self._loss_sum / steps).tolist()}
-        self._loss_sum.zero_()
         metrics |= {f"validation/{name}": v for name, v in self.validate().items()}
         counts = self._counts()
         metrics["num_nonzero"] = [float(c.num_nonzero) for c in counts]
@@ -171,15 +174,19 @@ class Trainer:
         ]
 
     @torch.no_grad()
-    def evaluate(self, split: Split, *, pruned: bool = False) -> dict[str, list[float]]:
-        """Return the loss and every score of the task on ``split``, one float per replicate."""
+    def evaluate(self, split: Split, *, pruned: bool = False, dropout: bool = False) -> dict[str, list[float]]:
+        """Return the loss and every score of the task on ``split``, one float per replicate.
+
+        ``dropout`` leaves dropout on, as two of the published scripts do.
+        """
         values = None
         if pruned:
             weights = pruning.prune(self.replicas.weights(), self.threshold)
             values = {f"{layer}.weight": weight for layer, weight in weights.items()}
         sums: dict[str, tuple[Tensor, Tensor]] = {}
         for number, (inputs, targets) in enumerate(self._evaluation_batches(split)):
-            outputs = self.replicas.forward(inputs, self._test_masks(number, inputs.shape[1]), values)
+            masks = self._test_masks(number, inputs.shape[1]) if dropout and self._dropout else None
+            outputs = self.replicas.forward(inputs, masks, values)
             parts = {score.name: score.parts(outputs, targets) for score in self.task.scores}
             losses = torch.vmap(self.task.loss)(outputs, targets).double()
             parts["loss"] = (losses * targets.shape[1], torch.full_like(losses, targets.shape[1]))
@@ -197,9 +204,7 @@ class Trainer:
         size = _evaluation_batch_size(inputs[0, 0].numel())
         yield from zip(torch.split(inputs, size, dim=1), torch.split(targets, size, dim=1), strict=True)
 
-    def _test_masks(self, number: int, batch_size: int) -> list[Tensor] | None:
-        if not (self._dropout_at_test and self._dropout):
-            return None
+    def _test_masks(self, number: int, batch_size: int) -> list[Tensor]:
         source = MaskSource(self._dropout_shapes, batch_size, self._dropout, self.seeds, f"test dropout {number}")
         return source.masks(0, self.device)
 
@@ -212,8 +217,9 @@ class Trainer:
         scores: list[dict[str, float]] = [{} for _ in self.seeds]
         for split_name in ("validation", "test"):
             split: Split = getattr(self._splits, split_name)
+            dropout = self._dropout_at_test and split_name == "test"
             for stage, pruned in (("before_pruning", False), ("after_pruning", True)):
-                for name, values in self.evaluate(split, pruned=pruned).items():
+                for name, values in self.evaluate(split, pruned=pruned, dropout=dropout).items():
                     for row, value in enumerate(values):
                         scores[row][f"{split_name}/{name}/{stage}"] = value
         kept = {name: mask.cpu() for name, mask in pruning.masks(self.replicas.weights(), self.threshold).items()}
@@ -251,6 +257,7 @@ class Trainer:
         self.step = int(state["step"])
         self.replicas.values.copy_(state["values"])
         self._loss_sum.copy_(state["loss_sum"])
+        self._optimizer.state.clear()
         if self.step:
             steps = torch.tensor(float(self.step), device=self.device)
             moments = {name: state[name].to(self.device).clone() for name in ("exp_avg", "exp_avg_sq")}

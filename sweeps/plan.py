@@ -136,7 +136,10 @@ def split_evenly(seeds: Sequence[int], size: int) -> list[tuple[int, ...]]:
 def load_data(sweep: Sweep, data_dir: Path | None) -> Data:
     """Return the sweep's data. DataError if they cannot be had, SpecError if they are too few."""
     raw: RawImages | None = sweep.dataset.load(resolve_data_dir(data_dir))
-    data = sweep.task.data(sweep.dataset, raw)
+    try:
+        data = sweep.task.data(sweep.dataset, raw)
+    except ValueError as error:
+        raise SpecError(f"{sweep.path}: dataset: {error}") from error
     for method in sweep.methods:
         for assignment in sweep.enumerated(method)[:1]:
             try:

@@ -1,5 +1,286 @@
+"""A sweep as one page, with its tables, figures and rows as files beside it: all of it from the store alone."""
+
+import base64
+import csv
+import io
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from mlflow.entities import Run
+
+from dn_distributed.config import Cell, Training
+from dn_distributed.regularizers import SHORTHANDS
+from tracking import cells, figures, reader, render, tables, writer
+from tracking.cells import CellResult, MethodResult
+from tracking.figures import Drawn, Evidence
+from tracking.manifest import Manifest, Selection
+from tracking.reader import Row
+from tracking.store import StoreLocation
+from tracking.tables import Table
+
 PAGE = "report.html"
+ROWS = "rows.json"
+CONFIGURATIONS = "configurations.csv"
+FIGURES = "figures"
+
+_FEW = 3  # different values that are written out; of more, only the ends
 
 
-def write(*a):
-    raise NotImplementedError
+def write(location: StoreLocation, name: str, out: Path, data_dir: Path) -> Path:
+    """Write the report of the sweep ``name`` into ``out``, attach it to the sweep's report run, return the page.
+
+    Files of an earlier report there are replaced. StoreError where the store does not hold the sweep.
+    """
+    store = writer.client(location)
+    experiment_id = reader.find_experiment(store, location, name)
+    run_id, manifest = reader.read_manifest(store, experiment_id)
+    methods = cells.gather(manifest, reader.read(store, experiment_id))
+    evidence = figures.gather(store, manifest, methods, data_dir)
+    runs = reader.find_runs(store, experiment_id, "replicate", {})
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder)
+        _write_files(made, evidence, runs)
+        _publish(made, out)
+        writer.attach_report(store, run_id, made)
+    return out / PAGE
+
+
+def _write_files(folder: Path, evidence: Evidence, runs: Sequence[Run]) -> None:
+    manifest, methods = evidence.manifest, evidence.methods
+    table = tables.build(manifest, methods)
+    texts = {f"table.{ending}": draw(table) for ending, draw in render.FORMATS.items()}
+    texts[ROWS] = rows_as_json(methods)
+    if manifest.selection is not None:
+        texts[CONFIGURATIONS] = configurations_as_csv(manifest, manifest.selection, methods)
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    pictures = [_Picture.of(drawn) for drawn in figures.draw(evidence)]
+    (folder / FIGURES).mkdir()
+    for picture in pictures:
+        (folder / FIGURES / f"{picture.name}.png").write_bytes(picture.png)
+    names = [*texts, *(f"{FIGURES}/{picture.name}.png" for picture in pictures)]
+    (folder / PAGE).write_text(_page(evidence, table, runs, pictures, names), encoding="utf-8")
+
+
+def _publish(made: Path, out: Path) -> None:
+    """Copy the files of a finished report, and remove those of an earlier one that this one does not have."""
+    old = [out / CONFIGURATIONS, *(out / FIGURES / f"{kind.name}.png" for kind in figures.FIGURES)]
+    for path in old:
+        path.unlink(missing_ok=True)
+    for path in sorted(made.rglob("*")):
+        if path.is_file():
+            target = out / path.relative_to(made)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+
+
+def rows_as_json(methods: Sequence[MethodResult]) -> str:
+    """Return every finished replicate, ordered by method, cell and seed."""
+    rows = [_row_as_dict(result, row) for method in methods for result in method.tried for row in result.rows]
+    rows.sort(key=lambda row: (row["method"], row["cell_key"], row["seed"]))
+    return json.dumps(rows, indent=1, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _row_as_dict(result: CellResult, row: Row) -> dict[str, Any]:
+    return {
+        "method": result.label,
+        "cell_key": row.cell_key,
+        "replicate_key": row.replicate_key,
+        "seed": row.seed,
+        "metrics": {name: _json_number(value) for name, value in row.metrics.items()},
+        "regularization": dict(result.cell.regularization),
+    }
+
+
+def _json_number(value: float) -> float | str:
+    """JSON has no NaN and no infinity: they are written as text, never left out."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else f"{'-' * (value < 0)}Infinity"
+
+
+def configurations_as_csv(manifest: Manifest, selection: Selection, methods: Sequence[MethodResult]) -> str:
+    """Return one line per configuration that was tried, at full precision."""
+    tried = [(method, result) for method in methods for result in method.tried]
+    described = [writer.describe_cell(result.cell) for _, result in tried]
+    shown = _hyper_parameters(described)
+    quantities = _quantities(manifest, selection)
+    out = io.StringIO()
+    lines = csv.writer(out, lineterminator="\n")
+    parts = [f"{name}/{part}" for name in quantities for part in ("mean", "std", "n")]
+    lines.writerow(["method", "cell_key", "state", "chosen", *shown, *parts])
+    for (method, result), settings in zip(tried, described, strict=True):
+        chosen = "yes" if result is method.chosen else "no"
+        values = [value for quantity in quantities.values() for value in _statistics(result, quantity)]
+        fixed = [result.label, result.cell.key, state_of(result), chosen]
+        lines.writerow([*fixed, *(settings.get(name, "") for name in shown), *values])
+    return out.getvalue()
+
+
+def _hyper_parameters(described: Sequence[Mapping[str, str]]) -> list[str]:
+    """The settings that differ between configurations."""
+    names = dict.fromkeys(name for settings in described for name in settings)
+    return [name for name in names if len({settings.get(name, "") for settings in described}) > 1]
+
+
+def _quantities(manifest: Manifest, selection: Selection) -> dict[str, Callable[[Row], float | None]]:
+    test = f"test/{manifest.score}/after_pruning"
+    return {
+        selection.objective: lambda row: row.metrics.get(selection.objective),
+        test: lambda row: row.metrics.get(test),
+        "density": lambda row: row.counts.density,
+        "neurons_alive": lambda row: row.counts.neurons_alive,
+    }
+
+
+def _statistics(result: CellResult, quantity: Callable[[Row], float | None]) -> list[str]:
+    found = result.stat(quantity)
+    if found is None:
+        return ["", "", "0"]
+    return [repr(found.mean), "" if found.std is None else repr(found.std), str(found.n)]
+
+
+def state_of(result: CellResult) -> str:
+    """Return how far a configuration is: complete, failed, stopped or incomplete."""
+    if result.complete:
+        return "complete"
+    states = {item.state for item in result.ended}
+    return next((state for state in ("failed", "stopped") if state in states), "incomplete")
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A figure as the page holds it."""
+
+    name: str
+    heading: str
+    caption: str
+    png: bytes
+
+    @classmethod
+    def of(cls, drawn: Drawn) -> "_Picture":
+        return cls(drawn.name, drawn.heading, drawn.caption, figures.as_png(drawn.figure))
+
+    @property
+    def uri(self) -> str:
+        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
+
+
+def _page(
+    evidence: Evidence, table: Table, runs: Sequence[Run], pictures: Sequence[_Picture], names: Sequence[str]
+) -> str:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(files("tracking").joinpath("report.html.jinja").read_text(encoding="utf-8"))
+    return template.render(
+        manifest=evidence.manifest,
+        facts=list(_facts(evidence.manifest, evidence.methods, runs)),
+        methods=[_method(evidence.manifest, method) for method in evidence.methods],
+        table=Markup(render.as_html(replace(table, notes=()))),
+        notes=table.notes,
+        pictures=pictures,
+        missing=evidence.missing,
+        names=names,
+    )
+
+
+def _method(manifest: Manifest, method: MethodResult) -> dict[str, Any]:
+    """A line of the page's list of methods."""
+    finished = sum(len(result.rows) for result in method.tried)
+    return {
+        "label": method.label,
+        "coefficients": coefficients_in_words([result.cell for result in method.tried]),
+        "configurations": len(method.tried),
+        "published": next((result.published for result in method.tried if result.published), "—"),
+        "finished": finished,
+        "expected": len(manifest.seeds) * len(method.tried),
+    }
+
+
+def _facts(manifest: Manifest, methods: Sequence[MethodResult], runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
+    """What was run, and where: name and value, in the order of the page."""
+    tried = [result.cell for method in methods for result in method.tried]
+    counted = {row.run_id for method in methods for result in method.tried for row in result.rows}
+    ran = [run for run in runs if run.info.run_id in counted]
+    yield "Task", _distinct(_named(cell.task) for cell in tried)
+    yield "Dataset", _distinct(_named(cell.dataset) for cell in tried)
+    yield "Dataset SHA-256", _distinct(cell.dataset_digest for cell in tried)
+    yield "Training", _distinct(training_in_words(cell.training) for cell in tried)
+    yield "Pruning", _distinct(f"weights with |w| < {cell.pruning.threshold:g} become 0" for cell in tried)
+    better = "higher" if manifest.score_higher_is_better else "lower"
+    yield "Score", f"{manifest.score}, {better} is better"
+    yield "Seeds", seeds_in_words(manifest.seeds)
+    yield "Software", _distinct(_software(run) for run in ran)
+    yield "Machine", _distinct(f"{run.data.tags.get('host', '?')}, {run.data.tags.get('device', '?')}" for run in ran)
+    yield "Date", _period(ran)
+
+
+def _named(identity: Mapping[str, Any]) -> str:
+    """A task or dataset with its options."""
+    options = ", ".join(f"{key} {value}" for key, value in identity.items() if key != "name")
+    return f"{identity['name']} ({options})" if options else str(identity["name"])
+
+
+def _distinct(values: Iterable[str]) -> str:
+    """The different values in their order; of many, how many more there are."""
+    found = list(dict.fromkeys(values))
+    more = f"; and {len(found) - _FEW} more" if len(found) > _FEW else ""
+    return "; ".join(found[:_FEW]) + more if found else render.MISSING
+
+
+def _software(run: Run) -> str:
+    names = ("torch", "ray", "mlflow", "python")
+    return ", ".join(f"{name} {run.data.tags.get(f'version.{name}', '?')}" for name in names)
+
+
+def _period(runs: Sequence[Run]) -> str:
+    """From the first start to the last end of the replicates."""
+    if not runs:
+        return render.MISSING
+    ends = (min(run.info.start_time for run in runs), max(run.info.end_time for run in runs))
+    first, last = (f"{datetime.fromtimestamp(end / 1000, UTC):%Y-%m-%d %H:%M}" for end in ends)
+    return f"{first} to {last.removeprefix(first[:11])} UTC"
+
+
+def training_in_words(training: Training) -> str:
+    """Return how long and how fast a replicate trains."""
+    length = f"{training.epochs} epochs" if training.steps is None else f"{training.steps} steps"
+    parts = [length, f"batches of {training.batch_size}", f"Adam, learning rate {training.learning_rate:g}"]
+    parts += [f"× {training.learning_rate_decay:g} after each epoch"] * (training.learning_rate_decay != 1)
+    parts += ["samples in fixed order"] * (not training.shuffle)
+    return ", ".join(parts)
+
+
+def seeds_in_words(seeds: Sequence[int]) -> str:
+    """Return the seeds, a run of consecutive ones by its ends."""
+    if len(seeds) > _FEW and list(seeds) == list(range(seeds[0], seeds[0] + len(seeds))):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
+
+
+def coefficients_in_words(tried: Sequence[Cell]) -> str:
+    """Return the coefficients of a method, each with the values that were tried."""
+    names = dict.fromkeys(name for cell in tried for name in cell.regularization)
+    values = {name: [cell.regularization.get(name, 0.0) for cell in tried] for name in names}
+    for short, parts in SHORTHANDS.items():
+        if all(values.get(part) == values.get(parts[0]) is not None for part in parts):
+            values = {short if name == parts[0] else name: v for name, v in values.items() if name not in parts[1:]}
+    words = [f"{name} {_values_in_words(found)}" for name, found in values.items()]
+    words += ["dropout on while testing"] * any(cell.dropout_at_test for cell in tried)
+    return ", ".join(words) or "none"
+
+
+def _values_in_words(values: Sequence[float]) -> str:
+    different = sorted(set(values))
+    if len(different) <= _FEW:
+        return " or ".join(f"{value:g}" for value in different)
+    return f"{different[0]:g} … {different[-1]:g} ({len(different)} values)"

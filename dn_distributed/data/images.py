@@ -44,29 +44,36 @@ class TorchvisionImages(ImageDataset):
         by_name = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}
         cls = getattr(torchvision.datasets, by_name[self.name])
         folder = data_dir / by_name[self.name] / "raw"
+        damaged = DataError(f"the files in {folder} are damaged: delete the folder to download them again")
         try:
             with _progress_bar_only_on_a_terminal():
-                parts = [_open(cls, data_dir, train) for train in (True, False)]
+                parts = [_open(cls, data_dir, train, damaged) for train in (True, False)]
+        except DataError:
+            raise
         except Exception as error:  # torchvision raises RuntimeError, URLError, OSError and BadZipFile here
             raise DataError(
                 f"dataset {self.name!r} is not in {folder} and could not be downloaded ({_first_line(error)}); "
                 f"put its idx files into that folder, or name another with --data-dir or DN_DATA_DIR"
             ) from error
         images = [tensor for part in parts for tensor in (part.data, part.targets)]
-        return RawImages(*_checked(images, folder))
+        return RawImages(*_checked(images, damaged))
 
 
-def _open(cls: Any, data_dir: Path, train: bool) -> Any:
+def _open(cls: Any, data_dir: Path, train: bool, damaged: DataError) -> Any:
     try:
         return cls(root=str(data_dir), train=train, download=False)
-    except RuntimeError:  # "Dataset not found"
-        return cls(root=str(data_dir), train=train, download=True)
+    except RuntimeError as error:
+        if "not found" not in str(error):
+            raise damaged from error
+    except (ValueError, AssertionError, EOFError, OSError) as error:
+        raise damaged from error
+    return cls(root=str(data_dir), train=train, download=True)
 
 
-def _checked(tensors: list[Tensor], folder: Path) -> list[Tensor]:
+def _checked(tensors: list[Tensor], damaged: DataError) -> list[Tensor]:
     for images, labels in zip(tensors[::2], tensors[1::2], strict=True):
         if images.shape[1:] != (28, 28) or len(images) != len(labels) or not len(images):
-            raise DataError(f"the files in {folder} are damaged: delete the folder to download them again")
+            raise damaged
     return tensors
 
 

@@ -3,10 +3,10 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from dn_distributed.data.base import Dataset, RawImages, Split, Splits
@@ -23,6 +23,12 @@ class SparseLinear(Dataset):
     """Columns of X."""
     nonzeros: Annotated[int, Field(ge=1)] = 2
     """Non-zero true coefficients, at random positions."""
+
+    @model_validator(mode="after")
+    def _nonzeros_fit(self) -> Self:
+        if self.nonzeros > self.features:
+            raise ValueError(f"nonzeros {self.nonzeros} exceeds features {self.features}")
+        return self
 
     def digest(self, raw: RawImages | None) -> str:
         """Return the SHA-256 of the recipe; the seed is part of a replicate's identity already."""
@@ -82,7 +88,8 @@ class Described(SparseLinear):
 
     def _matrix(self, draw: torch.Generator) -> Tensor:
         blocks = torch.randn(3, self.samples, self.features, generator=draw)
-        return (blocks / blocks.norm(dim=1, keepdim=True)).flatten(0, 1)
+        matrix: Tensor = (blocks / blocks.norm(dim=1, keepdim=True)).flatten(0, 1)
+        return matrix
 
     def _values(self, draw: torch.Generator, count: int) -> Tensor:
         if self.distribution == "normal":

@@ -33,7 +33,7 @@ def resolve(coefficients: Mapping[str, float]) -> dict[str, float]:
             raise ValueError(f"{name} = {value} is out of range ({limits})")
         for target in SHORTHANDS.get(name, (name,)):
             if target in resolved:
-                raise ValueError(f"{target} is set twice: {name!r} is short for {' and '.join(SHORTHANDS['dn'])}")
+                raise ValueError(f"{target} is set twice: 'dn' is short for {' and '.join(SHORTHANDS['dn'])}")
             resolved[target] = float(value)
     return {name: resolved[name] for name in sorted(resolved) if resolved[name]}
 

@@ -27,8 +27,7 @@ class _GroupLasso(Penalty):
     def add_gradient_(self, tensor: Tensor, gradient: Tensor) -> None:
         """Add ``coefficient · w / ‖w_group‖₂``, and nothing for a group that is exactly zero."""
         norms = self.norms(tensor)
-        scale = torch.where(norms > 0, self.coefficient / norms, 0.0)
-        gradient.addcmul_(tensor, scale)
+        gradient.addcdiv_(tensor, norms.masked_fill_(norms == 0, 1.0), value=self.coefficient)
 
 
 class Incoming(_GroupLasso):

@@ -62,12 +62,11 @@ class Task(FrozenModel, ABC):
         return self.layers
 
     def initialize(self, network: nn.Module, draw: torch.Generator) -> None:
-        """Draw the initial parameters; by default each module's own ``reset_parameters``."""
-        with torch.random.fork_rng(devices=[]):
+        """Draw the initial parameters; by default those that ``network()`` gives itself."""
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(draw.initial_seed())
-            for module in network.modules():
-                if callable(reset := getattr(module, "reset_parameters", None)):
-                    reset()
+            for parameter, fresh in zip(network.parameters(), self.network().parameters(), strict=True):
+                parameter.copy_(fresh)
 
     def identity(self) -> dict[str, Any]:
         """Return name and options, as they enter the identity of a cell."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dn_distributed.config import Pruning, Training
+from dn_distributed.data import Data, Dataset, RawImages, SparseLinear
 from dn_distributed.scores import MSE, NMSE, Score
 from dn_distributed.tasks.base import DROPNEURON, LinearTask, normal_
 
@@ -55,6 +56,12 @@ class Regression(LinearTask):
     def layers_of(self, penalty: str) -> tuple[str, ...]:
         """DropNeuron touches the first layer, everything else all of them."""
         return self.layers[:1] if penalty in DROPNEURON else self.layers
+
+    def data(self, dataset: Dataset, raw: RawImages | None) -> Data:
+        """Every seed draws its own problem of 20 features. ValueError for another number of them."""
+        if isinstance(dataset, SparseLinear) and dataset.features != NUM_FEATURES:
+            raise ValueError(f"regression has {NUM_FEATURES} inputs, the dataset has {dataset.features} features")
+        return super().data(dataset, raw)
 
     def network(self) -> nn.Module:
         """Return the untrained stack."""

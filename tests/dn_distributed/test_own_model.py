@@ -8,19 +8,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models import resnet18
+from torchvision.models.resnet import BasicBlock, ResNet
 
 from dn_distributed.config import Pruning, Training
+from dn_distributed.replicas import Replicas
 from dn_distributed.scores import ACCURACY, Score
 from dn_distributed.tasks import ImageTask
+from dn_distributed.tasks.lenet300 import LeNet300
 from dn_distributed.training import Trainer
 
 EVERYTHING = {"l1": 1e-4, "l2": 1e-4, "dn": 1e-4}
 
 
 def small_resnet(norm_layer: Callable[[int], nn.Module]) -> nn.Module:
-    """torchvision's ResNet-18 for grey images, cut after its first stage."""
-    network = resnet18(norm_layer=norm_layer, num_classes=10)
+    """torchvision's smallest ResNet for grey images, cut after its first stage."""
+    network = ResNet(BasicBlock, [1, 1, 1, 1], norm_layer=norm_layer)
     network.conv1 = nn.Conv2d(1, 64, 3, stride=2, padding=1, bias=False)
     network.layer2 = network.layer3 = network.layer4 = nn.Identity()
     network.fc = nn.Linear(64, 10)
@@ -140,8 +142,42 @@ class ScaledTask(OwnTask):
     make = ScaledLinear
 
 
-@pytest.mark.xfail(strict=True, reason="only modules with reset_parameters() are drawn from the seed")
 def test_every_parameter_of_a_replicate_starts_from_its_seed(make_trainer) -> None:
     one, other = (make_trainer(ScaledTask(), [1, 2]).replicas.parameters["scale"] for _ in range(2))
     assert torch.equal(one, other)
     assert not torch.equal(one[0], one[1])
+
+
+class _OwnRandomness(torch.nn.Module):
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.fc1, self.fc2 = torch.nn.Linear(784, 8), torch.nn.Linear(8, 10)
+        self.shared = torch.nn.Dropout() if kind == "twice" else torch.nn.AlphaDropout()
+        if kind == "function":
+            self.shared = torch.nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.kind == "function":
+            x = torch.nn.functional.dropout(x, training=self.training)
+        if self.kind == "twice":
+            x = self.shared(x)
+        return self.fc2(self.shared(self.fc1(x)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("other", "use nn.Dropout"), ("function", "random numbers of its own"), ("twice", "used at 2 places")],
+)
+def test_randomness_that_replicates_cannot_keep_apart_is_refused(kind: str, reason: str) -> None:
+    class Own(LeNet300):
+        @property
+        def layers(self) -> tuple[str, ...]:
+            return ("fc1", "fc2")
+
+        def network(self) -> torch.nn.Module:
+            return _OwnRandomness(kind)
+
+    replicas_of = partial(Replicas, Own(), (0, 1), 0.5, torch.device("cpu"))
+    with pytest.raises(ValueError, match=reason):
+        replicas_of().dropout_shapes(torch.zeros(1, 784))

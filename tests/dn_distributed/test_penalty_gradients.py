@@ -93,9 +93,6 @@ def test_gradient_at_the_smallest_denormal_is_finite(penalty: Penalty, dtype: to
     assert gradient.isfinite().all()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a group of one weight: vector_norm is then |w|, and coefficient / |w| overflows"
-)
 def test_incoming_gradient_at_a_denormal_is_finite_where_a_layer_has_one_input() -> None:
     assert gradient_of(Incoming(1.0), torch.full((3, 1), 1e-40)).isfinite().all()
 

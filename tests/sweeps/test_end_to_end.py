@@ -23,7 +23,7 @@ name: small
 task: lenet300
 dataset: digits
 seeds: 3
-training: {epochs: 60, batch_size: 64}
+training: {epochs: 30, batch_size: 64}
 methods:
   - {label: P}
   - {label: ℓ1+DN+DO+P, l1: 1e-5, dn: 5e-5, dropout: 0.5}
@@ -164,7 +164,7 @@ def test_the_printed_table_names_methods_and_seeds(undisturbed: Folder) -> None:
 
 
 def test_curves_are_logged_once_per_epoch_and_the_cell_carries_their_means(undisturbed: Folder) -> None:
-    assert epochs_logged(undisturbed) == [list(range(1, 61))] * 6
+    assert epochs_logged(undisturbed) == [list(range(1, 31))] * 6
     client = writer.client(undisturbed.location)
     experiment_id = reader.find_experiment(client, undisturbed.location, "small")
     cell_runs = reader.find_runs(client, experiment_id, "cell", {})
@@ -175,7 +175,7 @@ def test_curves_are_logged_once_per_epoch_and_the_cell_carries_their_means(undis
         expected = sum(row.metrics["test/accuracy/after_pruning"] for row in members) / 3
         assert run.data.metrics["test/accuracy/after_pruning"] == pytest.approx(expected)
         assert run.data.metrics["n"] == 3
-        assert len(client.get_metric_history(run.info.run_id, "validation/accuracy")) == 60
+        assert len(client.get_metric_history(run.info.run_id, "validation/accuracy")) == 30
 
 
 def test_a_killed_worker_changes_no_figure_and_doubles_no_run(undisturbed: Folder, tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_killed_worker_changes_no_figure_and_doubles_no_run(undisturbed: Folde
     assert process.returncode == 0, errors
     assert folder.table() == undisturbed.table()
     assert set(runs_per_replicate(folder).values()) == {1}
-    assert epochs_logged(folder) == [list(range(1, 61))] * 6
+    assert epochs_logged(folder) == [list(range(1, 31))] * 6
 
 
 def test_an_interrupted_sweep_is_completed_by_the_same_command(undisturbed: Folder, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_an_interrupted_sweep_is_completed_by_the_same_command(undisturbed: Fold
     assert result.returncode == 0, result.stderr
     assert folder.table() == undisturbed.table()
     assert set(runs_per_replicate(folder).values()) == {1}
-    assert epochs_logged(folder) == [list(range(1, 61))] * 6
+    assert epochs_logged(folder) == [list(range(1, 31))] * 6
     assert not folder.checkpoints()
 
 

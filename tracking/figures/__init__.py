@@ -40,7 +40,7 @@ FIGURES: tuple[Kind, ...] = (
         "neurons",
         "Neurons left per layer",
         "Neurons on a path of non-zero weights from an input to an output, mean and standard deviation over seeds; "
-        "published counts, where there are any, follow the published scripts and can only be higher.",
+        "stars are published counts, whose rule gives as many or more for the same network.",
         lambda evidence: neurons.neurons(evidence.manifest, evidence.methods),
     ),
     Kind(

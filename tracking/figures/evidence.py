@@ -98,7 +98,7 @@ def gather(store: MlflowClient, manifest: Manifest, methods: tuple[MethodResult,
     }
     if not trained:
         return Evidence(manifest, methods, histories=histories, missing=tuple(missing))
-    cell = methods[0].tried[0].cell  # task and dataset are the same throughout a sweep
+    cell = next(method.chosen.cell for method in methods if method.chosen is not None)  # one dataset in a sweep
     pictures = None
     try:
         pictures = _pictures(trained, cell, data_dir)

@@ -13,10 +13,11 @@ from tracking.figures import style
 from tracking.figures.evidence import Trained
 
 _PIXELS = (28, 28)
+_PIXEL_PANELS = 4  # in a line
 _FINE = 700  # more dots than a panel has
 
 _MASK_COLORS = LinearSegmentedColormap.from_list("mask", ["white", style.BLUE], N=32)
-_MASK_SHADES = PowerNorm(0.6, vmin=0, vmax=1)
+_MASK_SHADES = PowerNorm(0.5, vmin=0, vmax=1)
 """Where a layer has more weights than the panel has dots, a dot's shade is the share that is left; a single
 weight among many zeros must stay visible."""
 _WEIGHTS_LEFT = LinearSegmentedColormap.from_list("left", ["#cfe0f3", style.BLUE, "#0a2342"])
@@ -27,7 +28,7 @@ def patterns(trained: Sequence[Trained]) -> Figure | None:
     """Draw the masks, methods down and layers across. None without a trained network."""
     if not trained:
         return None
-    num_layers = max(len(item.masks) for item in trained)
+    num_layers = len(trained[0].masks)
     panel = min(2.3, 8.8 / num_layers)
     figure = style.new_figure((panel + 0.1) * len(trained), layout="compressed")
     grid = figure.subplots(len(trained), num_layers, squeeze=False)
@@ -66,7 +67,8 @@ def pixels(trained: Sequence[Trained]) -> Figure | None:
     shown = [item for item in trained if _reads_pixels(item)]
     if not shown:
         return None
-    figure, panels = style.panels(len(shown), most=4, height=2.9)
+    figure, panels = style.panels(len(shown), most=_PIXEL_PANELS, height=2.9)
+    lines = math.ceil(len(shown) / _PIXEL_PANELS)
     counts = [next(iter(item.masks.values())).sum(0) for item in shown]
     most = max(1, *(int(count.max()) for count in counts))
     for axes, item, count in zip(panels, shown, counts, strict=True):
@@ -74,7 +76,7 @@ def pixels(trained: Sequence[Trained]) -> Figure | None:
         picture = axes.imshow(left.numpy(), cmap=_WEIGHTS_LEFT, vmin=1, vmax=max(most, 2))
         style.picture_frame(axes, style.MUTED)
         axes.set_title(f"{item.label}\n{int((count > 0).sum())} of {count.numel()} pixels left")
-    figure.colorbar(picture, ax=panels, label="weights left (white: none)", shrink=0.8, aspect=25)
+    figure.colorbar(picture, ax=panels, label="weights left (white: none)", shrink=0.8 / lines, aspect=20)
     return figure
 
 

@@ -2,6 +2,7 @@
 
 import io
 import math
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
@@ -23,11 +24,12 @@ WIDTH = 10.0
 """Inches; a page shows them at about a hundred pixels each."""
 MAX_BYTES = 300_000
 """A figure's file stays below this."""
-INK, MUTED, FAINT, EMPTY = "#1f2328", "#59636e", "#d1d9e0", "#eef1f4"
+INK, MUTED, FAINT = "#1f2328", "#59636e", "#d1d9e0"
 BLUE = "#1f57a4"
 """Of a weight that is not zero, as in ``patterns.save_pattern``."""
 
-_RESOLUTIONS = (150, 120, 100, 80, 60)
+_FINEST, _COARSEST = 150, 50  # dots per inch
+_FEW_COLORS = 48
 _LOG_FROM = 20.0  # a range of more than this factor is drawn on a logarithmic axis
 _LOG_TICKS: tuple[tuple[float, tuple[float, ...]], ...] = (
     (8, (1, 1.5, 2, 3, 4, 5, 7)),
@@ -39,6 +41,7 @@ _LEGEND_LETTERS = 125  # in one line, with five for each sign
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, safe for colour-blind readers, without its yellow: that is too pale on white."""
+_LINES = ("-", "--", ":")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 
 _RC: dict[Any, Any] = {
@@ -76,12 +79,15 @@ class Look(NamedTuple):
 
     color: str
     marker: str
+    line: str
 
 
 def looks(labels: Iterable[str]) -> dict[str, Look]:
     """Return a look per method, by its place in the sweep."""
     return {
-        label: Look(_COLORS[place % len(_COLORS)], _MARKERS[place % len(_MARKERS)])
+        label: Look(
+            _COLORS[place % len(_COLORS)], _MARKERS[place % len(_MARKERS)], _LINES[place // len(_COLORS) % len(_LINES)]
+        )
         for place, label in enumerate(dict.fromkeys(labels))
     }
 
@@ -128,15 +134,20 @@ def row_label(axes: Axes, label: str, width: int = 14) -> None:
     axes.set_ylabel(text, rotation=0, ha="right", va="center", labelpad=10, fontweight="bold")
 
 
-def wide_range(values: Sequence[float]) -> bool:
+def is_number(value: float) -> bool:
+    """Return whether a stored value is finite: an SQL store keeps infinity as the largest float."""
+    return abs(value) < sys.float_info.max
+
+
+def is_wide(values: Sequence[float]) -> bool:
     """Return whether values are positive and too far apart for a linear axis."""
-    finite = [value for value in values if math.isfinite(value)]
-    return bool(finite) and min(finite) > 0 and max(finite) / min(finite) > _LOG_FROM
+    numbers = [value for value in values if is_number(value)]
+    return bool(numbers) and min(numbers) > 0 and max(numbers) / min(numbers) > _LOG_FROM
 
 
 def log_axis(axes: Axes, which: Literal["x", "y"], values: Sequence[float], text: Callable[[float], str]) -> None:
     """Make an axis logarithmic, with round ticks that ``text`` writes."""
-    positive = [value for value in values if math.isfinite(value) and value > 0]
+    positive = [value for value in values if is_number(value) and value > 0]
     if not positive:
         return
     low, high = min(positive), max(positive)
@@ -161,14 +172,15 @@ def legend_above(figure: Figure, entries: Mapping[str, Artist]) -> None:
 
 def as_png(figure: Figure) -> bytes:
     """Return a figure as a PNG below ``MAX_BYTES``: with fewer colours, and coarser, where it must be."""
-    data = b""
-    for resolution in _RESOLUTIONS:
+    resolution = _FINEST
+    while True:
         image = _rasterize(figure, resolution)
-        for version in (image, image.quantize(48, dither=Image.Dither.NONE)):
+        for version in (image, image.quantize(_FEW_COLORS, dither=Image.Dither.NONE)):
             data = _encode(version)
-            if len(data) < MAX_BYTES:
+            if len(data) < MAX_BYTES or resolution <= _COARSEST:
                 return data
-    return data
+        too_large = len(data) / MAX_BYTES
+        resolution = max(_COARSEST, int(resolution * min(0.9, too_large**-0.5)))
 
 
 def _rasterize(figure: Figure, resolution: int) -> Image.Image:
@@ -182,5 +194,5 @@ def _rasterize(figure: Figure, resolution: int) -> Image.Image:
 
 def _encode(image: Image.Image) -> bytes:
     out = io.BytesIO()
-    image.save(out, format="PNG", optimize=True)
+    image.save(out, format="PNG", compress_level=7)
     return out.getvalue()

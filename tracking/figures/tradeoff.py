@@ -57,7 +57,8 @@ def _point(manifest: Manifest, row: Row) -> _Point:
     counts = row.counts
     # A network without a weight has no place on a logarithmic axis: it stands where half a weight would.
     density = max(counts.num_nonzero, 0.5) / counts.num_weights
-    return density, row.metrics.get(f"test/{manifest.score}/after_pruning", math.nan)
+    score = row.metrics.get(f"test/{manifest.score}/after_pruning", math.nan)
+    return density, score if style.is_number(score) else math.nan
 
 
 def _mean(points: Sequence[_Point]) -> _Point:
@@ -77,7 +78,7 @@ def _published_point(manifest: Manifest, method: MethodResult) -> _Point | None:
 def _axes(axes: Axes, manifest: Manifest, drawn: Sequence[_Point]) -> None:
     densities, scores = zip(*drawn, strict=True)
     style.log_axis(axes, "x", densities, lambda value: f"{100 * value:g}")
-    if not manifest.score_higher_is_better and style.wide_range(scores):
+    if not manifest.score_higher_is_better and style.is_wide(scores):
         style.log_axis(axes, "y", scores, lambda value: f"{value:g}")
     elif manifest.score == "accuracy":
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")

@@ -1,0 +1,22 @@
+"""One real store for all tests of what is remembered: its schema takes seconds to make. An experiment a test."""
+
+from pathlib import Path
+
+import pytest
+from fabricated import Recorder
+
+from tracking import store
+from tracking.store import StoreLocation
+
+
+@pytest.fixture(scope="session")
+def location(tmp_path_factory: pytest.TempPathFactory) -> StoreLocation:
+    made = store.locate(folder=tmp_path_factory.mktemp("a store"))
+    store.prepare(made)
+    return made
+
+
+@pytest.fixture
+def recorder(location: StoreLocation, request: pytest.FixtureRequest) -> Recorder:
+    """A fresh experiment, named after the test."""
+    return Recorder(location, f"{Path(request.node.path).stem}-{request.node.name}")

@@ -1,0 +1,127 @@
+"""Results made up in a moment, and a hand that writes them to a real store as a sweep does."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mlflow.entities import Run
+
+from dn_distributed import sparsity
+from dn_distributed.config import Cell, Pruning, Training
+from dn_distributed.data import DATASETS
+from dn_distributed.seeds import generator
+from dn_distributed.tasks import TASKS
+from dn_distributed.training import EpochReport, Outcome
+from tracking import reader, schema, writer
+from tracking.manifest import Manifest, ManifestMethod, Selection
+from tracking.reader import Row, Snapshot
+from tracking.store import StoreLocation
+from tracking.writer import ReplicateRun
+
+
+def make_cell(task: str = "regression", digest: str = "0" * 64, **regularization: float) -> Cell:
+    dataset = DATASETS["linear_scripted" if task == "regression" else "digits"]
+    name = "linear_scripted" if task == "regression" else "digits"
+    return Cell(
+        task=TASKS[task]().identity(),
+        dataset=dataset(name=name).model_dump(mode="json"),
+        dataset_digest=digest,
+        regularization=regularization,
+        training=Training(steps=30, batch_size=1),
+        pruning=Pruning(threshold=0.01),
+    )
+
+
+def make_outcome(cell: Cell, seed: int, *, density: float = 0.5, **scores: float) -> Outcome:
+    """An untrained network with random masks. ``scores``: names with ``__`` for ``/`` over made-up ones."""
+    task = TASKS[cell.task["name"]](**cell.task)
+    network = task.network()
+    task.initialize(network, generator(seed, "init"))
+    parameters = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    draw = generator(seed, "masks")
+    masks = {name: torch.rand(parameters[f"{name}.weight"].shape, generator=draw) < density for name in task.layers}
+    names = [*(score.name for score in task.scores), "loss"]
+    made_up = {
+        f"{split}/{name}/{stage}_pruning": 0.1 * (seed + 1)
+        for split in ("validation", "test")
+        for name in names
+        for stage in ("before", "after")
+    }
+    given = {name.replace("__", "/"): value for name, value in scores.items()}
+    return Outcome(seed, {**made_up, **given}, sparsity.count(masks, task.hidden_rule), parameters, masks)
+
+
+def make_row(cell: Cell, seed: int, *, density: float = 0.5, **metrics: float) -> Row:
+    outcome = make_outcome(cell, seed, density=density, **metrics)
+    return Row(f"run-{seed}", cell.key, cell.replicate_key(seed), seed, writer.final_metrics(outcome), outcome.counts)
+
+
+def make_manifest(
+    methods: Mapping[str, Sequence[Cell]],
+    seeds: Sequence[int] = (0, 1),
+    *,
+    name: str = "sweep",
+    selection: Selection | None = None,
+    published: Mapping[str, str] | None = None,
+    deviations: Sequence[str] = (),
+) -> Manifest:
+    cell = next(cell for tried in methods.values() for cell in tried)
+    score = TASKS[cell.task["name"]].scores[0]
+    return Manifest(
+        name=name,
+        task=cell.task["name"],
+        dataset=cell.dataset["name"],
+        score=score.name,
+        score_higher_is_better=score.higher_is_better,
+        seeds=tuple(seeds),
+        methods=tuple(
+            ManifestMethod(label=label, published=(published or {}).get(label), cells=tuple(tried))
+            for label, tried in methods.items()
+        ),
+        selection=selection,
+        deviations=tuple(deviations),
+    )
+
+
+def make_epoch(epoch: int, count: int = 1, **metrics: float) -> EpochReport:
+    """The report of an epoch, the same for ``count`` replicates."""
+    named = {name.replace("__", "/"): [value] * count for name, value in metrics.items()}
+    return EpochReport(epoch, 10 * epoch, named)
+
+
+class Recorder:
+    """A sweep's experiment in the store."""
+
+    def __init__(self, location: StoreLocation, name: str) -> None:
+        self.location, self.name = location, name
+        self.store = writer.client(location)
+        self.experiment_id = writer.ensure_experiment(self.store, location, name)
+
+    def start(self, cell: Cell, *seeds: int, label: str = "M") -> list[ReplicateRun]:
+        cell_run = writer.ensure_cell(self.store, self.experiment_id, cell, label)
+        return writer.start_replicates(self.store, self.experiment_id, cell_run, cell, label, seeds)
+
+    def finish(self, cell: Cell, *seeds: int, label: str = "M", epochs: int = 0, **options: Any) -> list[Outcome]:
+        """Write finished replicates; ``options`` as ``make_outcome`` takes them."""
+        outcomes = [make_outcome(cell, seed, **options) for seed in seeds]
+        score = TASKS[cell.task["name"]].scores[0].name
+        for run, outcome in zip(self.start(cell, *seeds, label=label), outcomes, strict=True):
+            for epoch in range(1, epochs + 1):
+                left = float(outcome.counts.num_nonzero)
+                run.log_epoch(make_epoch(epoch, **{f"validation__{score}": 1 / epoch, "num_nonzero": left}), 0)
+            run.finish(outcome, "cpu")
+        return outcomes
+
+    def announce(
+        self, methods: Mapping[str, Sequence[Cell]], seeds: Sequence[int] = (0, 1), **options: Any
+    ) -> Manifest:
+        """Write the manifest; ``options`` as ``make_manifest`` takes them."""
+        manifest = make_manifest(methods, seeds, name=self.name, **options)
+        writer.ensure_report_run(self.store, self.experiment_id, manifest)
+        return manifest
+
+    def read(self) -> Snapshot:
+        return reader.read(self.store, self.experiment_id)
+
+    def runs(self, kind: schema.Kind) -> list[Run]:
+        return reader.find_runs(self.store, self.experiment_id, kind, {})

@@ -1,0 +1,141 @@
+import math
+from collections.abc import Sequence
+
+import pytest
+from fabricated import make_cell, make_manifest, make_row
+
+from dn_distributed.config import Cell
+from tracking.cells import CellResult, Stat, choose, gather, stat
+from tracking.manifest import Selection
+from tracking.reader import Ended, Row, Snapshot
+
+OBJECTIVE = "validation/nmse/after_pruning"
+LOWEST = Selection(objective=OBJECTIVE, higher_is_better=False)
+HIGHEST = Selection(objective=OBJECTIVE, higher_is_better=True)
+
+
+def tried(l1: float, rows: Sequence[Row] | None = None, *, expected: int = 2, **metrics: float) -> CellResult:
+    """A configuration with two replicates of these figures."""
+    cell = make_cell(l1=l1)
+    made = [make_row(cell, seed, **metrics) for seed in range(2)] if rows is None else rows
+    return CellResult("M", None, cell, tuple(made), (), expected)
+
+
+def test_statistics_of_some_values() -> None:
+    assert stat([1.0, 2.0, 6.0]) == Stat(3.0, math.sqrt(7), 3)
+
+
+def test_one_value_has_no_standard_deviation() -> None:
+    assert stat([4.0]) == Stat(4.0, None, 1)
+
+
+def test_no_value_has_no_statistics() -> None:
+    assert stat([]) is None
+
+
+def test_a_missing_value_is_not_averaged_around() -> None:
+    assert stat([1.0, None, 3.0]) is None
+
+
+def test_nan_is_not_averaged_around() -> None:
+    found = stat([1.0, math.nan])
+    assert found is not None
+    assert math.isnan(found.mean)
+
+
+def test_a_cell_gathers_its_own_replicates_with_the_seeds_of_the_sweep() -> None:
+    one, other = make_cell(l1=1.0), make_cell(l1=2.0)
+    rows = [make_row(cell, seed) for cell in (one, other) for seed in (0, 1, 2)]
+    ended = Ended(one.key, one.replicate_key(3), 3, "failed", "why")
+    manifest = make_manifest({"A": [one], "B": [other]}, seeds=(0, 2, 3))
+    first, second = gather(manifest, Snapshot(tuple(rows), (ended,)))
+    assert first.chosen is not None
+    assert [row.seed for row in first.chosen.rows] == [0, 2]
+    assert first.chosen.ended == (ended,)
+    assert not first.chosen.complete
+    assert [row.cell_key for row in second.tried[0].rows] == [other.key] * 2
+    assert second.tried[0].ended == ()
+
+
+def test_methods_keep_the_order_of_the_sweep() -> None:
+    methods = {label: [make_cell(l1=float(place + 1))] for place, label in enumerate("CAB")}
+    assert [method.label for method in gather(make_manifest(methods), Snapshot((), ()))] == ["C", "A", "B"]
+
+
+def test_without_a_search_the_only_cell_stands_for_its_method_even_incomplete() -> None:
+    result = tried(1.0, rows=[])
+    assert choose([result], None) is result
+
+
+def test_a_method_whose_search_has_proposed_nothing_has_no_cell() -> None:
+    assert choose([], None) is None
+    assert choose([], LOWEST) is None
+
+
+def test_the_best_validation_figure_is_chosen() -> None:
+    low, high = tried(1.0, validation__nmse__after_pruning=0.1), tried(2.0, validation__nmse__after_pruning=0.2)
+    assert choose([high, low], LOWEST) is low
+    assert choose([high, low], HIGHEST) is high
+
+
+def test_test_figures_do_not_take_part_in_the_choice() -> None:
+    """The configuration that is worse on validation data is better on all that must not be seen."""
+    good = tried(1.0, validation__nmse__after_pruning=0.1, test__nmse__after_pruning=9.0, density=0.9)
+    bad = tried(2.0, validation__nmse__after_pruning=0.2, test__nmse__after_pruning=0.0, density=0.1)
+    assert choose([bad, good], LOWEST) is good
+
+
+def test_within_the_tolerance_the_sparsest_is_chosen() -> None:
+    best = tried(1.0, validation__nmse__after_pruning=0.100, density=0.9)
+    sparse = tried(2.0, validation__nmse__after_pruning=0.104, density=0.3)
+    sparser_but_worse = tried(3.0, validation__nmse__after_pruning=0.2, density=0.1)
+    results = [best, sparse, sparser_but_worse]
+    assert choose(results, LOWEST.model_copy(update={"tolerance": 0.005})) is sparse
+    assert choose(results, LOWEST.model_copy(update={"tolerance": 0.001})) is best
+
+
+def test_the_tolerance_counts_down_where_higher_is_better() -> None:
+    best = tried(1.0, validation__nmse__after_pruning=0.99, density=0.9)
+    sparse = tried(2.0, validation__nmse__after_pruning=0.98, density=0.3)
+    assert choose([best, sparse], HIGHEST.model_copy(update={"tolerance": 0.02})) is sparse
+
+
+def test_the_choice_does_not_depend_on_the_order() -> None:
+    results = [tried(l1, validation__nmse__after_pruning=0.1) for l1 in (1.0, 2.0, 3.0)]
+    found = choose(results, LOWEST)
+    assert found is not None
+    assert choose(results[::-1], LOWEST) is found
+
+
+def test_an_incomplete_cell_cannot_be_chosen() -> None:
+    cell = make_cell(l1=1.0)
+    incomplete = tried(1.0, rows=[make_row(cell, 0, validation__nmse__after_pruning=0.0)])
+    complete = tried(2.0, validation__nmse__after_pruning=0.5)
+    assert choose([incomplete, complete], LOWEST) is complete
+    assert choose([incomplete], LOWEST) is None
+
+
+def test_a_cell_without_the_objective_cannot_be_chosen() -> None:
+    def without_objective(cell: Cell, seed: int) -> Row:
+        row = make_row(cell, seed)
+        del row.metrics[OBJECTIVE]
+        return row
+
+    cell = make_cell(l1=1.0)
+    rows = [make_row(cell, 0), without_objective(cell, 1)]
+    assert choose([tried(1.0, rows=rows)], LOWEST) is None
+
+
+@pytest.mark.parametrize(
+    ("selection", "rule"),
+    [
+        (HIGHEST, f"highest mean {OBJECTIVE}"),
+        (LOWEST, f"lowest mean {OBJECTIVE}"),
+        (
+            LOWEST.model_copy(update={"tolerance": 0.01}),
+            f"fewest non-zero weights within 0.01 of the lowest mean {OBJECTIVE}",
+        ),
+    ],
+)
+def test_the_rule_is_told_in_words(selection: Selection, rule: str) -> None:
+    assert selection.rule == rule

@@ -1,0 +1,74 @@
+from importlib.resources import files
+
+import pytest
+import yaml
+
+from dn_distributed.tasks import TASKS
+from tracking import columns, published
+
+ENTRIES = yaml.safe_load(files("tracking").joinpath("published.yaml").read_text(encoding="utf-8"))
+ROWS = [(task, row) for task, rows in ENTRIES.items() for row in rows]
+ALL = pytest.mark.parametrize(("task", "row"), ROWS)
+
+
+def shapes_of(task: str) -> list[tuple[int, int]]:
+    network = TASKS[task]().network()
+    return [tuple(network.get_submodule(name).weight.shape) for name in TASKS[task]().layers]
+
+
+def test_every_task_has_published_rows() -> None:
+    assert set(ENTRIES) == set(TASKS)
+    assert all(len(published.row_names(task)) >= 2 for task in TASKS)
+
+
+def test_a_task_of_your_own_has_none() -> None:
+    assert published.row_names("mine") == ()
+
+
+@ALL
+def test_every_figure_of_a_row_is_there(task: str, row: str) -> None:
+    figures = published.figures(task, row)
+    layers = range(len(shapes_of(task)))
+    expected = {columns.SCORE_AFTER, columns.DENSITY, columns.COMPRESSION, columns.NEURONS}
+    expected |= {columns.layer_density(layer) for layer in layers}
+    expected |= {columns.layer_neurons(layer) for layer in (*layers, len(layers))}
+    if task != "regression":  # its script prints the error after pruning only
+        expected |= {columns.SCORE_BEFORE}
+    assert set(figures) == expected
+
+
+@ALL
+def test_weights_are_those_of_the_network_and_add_up(task: str, row: str) -> None:
+    nonzero, total = ENTRIES[task][row]["weights"]
+    sizes = [n_out * n_in for n_out, n_in in shapes_of(task)]
+    assert total == sum(sizes)
+    shares = ENTRIES[task][row]["density"]
+    added = sum(share / 100 * size for share, size in zip(shares, sizes, strict=True))
+    assert added == pytest.approx(nonzero, rel=2e-3)
+
+
+@ALL
+def test_compression_is_weights_over_nonzero_weights(task: str, row: str) -> None:
+    nonzero, total = ENTRIES[task][row]["weights"]
+    assert ENTRIES[task][row]["compression"] == pytest.approx(total / nonzero, rel=5e-4)
+    assert published.figures(task, row)[columns.DENSITY] == nonzero / total
+
+
+@ALL
+def test_neurons_add_up_and_fit_the_network(task: str, row: str) -> None:
+    entry, shapes = ENTRIES[task][row], shapes_of(task)
+    units = [shapes[0][1], *(n_out for n_out, _ in shapes)]
+    assert entry["total"] == [sum(entry["neurons"]), sum(units)]
+    assert all(0 < left <= unit for left, unit in zip(entry["neurons"], units, strict=True))
+
+
+@ALL
+def test_scores_are_in_their_range(task: str, row: str) -> None:
+    figures = published.figures(task, row)
+    low, high = (0.9, 1.0) if TASKS[task].scores[0].name == "accuracy" else (0.0, 1.0)
+    assert all(low < figures[key] < high for key in (columns.SCORE_BEFORE, columns.SCORE_AFTER) if key in figures)
+
+
+def test_an_unpublished_row_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        published.figures("lenet5", "no such row")

@@ -1,0 +1,127 @@
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from fabricated import make_cell, make_manifest, make_row
+
+from dn_distributed.config import Cell
+from tracking import published, tables
+from tracking.cells import gather
+from tracking.manifest import Selection
+from tracking.reader import Ended, Row, Snapshot
+from tracking.tables import Table
+
+L1, DN = make_cell(l1=1.0), make_cell(dn_incoming=1.0)
+
+
+def build(
+    methods: Mapping[str, Sequence[Cell]], rows: Sequence[Row] = (), ended: Sequence[Ended] = (), **options: Any
+) -> Table:
+    manifest = make_manifest(methods, **options)
+    return tables.build(manifest, gather(manifest, Snapshot(tuple(rows), tuple(ended))))
+
+
+def test_a_row_has_means_over_its_seeds() -> None:
+    rows = [make_row(L1, seed, test__nmse__after_pruning=value) for seed, value in enumerate([0.2, 0.4])]
+    row = build({"A": [L1]}, rows).rows[0]
+    assert (row.n, row.num_expected) == (2, 2)
+    assert row.stats["score_after"].mean == pytest.approx(0.3)
+    assert row.stats["score_after"].n == 2
+
+
+def test_the_columns_are_those_of_the_paper_and_the_alive_count() -> None:
+    table = build({"A": [L1]}, [make_row(L1, 0)])
+    assert [column.heading for column in table.columns] == [
+        "test nmse before P",
+        "test nmse after P",
+        "sparsity fc1 (%)",
+        "sparsity fc2 (%)",
+        "total sparsity (%)",
+        "compression rate",
+        "neurons input (of 20)",
+        "neurons fc1 (of 5)",
+        "neurons fc2 (of 1)",
+        "neurons (of 26)",
+        "neurons alive (of 26)",
+    ]
+
+
+def test_a_method_without_a_replicate_stays_in_the_table() -> None:
+    table = build({"A": [L1], "B": [DN]}, [make_row(L1, seed) for seed in (0, 1)])
+    assert [(row.label, row.n) for row in table.rows] == [("A", 2), ("B", 0)]
+    assert table.rows[1].stats == {}
+    assert "B: 2 of 2 replicates are missing." in table.notes
+
+
+def test_a_sweep_without_a_replicate_is_a_table_without_columns() -> None:
+    table = build({"A": [L1]})
+    assert table.columns == ()
+    assert [row.label for row in table.rows] == ["A"]
+
+
+def test_a_quantity_that_a_replicate_lacks_is_missing() -> None:
+    rows = [make_row(L1, seed) for seed in (0, 1)]
+    del rows[1].metrics["test/nmse/after_pruning"]
+    stats = build({"A": [L1]}, rows).rows[0].stats
+    assert "score_after" not in stats
+    assert "score_before" in stats
+
+
+def test_a_network_with_nothing_left_has_no_compression_rate() -> None:
+    stats = build({"A": [L1]}, [make_row(L1, seed, density=0.0) for seed in (0, 1)]).rows[0].stats
+    assert "compression_rate" not in stats
+    assert stats["density"].mean == 0
+
+
+def test_the_difference_is_reproduced_minus_published() -> None:
+    rows = [make_row(L1, seed, test__nmse__after_pruning=0.5) for seed in (0, 1)]
+    row = build({"A": [L1]}, rows, published={"A": "ℓ1+DN+P"}).rows[0]
+    assert row.published == published.figures("regression", "ℓ1+DN+P")
+    assert row.difference("score_after") == pytest.approx(0.5 - 3.58e-4)
+
+
+def test_no_difference_where_one_side_is_missing() -> None:
+    row = build({"A": [L1]}, [make_row(L1, 0)], published={"A": "ℓ1+DN+P"}).rows[0]
+    assert row.difference("neurons_alive") is None  # not published
+    assert row.difference("score_before") is None  # not published for this task
+    assert build({"A": [L1]}, published={"A": "ℓ1+DN+P"}).rows[0].difference("density") is None
+
+
+def test_a_row_set_beside_another_label_says_so() -> None:
+    notes = build({"A": [L1]}, published={"A": "ℓ1+DN+P"}).notes
+    assert "A is set beside the row published as ℓ1+DN+P." in notes
+    assert any(published.SOURCE in note for note in notes)
+
+
+def test_deviations_are_told_where_published_figures_stand() -> None:
+    told = "Settings differ from the paper's: 20 epochs (paper: 100 epochs)."
+    options: dict[str, Any] = {"deviations": ["20 epochs (paper: 100 epochs)"]}
+    assert told in build({"A": [L1]}, published={"A": "ℓ1+DN+P"}, **options).notes
+    assert told not in build({"A": [L1]}, **options).notes
+
+
+def test_failures_and_stopped_configurations_are_told() -> None:
+    ended = [
+        Ended(L1.key, L1.replicate_key(1), 1, "failed", "parameters are no longer finite numbers"),
+        Ended(DN.key, DN.replicate_key(0), 0, "stopped", "epoch 3"),
+    ]
+    notes = build({"A": [L1], "B": [DN]}, [make_row(L1, 0)], ended).notes
+    assert "A seed 1 failed: parameters are no longer finite numbers." in notes
+    assert "A: 1 of 2 replicates are missing." in notes
+    assert "B: 1 of 1 configurations were stopped early." in notes
+
+
+def test_a_search_tells_its_rule_and_what_it_chose() -> None:
+    other = make_cell(l1=2.0)
+    rows = [make_row(cell, seed, validation__loss__after_pruning=cell.regularization["l1"]) for cell in (L1, other) for seed in (0, 1)]  # fmt: skip
+    selection = Selection(objective="validation/loss/after_pruning", higher_is_better=False)
+    table = build({"A": [other, L1]}, rows, selection=selection)
+    assert "Chosen by: lowest mean validation/loss/after_pruning. Configurations tried: A 2." in table.notes
+    assert "A: chosen of 2: l1 1." in table.notes
+
+
+def test_a_search_without_a_complete_configuration_says_so() -> None:
+    selection = Selection(objective="validation/loss/after_pruning", higher_is_better=False)
+    table = build({"A": [L1, make_cell(l1=2.0)]}, [make_row(L1, 0)], selection=selection)
+    assert table.rows[0].stats == {}
+    assert "A: no complete configuration." in table.notes
