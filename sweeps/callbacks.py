@@ -45,4 +45,9 @@ class DriverCallback(Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack was lost more often than it is taken up again."""
         self.num_ended += 1
-        self._progress.pack_lost(trial.trial_id)
+        self._progress.pack_lost(trial.trial_id, _last_line(trial.get_error()))
+
+
+def _last_line(error: Exception | None) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else "the worker died"

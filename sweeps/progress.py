@@ -1,6 +1,7 @@
 """Live progress of a sweep on a terminal; silence where the output is piped."""
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,11 +79,12 @@ class Progress:
         else:
             self._done += pack.num_replicates
 
-    def pack_lost(self, trial_id: str) -> None:
+    def pack_lost(self, trial_id: str, reason: str) -> None:
         """A pack was lost for good in this run."""
         pack = self._running.pop(trial_id, None)
         if pack is not None:
             self._lost += pack.num_replicates
+            print(f"dn: lost {pack.num_replicates} replicates of {pack.label}: {reason}", file=sys.stderr)
 
     def _draw(self) -> Table:
         running = sum(pack.num_replicates for pack in self._running.values())

@@ -7,9 +7,10 @@ trial starts from ``setup`` again, so nothing can leak.
 import ctypes
 import math
 import statistics
+import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -89,8 +90,7 @@ def keep_freed_memory() -> None:
 
     glibc would give each back to the kernel and fault it in anew, about a tenth of a step's time.
     """
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         m_trim_threshold, m_mmap_threshold, one_gib = -1, -3, 1 << 30
         libc.mallopt(m_mmap_threshold, one_gib)
         libc.mallopt(m_trim_threshold, one_gib)
@@ -183,14 +183,14 @@ class PackTrial(tune.Trainable):
         report = None
         while report is None or not (self._shared.every_epoch or time.monotonic() - begin > 1):
             report = next(self._reports, None)
-            if report is None:
-                return self._finish(trainer)
+            if report is None:  # restored from a checkpoint of the last step
+                return self._finish(trainer, None, trainer.diverged())
             for row, run in enumerate(self._runs):
                 run.log_epoch(report, row)
             if not any(map(math.isfinite, report.metrics["train/loss"])):
-                return self._finish(trainer)
+                return self._finish(trainer, report, diverged=trainer.seeds)
         if trainer.finished:
-            return self._finish(trainer, report)
+            return self._finish(trainer, report, trainer.diverged())
         due = time.monotonic() - self._last_checkpoint >= self._shared.checkpoint_seconds
         return self._result({"done": False, "should_checkpoint": due, **self._objective(trainer, report)}, report)
 
@@ -201,13 +201,12 @@ class PackTrial(tune.Trainable):
         values = trainer.validate(pruned=True)[name] if stage == "after_pruning" else report.metrics[f"{split}/{name}"]
         return {"objective": statistics.fmean(values)}
 
-    def _finish(self, trainer: Trainer, report: EpochReport | None = None) -> dict[str, Any]:
-        diverged = set(trainer.diverged())
+    def _finish(self, trainer: Trainer, report: EpochReport | None, diverged: Collection[int]) -> dict[str, Any]:
         objective: list[float] = []
         failed = ""
         for run, outcome in zip(self._runs, trainer.outcomes(), strict=True):
             if outcome.seed in diverged:
-                failed = "parameters are no longer finite numbers"
+                failed = "the numbers ran away: loss or parameters are no longer finite"
                 run.fail(failed)
                 continue
             run.finish(outcome, device_name(trainer.device))

@@ -117,7 +117,7 @@ def pack_workers(pid: int) -> list[int]:
             command = Path(f"/proc/{child}/cmdline").read_bytes()
         except OSError:
             continue
-        if b"ray::PackTrial" in command:
+        if command.startswith(b"ray::ResourceTrainable"):  # Tune's name for a trainable with resources
             found.append(child)
     return found
 
@@ -181,8 +181,10 @@ def test_curves_are_logged_once_per_epoch_and_the_cell_carries_their_means(undis
 def test_a_killed_worker_changes_no_figure_and_doubles_no_run(undisturbed: Folder, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "killed")
     process = folder.start()
-    wait_until(lambda: bool(folder.checkpoints()) and bool(pack_workers(process.pid)), process)
-    for worker in pack_workers(process.pid):
+    wait_until(lambda: bool(folder.checkpoints()), process)
+    workers = pack_workers(process.pid)
+    assert workers
+    for worker in workers:
         os.kill(worker, signal.SIGKILL)
     _, errors = process.communicate()
     assert process.returncode == 0, errors

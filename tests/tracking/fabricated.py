@@ -1,7 +1,9 @@
 """Results made up in a moment, and a hand that writes them to a real store as a sweep does."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlparse
 
 import torch
 from mlflow.entities import Run
@@ -122,6 +124,11 @@ class Recorder:
 
     def read(self) -> Snapshot:
         return reader.read(self.store, self.experiment_id)
+
+    def artifact(self, run_id: str, name: str) -> Path:
+        """Where the store itself keeps a file of a run."""
+        uri = self.store.get_run(run_id).info.artifact_uri
+        return Path(unquote(urlparse(uri).path)) / name
 
     def runs(self, kind: schema.Kind) -> list[Run]:
         return reader.find_runs(self.store, self.experiment_id, kind, {})

@@ -8,7 +8,7 @@ from rich.console import Console
 from tracking import render, tables
 from tracking.cells import gather
 from tracking.columns import Column
-from tracking.reader import Row, Snapshot
+from tracking.reader import Snapshot
 from tracking.tables import Table
 
 CELLS = [make_cell(l1=float(place)) for place in (1, 2, 3)]
@@ -128,10 +128,6 @@ def test_values_are_written_by_their_kind(kind: str, value: float, plain: str, s
     assert column.format(value) == plain
     assert column.format(value, signed=True) == signed
     assert column.format(value, std=True) == std
-
-
-def row_of(metrics: dict[str, float]) -> Row:
-    return make_row(CELLS[0], 0, **metrics)
 
 
 def test_every_format_has_an_ending() -> None:

@@ -113,7 +113,8 @@ def test_failures_and_stopped_configurations_are_told() -> None:
 
 def test_a_search_tells_its_rule_and_what_it_chose() -> None:
     other = make_cell(l1=2.0)
-    rows = [make_row(cell, seed, validation__loss__after_pruning=cell.regularization["l1"]) for cell in (L1, other) for seed in (0, 1)]  # fmt: skip
+    rows = [make_row(L1, seed, validation__loss__after_pruning=1.0) for seed in (0, 1)]
+    rows += [make_row(other, seed, validation__loss__after_pruning=2.0) for seed in (0, 1)]
     selection = Selection(objective="validation/loss/after_pruning", higher_is_better=False)
     table = build({"A": [other, L1]}, rows, selection=selection)
     assert "Chosen by: lowest mean validation/loss/after_pruning. Configurations tried: A 2." in table.notes

@@ -1,0 +1,89 @@
+import pytest
+from fabricated import Recorder, make_cell, make_epoch, make_outcome
+
+from dn_distributed import sparsity
+from tracking import reader, writer
+from tracking.reader import Ended, Row, Snapshot
+from tracking.store import StoreError
+
+CELL, OTHER = make_cell(l1=1.0), make_cell(l1=2.0)
+
+
+def test_a_sweep_is_found_by_its_name(recorder: Recorder) -> None:
+    found = reader.find_experiment(recorder.store, recorder.location, recorder.name)
+    assert found == recorder.experiment_id
+
+
+def test_an_absent_sweep_is_an_error_that_names_the_ones_there_are(recorder: Recorder) -> None:
+    with pytest.raises(StoreError, match=rf"no sweep 'absent' in the store .*{recorder.name}"):
+        reader.find_experiment(recorder.store, recorder.location, "absent")
+
+
+def test_a_deleted_sweep_is_absent(recorder: Recorder) -> None:
+    recorder.store.delete_experiment(recorder.experiment_id)
+    with pytest.raises(StoreError):
+        reader.find_experiment(recorder.store, recorder.location, recorder.name)
+
+
+def test_rows_are_in_the_order_of_cell_and_seed(recorder: Recorder) -> None:
+    for cell in (OTHER, CELL):
+        recorder.finish(cell, 10, 2)
+    rows = recorder.read().rows
+    assert [(row.cell_key, row.seed) for row in rows] == sorted((c.key, s) for c in (CELL, OTHER) for s in (2, 10))
+
+
+def test_one_cell_can_be_read_alone(recorder: Recorder) -> None:
+    recorder.finish(CELL, 0)
+    recorder.finish(OTHER, 0)
+    (row,) = reader.read(recorder.store, recorder.experiment_id, OTHER.key).rows
+    assert row.cell_key == OTHER.key
+
+
+def test_cells_are_read_by_label_oldest_first(recorder: Recorder) -> None:
+    for cell, label in ((CELL, "A"), (OTHER, "A"), (make_cell(), "B")):
+        writer.ensure_cell(recorder.store, recorder.experiment_id, cell, label)
+    assert reader.read_cells(recorder.store, recorder.experiment_id) == {"A": [CELL, OTHER], "B": [make_cell()]}
+
+
+def test_a_sweep_that_never_ran_has_no_manifest(recorder: Recorder) -> None:
+    with pytest.raises(StoreError, match="run `dn sweep` on its file first"):
+        reader.read_manifest(recorder.store, recorder.experiment_id)
+
+
+def test_curves_are_read_without_the_final_figures(recorder: Recorder) -> None:
+    (run,) = recorder.start(CELL, 0)
+    for epoch in (1, 2):
+        figures = {"train__loss": 1 / epoch, "validation__nmse": 2 / epoch, "num_nonzero": 5.0, "neurons_alive": 3.0}
+        run.log_epoch(make_epoch(epoch, **figures), 0)
+    run.finish(make_outcome(CELL, 0), "cpu")
+    assert reader.metric_histories(recorder.store, run.run_id) == {
+        "train/loss": {1: 1.0, 2: 0.5},
+        "validation/nmse": {1: 2.0, 2: 1.0},
+        "num_nonzero": {1: 5.0, 2: 5.0},
+        "neurons_alive": {1: 3.0, 2: 3.0},
+    }
+
+
+def test_counts_are_put_together_again_from_figures() -> None:
+    counts = make_outcome(make_cell("lenet300"), 0, density=0.02).counts
+    figures = writer.final_metrics(make_outcome(make_cell("lenet300"), 0, density=0.02))
+    assert reader.counts_from_metrics(sparsity.layers_as_json(counts), figures) == counts
+
+
+def test_a_finished_replicate_outweighs_an_ended_one() -> None:
+    outcome = make_outcome(CELL, 0)
+    row = Row("run", CELL.key, CELL.replicate_key(0), 0, {}, outcome.counts)
+    ended = [Ended(CELL.key, CELL.replicate_key(seed), seed, "failed", "why") for seed in (0, 1)]
+    states = Snapshot((row,), tuple(ended)).states()
+    assert states == {CELL.replicate_key(0): "finished", CELL.replicate_key(1): "failed"}
+
+
+def test_more_runs_than_a_page_holds_are_all_found(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder.start(CELL, *range(5))
+    search = recorder.store.search_runs
+
+    def two_at_a_time(*arguments: object, **options: object) -> object:
+        return search(*arguments, **{**options, "max_results": 2})  # type: ignore[arg-type]
+
+    monkeypatch.setattr(recorder.store, "search_runs", two_at_a_time)
+    assert len(recorder.runs("replicate")) == 5

@@ -1,0 +1,255 @@
+import base64
+import csv
+import io
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+from fabricated import Recorder, make_cell
+from PIL import Image
+
+from dn_distributed.config import Training
+from dn_distributed.data.digits import Digits
+from tracking import figures, report
+from tracking.manifest import Selection
+from tracking.store import StoreError, StoreLocation
+
+AWKWARD = '<b>ℓ1</b> & "P"'
+DATA_DIR = Path("unused")
+
+
+@pytest.fixture(scope="module")
+def written(location: StoreLocation, tmp_path_factory: pytest.TempPathFactory) -> tuple[Recorder, Path]:
+    """The report of an autoencoder's sweep: a whole method, one of two seeds, and one that never ran."""
+    recorder = Recorder(location, "report")
+    digest = Digits().digest(Digits().load(DATA_DIR))
+    whole, half, absent = (make_cell("autoencoder", digest, l1=l1) for l1 in (1e-6, 2e-6, 3e-6))
+    recorder.finish(whole, 1, 0, label="whole", epochs=3, test__loss__before_pruning=math.nan)
+    recorder.finish(half, 1, label=AWKWARD, epochs=3, density=0.2)
+    recorder.announce({"whole": [whole], AWKWARD: [half], "absent": [absent]}, published={"whole": "ℓ1+DN+P"})
+    out = tmp_path_factory.mktemp("report")
+    report.write(location, recorder.name, out, DATA_DIR)
+    return recorder, out
+
+
+def page_of(out: Path) -> str:
+    return (out / report.PAGE).read_text(encoding="utf-8")
+
+
+def write(recorder: Recorder, out: Path) -> Path:
+    return report.write(recorder.location, recorder.name, out, DATA_DIR)
+
+
+def test_a_report_is_these_files(written: tuple[Recorder, Path]) -> None:
+    pictures = ["encodings", "neurons", "patterns", "pixels", "reconstructions", "tradeoff", "training"]
+    expected = ["report.html", "rows.json", "table.csv", "table.html", "table.md", "table.tex"]
+    found = sorted(str(path.relative_to(written[1])) for path in written[1].rglob("*") if path.is_file())
+    assert found == sorted([*expected, *(f"figures/{name}.png" for name in pictures)])
+
+
+def test_a_report_is_attached_to_its_run(written: tuple[Recorder, Path]) -> None:
+    recorder, out = written
+    (run,) = recorder.runs("report")
+    for path in out.rglob("*"):
+        if path.is_file():
+            stored = recorder.artifact(run.info.run_id, f"report/{path.relative_to(out)}")
+            assert stored.read_bytes() == path.read_bytes()
+
+
+def test_every_picture_is_small_and_whole(written: tuple[Recorder, Path]) -> None:
+    for path in (written[1] / "figures").iterdir():
+        assert path.stat().st_size < 300_000
+        with Image.open(path) as picture:
+            picture.verify()
+
+
+def test_the_page_stands_alone(written: tuple[Recorder, Path]) -> None:
+    page = page_of(written[1])
+    assert "<script" not in page
+    assert "<link" not in page
+    assert "@import" not in page
+    assert "url(" not in page
+    sources = re.findall(r'\b(?:src|srcset|data|poster|action)="([^"]*)"', page)
+    assert sources
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    without_links = re.sub(r'<a href="https?://[^"]*">', "", page)
+    assert not re.search(r"https?://", without_links)
+    assert "default-src 'none'" in page
+
+
+def test_the_page_holds_the_pictures_that_lie_beside_it(written: tuple[Recorder, Path]) -> None:
+    held = {base64.b64decode(data) for data in re.findall(r'src="data:image/png;base64,([^"]*)"', page_of(written[1]))}
+    assert held == {path.read_bytes() for path in (written[1] / "figures").iterdir()}
+
+
+def test_the_page_says_what_was_run(written: tuple[Recorder, Path]) -> None:
+    recorder, out = written
+    page = page_of(out)
+    run = recorder.runs("replicate")[0]
+    for text in (
+        "<h1>report</h1>",
+        "autoencoder on digits: 3 methods, 2\nseeds",
+        "30 steps, batches of 1, Adam, learning rate 0.001",
+        "weights with |w| &lt; 0.01 become 0",
+        run.data.params["dataset_digest"],
+        f"torch {run.data.tags['version.torch']}, ray {run.data.tags['version.ray']}",
+        f"{run.data.tags['host']}, cpu",
+        " UTC",
+    ):
+        assert text in page
+
+
+def test_labels_are_escaped(written: tuple[Recorder, Path]) -> None:
+    assert "<b>ℓ1" not in page_of(written[1])
+    assert "&lt;b&gt;ℓ1&lt;/b&gt; &amp; " in page_of(written[1])
+
+
+def test_what_is_missing_shows_as_missing(written: tuple[Recorder, Path]) -> None:
+    page = page_of(written[1])
+    assert "absent: 2 of 2 replicates are missing." in page
+    assert "1 of 2 replicates are missing." in page
+    line = re.search(r'<tr class="reproduced"><th scope="row">absent</th>(.*?)</tr>', page)
+    assert line is not None
+    values = re.findall(r"<td>(.*?)</td>", line[1])
+    assert set(values[:-1]) == {"—"}
+    assert values[-1] == "0 of 2"
+
+
+def test_rows_are_whole_and_in_order(written: tuple[Recorder, Path]) -> None:
+    recorder, out = written
+    rows = json.loads((out / report.ROWS).read_text(encoding="utf-8"))
+    stored = {row.replicate_key: row for row in recorder.read().rows}
+    assert {row["replicate_key"] for row in rows} == set(stored)
+    assert [(row["method"], row["seed"]) for row in rows] == [(AWKWARD, 1), ("whole", 0), ("whole", 1)]
+    for row in rows:
+        assert set(row) == {"method", "cell_key", "replicate_key", "seed", "metrics", "regularization"}
+        found = stored[row["replicate_key"]]
+        assert row["cell_key"] == found.cell_key
+        assert set(row["metrics"]) == set(found.metrics)
+        assert row["metrics"]["test/mse/after_pruning"] == found.metrics["test/mse/after_pruning"]
+    assert rows[0]["regularization"] == {"l1": 2e-6}
+
+
+def test_nan_is_written_as_text(written: tuple[Recorder, Path]) -> None:
+    rows = json.loads((written[1] / report.ROWS).read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert rows[1]["metrics"]["test/loss/before_pruning"] == "NaN"
+
+
+def test_the_same_store_gives_the_same_bytes(written: tuple[Recorder, Path], tmp_path: Path) -> None:
+    recorder, out = written
+    write(recorder, tmp_path / "new" / "folder")
+    for path in out.rglob("*"):
+        if path.is_file():
+            assert (tmp_path / "new" / "folder" / path.relative_to(out)).read_bytes() == path.read_bytes()
+
+
+@pytest.fixture
+def searched(recorder: Recorder) -> Recorder:
+    """A search over three configurations: a whole one, one that failed, one that was stopped."""
+    whole, failed, stopped = (make_cell(l1=l1) for l1 in (1.0, 2.0, 3.0))
+    recorder.finish(whole, 0, validation__nmse__after_pruning=0.25)
+    recorder.finish(whole, 1, validation__nmse__after_pruning=0.75)
+    recorder.finish(failed, 0)
+    recorder.start(failed, 1)[0].fail("why")
+    for run in recorder.start(stopped, 0, 1):
+        run.stop("epoch 3")
+    selection = Selection(objective="validation/nmse/after_pruning", higher_is_better=False)
+    recorder.announce({"M": [failed, stopped, whole, make_cell(l1=4.0)]}, selection=selection)
+    return recorder
+
+
+def test_every_configuration_of_a_search_is_told(searched: Recorder, tmp_path: Path) -> None:
+    write(searched, tmp_path)
+    text = (tmp_path / report.CONFIGURATIONS).read_text(encoding="utf-8")
+    lines = {float(line["l1"]): line for line in csv.DictReader(io.StringIO(text))}
+    assert {l1: line["state"] for l1, line in lines.items()} == {
+        1.0: "complete", 2.0: "failed", 3.0: "stopped", 4.0: "incomplete"
+    }  # fmt: skip
+    assert {l1: line["chosen"] for l1, line in lines.items()} == {1.0: "yes", 2.0: "no", 3.0: "no", 4.0: "no"}
+    whole = lines[1.0]
+    assert float(whole["validation/nmse/after_pruning/mean"]) == 0.5
+    assert float(whole["validation/nmse/after_pruning/std"]) == pytest.approx(math.sqrt(0.125))
+    assert whole["validation/nmse/after_pruning/n"] == "2"
+    for name in ("test/nmse/after_pruning", "density", "neurons_alive"):
+        assert float(whole[f"{name}/mean"]) > 0
+    assert (lines[2.0]["density/std"], lines[2.0]["density/n"]) == ("", "1")
+    assert (lines[3.0]["density/mean"], lines[3.0]["density/n"]) == ("", "0")
+    assert "dn_incoming" not in whole  # the same everywhere
+
+
+def test_a_report_replaces_its_own_files_and_no_others(searched: Recorder, tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    for name in ("reconstructions.png", "mine.png"):
+        (tmp_path / "figures" / name).write_text("old")
+    for name in ("table.md", "notes.txt"):
+        (tmp_path / name).write_text("old")
+    write(searched, tmp_path)
+    assert not (tmp_path / "figures" / "reconstructions.png").exists()  # a regression has none
+    assert (tmp_path / "figures" / "mine.png").read_text() == "old"
+    assert (tmp_path / "notes.txt").read_text() == "old"
+    assert (tmp_path / "table.md").read_text() != "old"
+    (run,) = searched.runs("report")
+    assert not searched.artifact(run.info.run_id, "report/notes.txt").exists()
+
+
+def test_configurations_of_an_earlier_search_are_removed(recorder: Recorder, tmp_path: Path) -> None:
+    (tmp_path / report.CONFIGURATIONS).write_text("old")
+    recorder.announce({"M": [make_cell()]})
+    write(recorder, tmp_path)
+    assert not (tmp_path / report.CONFIGURATIONS).exists()
+
+
+def test_a_sweep_of_which_nothing_has_finished_has_a_report(recorder: Recorder, tmp_path: Path) -> None:
+    recorder.announce({"M": [make_cell()]})
+    page = write(recorder, tmp_path).read_text(encoding="utf-8")
+    assert "M: 2 of 2 replicates are missing." in page
+    assert "nothing to draw" in page
+    assert json.loads((tmp_path / report.ROWS).read_text()) == []
+    assert not (tmp_path / "figures").exists()
+
+
+def test_an_absent_sweep_is_an_error(location: StoreLocation, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no sweep 'absent'"):
+        report.write(location, "absent", tmp_path / "out", DATA_DIR)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sweep_without_its_manifest_is_an_error(recorder: Recorder, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="run `dn sweep`"):
+        write(recorder, tmp_path / "out")
+
+
+def test_the_figures_that_a_report_may_have_are_named_once() -> None:
+    names = [kind.name for kind in figures.FIGURES]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"), [((0,), "0"), ((0, 1, 2), "0, 1, 2"), (range(10), "0 to 9"), ((0, 1, 2, 7), "0, 1, 2, 7")]
+)
+def test_seeds_in_words(seeds: tuple[int, ...], words: str) -> None:
+    assert report.seeds_in_words(seeds) == words
+
+
+def test_coefficients_in_words() -> None:
+    both = {"dn_incoming": 1e-6, "dn_outgoing": 1e-6}
+    assert report.coefficients_in_words([make_cell()]) == "none"
+    assert report.coefficients_in_words([make_cell(l1=1e-6, dropout=0.5)]) == "l1 1e-06, dropout 0.5"
+    assert report.coefficients_in_words([make_cell(**both)]) == "dn 1e-06"
+    assert report.coefficients_in_words([make_cell(dn_incoming=1e-6, dn_outgoing=2e-6)]) == (
+        "dn_incoming 1e-06, dn_outgoing 2e-06"
+    )
+    assert report.coefficients_in_words([make_cell(l1=2.0), make_cell(l1=1.0)]) == "l1 1 or 2"
+    many = [make_cell(l1=float(value)) for value in range(1, 6)]
+    assert report.coefficients_in_words(many) == "l1 1 … 5 (5 values)"
+    scripted = make_cell(dropout=0.5).model_copy(update={"dropout_at_test": True})
+    assert report.coefficients_in_words([scripted]) == "dropout 0.5, dropout on while testing"
+
+
+def test_training_in_words() -> None:
+    training = Training(epochs=10, batch_size=64, learning_rate_decay=0.95, shuffle=False)
+    assert report.training_in_words(training) == (
+        "10 epochs, batches of 64, Adam, learning rate 0.001, × 0.95 after each epoch, samples in fixed order"
+    )
