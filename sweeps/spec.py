@@ -341,6 +341,8 @@ class _Reader:
     def _published(self, keys: KeyPath, value: Mapping[str, Any], task: Task) -> str | None:
         row = value.get("published")
         valid = published.row_names(task.name)
+        if row is not None and task != TASKS[task.name](name=task.name):
+            raise self._fail((*keys, "published"), "the published figures are of the task without options")
         if row is not None and row not in valid:
             raise self._fail((*keys, "published"), f"no published row {row!r}; valid: {', '.join(valid) or 'none'}")
         return row

@@ -1,5 +1,6 @@
 """Rows → cells → the cell that stands for a method. The rule of choice sees validation figures only."""
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,14 @@ def stat(values: Iterable[float | None]) -> Stat | None:
         known.append(value)
     if not known:
         return None
-    return Stat(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
+    return Stat(statistics.fmean(known), deviation(known), len(known))
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """Return the sample standard deviation: None of one value, NaN where a value is not finite."""
+    if len(values) < 2:
+        return None
+    return statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,7 @@ def choose(results: Sequence[CellResult], selection: Selection | None) -> CellRe
         return results[0] if results else None
     name = selection.objective
     scored = [(result.stat(lambda row: row.metrics.get(name)), result) for result in results if result.complete]
-    candidates = [(found.mean, result) for found, result in scored if found is not None]
+    candidates = [(found.mean, result) for found, result in scored if found is not None and math.isfinite(found.mean)]
     if not candidates:
         return None
     sign = -1.0 if selection.higher_is_better else 1.0

@@ -1,5 +1,6 @@
 """The columns of a comparison table: those of the paper, and the alive count that it lacks."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -35,16 +36,24 @@ class Column:
     total: int | None = None
     """Of a count: how many there are."""
 
-    def format(self, value: float, *, std: bool = False, signed: bool = False) -> str:
-        """Return ``value`` as text. ``std``: it is a standard deviation; ``signed``: a difference."""
+    def format(self, value: float, *, beside: float | None = None, signed: bool = False) -> str:
+        """Return ``value`` as text. ``signed``: it is a difference.
+
+        ``beside``: the mean that a deviation or a difference belongs to; it is given as many decimals.
+        """
         sign = "+" if signed else ""
+        if not math.isfinite(value):
+            return f"{value:{sign}}"
         if self.kind == "percent":
             return f"{100 * value:{sign}.2f}"
         if self.kind == "ratio":
             return f"{value:{sign}.2f}"
         if self.kind == "count":
-            return f"{value:{sign}.1f}" if std or signed or value != int(value) else f"{value:.0f}"
-        return f"{value:{sign}.3g}" if abs(value) >= 1e-3 or value == 0 else f"{value:{sign}.2e}"
+            return f"{value:{sign}.1f}" if beside is not None or value != int(value) else f"{value:.0f}"
+        size = abs(value if beside is None else beside)
+        if not 1e-3 <= size < 1e6:
+            return f"{value:{sign}.2e}" if value else "0"
+        return f"{value:{sign}.{max(0, 3 - math.floor(math.log10(size)))}f}"
 
     @property
     def heading(self) -> str:

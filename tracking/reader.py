@@ -1,10 +1,15 @@
 """Everything that is read from MLflow. Rows are typed; what is not whole is not a row."""
 
 import json
+import math
+import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote, urlparse
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -127,9 +132,14 @@ def _row(run: Run) -> Row:
         cell_key=tags[schema.CELL_KEY],
         replicate_key=tags[schema.REPLICATE_KEY],
         seed=int(params[schema.SEED]),
-        metrics=dict(metrics),
+        metrics={name: _with_infinity(value) for name, value in metrics.items()},
         counts=counts_from_metrics(params[schema.LAYERS], metrics),
     )
+
+
+def _with_infinity(value: float) -> float:
+    """MLflow's SQL store keeps an infinity as the largest number there is."""
+    return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
 
 
 def _ended(run: Run, state: State) -> Ended:
@@ -181,4 +191,13 @@ def read_manifest(store: MlflowClient, experiment_id: str) -> tuple[str, Manifes
 
 def download(store: MlflowClient, run_id: str, path: str) -> Path:
     """Return a local path of a run's file or folder; an embedded store's own file is not copied."""
-    return Path(store.download_artifacts(run_id, path))
+    artifacts = urlparse(store.get_run(run_id).info.artifact_uri)
+    if artifacts.scheme == "file":
+        return Path(unquote(artifacts.path)) / path
+    return Path(store.download_artifacts(run_id, path, _downloads().name))
+
+
+@cache
+def _downloads() -> tempfile.TemporaryDirectory[str]:
+    """A folder for the files of a server, removed when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="dn-")

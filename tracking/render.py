@@ -21,9 +21,16 @@ def _lines(row: TableRow, columns: tuple[Column, ...]) -> list[tuple[str, list[s
     if row.published:
         given = [column.format(row.published[c]) if (c := column.key) in row.published else "" for column in columns]
         lines.append(("published", [*given, "1"]))
-        differences = [(column, row.difference(column.key)) for column in columns]
-        lines.append(("difference", [*("" if d is None else c.format(d, signed=True) for c, d in differences), ""]))
+        differences = [_difference(row, column) for column in columns]
+        lines.append(("difference", [*differences, ""]))
     return lines
+
+
+def _difference(row: TableRow, column: Column) -> str:
+    difference = row.difference(column.key)
+    if difference is None:
+        return ""
+    return column.format(difference, beside=row.published[column.key], signed=True)
 
 
 def _count(row: TableRow) -> str:
@@ -34,7 +41,7 @@ def _reproduced(row: TableRow, column: Column) -> str:
     found = row.stats.get(column.key)
     if found is None:
         return MISSING
-    spread = "" if found.std is None else f" ± {column.format(found.std, std=True)}"
+    spread = "" if found.std is None else f" ± {column.format(found.std, beside=found.mean)}"
     return f"{column.format(found.mean)}{spread}"
 
 
@@ -137,10 +144,8 @@ def terminal(table: Table) -> rich.table.Table:
 
 def _terminal_cell(row: TableRow, column: Column) -> Text:
     cell = Text(_reproduced(row, column))
-    difference = row.difference(column.key)
-    if difference is not None:
-        given = column.format(row.published[column.key])
-        cell.append(f"\n{given} ({column.format(difference, signed=True)})", style="dim")
+    if difference := _difference(row, column):
+        cell.append(f"\n{column.format(row.published[column.key])} ({difference})", style="dim")
     return cell
 
 

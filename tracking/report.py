@@ -183,6 +183,7 @@ def _page(
     template = environment.from_string(files("tracking").joinpath("report.html.jinja").read_text(encoding="utf-8"))
     return template.render(
         manifest=evidence.manifest,
+        subtitle=_subtitle(evidence.manifest),
         facts=list(_facts(evidence.manifest, evidence.methods, runs)),
         methods=[_method(evidence.manifest, method) for method in evidence.methods],
         table=Markup(render.as_html(replace(table, notes=()))),
@@ -193,6 +194,12 @@ def _page(
     )
 
 
+def _subtitle(manifest: Manifest) -> str:
+    counts = {"method": len(manifest.methods), "seed": len(manifest.seeds)}
+    words = ", ".join(f"{count} {word}{'s' * (count != 1)}" for word, count in counts.items())
+    return f"{manifest.task} on {manifest.dataset}: {words}"
+
+
 def _method(manifest: Manifest, method: MethodResult) -> dict[str, Any]:
     """A line of the page's list of methods."""
     finished = sum(len(result.rows) for result in method.tried)
@@ -200,7 +207,7 @@ def _method(manifest: Manifest, method: MethodResult) -> dict[str, Any]:
         "label": method.label,
         "coefficients": coefficients_in_words([result.cell for result in method.tried]),
         "configurations": len(method.tried),
-        "published": next((result.published for result in method.tried if result.published), "—"),
+        "published": next((result.published for result in method.tried if result.published), render.MISSING),
         "finished": finished,
         "expected": len(manifest.seeds) * len(method.tried),
     }

@@ -19,6 +19,7 @@ from dn_distributed import sparsity
 from dn_distributed.config import Cell
 from dn_distributed.training import EpochReport, Outcome
 from tracking import schema
+from tracking.cells import deviation
 from tracking.manifest import Manifest
 from tracking.patterns import save_masks, save_pattern
 from tracking.reader import Row, find_runs, is_curve, metric_histories, state_of
@@ -273,8 +274,8 @@ def _final_summary(rows: Sequence[Row]) -> list[Metric]:
         values = [row.metrics[name] for row in rows if name in row.metrics]
         if not is_curve(name):
             summary.append(Metric(name, statistics.fmean(values), now, step))
-        if len(values) > 1:
-            summary.append(Metric(f"{name}/std", statistics.stdev(values), now, step))
+        if (std := deviation(values)) is not None:
+            summary.append(Metric(f"{name}/std", std, now, step))
     return summary
 
 

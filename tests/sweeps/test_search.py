@@ -112,4 +112,6 @@ def test_a_replicate_that_diverges_is_recorded_with_its_reason_and_the_sweep_goe
     assert fine.chosen is not None
     assert fine.chosen.complete
     assert failed.tried[0].rows == ()
-    assert {item.reason for item in failed.tried[0].ended} == {"the numbers ran away: loss or parameters are no longer finite"}
+    assert {item.reason for item in failed.tried[0].ended} == {
+        "the numbers ran away: loss or parameters are no longer finite"
+    }

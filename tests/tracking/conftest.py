@@ -1,12 +1,22 @@
 """One real store for all tests of what is remembered: its schema takes seconds to make. An experiment a test."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from fabricated import Recorder
 
 from tracking import store
 from tracking.store import StoreLocation
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,6 @@ def test_a_missing_value_is_not_averaged_around() -> None:
     assert stat([1.0, None, 3.0]) is None
 
 
-@pytest.mark.xfail(strict=True, reason="statistics.stdev refuses NaN with an AttributeError")
 def test_nan_is_not_averaged_around() -> None:
     found = stat([1.0, math.nan])
     assert found is not None
@@ -127,7 +126,6 @@ def test_a_cell_without_the_objective_cannot_be_chosen() -> None:
     assert choose([tried(1.0, rows=rows)], LOWEST) is None
 
 
-@pytest.mark.xfail(strict=True, reason="statistics.stdev refuses NaN; and min() of a NaN first hides all others")
 def test_a_cell_whose_objective_is_nan_cannot_be_chosen() -> None:
     broken, good = tried(1.0, validation__nmse__after_pruning=math.nan), tried(2.0)
     assert choose([broken, good], LOWEST) is good

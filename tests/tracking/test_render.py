@@ -1,5 +1,6 @@
 import csv
 import io
+import math
 
 import pytest
 from fabricated import make_cell, make_manifest, make_row
@@ -112,22 +113,30 @@ def test_a_terminal_table_has_published_figures_under_reproduced_ones(table: Tab
 
 
 @pytest.mark.parametrize(
-    ("kind", "value", "plain", "signed", "std"),
+    ("kind", "value", "plain", "spread", "beside"),
     [
-        ("percent", 0.12345, "12.35", "+12.35", "12.35"),
-        ("ratio", 10.085, "10.09", "+10.09", "10.09"),
-        ("count", 12.0, "12", "+12.0", "12.0"),
-        ("count", 12.5, "12.5", "+12.5", "12.5"),
-        ("score", 0.0121184, "0.0121", "+0.0121", "0.0121"),
-        ("score", 3.58e-4, "3.58e-04", "+3.58e-04", "3.58e-04"),
-        ("score", 0.0, "0", "+0", "0"),
+        ("percent", 0.12345, "12.35", 0.001, "0.10"),
+        ("ratio", 10.085, "10.09", 0.5, "0.50"),
+        ("count", 12.0, "12", 3.0, "3.0"),
+        ("count", 12.5, "12.5", 0.25, "0.2"),
+        ("score", 0.0121184, "0.01212", 0.0001898, "0.00019"),
+        ("score", 0.539, "0.5390", 0.0123, "0.0123"),
+        ("score", 3.58e-4, "3.58e-04", 2.1e-5, "2.10e-05"),
+        ("score", 0.0, "0", 0.0, "0"),
+        ("score", 15256.5, "15256", 12.7, "13"),
+        ("score", math.nan, "nan", math.nan, "nan"),
+        ("score", math.inf, "inf", math.nan, "nan"),
     ],
 )
-def test_values_are_written_by_their_kind(kind: str, value: float, plain: str, signed: str, std: str) -> None:
+def test_values_are_written_by_their_kind(kind: str, value: float, plain: str, spread: float, beside: str) -> None:
     column = Column("key", "title", lambda _row: value, kind)  # type: ignore[arg-type]
     assert column.format(value) == plain
-    assert column.format(value, signed=True) == signed
-    assert column.format(value, std=True) == std
+    assert column.format(spread, beside=value) == beside
+
+
+def test_a_difference_has_its_sign() -> None:
+    column = Column("key", "title", lambda _row: 0.0, "score")
+    assert column.format(0.0001898, beside=0.0121184, signed=True) == "+0.00019"
 
 
 def test_every_format_has_an_ending() -> None:

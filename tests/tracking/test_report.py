@@ -90,7 +90,7 @@ def test_the_page_says_what_was_run(written: tuple[Recorder, Path]) -> None:
     run = recorder.runs("replicate")[0]
     for text in (
         "<h1>report</h1>",
-        "autoencoder on digits: 3 methods, 2\nseeds",
+        "autoencoder on digits: 3 methods, 2 seeds",
         "30 steps, batches of 1, Adam, learning rate 0.001",
         "weights with |w| &lt; 0.01 become 0",
         run.data.params["dataset_digest"],

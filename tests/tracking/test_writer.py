@@ -266,7 +266,6 @@ def test_a_report_is_attached_to_its_run(recorder: Recorder, tmp_path: Path) -> 
     assert recorder.store.get_run(run.info.run_id).info.status == "FINISHED"
 
 
-@pytest.mark.xfail(strict=True, reason="statistics.stdev refuses NaN with an AttributeError")
 def test_a_cell_with_a_nan_is_summarised(recorder: Recorder) -> None:
     recorder.finish(CELL, 0)
     recorder.finish(CELL, 1, test__nmse__after_pruning=math.nan)

@@ -39,8 +39,7 @@ FIGURES: tuple[Kind, ...] = (
     Kind(
         "neurons",
         "Neurons left per layer",
-        "Neurons on a path of non-zero weights from an input to an output, mean and standard deviation over seeds; "
-        "stars are published counts, whose rule gives as many or more for the same network.",
+        "Neurons on a path of non-zero weights from an input to an output: mean and standard deviation over seeds.",
         lambda evidence: neurons.neurons(evidence.manifest, evidence.methods),
     ),
     Kind(

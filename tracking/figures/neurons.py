@@ -100,5 +100,5 @@ def _label(axes: Axes, units: Sequence[UnitCount]) -> None:
 def _legend(colors: dict[str, str], any_published: bool) -> dict[str, Artist]:
     entries: dict[str, Artist] = {label: Patch(color=color) for label, color in colors.items()}
     if any_published:
-        entries["published count"] = Line2D([], [], **_PUBLISHED)
+        entries["published (its rule counts as many or more)"] = Line2D([], [], **_PUBLISHED)
     return {**entries, "all neurons of the layer": Patch(facecolor="none", edgecolor=style.MUTED, lw=0.8)}

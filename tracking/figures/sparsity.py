@@ -67,7 +67,7 @@ def pixels(trained: Sequence[Trained]) -> Figure | None:
     shown = [item for item in trained if _reads_pixels(item)]
     if not shown:
         return None
-    figure, panels = style.panels(len(shown), most=_PIXEL_PANELS, height=2.9)
+    figure, panels = style.panels(len(shown), most=_PIXEL_PANELS, height=2.9, layout="compressed")
     lines = math.ceil(len(shown) / _PIXEL_PANELS)
     counts = [next(iter(item.masks.values())).sum(0) for item in shown]
     most = max(1, *(int(count.max()) for count in counts))

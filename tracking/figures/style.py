@@ -19,6 +19,8 @@ from PIL import Image
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Layout = Literal["constrained", "compressed"]
+"""Panels fill the figure, or stand close together because each keeps its own shape."""
 
 WIDTH = 10.0
 """Inches; a page shows them at about a hundred pixels each."""
@@ -103,16 +105,16 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
     return wrapped
 
 
-def new_figure(height: float, layout: Literal["constrained", "compressed"] = "constrained") -> Figure:
+def new_figure(height: float, layout: Layout = "constrained") -> Figure:
     """Return an empty figure of the page's width, ``height`` inches high."""
     return Figure(figsize=(WIDTH, height), layout=layout)
 
 
-def panels(count: int, most: int, height: float) -> tuple[Figure, list[Axes]]:
+def panels(count: int, most: int, height: float, layout: Layout = "constrained") -> tuple[Figure, list[Axes]]:
     """Return a figure with ``count`` panels, at most ``most`` of them in a line of ``height`` inches."""
     across = min(count, most)
     down = math.ceil(count / across)
-    figure = new_figure(height * down)
+    figure = new_figure(height * down, layout)
     grid = figure.subplots(down, across, squeeze=False).flatten().tolist()
     for axes in grid[count:]:
         axes.remove()
