@@ -30,7 +30,8 @@ def _difference(row: TableRow, column: Column) -> str:
     difference = row.difference(column.key)
     if difference is None:
         return ""
-    return column.format(difference, beside=row.published[column.key], signed=True)
+    beside = max(row.stats[column.key].mean, row.published[column.key])
+    return column.format(difference, beside=beside, signed=True)
 
 
 def _count(row: TableRow) -> str:

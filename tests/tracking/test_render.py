@@ -40,7 +40,7 @@ def test_markdown_has_mean_and_deviation_then_published_then_difference(table: T
     head, _, whole, published, difference, *_ = markdown_lines(table)
     place = head.index("test nmse after P")
     assert (whole[0], published[0], difference[0]) == ("**whole**", "*published*", "*difference*")
-    assert (whole[place], published[place], difference[place]) == ("0.261 ± 0.0674", "3.58e-04", "+0.261")
+    assert (whole[place], published[place], difference[place]) == ("0.2611 ± 0.0674", "3.58e-04", "+0.2608")
     assert (whole[-1], published[-1], difference[-1]) == ("3", "1", "")
 
 
@@ -87,7 +87,7 @@ def test_latex_escapes_what_it_gives_a_meaning_to(table: Table) -> None:
     label = r"a|b \& 100\% <i>\_\{x\}\$\textbackslash{}" + '"' + r"\textasciitilde{}\^{}$\ell$"
     text = render.latex(table)
     assert f"& {label} &" in text
-    assert r"0.261 $\pm$ 0.0674" in text
+    assert r"0.2611 $\pm$ 0.0674" in text
 
 
 def test_latex_has_a_cell_for_every_method_in_every_line(table: Table) -> None:
@@ -108,7 +108,7 @@ def test_a_terminal_table_has_published_figures_under_reproduced_ones(table: Tab
     console = Console(width=160, file=io.StringIO(), record=True)
     console.print(render.terminal(table))
     text = console.export_text()
-    assert "3.58e-04 (+0.261)" in text
+    assert "3.58e-04 (+0.2608)" in text
     assert "2 of 3" in text
 
 
