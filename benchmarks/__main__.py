@@ -2,11 +2,11 @@
 
 import argparse
 import datetime
+import importlib.metadata
 import os
 import platform
 from pathlib import Path
 
-import ray
 import torch
 
 from benchmarks import overhead, trainer, whole_sweep
@@ -28,7 +28,8 @@ def machine() -> str:
             model = line.partition(":")[2].strip()
             break
     flags = torch.backends.cpu.get_cpu_capability()
-    return f"{os.cpu_count()} cores of {model} ({flags}), torch {torch.__version__}, ray {ray.__version__}"
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "ray", "mlflow"))
+    return f"{os.cpu_count()} cores of {model} ({flags}), {versions}"
 
 
 def main() -> None:

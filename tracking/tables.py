@@ -101,6 +101,9 @@ def _notes(manifest: Manifest, methods: tuple[MethodResult, ...], rows: tuple[Ta
 def _missing(method: MethodResult, expected: int) -> list[str]:
     notes = []
     chosen = method.chosen
+    if chosen is not None and (empty := sum(1 for row in chosen.rows if not row.counts.num_nonzero)):
+        whole = f"{empty} of {len(chosen.rows)} replicates"
+        notes.append(f"{method.label}: {whole} have no weight left; a compression rate is not defined for them.")
     if chosen is not None and not chosen.complete:
         notes.append(f"{method.label}: {expected - len(chosen.rows)} of {expected} replicates are missing.")
     ended = [item for result in method.tried for item in result.ended if item.state == "failed"]

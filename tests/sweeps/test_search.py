@@ -38,8 +38,8 @@ name: diverging
 task: regression
 dataset: {name: linear_scripted, samples: 50}
 seeds: 2
-training: {epochs: 2}
-methods: [{label: P}, {label: too fast, l2: 1.0e+38}]
+training: {epochs: 2, learning_rate: {grid: [1.0e-3, 1.0e+20]}}
+methods: [{label: L2, l2: 1.0}]
 """
 
 
@@ -108,10 +108,12 @@ def test_a_replicate_that_diverges_is_recorded_with_its_reason_and_the_sweep_goe
 ) -> None:
     runner, _, after = run(DIVERGING, location, capacity, tmp_path)
     assert (after.count("finished"), after.count("failed"), after.num_to_run) == (2, 2, 0)
-    fine, failed = results(runner, after)
-    assert fine.chosen is not None
-    assert fine.chosen.complete
-    assert failed.tried[0].rows == ()
-    assert {item.reason for item in failed.tried[0].ended} == {
+    (method,) = results(runner, after)
+    assert method.chosen is not None
+    assert method.chosen.complete
+    assert method.chosen.cell.training.learning_rate == 1e-3
+    (failed,) = (cell for cell in method.tried if cell is not method.chosen)
+    assert failed.rows == ()
+    assert {item.reason for item in failed.ended} == {
         "the numbers ran away: loss or parameters are no longer finite"
     }
