@@ -113,15 +113,15 @@ class Trainer:
     def advance(self, num_steps: int) -> None:
         """Take ``num_steps`` optimiser steps (fewer where the training ends before)."""
         train = self._splits.train
+        one_tensor = train.targets_are_inputs
         inputs = train.inputs.flatten(0, 1) if self._splits.stacked else train.inputs
         targets = train.targets.flatten(0, 1) if self._splits.stacked else train.targets
         batch = (len(self.seeds), self.training.batch_size)
         for _ in range(min(num_steps, self.num_steps - self.step)):
             indices = self._batch_indices()
-            self._take_step(
-                inputs.index_select(0, indices).view(*batch, *inputs.shape[1:]),
-                targets.index_select(0, indices).view(*batch, *targets.shape[1:]),
-            )
+            x = inputs.index_select(0, indices).view(*batch, *inputs.shape[1:])
+            y = x if one_tensor else targets.index_select(0, indices).view(*batch, *targets.shape[1:])
+            self._take_step(x, y)
 
     def _take_step(self, inputs: Tensor, targets: Tensor) -> None:
         if self.step % self.steps_per_epoch == 0:

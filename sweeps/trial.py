@@ -33,6 +33,7 @@ from tracking.store import StoreLocation
 
 CHECKPOINT_FILE = "state.safetensors"
 
+_SPLITS = ("train", "validation", "test")
 _Arrays = dict[str, np.ndarray[Any, Any]]
 
 
@@ -63,12 +64,12 @@ def share_arrays(data: Data) -> _Arrays | None:
     """Return the tensors of shared splits as arrays."""
     if data.shared is None:
         return None
-    parts = {"train": data.shared.train, "validation": data.shared.validation, "test": data.shared.test}
-    return {
-        f"{name}.{side}": getattr(split, side).numpy()
-        for name, split in parts.items()
-        for side in ("inputs", "targets")
-    }
+    arrays: _Arrays = {}
+    for name in _SPLITS:
+        split: Split = getattr(data.shared, name)
+        arrays[f"{name}.inputs"] = split.inputs.numpy()
+        arrays[f"{name}.targets"] = arrays[f"{name}.inputs"] if split.targets_are_inputs else split.targets.numpy()
+    return arrays
 
 
 def _splits(shared: Shared, seeds: Sequence[int]) -> Splits:
@@ -78,10 +79,8 @@ def _splits(shared: Shared, seeds: Sequence[int]) -> Splits:
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         tensors = {name: torch.from_numpy(array) for name, array in shared.arrays.items()}
 
-    def split(name: str) -> Split:
-        return Split(tensors[f"{name}.inputs"], tensors[f"{name}.targets"])
-
-    return Splits(split("train"), split("validation"), split("test"))
+    train, validation, test = (Split(tensors[f"{name}.inputs"], tensors[f"{name}.targets"]) for name in _SPLITS)
+    return Splits(train, validation, test)
 
 
 @cache

@@ -23,9 +23,15 @@ class Split:
     inputs: Tensor
     targets: Tensor
 
+    @property
+    def targets_are_inputs(self) -> bool:
+        """Whether both are the same memory, as an autoencoder's: it is then moved, shared and gathered once."""
+        return self.inputs.data_ptr() == self.targets.data_ptr() and self.inputs.shape == self.targets.shape
+
     def to(self, device: torch.device) -> "Split":
         """Return the split on ``device``."""
-        return Split(self.inputs.to(device), self.targets.to(device))
+        inputs = self.inputs.to(device)
+        return Split(inputs, inputs if self.targets_are_inputs else self.targets.to(device))
 
 
 @dataclass(frozen=True)
