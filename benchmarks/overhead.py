@@ -19,13 +19,13 @@ from sweeps.spec import Sweep
 from sweeps.trial import keep_freed_memory
 from tracking import store
 
-# Long packs of about a minute, and short ones.
+# Packs of half a minute and more, and packs of a second.
 SWEEPS = {
-    "packs of about a minute": (
+    "long packs": (
         8,
-        "task: lenet300\ndataset: digits\nseeds: 10\ntraining: {steps: 1500, batch_size: 64}\nresources: {pack: 10}",
+        "task: lenet300\ndataset: digits\nseeds: 10\ntraining: {steps: 2500, batch_size: 64}\nresources: {pack: 10}",
     ),
-    "short packs": (12, "task: regression\nseeds: 10\ntraining: {epochs: 4}\nresources: {pack: 10}"),
+    "short packs": (48, "task: regression\nseeds: 10\ntraining: {epochs: 4}\nresources: {pack: 10}"),
 }
 
 

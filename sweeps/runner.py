@@ -16,7 +16,7 @@ from sweeps.cluster import Capacity, ClusterError
 from sweeps.plan import Pack, Plan
 from sweeps.progress import Progress
 from sweeps.spec import Method, Search, Sweep
-from tracking import cells, reader, writer
+from tracking import cells, reader, schema, writer
 from tracking.store import StoreLocation
 
 MAX_FAILURES = 3
@@ -66,8 +66,7 @@ class Runner:
                 self._run_packs(plan, packs, progress)
         after = self.plan()
         writer.ensure_report_run(self.store, self.experiment_id, planning.manifest(after))
-        for item in after.cells:
-            self._summarize(item.cell, item.method.label)
+        self._summarize_rest(after)
         if not after.num_to_run:
             shutil.rmtree(self._scratch, ignore_errors=True)
         return after
@@ -220,17 +219,30 @@ class Runner:
     def _trial_ended(self, cell: Cell, label: str, seeds: Sequence[int], result: Mapping[str, Any]) -> None:
         """Record an early stop, or the cell's means once all its replicates are there."""
         if result.get("done_training"):
-            self._summarize(cell, label, only_complete=True)
+            self._summarize_complete(cell, label)
             return
         run_id = writer.ensure_cell(self.store, self.experiment_id, cell, label)
         for run in writer.start_replicates(self.store, self.experiment_id, run_id, cell, label, seeds):
             run.stop(f"by the search, after epoch {result.get('epoch')}")
 
-    def _summarize(self, cell: Cell, label: str, *, only_complete: bool = False) -> None:
-        snapshot = reader.read(self.store, self.experiment_id, cell.key)
-        rows = [row for row in snapshot.rows if row.seed in self.sweep.seeds]
-        if rows and (len(rows) == len(self.sweep.seeds) or not only_complete):
+    def _summarize_complete(self, cell: Cell, label: str) -> None:
+        rows = self._rows(reader.read(self.store, self.experiment_id, cell.key).rows)
+        if len(rows) == len(self.sweep.seeds):
             writer.summarize_cell(self.store, self.experiment_id, cell, label, rows)
+
+    def _summarize_rest(self, plan: Plan) -> None:
+        """Summarize cells that stay incomplete, and what an earlier command was stopped before."""
+        rows: dict[str, list[reader.Row]] = {}
+        for row in self._rows(reader.read(self.store, self.experiment_id).rows):
+            rows.setdefault(row.cell_key, []).append(row)
+        done = reader.read_summarized(self.store, self.experiment_id)
+        for item in plan.cells:
+            found = rows.get(item.cell.key, [])
+            if done.get(item.cell.key, "") != schema.seed_list(row.seed for row in found):
+                writer.summarize_cell(self.store, self.experiment_id, item.cell, item.method.label, found)
+
+    def _rows(self, rows: Sequence[reader.Row]) -> list[reader.Row]:
+        return [row for row in rows if row.seed in self.sweep.seeds]
 
 
 def plan_from_store(sweep: Sweep, data: Data, store: MlflowClient, experiment_id: str) -> Plan:

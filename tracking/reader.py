@@ -113,6 +113,12 @@ def read_cells(store: MlflowClient, experiment_id: str) -> dict[str, list[Cell]]
     return cells
 
 
+def read_summarized(store: MlflowClient, experiment_id: str) -> dict[str, str]:
+    """Return by cell key which seeds the means of its run are over, as ``schema.seed_list`` writes them."""
+    runs = find_runs(store, experiment_id, "cell", {})
+    return {run.data.tags[schema.CELL_KEY]: run.data.tags.get(schema.SUMMARIZED, "") for run in runs}
+
+
 def state_of(run: Run) -> State:
     """Return how far a replicate run is: what is not whole is incomplete."""
     tags = run.data.tags

@@ -1,5 +1,6 @@
 """The names under which things are stored, in one place: the writer and the reader must agree."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 Kind = Literal["cell", "replicate", "report"]
@@ -17,8 +18,8 @@ FAILURE = "dn.failure"
 """Why a replicate ended without a result that can be used; it is not tried again by itself."""
 STOPPED = "dn.stopped"
 """Where a search ended a replicate early."""
-NUM_SEEDS = "dn.num_seeds"
-"""Replicates that a cell run's means are over."""
+SUMMARIZED = "dn.summarized"
+"""The seeds that a cell run's means are over."""
 
 LAYERS = "layers"
 """Parameter: the regularised layers with their shapes, as JSON."""
@@ -38,6 +39,11 @@ MASKS_FILE = "masks.safetensors"
 PATTERN_FOLDER = "sparsity"
 MANIFEST_FILE = "sweep.json"
 REPORT_NAME = "report"
+
+
+def seed_list(seeds: Iterable[int]) -> str:
+    """Tag: seeds as ``SUMMARIZED`` has them."""
+    return " ".join(map(str, seeds))
 
 
 def layer_nonzero(layer: str) -> str:

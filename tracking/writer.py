@@ -249,8 +249,8 @@ def summarize_cell(store: MlflowClient, experiment_id: str, cell: Cell, label: s
     A cell run that already carries the means of fewer seeds is replaced, so that no curve is drawn twice.
     """
     run_id = ensure_cell(store, experiment_id, cell, label)
-    done = store.get_run(run_id).data.tags.get(schema.NUM_SEEDS)
-    seeds = " ".join(str(row.seed) for row in rows)
+    done = store.get_run(run_id).data.tags.get(schema.SUMMARIZED)
+    seeds = schema.seed_list(row.seed for row in rows)
     if done == seeds or not rows:
         return
     if done is not None:
@@ -261,7 +261,7 @@ def summarize_cell(store: MlflowClient, experiment_id: str, cell: Cell, label: s
         run_id = replacement
     metrics = list(_mean_curves(store, rows)) + _final_summary(rows)
     _log_in_batches(store, run_id, metrics)
-    store.set_tag(run_id, schema.NUM_SEEDS, seeds)
+    store.set_tag(run_id, schema.SUMMARIZED, seeds)
     store.set_terminated(run_id, "FINISHED")
 
 
