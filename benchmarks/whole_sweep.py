@@ -15,7 +15,7 @@ from tracking import store
 
 # task: seeds of ours, seeds of the tutorial way, epochs, and steps of an epoch (0: all of it)
 WORK = {
-    "regression": ((10, 100), 4, 50, 0),
+    "regression": ((10, 100), 4, 100, 0),
     "autoencoder": ((10,), 4, 4, 0),
     "lenet300": ((10,), 4, 4, 0),
     "lenet5": ((4,), 4, 1, 800),

@@ -1,0 +1,47 @@
+"""A cleaned graph computes what the function computes, with fewer operations."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dn_distributed.traced import trace
+
+
+def operations(function: torch.fx.GraphModule) -> list[str]:
+    return [str(node.target) for node in function.graph.nodes if node.op == "call_function"]
+
+
+def test_constants_are_computed_once_and_idle_operations_left_out() -> None:
+    def work(x: Tensor) -> Tensor:
+        scale = torch.ones_like(x).expand(4, 3) / 3
+        return x.view(4, 3).mul(1) * scale
+
+    x = torch.randn(4, 3)
+    graph = trace(work, x)
+    assert operations(graph) == ["aten.mul.Tensor"]
+    other = torch.randn(4, 3)
+    assert torch.equal(graph(other), work(other))
+
+
+def test_a_chain_of_idle_operations_gives_back_the_input() -> None:
+    graph = trace(lambda x: x.view(4, 3).expand(4, 3).view(4, 3) + 1, torch.zeros(4, 3))
+    assert operations(graph) == ["aten.add.Tensor"]
+
+
+def test_reshapes_that_change_the_shape_stay() -> None:
+    graph = trace(lambda x: x.view(12).view(4, 3).sum(0), torch.randn(4, 3))
+    x = torch.randn(4, 3)
+    assert torch.equal(graph(x), x.sum(0))
+
+
+def test_random_numbers_are_drawn_at_each_call() -> None:
+    graph = trace(lambda x: x + torch.rand(3), torch.zeros(3))
+    assert not torch.equal(graph(torch.zeros(3)), graph(torch.zeros(3)))
+
+
+def test_a_gradient_has_the_bits_of_the_function() -> None:
+    def gradient(weight: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return torch.func.grad(lambda w: functional.mse_loss(torch.sigmoid(x @ w.T), y))(weight)
+
+    weight, x, y = torch.randn(3, 5), torch.randn(7, 5), torch.rand(7, 3)
+    assert torch.equal(trace(gradient, weight, x, y)(weight, x, y), gradient(weight, x, y))
