@@ -4,6 +4,7 @@ import csv
 import html
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import rich.table
 from rich import box
@@ -15,15 +16,29 @@ from tracking.tables import Table, TableRow
 MISSING = "—"
 
 
-def _lines(row: TableRow, columns: tuple[Column, ...]) -> list[tuple[str, list[str]]]:
-    """Return one to three lines of a method: reproduced, published, difference."""
-    lines = [(row.label, [*(_reproduced(row, column) for column in columns), _count(row)])]
-    if row.published:
-        given = [column.format(row.published[c]) if (c := column.key) in row.published else "" for column in columns]
-        lines.append(("published", [*given, "1"]))
-        differences = [_difference(row, column) for column in columns]
-        lines.append(("difference", [*differences, ""]))
-    return lines
+@dataclass(frozen=True)
+class _Across:
+    """One column as it is set: a method as reproduced, as published, or the difference of the two."""
+
+    kind: str
+    label: str
+    values: list[str]
+
+
+def _across(table: Table) -> list[_Across]:
+    """Return what stands side by side, each with a value for every quantity and n."""
+    found = []
+    for row in table.rows:
+        found.append(_Across("reproduced", row.label, [*(_reproduced(row, c) for c in table.columns), _count(row)]))
+        if row.published:
+            given = [c.format(row.published[c.key]) if c.key in row.published else "" for c in table.columns]
+            found.append(_Across("published", "published", [*given, "1"]))
+            found.append(_Across("difference", "difference", [*(_difference(row, c) for c in table.columns), ""]))
+    return found
+
+
+def _quantities(table: Table) -> list[str]:
+    return [*(column.heading for column in table.columns), "n"]
 
 
 def _difference(row: TableRow, column: Column) -> str:
@@ -43,22 +58,17 @@ def _reproduced(row: TableRow, column: Column) -> str:
     if found is None:
         return MISSING
     spread = "" if found.std is None else f" ± {column.format(found.std, beside=found.mean)}"
-    return f"{column.format(found.mean)}{spread}"
-
-
-def _headings(table: Table) -> list[str]:
-    return ["method", *(column.heading for column in table.columns), "n"]
+    return f"{column.format(found.mean, beside=found.mean if found.n > 1 else None)}{spread}"
 
 
 def markdown(table: Table) -> str:
-    """Return the table and its notes as Markdown."""
-    lines = [f"## {table.title}", "", _markdown_row(_headings(table))]
-    lines.append(_markdown_row(["---", *("--:" for _ in table.columns), "--:"]))
-    for row in table.rows:
-        for number, (label, values) in enumerate(_lines(row, table.columns)):
-            name = f"**{label}**" if number == 0 else f"*{label}*"
-            lines.append(_markdown_row([name, *values]))
-    return "\n".join([*lines, "", *(f"- {note}" for note in table.notes), ""])
+    """Return the table and its notes as Markdown: quantities down and methods across, as the paper sets it."""
+    across = _across(table)
+    heads = [f"**{column.label}**" if column.kind == "reproduced" else f"*{column.label}*" for column in across]
+    lines = [_markdown_row(["", *heads]), _markdown_row(["---", *("--:" for _ in across)])]
+    for number, quantity in enumerate(_quantities(table)):
+        lines.append(_markdown_row([quantity, *(column.values[number] for column in across)]))
+    return "\n".join([f"## {table.title}", "", *lines, "", *(f"- {note}" for note in table.notes), ""])
 
 
 def _markdown_row(values: list[str]) -> str:
@@ -90,39 +100,27 @@ def _latex_text(text: str) -> str:
 
 
 def latex(table: Table) -> str:
-    """Return a ``tabular`` with quantities down and methods across, as the paper sets it (needs booktabs)."""
-    lines = [(label, values) for row in table.rows for label, values in _lines(row, table.columns)]
-    body = []
-    for number, heading in enumerate(_headings(table)[1:]):
-        cells = [_latex_text(values[number]) for _, values in lines]
-        body.append(" & ".join([_latex_text(heading), *cells]) + r" \\")
-    head = " & ".join(["", *(_latex_text(label) for label, _ in lines)]) + r" \\"
-    notes = [f"% {note}" for note in table.notes]
-    begin = rf"\begin{{tabular}}{{l{'r' * len(lines)}}}"
-    parts = [
-        f"% {table.title}",
-        begin,
-        r"\toprule",
-        head,
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join([*parts, *notes, ""])
+    """Return a ``tabular`` with quantities down and methods across (needs booktabs)."""
+    across = _across(table)
+    lines = [["", *(column.label for column in across)]]
+    lines += [[q, *(column.values[number] for column in across)] for number, q in enumerate(_quantities(table))]
+    head, *body = [" & ".join(map(_latex_text, line)) + r" \\" for line in lines]
+    parts = [rf"\begin{{tabular}}{{l{'r' * len(across)}}}", r"\toprule", head, r"\midrule", *body]
+    parts += [r"\bottomrule", r"\end{tabular}", *(f"% {note}" for note in table.notes), ""]
+    return "\n".join([f"% {table.title}", *parts])
 
 
 def as_html(table: Table) -> str:
     """Return a ``<table>`` element with its notes as a list; no style of its own."""
-    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in _headings(table))
+    across = _across(table)
+    head = "".join(f'<th class="{column.kind}">{html.escape(column.label)}</th>' for column in across)
     body = []
-    for row in table.rows:
-        for number, (label, values) in enumerate(_lines(row, table.columns)):
-            kind = ("reproduced", "published", "difference")[number]
-            cells = "".join(f"<td>{html.escape(value)}</td>" for value in values)
-            body.append(f'<tr class="{kind}"><th scope="row">{html.escape(label)}</th>{cells}</tr>')
+    for number, quantity in enumerate(_quantities(table)):
+        cells = "".join(f'<td class="{column.kind}">{html.escape(column.values[number])}</td>' for column in across)
+        body.append(f'<tr><th scope="row">{html.escape(quantity)}</th>{cells}</tr>')
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
-    return f'<table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table><ul class="notes">{notes}</ul>'
+    table_head = f"<thead><tr><th></th>{head}</tr></thead>"
+    return f'<table>{table_head}<tbody>{"".join(body)}</tbody></table><ul class="notes">{notes}</ul>'
 
 
 def terminal(table: Table) -> rich.table.Table:

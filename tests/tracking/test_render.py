@@ -32,31 +32,44 @@ def markdown_lines(table: Table) -> list[list[str]]:
     return [[cell.strip() for cell in line[2:-2].replace("\\|", "¦").split(" | ")] for line in lines]
 
 
-def test_markdown_has_a_cell_for_every_column_in_every_line(table: Table) -> None:
-    assert {len(line) for line in markdown_lines(table)} == {len(table.columns) + 2}
+def markdown_columns(table: Table) -> list[list[str]]:
+    """Method by method: its label, then a value for every quantity."""
+    head, _, *body = markdown_lines(table)
+    return [list(column) for column in zip(head, *body, strict=True)]
+
+
+def test_markdown_has_a_cell_for_every_method_in_every_line(table: Table) -> None:
+    assert [len(line) for line in markdown_lines(table)] == [6] * (2 + len(table.columns) + 1)
 
 
 def test_markdown_has_mean_and_deviation_then_published_then_difference(table: Table) -> None:
-    head, _, whole, published, difference, *_ = markdown_lines(table)
-    place = head.index("test nmse after P")
+    quantities, whole, published, difference, *_ = markdown_columns(table)
+    place = quantities.index("test nmse after P")
     assert (whole[0], published[0], difference[0]) == ("**whole**", "*published*", "*difference*")
     assert (whole[place], published[place], difference[place]) == ("0.2611 ± 0.0674", "3.58e-04", "+0.2608")
     assert (whole[-1], published[-1], difference[-1]) == ("3", "1", "")
 
 
+def test_a_mean_has_as_many_decimals_as_its_deviation(table: Table) -> None:
+    quantities, whole, published, *_ = markdown_columns(table)
+    place = quantities.index("neurons fc2 (of 1)")
+    assert whole[place] == "1.0 ± 0.0"
+    assert published[place] == "1"
+
+
 def test_what_is_missing_prints_as_missing(table: Table) -> None:
-    line = markdown_lines(table)[-1]
-    assert line[0] == "**none**"
-    assert line[1:-1] == [render.MISSING] * len(table.columns)
-    assert line[-1] == "0 of 3"
+    label, *values, n = markdown_columns(table)[-1]
+    assert label == "**none**"
+    assert values == [render.MISSING] * len(table.columns)
+    assert n == "0 of 3"
 
 
 def test_fewer_replicates_than_asked_for_are_counted(table: Table) -> None:
-    assert markdown_lines(table)[5][-1] == "2 of 3"
+    assert markdown_columns(table)[4][-1] == "2 of 3"
 
 
 def test_markdown_keeps_a_bar_in_a_label(table: Table) -> None:
-    assert markdown_lines(table)[5][0] == f"**{AWKWARD.replace('|', '¦')}**"
+    assert markdown_columns(table)[4][0] == f"**{AWKWARD.replace('|', '¦')}**"
 
 
 def test_markdown_has_every_note(table: Table) -> None:
@@ -101,7 +114,8 @@ def test_html_escapes_labels_and_marks_kinds_of_lines(table: Table) -> None:
     assert "a|b &amp; 100% &lt;i&gt;" in text
     assert "<i>" not in text
     for kind, count in (("reproduced", 3), ("published", 1), ("difference", 1)):
-        assert text.count(f'<tr class="{kind}">') == count
+        assert text.count(f'<th class="{kind}">') == count
+        assert text.count(f'<td class="{kind}">') == count * (len(table.columns) + 1)
 
 
 def test_a_terminal_table_has_published_figures_under_reproduced_ones(table: Table) -> None:

@@ -110,9 +110,11 @@ def test_what_is_missing_shows_as_missing(written: tuple[Recorder, Path]) -> Non
     page = page_of(written[1])
     assert "absent: 2 of 2 replicates are missing." in page
     assert "1 of 2 replicates are missing." in page
-    line = re.search(r'<tr class="reproduced"><th scope="row">absent</th>(.*?)</tr>', page)
-    assert line is not None
-    values = re.findall(r"<td>(.*?)</td>", line[1])
+    results = page[page.index("<table><thead><tr><th></th>") :].partition("</table>")[0]
+    labels = re.findall(r'<th class="reproduced">(.*?)</th>', results)
+    place = labels.index("absent")
+    lines = results.split("<tr>")[2:]
+    values = [re.findall(r'<td class="reproduced">(.*?)</td>', line)[place] for line in lines]
     assert set(values[:-1]) == {"—"}
     assert values[-1] == "0 of 2"
 
