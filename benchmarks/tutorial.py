@@ -92,6 +92,7 @@ def train(config: dict[str, Any]) -> None:
 
 def sweep(task: str, data_dir: Path, seeds: int, epochs: int, max_steps: int, store_uri: str, scratch: Path) -> None:
     """Run ``seeds`` trials, as Ray's MLflow example does."""
+    from mlflow import MlflowClient
     from ray import tune
     from ray.air.integrations.mlflow import MLflowLoggerCallback
 
@@ -99,6 +100,8 @@ def sweep(task: str, data_dir: Path, seeds: int, epochs: int, max_steps: int, st
         "task": task, "data_dir": str(data_dir), "epochs": epochs, "max_steps": max_steps, "l1": 1e-5, "dn": 5e-5,
         "seed": tune.grid_search(list(range(seeds))),
     }  # fmt: skip
+    artifacts = (scratch / "artifacts").as_uri()  # else MLflow makes a folder where one stands
+    MlflowClient(store_uri).create_experiment(f"tutorial-{task}", artifact_location=artifacts)
     callback = MLflowLoggerCallback(tracking_uri=store_uri, experiment_name=f"tutorial-{task}", save_artifact=True)
     results = tune.Tuner(
         tune.with_resources(train, {"cpu": 1}),
