@@ -2,7 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench paper paper-quick clean
+
+PAPER := $(addprefix sweeps/paper/,regression.yaml regression-described.yaml regression-noise.yaml \
+	regression-deep.yaml autoencoder.yaml lenet300.yaml lenet5.yaml convnet.yaml)
 
 demo: .venv/installed
 	$(BIN)/dn sweep sweeps/demo/regression.yaml sweeps/demo/autoencoder.yaml sweeps/demo/lenet300.yaml --report demo-report
@@ -17,6 +20,19 @@ lint: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks
+
+# Ten seeds of everything. It resumes: stop it and start it again as you like.
+paper: .venv/installed
+	@echo "about PAPER_HOURS core-hours of an AVX-512 core, two to three times that of an older one"
+	$(BIN)/dn sweep $(PAPER) --report paper-report
+
+# A true but small version: the regression whole, two networks with two seeds and ten epochs. Minutes, not hours.
+paper-quick: .venv/installed
+	$(BIN)/dn sweep sweeps/paper/regression.yaml --report paper-quick-report
+	$(BIN)/dn sweep sweeps/paper/autoencoder.yaml --report paper-quick-report \
+		--set name=quick-autoencoder --set seeds=2 --set training.epochs=10
+	$(BIN)/dn sweep sweeps/paper/lenet300.yaml --report paper-quick-report \
+		--set name=quick-lenet300 --set seeds=2 --set training.epochs=10
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -56,6 +56,8 @@ class Pruning(FrozenModel):
     """Dropping principle 1: after training, weights with ``|w| < threshold`` become 0."""
 
     threshold: Annotated[float, Field(ge=0)]
+    curve: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(strict=False)] = ()
+    """Thresholds that the trained network is measured at besides: one training serves them all."""
 
 
 class Cell(FrozenModel):
@@ -69,8 +71,8 @@ class Cell(FrozenModel):
     """SHA-256 of the data, or of the recipe that makes it."""
     regularization: dict[str, float]
     """Non-zero coefficient per regulariser name."""
-    dropout_at_test: bool = False
-    """Leave dropout on while testing, as two of the published scripts do (a fault; off by default)."""
+    baseline: Literal["lasso", "omp"] | None = None
+    """Not a network: a classical method on the same data (``dn_distributed.baselines``)."""
     training: Training
     pruning: Pruning
 

@@ -1,10 +1,12 @@
 """Measure any fully connected weights: counts and neurons of a safetensors file."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -22,6 +24,8 @@ def measure(path: Path, layers: Sequence[str], threshold: float) -> dict[str, An
     ``|w| < threshold`` count as zero. The result is plain data for JSON; a compression rate is null where
     nothing is left. MeasureError for a file that cannot be read and for layers that do not chain.
     """
+    if math.isinf(threshold):
+        raise MeasureError(f"--threshold {threshold}: give a finite number")
     weights = _read(path, layers)
     try:
         counts = sparsity.count(pruning.masks(weights, threshold))
@@ -73,10 +77,19 @@ def _read(path: Path, layers: Sequence[str]) -> dict[str, Tensor]:
             weights = {layer: file.get_tensor(_tensor_name(layer, names, path)) for layer in layers}
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise MeasureError(f"{path}: not a safetensors file ({str(error).splitlines()[0]})") from error
+    weights = {layer: _as_float(path, layer, weight) for layer, weight in weights.items()}
     for layer, weight in weights.items():
         if not weight.isfinite().all():
             raise MeasureError(f"{path}: layer {layer!r} holds NaN or infinite weights")
     return weights
+
+
+def _as_float(path: Path, layer: str, weight: Tensor) -> Tensor:
+    """The usual types as they are; integers, booleans and eight-bit floats have no arithmetic of their own."""
+    if weight.is_complex():
+        raise MeasureError(f"{path}: layer {layer!r} holds complex weights")
+    usual = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    return weight if weight.dtype in usual else weight.float()
 
 
 def _tensor_name(layer: str, names: Sequence[str], path: Path) -> str:

@@ -21,10 +21,17 @@ _FILLS = {_aten.ones_like.default, _aten.zeros_like.default}
 def trace(function: Callable[..., Any], *example: Tensor) -> GraphModule:
     """Return ``function`` of tensors as a graph for tensors like ``example``: same shapes, strides and device."""
     graph = make_fx(function)(*example)
+    if any(_writes(node) for node in graph.graph.nodes):
+        return graph  # what looks like a constant may be written to
     cleaner = _Cleaner(graph)
     cleaner.run(*example)
     cleaner.clean()
     return graph
+
+
+def _writes(node: Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return bool(schema is not None and schema.is_mutable)
 
 
 class _Cleaner(Interpreter):

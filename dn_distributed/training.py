@@ -6,12 +6,13 @@ Shapes: K replicates, N samples, B samples of a batch.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
-from dn_distributed import pruning, sparsity
+from dn_distributed import pruning, recovery, sparsity
 from dn_distributed.config import Training
 from dn_distributed.data import Split, Splits
 from dn_distributed.regularizers import build_penalties
@@ -20,6 +21,9 @@ from dn_distributed.regularizers.dropout import MaskSource
 from dn_distributed.replicas import Replicas
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import Task
+
+TEST_WITH_DROPOUT = "test_with_dropout"
+"""Scores on the test data with dropout left on, as two of the published scripts have it (a fault)."""
 
 _EVALUATION_VALUES = 2**21
 """Input values per replicate in one evaluation batch: bounds its memory."""
@@ -46,6 +50,8 @@ class Outcome:
     """All parameters before pruning, on the CPU."""
     masks: dict[str, Tensor]
     """What pruning leaves of each regularised layer, on the CPU."""
+    curve: tuple[dict[str, float], ...] = ()
+    """The same network at other thresholds: threshold, counts, and scores by ``split/score``."""
 
 
 class Trainer:
@@ -60,16 +66,17 @@ class Trainer:
         splits: Splits,
         seeds: Sequence[int],
         *,
-        dropout_at_test: bool = False,
+        curve: Sequence[float] = (),
         device: torch.device | str = "cpu",
     ) -> None:
         """``splits`` as ``Data.for_seeds(seeds)`` gives; ``regularization`` as ``regularizers.resolve`` gives.
 
+        ``curve``: thresholds that the trained replicates are measured at, besides ``threshold``.
         ValueError where the data are fewer than a batch, or the network cannot be stacked.
         """
         if not seeds:
             raise ValueError("a pack needs at least one seed")
-        self.task, self.seeds, self.threshold = task, tuple(seeds), threshold
+        self.task, self.seeds, self.threshold, self.curve = task, tuple(seeds), threshold, tuple(curve)
         self.device = torch.device(device)
         self.step = 0
         self._splits = splits.to(self.device)
@@ -88,11 +95,12 @@ class Trainer:
         sample = self._splits.train.inputs[0, :1] if splits.stacked else self._splits.train.inputs[:1]
         self._dropout_shapes = self.replicas.dropout_shapes(sample)
         self._masks = MaskSource(self._dropout_shapes, training.batch_size, dropout, seeds, "dropout")
-        self._dropout, self._dropout_at_test = dropout, dropout_at_test
+        self._dropout = dropout
         self._first_moment = torch.zeros_like(self.replicas.values)
         self._second_moment = torch.zeros_like(self.replicas.values)
         self._adam_step = torch.tensor(0.0, device=self.device)
         self._loss_sum = torch.zeros(len(self.seeds), device=self.device)
+        self._diverged = torch.zeros(len(self.seeds), dtype=torch.bool, device=self.device)
         self._order: tuple[int, Tensor] | None = None
 
     @property
@@ -178,29 +186,33 @@ class Trainer:
 
     def _report(self, steps: int) -> EpochReport:
         """Scores on the validation data, and what pruning would leave, at this point."""
+        self._note_divergence()
         metrics = {"train/loss": (self._loss_sum / steps).tolist()}
         metrics |= {f"validation/{name}": v for name, v in self.validate().items()}
-        counts = self._counts()
+        counts = self._counts(self.threshold)
         metrics["num_nonzero"] = [float(c.num_nonzero) for c in counts]
         metrics["neurons_alive"] = [float(c.neurons_alive) for c in counts]
         return EpochReport(math.ceil(self.step / self.steps_per_epoch), self.step, metrics)
 
-    def _counts(self) -> list[sparsity.NetworkCounts]:
-        kept = pruning.masks(self.replicas.weights(), self.threshold)
+    def _counts(self, threshold: float) -> list[sparsity.NetworkCounts]:
+        kept = pruning.masks(self.replicas.weights(), threshold)
         return [
             sparsity.count({name: mask[row] for name, mask in kept.items()}, self.task.hidden_rule)
             for row in range(len(self.seeds))
         ]
 
     @torch.no_grad()
-    def evaluate(self, split: Split, *, pruned: bool = False, dropout: bool = False) -> dict[str, list[float]]:
+    def evaluate(
+        self, split: Split, *, threshold: float | None = None, dropout: bool = False
+    ) -> dict[str, list[float]]:
         """Return the loss and every score of the task on ``split``, one float per replicate.
 
-        ``dropout`` leaves dropout on, as two of the published scripts do.
+        ``threshold``: after pruning at it; None for the network as it was trained.
+        ``dropout`` leaves dropout on.
         """
         values = None
-        if pruned:
-            weights = pruning.prune(self.replicas.weights(), self.threshold)
+        if threshold is not None:
+            weights = pruning.prune(self.replicas.weights(), threshold)
             values = {f"{layer}.weight": weight for layer, weight in weights.items()}
         sums: dict[str, tuple[Tensor, Tensor]] = {}
         for number, (inputs, targets) in enumerate(self._evaluation_batches(split)):
@@ -229,35 +241,73 @@ class Trainer:
 
     def validate(self, *, pruned: bool = False) -> dict[str, list[float]]:
         """Return loss and scores on the validation data."""
-        return self.evaluate(self._splits.validation, pruned=pruned)
+        return self.evaluate(self._splits.validation, threshold=self.threshold if pruned else None)
 
     def outcomes(self) -> list[Outcome]:
         """Measure the replicates as they stand, before and after pruning, on validation and test data."""
-        scores: list[dict[str, float]] = [{} for _ in self.seeds]
-        for split_name in ("validation", "test"):
-            split: Split = getattr(self._splits, split_name)
-            dropout = self._dropout_at_test and split_name == "test"
-            for stage, pruned in (("before_pruning", False), ("after_pruning", True)):
-                for name, values in self.evaluate(split, pruned=pruned, dropout=dropout).items():
-                    for row, value in enumerate(values):
-                        scores[row][f"{split_name}/{name}/{stage}"] = value
+        measured: dict[str, list[float]] = {}
+        for split_name, split, dropout in self._final_splits():
+            for stage, threshold in (("before_pruning", None), ("after_pruning", self.threshold)):
+                for name, values in self.evaluate(split, threshold=threshold, dropout=dropout).items():
+                    measured[f"{split_name}/{name}/{stage}"] = values
+        measured |= self._recovery()
+        curve = [self._at(threshold) for threshold in self.curve]
         kept = {name: mask.cpu() for name, mask in pruning.masks(self.replicas.weights(), self.threshold).items()}
         parameters = {name: view.cpu() for name, view in self.replicas.parameters.items()}
         return [
             Outcome(
                 seed=seed,
-                scores=scores[row],
+                scores={name: values[row] for name, values in measured.items()},
                 counts=counts,
                 parameters={name: view[row].clone() for name, view in parameters.items()},
                 masks={name: mask[row].clone() for name, mask in kept.items()},
+                curve=tuple({name: values[row] for name, values in point.items()} for point in curve),
             )
-            for row, (seed, counts) in enumerate(zip(self.seeds, self._counts(), strict=True))
+            for row, (seed, counts) in enumerate(zip(self.seeds, self._counts(self.threshold), strict=True))
         ]
 
+    def _recovery(self) -> dict[str, list[float]]:
+        """How well a network that estimates coefficients finds the true ones; empty for other tasks."""
+        truth = self._splits.truth
+        if truth is None:
+            return {}
+        weights = list(pruning.prune(self.replicas.weights(), self.threshold).values())
+        found = recovery.measure(reduce(lambda product, weight: weight @ product, weights).flatten(1), truth)
+        return {name: values.tolist() for name, values in found.items()}
+
+    def _at(self, threshold: float) -> dict[str, list[float]]:
+        """The replicates pruned at another threshold."""
+        counts = self._counts(threshold)
+        point = {
+            "threshold": [threshold] * len(self.seeds),
+            "num_nonzero": [float(c.num_nonzero) for c in counts],
+            "density": [c.density for c in counts],
+            "neurons_published": [float(c.neurons_published) for c in counts],
+            "neurons_alive": [float(c.neurons_alive) for c in counts],
+        }
+        for name in ("validation", "test"):
+            scores = self.evaluate(getattr(self._splits, name), threshold=threshold)
+            point |= {f"{name}/{score}": values for score, values in scores.items()}
+        return point
+
+    def _final_splits(self) -> Iterator[tuple[str, Split, bool]]:
+        """Name, data, and whether dropout stays on: test data are measured both ways where there is dropout."""
+        yield "validation", self._splits.validation, False
+        yield "test", self._splits.test, False
+        if self._dropout:
+            yield TEST_WITH_DROPOUT, self._splits.test, True
+
     def diverged(self) -> list[int]:
-        """Return the seeds whose parameters are no longer finite."""
-        finite = self.replicas.values.isfinite().all(1).tolist()
-        return [seed for seed, ok in zip(self.seeds, finite, strict=True) if not ok]
+        """Return the seeds whose loss, parameters or moments were not finite now or after an epoch before."""
+        self._note_divergence()
+        return [seed for seed, lost in zip(self.seeds, self._diverged.tolist(), strict=True) if lost]
+
+    def _note_divergence(self) -> None:
+        # An infinite second moment stops a replicate with finite parameters: Adam divides by it.
+        finite = self._loss_sum.isfinite()
+        for tensor in (self.replicas.values, self._first_moment, self._second_moment):
+            finite &= tensor.isfinite().all(1)
+        self._diverged |= ~finite
 
     def state(self) -> dict[str, Tensor]:
         """Return all that the rest of the training depends on, as named tensors on the CPU.
@@ -268,12 +318,23 @@ class Trainer:
         return {**saved, "step": torch.tensor(self.step), "seeds": torch.tensor(self.seeds)}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Restore what ``state`` returned. ValueError where it belongs to other replicates."""
-        if tuple(state["seeds"].tolist()) != self.seeds or state["values"].shape != self.replicas.values.shape:
+        """Restore what ``state`` returned, of these replicates or of a pack that had them among others.
+
+        ValueError where it belongs to others; nothing has changed then.
+        """
+        own = self._state_tensors()
+        if not {*own, "step", "seeds"} <= state.keys():
+            raise ValueError("the saved state is not whole")
+        saved = state["seeds"].tolist()
+        if not set(self.seeds) <= set(saved):
             raise ValueError("the saved state belongs to other replicates")
+        rows = torch.tensor([saved.index(seed) for seed in self.seeds])
+        found = {name: state[name] if tensor.ndim == 0 else state[name][rows] for name, tensor in own.items()}
+        if any(found[name].shape != tensor.shape for name, tensor in own.items()):
+            raise ValueError("the saved state belongs to another network")
         self.step = int(state["step"])
-        for name, tensor in self._state_tensors().items():
-            tensor.copy_(state[name])
+        for name, tensor in own.items():
+            tensor.copy_(found[name])
 
     def _state_tensors(self) -> dict[str, Tensor]:
         return {
@@ -282,6 +343,7 @@ class Trainer:
             "second_moment": self._second_moment,
             "adam_step": self._adam_step,
             "loss_sum": self._loss_sum,
+            "diverged": self._diverged,
         }
 
 

@@ -17,7 +17,7 @@ class DriverCallback(Callback):
 
     def __init__(self, progress: Progress, trial_ended: TrialEnded, shared: Shared) -> None:
         """``trial_ended`` gets cell, label, seeds and last result of every pack that was not lost."""
-        self.num_ended = 0
+        self.ended: set[str] = set()
         self._progress, self._trial_ended, self._shared = progress, trial_ended, shared
 
     def __getstate__(self) -> dict[str, Any]:
@@ -37,14 +37,14 @@ class DriverCallback(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack is done, or a scheduler has ended it."""
-        self.num_ended += 1
+        self.ended.add(trial.trial_id)
         result = trial.last_result
         self._progress.pack_ended(trial.trial_id, result)
         self._trial_ended(*pack_of(trial.config, self._shared), result)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack was lost more often than it is taken up again."""
-        self.num_ended += 1
+        self.ended.add(trial.trial_id)
         self._progress.pack_lost(trial.trial_id, _last_line(trial.get_error()))
 
 

@@ -83,15 +83,19 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="Folder of the image datasets, in torchvision's layout. Default: $DN_DATA_DIR, else ./data.",
     )
+    _add_import(parser)
+    _add_store(parser)
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--import",
         action="append",
         default=[],
         metavar="MODULE",
         dest="imports",
-        help="Python module to import first: it registers tasks or regularisers of your own.",
+        help="Python module to import first: it registers tasks of your own.",
     )
-    _add_store(parser)
 
 
 def _add_sweep(verbs: Any) -> None:
@@ -136,11 +140,20 @@ def _add_report(verbs: Any) -> None:
         description="Compute tables and figures of a sweep from the store alone, write them to a folder, and attach "
         "them to the sweep's report run.",
     )
-    parser.add_argument("name", metavar="NAME", help="Name of the sweep, as its file says.")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("name", metavar="NAME", nargs="?", help="Name of the sweep, as its file says.")
+    source.add_argument(
+        "--from",
+        type=Path,
+        metavar="ROWS",
+        dest="rows",
+        help="Rebuild the tables from the rows.json of an earlier report instead; needs no store.",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="Folder to write to; made if absent.")
     parser.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="As for dn sweep: reconstructions need the images."
     )
+    _add_import(parser)
     _add_store(parser)
     parser.set_defaults(run=_report)
 

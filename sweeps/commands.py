@@ -83,6 +83,9 @@ def status(arguments: argparse.Namespace, out: Console) -> int:
 
 def report(arguments: argparse.Namespace, out: Console) -> int:
     """``dn report``: tables, figures and one page."""
+    if arguments.rows is not None:
+        out.print(f"report: {reporting.write_from_rows(arguments.rows, arguments.out)}", soft_wrap=True)
+        return OK
     location = store.locate(arguments.tracking_uri)
     if not store.exists(location):
         raise store.StoreError(f"there is no store at {location.database}; run `dn sweep FILE` in this folder first")
@@ -140,7 +143,7 @@ def _print_plan(plan: Plan, out: Console) -> None:
     ended = f", {failed} failed" * bool(failed) + f", {stopped} stopped early" * bool(stopped)
     out.print(
         f"[bold]{sweep.name}[/]: {sweep.task.name} on {sweep.dataset.name}, {len(sweep.methods)} methods, "
-        f"{len(plan.cells)} cells, {len(sweep.seeds)} seeds: {plan.total} replicates; "
+        f"{len(plan.distinct)} cells, {len(sweep.seeds)} seeds: {plan.total} replicates; "
         f"{plan.count('finished')} done{ended}, {plan.num_to_run} to run"
         + (f" in {len(plan.packs(slots))} packs" if plan.count(None, "incomplete") else ""),
         highlight=False,

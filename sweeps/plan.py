@@ -30,9 +30,9 @@ class Pack:
 
     @property
     def key(self) -> str:
-        """Identity of the pack: its checkpoints are found again by it."""
+        """Identity of the pack, beginning with its cell's: checkpoints are found again by it."""
         joined = "/".join(self.cell.replicate_key(seed) for seed in self.seeds)
-        return hashlib.sha256(joined.encode()).hexdigest()[:16]
+        return f"{self.cell.key[:16]}-{hashlib.sha256(joined.encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,21 @@ class Plan:
     cells: tuple[PlannedCell, ...]
 
     @property
+    def distinct(self) -> tuple[PlannedCell, ...]:
+        """The cells, each once: methods that differ only in what is shown of a cell share it."""
+        first: dict[str, PlannedCell] = {}
+        for item in self.cells:
+            first.setdefault(item.cell.key, item)
+        return tuple(first.values())
+
+    @property
     def total(self) -> int:
         """Replicates that the sweep asks for, Optuna's future ones included."""
-        return len(self.sweep.seeds) * (len(self.cells) + sum(self.open_samples.values()))
+        return len(self.sweep.seeds) * (len(self.distinct) + sum(self.open_samples.values()))
 
     def count(self, *states: State | None) -> int:
         """Return how many known replicates are in one of these states."""
-        return sum(len(cell.seeds_in(*states)) for cell in self.cells)
+        return sum(len(cell.seeds_in(*states)) for cell in self.distinct)
 
     def without(self, state: State) -> "Plan":
         """Return the plan with the replicates in a state to be run again."""
@@ -90,12 +98,10 @@ class Plan:
 
     def packs(self, slots: int) -> list[Pack]:
         """Return the packs of all cells with something to run, sized to finish soonest on ``slots`` places."""
-        missing = {index: cell.seeds_in(None, "incomplete") for index, cell in enumerate(self.cells)}
-        size = self._pack_size([len(seeds) for seeds in missing.values() if seeds], slots)
+        missing = [(item, item.seeds_in(None, "incomplete")) for item in self.distinct]
+        size = self._pack_size([len(seeds) for _, seeds in missing if seeds], slots)
         return [
-            Pack(self.cells[index].method.label, self.cells[index].cell, part)
-            for index, seeds in missing.items()
-            for part in split_evenly(seeds, size)
+            Pack(item.method.label, item.cell, part) for item, seeds in missing for part in split_evenly(seeds, size)
         ]
 
     def _pack_size(self, missing: Sequence[int], slots: int) -> int:
@@ -163,6 +169,8 @@ def make(sweep: Sweep, data: Data, states: Mapping[str, State], known: Mapping[s
     for method in sweep.methods:
         for cell in _cells_of(sweep, method, data, known.get(method.label, ())):
             by_seed = {seed: states.get(cell.replicate_key(seed)) for seed in sweep.seeds}
+            if "stopped" in by_seed.values():  # by the search, which has judged all seeds of the cell
+                by_seed = {seed: state or "stopped" for seed, state in by_seed.items()}
             cells.append(PlannedCell(method, cell, by_seed))
     return Plan(sweep, data, tuple(cells))
 
@@ -186,11 +194,14 @@ def manifest(plan: Plan) -> Manifest:
         dataset=sweep.dataset.name,
         score=score.name,
         score_higher_is_better=score.higher_is_better,
+        other_scores=tuple(other.name for other in sweep.task.scores[1:]),
         seeds=sweep.seeds,
         methods=tuple(
             ManifestMethod(
                 label=method.label,
                 published=method.published,
+                dropout_at_test=method.dropout_at_test,
+                dropout_inert=method.dropout_inert,
                 cells=tuple(cell.cell for cell in plan.cells if cell.method.label == method.label),
             )
             for method in sweep.methods

@@ -87,7 +87,7 @@ class Progress:
             print(f"dn: lost {pack.num_replicates} replicates of {pack.label}: {reason}", file=sys.stderr)
 
     def _draw(self) -> Table:
-        running = sum(pack.num_replicates for pack in self._running.values())
+        running = sum(pack.num_replicates for pack in list(self._running.values()))
         ended = self._done + self._failed + self._stopped + self._lost
         left = max(0, self._total - ended - running)
         shown = Table.grid(padding=(0, 2))
@@ -100,7 +100,7 @@ class Progress:
             f"about {_duration(self._remaining())} to go" if self._remaining() is not None else "",
         ]
         shown.add_row("replicates", "  ".join(part for part in parts if part))
-        for pack in self._running.values():
+        for pack in list(self._running.values()):
             score = pack.result.get("score")
             text = f"epoch {pack.result.get('epoch', 0)} of {pack.result.get('num_epochs', '?')}"
             shown.add_row(
@@ -112,7 +112,7 @@ class Progress:
     def _remaining(self) -> float | None:
         """Seconds to finish at the speed so far; None before there is any."""
         ended = self._done + self._failed + self._stopped + self._lost
-        work = ended + sum(pack.share * pack.num_replicates for pack in self._running.values())
+        work = ended + sum(pack.share * pack.num_replicates for pack in list(self._running.values()))
         elapsed = time.monotonic() - self._began
         return elapsed * (self._total - work) / work if work > 0 else None
 

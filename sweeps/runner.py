@@ -2,12 +2,14 @@
 
 import dataclasses
 import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from dn_distributed.config import Cell
 from dn_distributed.data import Data
@@ -91,7 +93,7 @@ class Runner:
     def _announce(self, plan: Plan) -> None:
         """Write what the sweep compares, and make the cell runs that are known: trials only fill them."""
         writer.ensure_report_run(self.store, self.experiment_id, planning.manifest(plan))
-        for item in plan.cells:
+        for item in plan.distinct:
             run_id = writer.ensure_cell(self.store, self.experiment_id, item.cell, item.method.label)
             self._cell_run_ids[item.cell.key] = run_id
 
@@ -107,7 +109,8 @@ class Runner:
         return self.sweep.search.scheduler if self.sweep.search is not None else "none"
 
     def _pack_config(self, pack: Pack) -> dict[str, Any]:
-        checkpoints = self._scratch.glob(f"*/{pack.key}/checkpoint_*/*.safetensors")
+        # Of any pack of the cell: packs may be cut otherwise than when an earlier command was stopped.
+        checkpoints = self._scratch.glob(f"*/{pack.key.partition('-')[0]}-*/checkpoint_*/*.safetensors")
         newest_first = sorted(checkpoints, key=lambda path: path.stat().st_mtime, reverse=True)
         return {
             "cell": pack.cell.model_dump_json(),
@@ -145,7 +148,7 @@ class Runner:
                 checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
             ),
         ).fit()
-        self.interrupted = callback.num_ended < num_trials
+        self.interrupted = len(callback.ended) < num_trials
 
     def _shared(self, adaptive_label: str | None) -> Any:
         from sweeps.trial import Shared, share_arrays
@@ -218,6 +221,12 @@ class Runner:
 
     def _trial_ended(self, cell: Cell, label: str, seeds: Sequence[int], result: Mapping[str, Any]) -> None:
         """Record an early stop, or the cell's means once all its replicates are there."""
+        try:
+            self._record_end(cell, label, seeds, result)
+        except (MlflowException, OSError) as error:  # Tune would take it for a failure of the pack
+            print(f"dn: {label}: the store did not answer ({error}); means are written at the end", file=sys.stderr)
+
+    def _record_end(self, cell: Cell, label: str, seeds: Sequence[int], result: Mapping[str, Any]) -> None:
         if result.get("done_training"):
             self._summarize_complete(cell, label)
             return
@@ -236,7 +245,7 @@ class Runner:
         for row in self._rows(reader.read(self.store, self.experiment_id).rows):
             rows.setdefault(row.cell_key, []).append(row)
         done = reader.read_summarized(self.store, self.experiment_id)
-        for item in plan.cells:
+        for item in plan.distinct:
             found = rows.get(item.cell.key, [])
             if done.get(item.cell.key, "") != schema.seed_list(row.seed for row in found):
                 writer.summarize_cell(self.store, self.experiment_id, item.cell, item.method.label, found)

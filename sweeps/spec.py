@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import Field, ValidationError
 
 from dn_distributed import regularizers
+from dn_distributed.baselines import Baseline
 from dn_distributed.config import Cell, FrozenModel, Pruning, Training
 from dn_distributed.data import DATASETS, Dataset
+from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.tasks import TASKS, Task
 from sweeps.spaces import Space, assignments, parse_space
 from sweeps.yaml_file import KeyPath, SpecError, YamlFile, parse_value, show
@@ -19,7 +21,9 @@ from tracking.manifest import Selection
 Model = TypeVar("Model", bound=FrozenModel)
 
 _TOP = ("name", "task", "dataset", "seeds", "training", "pruning", "methods", "resources", "search")
-_METHOD = ("label", "published", "dropout_at_test", *regularizers.COEFFICIENTS)
+_WHOLE = ("batch_size", "epochs", "steps")
+_FAULTS = ("dropout_at_test", "dropout_inert")
+_METHOD = ("label", "published", "baseline", *_FAULTS, *regularizers.COEFFICIENTS)
 
 
 class Resources(FrozenModel):
@@ -63,6 +67,11 @@ class Method:
     """By coefficient, or ``training.KEY``, or ``pruning.threshold``."""
     published: str | None = None
     dropout_at_test: bool = False
+    """Show the test scores with dropout left on, as two of the published scripts do."""
+    dropout_inert: bool = False
+    """Compute dropout and throw it away, as two of the published scripts do: train without."""
+    baseline: Baseline | None = None
+    """A classical method in place of a network."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +94,15 @@ class Sweep:
         chosen = dict(assignment)
         training = {**self.training, **_take(chosen, "training.")}
         pruning = {**self.pruning, **_take(chosen, "pruning.")}
+        coefficients = {**method.coefficients, **chosen}
+        if method.dropout_inert:
+            del coefficients[DROPOUT]
         return Cell(
             task=self.task.identity(),
             dataset=self.dataset.model_dump(mode="json"),
             dataset_digest=digest,
-            regularization=regularizers.resolve({**method.coefficients, **chosen}),
-            dropout_at_test=method.dropout_at_test,
+            regularization=regularizers.resolve(coefficients),
+            baseline=method.baseline,
             training=Training(**training).resolve(num_train),
             pruning=Pruning(**pruning),
         )
@@ -292,6 +304,8 @@ class _Reader:
             except ValueError as error:
                 raise self._fail((*keys, name), str(error)) from error
             if space is not None:
+                if name in _WHOLE and space.kind not in ("grid", "choice"):
+                    raise self._fail((*keys, name), f"a whole number: give a grid or a choice, not {space.kind}")
                 spaces[f"{prefix}{name}"] = space
         return spaces
 
@@ -321,11 +335,34 @@ class _Reader:
                 raise self._fail((*keys, name), f"expected a number or a search space, not {item!r}")
         for values in _examples(spaces):
             self._check_coefficients(keys, {**fixed, **values})
-        at_test = value.get("dropout_at_test", False)
-        if not isinstance(at_test, bool):
-            raise self._fail((*keys, "dropout_at_test"), f"expected true or false, not {at_test!r}")
         row = self._published(keys, value, task)
-        return Method(label, fixed, {**spaces, **shared}, row, at_test)
+        faults = self._faults(keys, value)
+        return Method(label, fixed, {**spaces, **shared}, row, **faults, baseline=self._baseline(keys, value, task))
+
+    def _baseline(self, keys: KeyPath, value: Mapping[str, Any], task: Task) -> Baseline | None:
+        name = value.get("baseline")
+        if name is None:
+            return None
+        valid = get_args(Baseline)
+        if name not in valid:
+            raise self._fail((*keys, "baseline"), f"unknown baseline {name!r}; valid: {', '.join(valid)}")
+        if task.kind != "linear":
+            raise self._fail((*keys, "baseline"), f"{name} fits a linear regression, not task {task.name!r}")
+        if others := [key for key in value if key in regularizers.COEFFICIENTS]:
+            raise self._fail((*keys, others[0]), f"{name} takes no coefficient of a network")
+        return name  # type: ignore[no-any-return]
+
+    def _faults(self, keys: KeyPath, value: Mapping[str, Any]) -> dict[str, bool]:
+        """What a published script does otherwise than the paper describes; each is asked for by name."""
+        given = {name: value[name] for name in _FAULTS if name in value}
+        for name, switch in given.items():
+            if not isinstance(switch, bool):
+                raise self._fail((*keys, name), f"expected true or false, not {switch!r}")
+            if switch and DROPOUT not in value:
+                raise self._fail((*keys, name), "needs dropout")
+        if sum(given.values()) > 1:
+            raise self._fail((*keys, _FAULTS[1]), f"does not go with {_FAULTS[0]}")
+        return given
 
     def _check_coefficients(self, keys: KeyPath, coefficients: Mapping[str, float]) -> None:
         for name, value in coefficients.items():
@@ -360,8 +397,19 @@ class _Reader:
             )
         if algorithm == "optuna" and "grid" in kinds:
             raise self._fail(("search", "algorithm"), "optuna takes choice, uniform and loguniform spaces, not grid")
+        if algorithm == "optuna":
+            self._check_optuna(sweep)
         if sweep.search is not None and sweep.search.objective is not None:
             self._check_objective(sweep, sweep.search.objective)
+
+    def _check_optuna(self, sweep: Sweep) -> None:
+        for method in sweep.methods:
+            if "training.epochs" in method.spaces:
+                raise self._fail(("training", "epochs"), "optuna cannot search epochs; search steps instead")
+            if method.spaces and {space.kind for space in method.spaces.values()} == {"choice"}:
+                raise self._fail(
+                    ("search", "algorithm"), f"all spaces of {method.label!r} are choices; use grid search for them"
+                )
 
     def _check_objective(self, sweep: Sweep, objective: str) -> None:
         names = ["loss", *(score.name for score in sweep.task.scores)]
@@ -371,13 +419,13 @@ class _Reader:
 
 
 def _as_whole(name: str, value: float) -> float | int:
-    return int(value) if name in ("batch_size", "epochs", "steps") and value == int(value) else value
+    return int(value) if name in _WHOLE and value == int(value) else value
 
 
 def _settings(method: Method) -> Any:
     if method.spaces:
         return method.label
-    return regularizers.resolve(method.coefficients), method.dropout_at_test
+    return regularizers.resolve(method.coefficients), method.dropout_at_test, method.dropout_inert, method.baseline
 
 
 def _examples(spaces: Mapping[str, Space]) -> list[dict[str, float]]:

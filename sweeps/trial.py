@@ -24,6 +24,7 @@ from ray import tune
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from dn_distributed import baselines
 from dn_distributed.config import Cell
 from dn_distributed.data import Data, Split, Splits
 from dn_distributed.training import EpochReport, Trainer
@@ -126,17 +127,26 @@ class PackTrial(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Start over for the next trial in the same worker."""
+        self.cleanup()
         self.setup(new_config)
         return True
 
-    def _start(self) -> Trainer:
+    def _open_runs(self, cell: Cell, label: str, seeds: Sequence[int]) -> list[writer.ReplicateRun]:
+        shared = self._shared
+        store = _client(shared.location)
+        cell_run = shared.cell_run_ids.get(cell.key) or writer.ensure_cell(store, shared.experiment_id, cell, label)
+        return writer.start_replicates(store, shared.experiment_id, cell_run, cell, label, seeds)
+
+    def _fit_baseline(self, name: baselines.Baseline, seeds: Sequence[int]) -> dict[str, Any]:
+        """A classical method takes a moment: there is nothing to report on the way."""
+        for run, outcome in zip(self._runs, baselines.outcomes(name, _splits(self._shared, seeds), seeds), strict=True):
+            run.finish(outcome, "cpu")
+        return self._result({"done": True, "done_training": True, "failed": ""})
+
+    def _start(self, cell: Cell, seeds: Sequence[int]) -> Trainer:
         shared = self._shared
         keep_freed_memory()
         torch.set_num_threads(shared.threads)
-        cell, label, seeds = pack_of(self._config, shared)
-        store = _client(shared.location)
-        cell_run = shared.cell_run_ids.get(cell.key) or writer.ensure_cell(store, shared.experiment_id, cell, label)
-        self._runs = writer.start_replicates(store, shared.experiment_id, cell_run, cell, label, seeds)
         trainer = Trainer(
             shared.sweep.task,
             cell.regularization,
@@ -144,7 +154,7 @@ class PackTrial(tune.Trainable):
             cell.pruning.threshold,
             _splits(shared, seeds),
             seeds,
-            dropout_at_test=cell.dropout_at_test,
+            curve=cell.pruning.curve,
             device=shared.device,
         )
         self._restore(trainer)
@@ -167,12 +177,16 @@ class PackTrial(tune.Trainable):
         """Train until there is something to report; log every epoch on the way."""
         try:
             if self._trainer is None:
-                self._trainer = self._start()
+                cell, label, seeds = pack_of(self._config, self._shared)
+                self._runs = self._open_runs(cell, label, seeds)
+                if cell.baseline is not None:
+                    return self._fit_baseline(cell.baseline, seeds)
+                self._trainer = self._start(cell, seeds)
             return self._advance(self._trainer)
-        except (MlflowException, OSError):
+        except (MlflowException, OSError, SafetensorError):
             raise  # the store or the disk: Tune tries the pack again, from its last checkpoint
         except Exception as error:  # the same would happen again: it is recorded, and the sweep goes on
-            reason = f"{type(error).__name__}: {error}"
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
             for run in self._runs:
                 run.fail(reason)
             return self._result({"done": True, "done_training": True, "failed": reason})
@@ -186,7 +200,7 @@ class PackTrial(tune.Trainable):
                 return self._finish(trainer, None, trainer.diverged())
             for row, run in enumerate(self._runs):
                 run.log_epoch(report, row)
-            if not any(map(math.isfinite, report.metrics["train/loss"])):
+            if len(trainer.diverged()) == len(trainer.seeds):
                 return self._finish(trainer, report, diverged=trainer.seeds)
         if trainer.finished:
             return self._finish(trainer, report, trainer.diverged())
@@ -234,6 +248,11 @@ class PackTrial(tune.Trainable):
         self._last_checkpoint = time.monotonic()
         if self._trainer is not None:
             save_file(self._trainer.state(), Path(checkpoint_dir) / CHECKPOINT_FILE)
+
+    def cleanup(self) -> None:
+        """The trial ends here, perhaps early: what its replicates have logged must not be lost."""
+        for run in self._runs:
+            run.flush()
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Take up a state that Tune hands back after a failure."""

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dn_distributed.config import Cell
 from tracking.manifest import Manifest, ManifestMethod, Selection
@@ -17,6 +17,8 @@ class Stat:
     mean: float
     std: float | None
     n: int
+    values: tuple[float, ...] = field(default=(), compare=False, repr=False)
+    """One per seed, in the order of the seeds."""
 
 
 def stat(values: Iterable[float | None]) -> Stat | None:
@@ -28,7 +30,7 @@ def stat(values: Iterable[float | None]) -> Stat | None:
         known.append(value)
     if not known:
         return None
-    return Stat(statistics.fmean(known), deviation(known), len(known))
+    return Stat(statistics.fmean(known), deviation(known), len(known), tuple(known))
 
 
 def deviation(values: Sequence[float]) -> float | None:
@@ -79,12 +81,13 @@ def _method(manifest: Manifest, method: ManifestMethod, snapshot: Snapshot) -> M
 
 
 def _cell(manifest: Manifest, method: ManifestMethod, cell: Cell, snapshot: Snapshot) -> CellResult:
+    rows = (row for row in snapshot.rows if row.cell_key == cell.key and row.seed in manifest.seeds)
     return CellResult(
         label=method.label,
         published=method.published,
         cell=cell,
-        rows=tuple(row for row in snapshot.rows if row.cell_key == cell.key and row.seed in manifest.seeds),
-        ended=tuple(item for item in snapshot.ended if item.cell_key == cell.key),
+        rows=tuple(row.with_dropout_at_test() if method.dropout_at_test else row for row in rows),
+        ended=tuple(e for e in snapshot.ended if e.cell_key == cell.key and e.seed in manifest.seeds),
         num_expected=len(manifest.seeds),
     )
 

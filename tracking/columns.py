@@ -1,7 +1,7 @@
 """The columns of a comparison table: those of the paper, and the alive count that it lacks."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,26 +63,51 @@ class Column:
         return f"{self.title} (of {self.total})" if self.total is not None else self.title
 
 
-def columns_for(score: str, template: Row) -> list[Column]:
-    """Return the columns of a task whose replicates look like ``template``."""
-    kind: Literal["percent", "score"] = "percent" if score == "accuracy" else "score"
+def columns_for(scores: Sequence[str], template: Row) -> list[Column]:
+    """Return the columns of a task with these scores whose networks look like ``template``."""
     counts = template.counts
+
+    def of_network(value: Callable[[Row], float | None]) -> Callable[[Row], float | None]:
+        """None for what has other layers, as a classical baseline has."""
+        return lambda row: value(row) if row.counts.num_weights == counts.num_weights else None
+
     return [
-        Column(SCORE_BEFORE, f"test {score} before P", _metric(f"test/{score}/before_pruning"), kind),
-        Column(SCORE_AFTER, f"test {score} after P", _metric(f"test/{score}/after_pruning"), kind),
+        *_score_columns(scores),
         *(
-            Column(layer_density(i), f"sparsity {layer.name}", _layer_density(i), "percent")
+            Column(layer_density(i), f"sparsity {layer.name}", of_network(_layer_density(i)), "percent")
             for i, layer in enumerate(counts.layers)
         ),
-        Column(DENSITY, "total sparsity", lambda row: row.counts.density, "percent"),
-        Column(COMPRESSION, "compression rate", lambda row: row.counts.compression_rate, "ratio"),
+        Column(DENSITY, "total sparsity", of_network(lambda row: row.counts.density), "percent"),
+        Column(COMPRESSION, "compression rate", of_network(lambda row: row.counts.compression_rate), "ratio"),
         *(
-            Column(layer_neurons(i), f"neurons {unit.name}", _unit_published(i), "count", unit.total)
+            Column(layer_neurons(i), f"neurons {unit.name}", of_network(_unit_published(i)), "count", unit.total)
             for i, unit in enumerate(counts.units)
         ),
-        Column(NEURONS, "neurons", lambda row: row.counts.neurons_published, "count", counts.neurons_total),
-        Column(ALIVE, "neurons alive", lambda row: row.counts.neurons_alive, "count", counts.neurons_total),
+        Column(NEURONS, "neurons", of_network(lambda row: row.counts.neurons_published), "count", counts.neurons_total),
+        Column(ALIVE, "neurons alive", of_network(lambda row: row.counts.neurons_alive), "count", counts.neurons_total),
+        *_recovery_columns(template),
     ]
+
+
+def _score_columns(scores: Sequence[str]) -> Iterator[Column]:
+    """Before and after pruning. The first score is the one that published figures are of."""
+    for place, name in enumerate(scores):
+        kind: Literal["percent", "score"] = "percent" if name == "accuracy" else "score"
+        for key, stage in ((SCORE_BEFORE, "before"), (SCORE_AFTER, "after")):
+            value = _metric(f"test/{name}/{stage}_pruning")
+            yield Column(key if place == 0 else f"{key}_{name}", f"test {name} {stage} P", value, kind)
+
+
+def _recovery_columns(template: Row) -> list[Column]:
+    """How well a linear network, or a baseline, finds the coefficients that made its data."""
+    kinds: dict[str, Literal["percent", "score"]] = {
+        "support/precision": "percent",
+        "support/recall": "percent",
+        "support/exact": "percent",
+        "coefficients/nmse": "score",
+    }
+    shown = {name: kind for name, kind in kinds.items() if name in template.metrics}
+    return [Column(name, name.replace("/", " "), _metric(name), kind) for name, kind in shown.items()]
 
 
 def _metric(name: str) -> Callable[[Row], float | None]:

@@ -31,7 +31,18 @@ class ManifestMethod(FrozenModel):
     label: str
     published: str | None = None
     """The published row that it is compared with."""
+    dropout_at_test: bool = False
+    """Its test scores are those with dropout left on."""
+    dropout_inert: bool = False
+    """Its dropout is computed and thrown away: its cells have none."""
     cells: tuple[Cell, ...]
+
+    @property
+    def fault(self) -> str:
+        """What the method does as a published script does, and not as the paper describes; empty if nothing."""
+        if self.dropout_at_test:
+            return "dropout left on while testing, as the published script has it"
+        return "dropout computed and thrown away, as the published script has it" if self.dropout_inert else ""
 
 
 class Manifest(FrozenModel):
@@ -43,6 +54,8 @@ class Manifest(FrozenModel):
     score: str
     """The task's first score."""
     score_higher_is_better: bool
+    other_scores: tuple[str, ...] = ()
+    """Further scores that the table shows."""
     seeds: tuple[int, ...]
     methods: tuple[ManifestMethod, ...]
     selection: Selection | None = None

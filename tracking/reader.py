@@ -5,7 +5,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ from mlflow.entities import Run
 
 from dn_distributed.config import Cell
 from dn_distributed.sparsity import LayerCount, NetworkCounts, UnitCount
+from dn_distributed.training import TEST_WITH_DROPOUT
 from tracking import schema
 from tracking.manifest import Manifest
 from tracking.store import StoreError, StoreLocation
@@ -36,6 +37,13 @@ class Row:
     metrics: dict[str, float]
     """Final figures by metric name."""
     counts: NetworkCounts
+
+    def with_dropout_at_test(self) -> "Row":
+        """Return the row with the test scores that leave dropout on in place of those that do not."""
+        kept = {name: value for name, value in self.metrics.items() if not name.startswith(f"{TEST_WITH_DROPOUT}/")}
+        scripted = {name: self.metrics[name] for name in self.metrics if name not in kept}
+        renamed = {f"test/{name.partition('/')[2]}": value for name, value in scripted.items()}
+        return replace(self, metrics={**kept, **renamed})
 
 
 @dataclass(frozen=True)
@@ -177,7 +185,10 @@ def counts_from_metrics(layers: str, metrics: Mapping[str, float]) -> NetworkCou
 def metric_histories(store: MlflowClient, run_id: str) -> dict[str, dict[int, float]]:
     """Return the curves of a replicate: by metric name, the value at each epoch."""
     names = [name for name in store.get_run(run_id).data.metrics if is_curve(name)]
-    return {name: {point.step: point.value for point in store.get_metric_history(run_id, name)} for name in names}
+    return {
+        name: {point.step: _with_infinity(point.value) for point in store.get_metric_history(run_id, name)}
+        for name in names
+    }
 
 
 def is_curve(name: str) -> bool:
@@ -200,7 +211,9 @@ def download(store: MlflowClient, run_id: str, path: str) -> Path:
     artifacts = urlparse(store.get_run(run_id).info.artifact_uri)
     if artifacts.scheme == "file":
         return Path(unquote(artifacts.path)) / path
-    return Path(store.download_artifacts(run_id, path, _downloads().name))
+    folder = Path(_downloads().name) / run_id  # of its own: files of the same name must not replace each other
+    folder.mkdir(exist_ok=True)
+    return Path(store.download_artifacts(run_id, path, str(folder)))
 
 
 @cache

@@ -3,17 +3,22 @@
 import csv
 import html
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import rich.console
 import rich.table
 from rich import box
 from rich.text import Text
 
+from tracking import inference
+from tracking.cells import Stat
 from tracking.columns import Column
 from tracking.tables import Table, TableRow
 
 MISSING = "—"
+_ACROSS = 4
+"""Methods side by side on a terminal."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,11 @@ def _difference(row: TableRow, column: Column) -> str:
     if difference is None:
         return ""
     beside = max(row.stats[column.key].mean, row.published[column.key])
-    return column.format(difference, beside=beside, signed=True)
+    outside = row.outside(column.key)
+    if outside is None:
+        return column.format(difference, beside=beside, signed=True)
+    verdict = f"outside by {column.format(abs(outside), beside=beside)}" if outside else "inside"
+    return f"{column.format(difference, beside=beside, signed=True)}, {verdict}"
 
 
 def _count(row: TableRow) -> str:
@@ -65,13 +74,14 @@ def markdown(table: Table) -> str:
     """Return the table and its notes as Markdown: quantities down and methods across, as the paper sets it."""
     across = _across(table)
     heads = [f"**{column.label}**" if column.kind == "reproduced" else f"*{column.label}*" for column in across]
-    lines = [_markdown_row(["", *heads]), _markdown_row(["---", *("--:" for _ in across)])]
+    lines = [markdown_row(["", *heads]), markdown_row(["---", *("--:" for _ in across)])]
     for number, quantity in enumerate(_quantities(table)):
-        lines.append(_markdown_row([quantity, *(column.values[number] for column in across)]))
+        lines.append(markdown_row([quantity, *(column.values[number] for column in across)]))
     return "\n".join([f"## {table.title}", "", *lines, "", *(f"- {note}" for note in table.notes), ""])
 
 
-def _markdown_row(values: list[str]) -> str:
+def markdown_row(values: Sequence[str]) -> str:
+    """Return a line of a Markdown table."""
     return "| " + " | ".join(value.replace("|", "\\|") for value in values) + " |"
 
 
@@ -79,14 +89,32 @@ def as_csv(table: Table) -> str:
     """Return one line per method and quantity, at full precision: mean, std, n, published, difference."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["method", "quantity", "mean", "std", "n", "n_expected", "published", "difference"])
+    writer.writerow(["method", "quantity", *_CSV_COLUMNS])
     for row in table.rows:
         for column in table.columns:
-            found, given = row.stats.get(column.key), row.published.get(column.key)
-            mean, std = (found.mean, found.std) if found else (None, None)
-            values = [mean, std, row.n, row.num_expected, given, row.difference(column.key)]
+            values = _csv_values(row, column.key)
             writer.writerow([row.label, column.key, *("" if value is None else repr(value) for value in values)])
     return out.getvalue()
+
+
+_CSV_COLUMNS = (
+    "mean", "std", "n", "n_expected", "min", "max", "mean_low", "mean_high", "run_low", "run_high", "published",
+    "difference", "outside_by",
+)  # fmt: skip
+
+
+def _csv_values(row: TableRow, key: str) -> list[float | None]:
+    found, given = row.stats.get(key), row.published.get(key)
+    ends: list[float | None] = [None, None, row.n, row.num_expected, *[None] * 6]
+    if found is not None:
+        ends = [found.mean, found.std, row.n, row.num_expected, *_range(found)]
+        for interval in (inference.mean_interval(found.values), inference.prediction_interval(found.values)):
+            ends += [interval.low, interval.high] if interval else [None, None]
+    return [*ends, given, row.difference(key), row.outside(key)]
+
+
+def _range(found: Stat) -> tuple[float | None, float | None]:
+    return (min(found.values), max(found.values)) if found.values else (None, None)
 
 
 _LATEX_ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
@@ -123,22 +151,27 @@ def as_html(table: Table) -> str:
     return f'<table>{table_head}<tbody>{"".join(body)}</tbody></table><ul class="notes">{notes}</ul>'
 
 
-def terminal(table: Table) -> rich.table.Table:
+def terminal(table: Table) -> rich.console.Group:
     """Return a terminal table, quantities down and methods across, so that it fits a narrow window.
 
-    A published figure stands under the reproduced one, the difference in brackets.
+    A published figure stands under the reproduced one, the difference in brackets. Many methods take several tables.
     """
-    published = any(row.published for row in table.rows)
-    shown = rich.table.Table(title=table.title, box=box.SIMPLE_HEAD, title_justify="left")
-    shown.add_column("published (difference)" if published else "")
-    for row in table.rows:
-        shown.add_column(row.label, justify="right")
+    parts = [table.rows[start : start + _ACROSS] for start in range(0, len(table.rows), _ACROSS)]
+    shown = [_terminal_part(table, rows) for rows in parts]
+    shown[0].title = table.title
+    return rich.console.Group(*shown, *table.notes)
+
+
+def _terminal_part(table: Table, rows: Sequence[TableRow]) -> rich.table.Table:
+    published = any(row.published for row in rows)
+    part = rich.table.Table(box=box.SIMPLE_HEAD, title_justify="left")
+    part.add_column("published (difference)" if published else "")
+    for row in rows:
+        part.add_column(row.label, justify="right")
     for column in table.columns:
-        shown.add_row(column.heading, *(_terminal_cell(row, column) for row in table.rows))
-    shown.add_row("n", *(_count(row) for row in table.rows))
-    shown.caption = "\n".join(table.notes)
-    shown.caption_justify = "left"
-    return shown
+        part.add_row(column.heading, *(_terminal_cell(row, column) for row in rows))
+    part.add_row("n", *(_count(row) for row in rows))
+    return part
 
 
 def _terminal_cell(row: TableRow, column: Column) -> Text:

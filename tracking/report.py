@@ -3,8 +3,6 @@
 import base64
 import csv
 import io
-import json
-import math
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,19 +18,24 @@ from mlflow.entities import Run
 
 from dn_distributed.config import Cell, Training
 from dn_distributed.regularizers import SHORTHANDS
-from tracking import cells, figures, reader, render, tables, writer
+from tracking import cells, figures, findings, reader, render, tables, writer
 from tracking.cells import CellResult, MethodResult
 from tracking.figures import Drawn, Evidence
-from tracking.manifest import Manifest, Selection
+from tracking.findings import Findings
+from tracking.manifest import Manifest, ManifestMethod, Selection
 from tracking.reader import Row
+from tracking.shipped import Provenance, Shipped, as_json, load
 from tracking.store import StoreLocation
 from tracking.tables import Table
 
 PAGE = "report.html"
 ROWS = "rows.json"
+STATISTICS = "statistics.md"
+COMPARISONS = "comparisons.csv"
 CONFIGURATIONS = "configurations.csv"
 FIGURES = "figures"
 
+_NO_STORE = "Made from shipped rows: figures of weights and of the course of training need the store."
 _FEW = 3  # different values that are written out; of more, only the ends
 
 
@@ -44,22 +47,38 @@ def write(location: StoreLocation, name: str, out: Path, data_dir: Path) -> Path
     store = writer.client(location)
     experiment_id = reader.find_experiment(store, location, name)
     run_id, manifest = reader.read_manifest(store, experiment_id)
-    methods = cells.gather(manifest, reader.read(store, experiment_id))
-    evidence = figures.gather(store, manifest, methods, data_dir)
+    snapshot = reader.read(store, experiment_id)
+    evidence = figures.gather(store, manifest, cells.gather(manifest, snapshot), data_dir)
     runs = reader.find_runs(store, experiment_id, "replicate", {})
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
-        _write_files(made, evidence, runs)
+        _write_files(made, evidence, Shipped(manifest, snapshot, _provenance(evidence.methods, runs)))
         _publish(made, out)
         writer.attach_report(store, run_id, made)
     return out / PAGE
 
 
-def _write_files(folder: Path, evidence: Evidence, runs: Sequence[Run]) -> None:
+def write_from_rows(path: Path, out: Path) -> Path:
+    """Write the report of the rows that ``path`` holds: tables, statistics, and the figures that need no weights.
+
+    StoreError where the file is none of an earlier report.
+    """
+    shipped = load(path)
+    evidence = Evidence(shipped.manifest, cells.gather(shipped.manifest, shipped.snapshot), missing=(_NO_STORE,))
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder)
+        _write_files(made, evidence, shipped)
+        _publish(made, out)
+    return out / PAGE
+
+
+def _write_files(folder: Path, evidence: Evidence, shipped: Shipped) -> None:
     manifest, methods = evidence.manifest, evidence.methods
     table = tables.build(manifest, methods)
+    found = findings.find(table, methods)
     texts = {f"table.{ending}": draw(table) for ending, draw in render.FORMATS.items()}
-    texts[ROWS] = rows_as_json(methods)
+    texts |= {ROWS: as_json(shipped), STATISTICS: findings.as_markdown(found)}
+    texts |= {COMPARISONS: findings.as_csv(found.compared)} if found.compared else {}
     if manifest.selection is not None:
         texts[CONFIGURATIONS] = configurations_as_csv(manifest, manifest.selection, methods)
     for name, text in texts.items():
@@ -69,12 +88,13 @@ def _write_files(folder: Path, evidence: Evidence, runs: Sequence[Run]) -> None:
     for picture in pictures:
         (folder / FIGURES / f"{picture.name}.png").write_bytes(picture.png)
     names = [*texts, *(f"{FIGURES}/{picture.name}.png" for picture in pictures)]
-    (folder / PAGE).write_text(_page(evidence, table, runs, pictures, names), encoding="utf-8")
+    page = _page(evidence, table, found, shipped.provenance, pictures, names)
+    (folder / PAGE).write_text(page, encoding="utf-8")
 
 
 def _publish(made: Path, out: Path) -> None:
     """Copy the files of a finished report, and remove those of an earlier one that this one does not have."""
-    old = [out / CONFIGURATIONS, *(out / FIGURES / f"{kind.name}.png" for kind in figures.FIGURES)]
+    old = [out / CONFIGURATIONS, out / COMPARISONS, *(out / FIGURES / f"{kind.name}.png" for kind in figures.FIGURES)]
     for path in old:
         path.unlink(missing_ok=True)
     for path in sorted(made.rglob("*")):
@@ -82,31 +102,6 @@ def _publish(made: Path, out: Path) -> None:
             target = out / path.relative_to(made)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-
-
-def rows_as_json(methods: Sequence[MethodResult]) -> str:
-    """Return every finished replicate, ordered by method, cell and seed."""
-    rows = [_row_as_dict(result, row) for method in methods for result in method.tried for row in result.rows]
-    rows.sort(key=lambda row: (row["method"], row["cell_key"], row["seed"]))
-    return json.dumps(rows, indent=1, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n"
-
-
-def _row_as_dict(result: CellResult, row: Row) -> dict[str, Any]:
-    return {
-        "method": result.label,
-        "cell_key": row.cell_key,
-        "replicate_key": row.replicate_key,
-        "seed": row.seed,
-        "metrics": {name: _json_number(value) for name, value in row.metrics.items()},
-        "regularization": dict(result.cell.regularization),
-    }
-
-
-def _json_number(value: float) -> float | str:
-    """JSON has no NaN and no infinity: they are written as text, never left out."""
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else f"{'-' * (value < 0)}Infinity"
 
 
 def configurations_as_csv(manifest: Manifest, selection: Selection, methods: Sequence[MethodResult]) -> str:
@@ -177,17 +172,28 @@ class _Picture:
 
 
 def _page(
-    evidence: Evidence, table: Table, runs: Sequence[Run], pictures: Sequence[_Picture], names: Sequence[str]
+    evidence: Evidence,
+    table: Table,
+    found: Findings,
+    provenance: Provenance,
+    pictures: Sequence[_Picture],
+    names: Sequence[str],
 ) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("tracking").joinpath("report.html.jinja").read_text(encoding="utf-8"))
     return template.render(
         manifest=evidence.manifest,
         subtitle=_subtitle(evidence.manifest),
-        facts=list(_facts(evidence.manifest, evidence.methods, runs)),
-        methods=[_method(evidence.manifest, method) for method in evidence.methods],
+        facts=[*_facts(evidence.manifest, evidence.methods), *provenance.items()],
+        methods=[_method(*pair) for pair in zip(evidence.manifest.methods, evidence.methods, strict=True)],
         table=Markup(render.as_html(replace(table, notes=()))),
         notes=table.notes,
+        grids=[
+            (title, Markup(findings.as_html(grid)))
+            for title, grid in (("Intervals", found.intervals), ("Comparisons", found.comparisons))
+            if grid
+        ],
+        findings=found,
         pictures=pictures,
         missing=evidence.missing,
         names=names,
@@ -200,35 +206,44 @@ def _subtitle(manifest: Manifest) -> str:
     return f"{manifest.task} on {manifest.dataset}: {words}"
 
 
-def _method(manifest: Manifest, method: MethodResult) -> dict[str, Any]:
+def _method(asked: ManifestMethod, method: MethodResult) -> dict[str, Any]:
     """A line of the page's list of methods."""
     finished = sum(len(result.rows) for result in method.tried)
+    coefficients = coefficients_in_words([result.cell for result in method.tried])
     return {
         "label": method.label,
-        "coefficients": coefficients_in_words([result.cell for result in method.tried]),
+        "coefficients": "; ".join(filter(None, [coefficients, asked.fault])),
         "configurations": len(method.tried),
         "published": next((result.published for result in method.tried if result.published), render.MISSING),
         "finished": finished,
-        "expected": len(manifest.seeds) * len(method.tried),
+        "expected": sum(result.num_expected for result in method.tried),
     }
 
 
-def _facts(manifest: Manifest, methods: Sequence[MethodResult], runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
-    """What was run, and where: name and value, in the order of the page."""
+def _facts(manifest: Manifest, methods: Sequence[MethodResult]) -> Iterator[tuple[str, str]]:
+    """What was run: name and value, in the order of the page."""
     tried = [result.cell for method in methods for result in method.tried]
-    counted = {row.run_id for method in methods for result in method.tried for row in result.rows}
-    ran = [run for run in runs if run.info.run_id in counted]
+    networks = [cell for cell in tried if cell.baseline is None]
     yield "Task", _distinct(_named(cell.task) for cell in tried)
     yield "Dataset", _distinct(_named(cell.dataset) for cell in tried)
     yield "Dataset SHA-256", _distinct(cell.dataset_digest for cell in tried)
-    yield "Training", _distinct(training_in_words(cell.training) for cell in tried)
-    yield "Pruning", _distinct(f"weights with |w| < {cell.pruning.threshold:g} become 0" for cell in tried)
+    yield "Training", _distinct(training_in_words(cell.training) for cell in networks)
+    yield "Pruning", _distinct(f"weights with |w| < {cell.pruning.threshold:g} become 0" for cell in networks)
     better = "higher" if manifest.score_higher_is_better else "lower"
     yield "Score", f"{manifest.score}, {better} is better"
     yield "Seeds", seeds_in_words(manifest.seeds)
-    yield "Software", _distinct(_software(run) for run in ran)
-    yield "Machine", _distinct(f"{run.data.tags.get('host', '?')}, {run.data.tags.get('device', '?')}" for run in ran)
-    yield "Date", _period(ran)
+
+
+def _provenance(methods: Sequence[MethodResult], runs: Sequence[Run]) -> Provenance:
+    """Where and when the replicates that count were trained."""
+    counted = {row.run_id for method in methods for result in method.tried for row in result.rows}
+    ran = [run for run in runs if run.info.run_id in counted]
+    tags = [run.data.tags for run in ran]
+    return {
+        "Software": _distinct(_software(run) for run in ran),
+        "Machine": _distinct(f"{found.get('host', '?')}, {found.get('device', '?')}" for found in tags),
+        "Date": _period(ran),
+    }
 
 
 def _named(identity: Mapping[str, Any]) -> str:
@@ -282,7 +297,6 @@ def coefficients_in_words(tried: Sequence[Cell]) -> str:
         if all(values.get(part) == values.get(parts[0]) is not None for part in parts):
             values = {short if name == parts[0] else name: v for name, v in values.items() if name not in parts[1:]}
     words = [f"{name} {_values_in_words(found)}" for name, found in values.items()]
-    words += ["dropout on while testing"] * any(cell.dropout_at_test for cell in tried)
     return ", ".join(words) or "none"
 
 

@@ -27,7 +27,6 @@ SEED = "seed"
 EPOCH = "epoch"
 """Metric: the epoch itself, logged with its other figures, so that a retried pack knows what is there."""
 
-SCORE_PREFIXES = ("validation/", "test/")
 COMPRESSION_RATE = "compression_rate"
 DENSITY = "density"
 NUM_NONZERO = "num_nonzero"
@@ -36,6 +35,8 @@ NEURONS_PUBLISHED = "neurons_published"
 
 WEIGHTS_FILE = "weights.safetensors"
 MASKS_FILE = "masks.safetensors"
+CURVE_FILE = "thresholds.json"
+"""The trained replicate at other thresholds, where the sweep asks for them."""
 PATTERN_FOLDER = "sparsity"
 MANIFEST_FILE = "sweep.json"
 REPORT_NAME = "report"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tracking import published
+from tracking import inference, published
 from tracking.cells import CellResult, MethodResult, Stat
 from tracking.columns import Column, columns_for
 from tracking.manifest import Manifest
@@ -27,6 +27,16 @@ class TableRow:
             return self.stats[key].mean - self.published[key]
         return None
 
+    def outside(self, key: str) -> float | None:
+        """Return how far the published figure lies outside of what one more run would give.
+
+        0 inside, negative below; None where it, or a spread, is missing.
+        """
+        if key not in self.stats or key not in self.published:
+            return None
+        interval = inference.prediction_interval(self.stats[key].values)
+        return interval.distance(self.published[key]) if interval else None
+
 
 @dataclass(frozen=True)
 class Table:
@@ -41,15 +51,18 @@ class Table:
 def build(manifest: Manifest, methods: tuple[MethodResult, ...]) -> Table:
     """Return the table of a sweep. Methods without a finished replicate stay in it, marked missing."""
     template = _template(methods)
-    columns = columns_for(manifest.score, template) if template else []
+    columns = columns_for((manifest.score, *manifest.other_scores), template) if template else []
     rows = tuple(_row(manifest, method, columns) for method in methods)
     title = f"{manifest.name}: {manifest.task} on {manifest.dataset}"
     return Table(title, tuple(columns), rows, _notes(manifest, methods, rows))
 
 
 def _template(methods: tuple[MethodResult, ...]) -> Row | None:
-    rows = (row for method in methods for result in method.tried for row in result.rows)
-    return next(rows, None)
+    """The first finished network; a baseline only where there is none."""
+    results = sorted(
+        (r for method in methods for r in method.tried if r.rows), key=lambda r: r.cell.baseline is not None
+    )
+    return results[0].rows[0] if results else None
 
 
 def _row(manifest: Manifest, method: MethodResult, columns: list[Column]) -> TableRow:
@@ -85,6 +98,8 @@ def _notes(manifest: Manifest, methods: tuple[MethodResult, ...], rows: tuple[Ta
     ]
     if any(row.published for row in rows):
         notes.append(f"Published: {published.SOURCE}. Difference: reproduced mean minus published.")
+        notes.append(f"Verdict: {inference.VERDICT_RULE}.")
+    notes += [f"{method.label}: {method.fault}." for method in manifest.methods if method.fault]
     renamed = [row for row in rows if row.published_label not in (None, row.label)]
     notes += [f"{row.label} is set beside the row published as {row.published_label}." for row in renamed]
     if manifest.deviations and any(row.published for row in rows):

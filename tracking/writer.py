@@ -62,8 +62,8 @@ def describe_cell(cell: Cell) -> dict[str, str]:
     flat |= {f"task.{key}": value for key, value in cell.task.items() if key != "name"}
     flat |= {f"dataset.{key}": value for key, value in cell.dataset.items() if key != "name"}
     flat |= {name: cell.regularization.get(name, 0.0) for name in _shown_coefficients(cell)}
-    if cell.dropout_at_test:
-        flat["dropout_at_test"] = True
+    if cell.baseline is not None:
+        flat["baseline"] = cell.baseline
     flat |= {f"training.{key}": value for key, value in cell.training.model_dump().items() if value is not None}
     return {key: str(value) for key, value in {**flat, "pruning.threshold": cell.pruning.threshold}.items()}
 
@@ -151,6 +151,7 @@ class ReplicateRun:
             tags=[RunTag(key, value) for key, value in tags.items()],
         )
         self._store.set_terminated(self.run_id, "FINISHED")
+        self.finished = True
 
     def fail(self, reason: str) -> None:
         """Record that this replicate ended without a usable result."""
@@ -222,6 +223,8 @@ def write_outcome_files(outcome: Outcome, folder: Path) -> None:
     """Write a replicate's weights (before pruning), masks and pictures of its sparsity patterns."""
     save_file(dict(outcome.parameters), folder / schema.WEIGHTS_FILE)
     save_masks(outcome.masks, folder / schema.MASKS_FILE)
+    if outcome.curve:
+        (folder / schema.CURVE_FILE).write_text(json.dumps(outcome.curve), encoding="utf-8")
     pictures = folder / schema.PATTERN_FOLDER
     pictures.mkdir()
     for name, mask in outcome.masks.items():
@@ -266,12 +269,12 @@ def summarize_cell(store: MlflowClient, experiment_id: str, cell: Cell, label: s
 
 
 def _final_summary(rows: Sequence[Row]) -> list[Metric]:
-    """Means and deviations of the final figures; the mean of a curve's last point is with its curve."""
+    """Means and deviations of the final figures that every row has; a curve's last mean is with its curve."""
     now = _now()
     step = int(max(row.metrics.get(schema.EPOCH, 0) for row in rows))
     summary = [Metric("n", float(len(rows)), now, step)]
-    for name in sorted(set(rows[0].metrics) - {schema.EPOCH}):
-        values = [row.metrics[name] for row in rows if name in row.metrics]
+    for name in sorted(set.intersection(*(set(row.metrics) for row in rows)) - {schema.EPOCH}):
+        values = [row.metrics[name] for row in rows]
         if not is_curve(name):
             summary.append(Metric(name, statistics.fmean(values), now, step))
         if (std := deviation(values)) is not None:

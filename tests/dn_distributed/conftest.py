@@ -69,7 +69,7 @@ def make_trainer(data_of: Callable[[Task], Data]) -> MakeTrainer:
         *,
         data: Data | None = None,
         threshold: float = 0.01,
-        dropout_at_test: bool = False,
+        curve: Sequence[float] = (),
         **training: Any,
     ) -> Trainer:
         length = {} if "epochs" in training else {"steps": 100}
@@ -80,7 +80,7 @@ def make_trainer(data_of: Callable[[Task], Data]) -> MakeTrainer:
             threshold,
             (data or data_of(task)).for_seeds(seeds),
             seeds,
-            dropout_at_test=dropout_at_test,
+            curve=curve,
         )
 
     return make

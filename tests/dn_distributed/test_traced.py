@@ -45,3 +45,12 @@ def test_a_gradient_has_the_bits_of_the_function() -> None:
 
     weight, x, y = torch.randn(3, 5), torch.randn(7, 5), torch.rand(7, 3)
     assert torch.equal(trace(gradient, weight, x, y)(weight, x, y), gradient(weight, x, y))
+
+
+def test_what_is_written_to_is_no_constant() -> None:
+    def one_hot(labels: Tensor) -> Tensor:
+        return torch.zeros(3, 4).scatter_(1, labels[:, None], 1.0) * 2
+
+    graph = trace(one_hot, torch.tensor([0, 1, 2]))
+    for labels in (torch.tensor([3, 3, 3]), torch.tensor([0, 0, 1])):
+        assert torch.equal(graph(labels), one_hot(labels))

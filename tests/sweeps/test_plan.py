@@ -31,13 +31,13 @@ def test_with_an_empty_store_everything_is_to_run(tmp_path: Path) -> None:
     assert sorted(seed for pack in plan.packs(2) for seed in pack.seeds) == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
-def test_what_is_finished_failed_or_stopped_is_not_run_again(tmp_path: Path) -> None:
+def test_what_is_finished_or_failed_is_not_run_again(tmp_path: Path) -> None:
     cell = make(tmp_path).cells[0].cell
-    decided: list[State] = ["finished", "failed", "stopped"]
-    plan = make(tmp_path, dict(zip(keys(cell, 0, 1, 2), decided, strict=True)))
-    assert plan.num_to_run == 5
-    assert [pack.seeds for pack in plan.packs(2) if pack.cell == cell] == [(3,)]
-    assert plan.without("failed").num_to_run == 6
+    decided: list[State] = ["finished", "failed"]
+    plan = make(tmp_path, dict(zip(keys(cell, 0, 1), decided, strict=True)))
+    assert plan.num_to_run == 6
+    assert [seed for pack in plan.packs(2) if pack.cell == cell for seed in pack.seeds] == [2, 3]
+    assert plan.without("failed").num_to_run == 7
 
 
 def test_an_incomplete_replicate_is_run(tmp_path: Path) -> None:
@@ -97,3 +97,41 @@ def test_the_manifest_says_where_settings_differ_from_the_paper(tmp_path: Path) 
 def test_a_missing_data_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="no such folder"):
         planning.resolve_data_dir(tmp_path / "nowhere")
+
+
+SHARED = """name: n
+task: lenet300
+dataset: digits
+seeds: 4
+methods:
+  - {label: DO, dropout: 0.5}
+  - {label: DO on in test, dropout: 0.5, dropout_at_test: true}
+  - {label: DO inert, dropout: 0.5, dropout_inert: true}
+  - {label: P}
+"""
+
+
+def test_methods_that_differ_only_in_what_is_shown_are_trained_once(tmp_path: Path) -> None:
+    plan = make(tmp_path, text=SHARED)
+    assert [len(method.cells) for method in planning.manifest(plan).methods] == [1, 1, 1, 1]
+    assert plan.cells[0].cell == plan.cells[1].cell
+    assert plan.cells[2].cell == plan.cells[3].cell
+    assert (plan.total, plan.num_to_run) == (8, 8)
+    assert {pack.method for pack in plan.packs(2)} == {"DO", "DO inert"}
+    finished: dict[str, State] = dict.fromkeys(keys(plan.cells[0].cell, 0, 1, 2, 3), "finished")
+    assert make(tmp_path, finished, SHARED).num_to_run == 4
+
+
+def test_the_manifest_says_what_is_done_as_scripted(tmp_path: Path) -> None:
+    faults = [method.fault for method in planning.manifest(make(tmp_path, text=SHARED)).methods]
+    assert faults[0] == faults[3] == ""
+    assert "while testing" in faults[1]
+    assert "thrown away" in faults[2]
+
+
+def test_seeds_that_are_added_do_not_bring_back_a_cell_that_the_search_stopped(tmp_path: Path) -> None:
+    cell = make(tmp_path).cells[0].cell
+    stopped: dict[str, State] = dict.fromkeys(keys(cell, 0, 1), "stopped")
+    plan = make(tmp_path, stopped)
+    assert plan.cells[0].seeds_in("stopped") == (0, 1, 2, 3)
+    assert plan.num_to_run == 4

@@ -103,6 +103,23 @@ def test_optuna_goes_on_where_it_left_off_when_samples_are_raised(
     assert search.chosen is not None
 
 
+STUCK = """
+name: stuck
+task: regression
+dataset: {name: linear_scripted, samples: 50}
+seeds: 2
+training: {epochs: 2}
+methods: [{label: P}, {label: too strong, l2: 1.0e+38}]
+"""
+
+
+def test_adam_that_stands_still_at_an_infinite_moment_has_diverged(
+    location: store.StoreLocation, capacity: cluster.Capacity, tmp_path: Path
+) -> None:
+    _, _, after = run(STUCK, location, capacity, tmp_path)
+    assert (after.count("finished"), after.count("failed"), after.num_to_run) == (2, 2, 0)
+
+
 def test_a_replicate_that_diverges_is_recorded_with_its_reason_and_the_sweep_goes_on(
     location: store.StoreLocation, capacity: cluster.Capacity, tmp_path: Path
 ) -> None:

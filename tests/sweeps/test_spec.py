@@ -179,3 +179,53 @@ def test_a_test_score_cannot_be_an_objective(load: Load) -> None:
 @pytest.mark.parametrize("path", sorted(Path(spec.__file__).parent.glob("*/*.yaml")), ids=lambda path: path.name)
 def test_shipped_sweep_files_are_valid(path: Path) -> None:
     assert spec.load(path).methods
+
+
+REGRESSION = "name: n\ntask: regression\nmethods: [{label: P}, "
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("{label: D, dropout_at_test: true}", "needs dropout"),
+        ("{label: D, dropout: 0.5, dropout_inert: 1}", "expected true or false"),
+        ("{label: D, dropout: 0.5, dropout_inert: true, dropout_at_test: true}", "does not go with"),
+        ("{label: D, baseline: ridge}", "unknown baseline 'ridge'; valid: lasso, omp"),
+        ("{label: D, baseline: omp, l1: 1}", "omp takes no coefficient"),
+    ],
+)
+def test_faults_and_baselines_are_checked(load: Load, method: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        load(REGRESSION + method + "]")
+
+
+def test_a_baseline_is_for_a_linear_regression(load: Load) -> None:
+    with pytest.raises(SpecError, match="omp fits a linear regression, not task 'lenet300'"):
+        load(BASE + "  - {label: OMP, baseline: omp}\n")
+
+
+def test_a_baseline_is_part_of_the_identity(load: Load) -> None:
+    sweep = load(REGRESSION + "{label: A, baseline: omp}, {label: B, baseline: lasso}]")
+    assert [cell(sweep, index).baseline for index in range(3)] == [None, "omp", "lasso"]
+    assert len({cell(sweep, index).key for index in range(3)}) == 3
+
+
+def test_thresholds_of_a_curve_are_part_of_the_identity(load: Load) -> None:
+    with_curve = load(BASE, "pruning.curve=[0.001, 0.1]")
+    assert cell(with_curve).pruning.curve == (0.001, 0.1)
+    assert cell(with_curve).key != cell(load(BASE)).key
+    with pytest.raises(SpecError, match=r"pruning\.curve"):
+        load(BASE, "pruning.curve=[-1]")
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("training: {batch_size: {uniform: [16, 64]}}\nsearch: {algorithm: random}\n", "batch_size: a whole number"),
+        ("training: {epochs: {choice: [1, 2]}}\nsearch: {algorithm: optuna}\n", "search steps instead"),
+        ("pruning: {threshold: {choice: [0.1, 0.2]}}\nsearch: {algorithm: optuna}\n", "use grid search"),
+    ],
+)
+def test_searches_that_cannot_work_are_refused(load: Load, extra: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        load(BASE + extra)

@@ -145,3 +145,15 @@ def test_a_cell_whose_objective_is_nan_cannot_be_chosen() -> None:
 )
 def test_the_rule_is_told_in_words(selection: Selection, rule: str) -> None:
     assert selection.rule == rule
+
+
+def test_scores_with_dropout_on_stand_for_a_method_that_shows_them() -> None:
+    cell = make_cell(dropout=0.5)
+    row = make_row(cell, 0, test__nmse__after_pruning=0.1, test_with_dropout__nmse__after_pruning=0.7)
+    manifest = make_manifest({"off": [cell], "on": [cell]}, seeds=[0])
+    off, on = manifest.methods
+    shown = manifest.model_copy(update={"methods": (off, on.model_copy(update={"dropout_at_test": True}))})
+    found = gather(shown, Snapshot((row,), ()))
+    scores = [method.tried[0].rows[0].metrics["test/nmse/after_pruning"] for method in found]
+    assert scores == [0.1, 0.7]
+    assert [method.tried[0].rows[0].replicate_key for method in found] == [row.replicate_key] * 2

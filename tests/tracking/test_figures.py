@@ -271,14 +271,18 @@ def test_curves_need_an_epoch() -> None:
 def test_curves_show_mean_and_range_of_the_score_and_the_weights_left() -> None:
     manifest, _ = two_methods()
     histories = {
-        "A": [{"validation/nmse": {1: 1.0, 2: value}, "num_nonzero": {1: 105.0, 2: 50.0}} for value in (0.4, 0.6)]
+        "A": [
+            {"validation/nmse": {1: 1.0, 2: value}, "num_nonzero": {1: 105.0, 2: 50.0}, "neurons_alive": {1: 26.0}}
+            for value in (0.4, 0.6)
+        ]
     }
-    score, weights = drawn(curves.training(manifest, histories)).axes
+    score, weights, neurons_alive = drawn(curves.training(manifest, histories)).axes
     assert list(score.lines[0].get_ydata()) == [1.0, 0.5]
     band = score.collections[0].get_paths()[0].vertices
     assert {(x, y) for x, y in band if x == 2} == {(2, 0.4), (2, 0.6)}
     assert weights.get_title("left") == "weights left"
     assert weights.get_ylim()[0] == 0
+    assert list(neurons_alive.lines[0].get_ydata()) == [26.0]
 
 
 def test_a_curve_has_a_gap_where_a_seed_is_no_number() -> None:

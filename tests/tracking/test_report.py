@@ -5,6 +5,7 @@ import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fabricated import Recorder, make_cell
@@ -43,8 +44,16 @@ def write(recorder: Recorder, out: Path) -> Path:
 
 
 def test_a_report_is_these_files(written: tuple[Recorder, Path]) -> None:
-    pictures = ["encodings", "neurons", "patterns", "pixels", "reconstructions", "tradeoff", "training"]
-    expected = ["report.html", "rows.json", "table.csv", "table.html", "table.md", "table.tex"]
+    pictures = ["encodings", "network", "neurons", "patterns", "pixels", "reconstructions", "tradeoff", "training"]
+    expected = [
+        "report.html",
+        "rows.json",
+        "statistics.md",
+        "table.csv",
+        "table.html",
+        "table.md",
+        "table.tex",
+    ]
     found = sorted(str(path.relative_to(written[1])) for path in written[1].rglob("*") if path.is_file())
     assert found == sorted([*expected, *(f"figures/{name}.png" for name in pictures)])
 
@@ -119,24 +128,27 @@ def test_what_is_missing_shows_as_missing(written: tuple[Recorder, Path]) -> Non
     assert values[-1] == "0 of 2"
 
 
-def test_rows_are_whole_and_in_order(written: tuple[Recorder, Path]) -> None:
+def test_the_rows_rebuild_the_same_tables(written: tuple[Recorder, Path], tmp_path: Path) -> None:
     recorder, out = written
-    rows = json.loads((out / report.ROWS).read_text(encoding="utf-8"))
-    stored = {row.replicate_key: row for row in recorder.read().rows}
-    assert {row["replicate_key"] for row in rows} == set(stored)
-    assert [(row["method"], row["seed"]) for row in rows] == [(AWKWARD, 1), ("whole", 0), ("whole", 1)]
-    for row in rows:
-        assert set(row) == {"method", "cell_key", "replicate_key", "seed", "metrics", "regularization"}
-        found = stored[row["replicate_key"]]
-        assert row["cell_key"] == found.cell_key
-        assert set(row["metrics"]) == set(found.metrics)
-        assert row["metrics"]["test/mse/after_pruning"] == found.metrics["test/mse/after_pruning"]
-    assert rows[0]["regularization"] == {"l1": 2e-6}
+    report.write_from_rows(out / report.ROWS, tmp_path)
+    for name in ("table.md", "table.csv", "table.tex", "table.html", report.ROWS, report.STATISTICS):
+        assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
+    page = page_of(tmp_path)
+    assert "need the store" in page
+    assert 'id="tradeoff"' in page
+    assert 'id="patterns"' not in page
+    stored = {row.replicate_key for row in recorder.read().rows}
+    assert {row["replicate_key"] for row in replicates(tmp_path)} == stored
+
+
+def replicates(out: Path) -> list[dict[str, Any]]:
+    rows: dict[str, Any] = json.loads((out / report.ROWS).read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    found: list[dict[str, Any]] = rows["replicates"]
+    return found
 
 
 def test_nan_is_written_as_text(written: tuple[Recorder, Path]) -> None:
-    rows = json.loads((written[1] / report.ROWS).read_text(encoding="utf-8"), parse_constant=pytest.fail)
-    assert rows[1]["metrics"]["test/loss/before_pruning"] == "NaN"
+    assert replicates(written[1])[1]["metrics"]["test/loss/before_pruning"] == "NaN"
 
 
 def test_the_same_store_gives_the_same_bytes(written: tuple[Recorder, Path], tmp_path: Path) -> None:
@@ -208,7 +220,7 @@ def test_a_sweep_of_which_nothing_has_finished_has_a_report(recorder: Recorder, 
     page = write(recorder, tmp_path).read_text(encoding="utf-8")
     assert "M: 2 of 2 replicates are missing." in page
     assert "nothing to draw" in page
-    assert json.loads((tmp_path / report.ROWS).read_text()) == []
+    assert replicates(tmp_path) == []
     assert not (tmp_path / "figures").exists()
 
 
@@ -246,8 +258,6 @@ def test_coefficients_in_words() -> None:
     assert report.coefficients_in_words([make_cell(l1=2.0), make_cell(l1=1.0)]) == "l1 1 or 2"
     many = [make_cell(l1=float(value)) for value in range(1, 6)]
     assert report.coefficients_in_words(many) == "l1 1 … 5 (5 values)"
-    scripted = make_cell(dropout=0.5).model_copy(update={"dropout_at_test": True})
-    assert report.coefficients_in_words([scripted]) == "dropout 0.5, dropout on while testing"
 
 
 def test_training_in_words() -> None:

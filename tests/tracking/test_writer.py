@@ -271,3 +271,24 @@ def test_a_cell_with_a_nan_is_summarised(recorder: Recorder) -> None:
     recorder.finish(CELL, 1, test__nmse__after_pruning=math.nan)
     summarize(recorder)
     assert math.isnan(recorder.runs("cell")[0].data.metrics["test/nmse/after_pruning"])
+
+
+def test_a_finished_replicate_cannot_be_made_to_fail(recorder: Recorder) -> None:
+    cell = make_cell()
+    (run,) = recorder.start(cell, 0)
+    run.finish(make_outcome(cell, 0), "cpu")
+    run.fail("the pack met with an accident")
+    assert len(recorder.read().rows) == 1
+    assert recorder.read().ended == ()
+
+
+def test_a_mean_that_a_replicate_misses_is_not_shown(recorder: Recorder) -> None:
+    cell = make_cell()
+    recorder.finish(cell, 0)
+    recorder.finish(cell, 1, density=0.0)  # no weight left: no compression rate
+    rows = recorder.read().rows
+    writer.summarize_cell(recorder.store, recorder.experiment_id, cell, "M", rows)
+    (run,) = recorder.runs("cell")
+    assert run.data.metrics["n"] == 2
+    assert "density" in run.data.metrics
+    assert "compression_rate" not in run.data.metrics

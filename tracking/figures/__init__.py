@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from tracking.figures import coefficients, curves, digits, neurons, sparsity, tradeoff
+from tracking.figures import coefficients, curves, digits, network, neurons, pareto, sparsity, tradeoff
 from tracking.figures.evidence import Evidence, gather
 from tracking.figures.style import MAX_BYTES, as_png
 
@@ -37,10 +37,25 @@ FIGURES: tuple[Kind, ...] = (
         lambda evidence: tradeoff.tradeoff(evidence.manifest, evidence.methods),
     ),
     Kind(
+        "pareto",
+        "What is left at equal score",
+        "Each point is a configuration at a pruning threshold, mean over seeds. Lines join those that no other of the "
+        "method beats on validation data in both what is left and the score; they, and bands of one standard "
+        "deviation over seeds, show test data.",
+        lambda evidence: pareto.pareto(evidence.manifest, evidence.points()),
+    ),
+    Kind(
         "neurons",
         "Neurons left per layer",
         "Neurons on a path of non-zero weights from an input to an output: mean and standard deviation over seeds.",
         lambda evidence: neurons.neurons(evidence.manifest, evidence.methods),
+    ),
+    Kind(
+        "network",
+        "The network before and after dropping",
+        "What pruning leaves, {seeds}. Filled: neurons on a path from an input to an output; lines, or the share "
+        "between two layers: weights that are left.",
+        lambda evidence: network.networks(evidence.trained),
     ),
     Kind(
         "patterns",
@@ -77,8 +92,8 @@ FIGURES: tuple[Kind, ...] = (
     Kind(
         "training",
         "Training",
-        "Validation score before pruning, and weights that pruning would leave, after each epoch: mean over seeds, "
-        "and the range from the lowest to the highest.",
+        "Validation score before pruning, and the weights and alive neurons that pruning would leave, after each "
+        "epoch: mean over seeds, and the range from the lowest to the highest.",
         lambda evidence: curves.training(evidence.manifest, evidence.histories),
     ),
 )

@@ -1,4 +1,4 @@
-"""Training curves: the validation score, and the weights that pruning would leave, after each epoch."""
+"""Training curves: the validation score, and what pruning would leave, after each epoch."""
 
 import math
 import statistics
@@ -29,13 +29,17 @@ class _Quantity:
 @style.styled
 def training(manifest: Manifest, histories: Mapping[str, Sequence[History]]) -> Figure | None:
     """Draw the mean over seeds with its range, a line per method. None where no epoch was logged."""
-    quantities = (_score(manifest.score), _Quantity(schema.NUM_NONZERO, "weights left", _thousands, from_zero=True))
+    quantities = (
+        _score(manifest.score),
+        _Quantity(schema.NUM_NONZERO, "weights left", _thousands, from_zero=True),
+        _Quantity(schema.NEURONS_ALIVE, "neurons alive", _thousands, from_zero=True),
+    )
     logged = {name for each in histories.values() for history in each for name, points in history.items() if points}
     if logged.isdisjoint(quantity.metric for quantity in quantities):
         return None
     looks = style.looks(method.label for method in manifest.methods)
     figure = style.new_figure(3.7)
-    for axes, quantity in zip(figure.subplots(1, 2), quantities, strict=True):
+    for axes, quantity in zip(figure.subplots(1, len(quantities)), quantities, strict=True):
         values = [_draw(axes, each, quantity.metric, looks[label]) for label, each in histories.items()]
         _axes(axes, quantity, [value for part in values for value in part])
     entries = {label: Line2D([], [], color=looks[label].color, ls=looks[label].line, lw=2) for label in histories}

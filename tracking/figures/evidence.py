@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from dn_distributed.config import Cell
 from dn_distributed.data import DATASETS, DataError, Dataset, RawImages
 from dn_distributed.tasks import TASKS, ImageTask, Task
-from tracking import reader, schema
+from tracking import fronts, reader, schema
 from tracking.cells import MethodResult
+from tracking.fronts import Curves, Point
 from tracking.manifest import Manifest
 from tracking.patterns import load_masks
 from tracking.reader import Row
@@ -38,6 +39,11 @@ class Trained:
     """What pruning leaves of each regularised layer ``[n_out, n_in]``, in forward order."""
     parameters: Mapping[str, Tensor]
     """All parameters before pruning."""
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is the task's network, and not the coefficients of a baseline."""
+        return set(self.masks) == set(self.task.layers)
 
     def pruned_weights(self) -> dict[str, Tensor]:
         """Return the pruned weight of each regularised layer."""
@@ -85,6 +91,12 @@ class Evidence:
     estimates: tuple[Estimate, ...] = ()
     missing: tuple[str, ...] = ()
     """What could not be had, in sentences."""
+    curves: Curves = field(default_factory=dict)
+    """Of every configuration that was measured at several thresholds."""
+
+    def points(self) -> dict[str, list[Point]]:
+        """Return, by method, each configuration at each threshold."""
+        return {method.label: fronts.points(self.manifest, method, self.curves) for method in self.methods}
 
 
 def gather(store: MlflowClient, manifest: Manifest, methods: tuple[MethodResult, ...], data_dir: Path) -> Evidence:
@@ -94,7 +106,7 @@ def gather(store: MlflowClient, manifest: Manifest, methods: tuple[MethodResult,
     histories = {
         method.label: [reader.metric_histories(store, row.run_id) for row in method.chosen.rows]
         for method in methods
-        if method.chosen is not None and method.chosen.rows
+        if method.chosen is not None and method.chosen.rows and method.chosen.cell.baseline is None
     }
     if not trained:
         return Evidence(manifest, methods, histories=histories, missing=tuple(missing))
@@ -104,7 +116,9 @@ def gather(store: MlflowClient, manifest: Manifest, methods: tuple[MethodResult,
         pictures = _pictures(trained, cell, data_dir)
     except DataError as error:
         missing.append(f"Reconstructions and encodings are left out: {error}.")
-    return Evidence(manifest, methods, trained, histories, pictures, _estimates(trained, cell), tuple(missing))
+    networks = tuple(item for item in trained if item.is_network)
+    estimates, curves = _estimates(trained, cell), fronts.read(store, methods)
+    return Evidence(manifest, methods, networks, histories, pictures, estimates, tuple(missing), curves)
 
 
 def _read_trained(store: MlflowClient, methods: Sequence[MethodResult], missing: list[str]) -> tuple[Trained, ...]:

@@ -36,10 +36,11 @@ class _Bar:
 def neurons(manifest: Manifest, methods: Sequence[MethodResult]) -> Figure | None:
     """Draw the share of alive neurons per layer and method. None without a finished replicate."""
     looks = style.looks(method.label for method in methods)
-    bars = {m.label: _bars(manifest.task, m.chosen) for m in methods if m.chosen is not None and m.chosen.rows}
-    if not bars:
+    networks = {m.label: m.chosen for m in methods if m.chosen and m.chosen.rows and m.chosen.cell.baseline is None}
+    if not networks:
         return None
-    units = _units(methods)
+    bars = {label: _bars(manifest.task, result) for label, result in networks.items()}
+    units = next(iter(networks.values())).rows[0].counts.units
     figure = style.new_figure(3.8)
     axes = figure.subplots()
     width = _GROUP / len(bars)
@@ -53,10 +54,6 @@ def neurons(manifest: Manifest, methods: Sequence[MethodResult]) -> Figure | Non
     any_published = any(math.isfinite(bar.published) for group in bars.values() for bar in group)
     style.legend_above(figure, _legend({label: looks[label].color for label in bars}, any_published))
     return figure
-
-
-def _units(methods: Sequence[MethodResult]) -> tuple[UnitCount, ...]:
-    return next(m.chosen.rows[0].counts.units for m in methods if m.chosen is not None and m.chosen.rows)
 
 
 def _bars(task: str, result: CellResult) -> list[_Bar]:

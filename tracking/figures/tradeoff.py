@@ -18,9 +18,9 @@ _Point = tuple[float, float]
 
 @style.styled
 def tradeoff(manifest: Manifest, methods: Sequence[MethodResult]) -> Figure | None:
-    """Draw every finished replicate by density and test score. None without one."""
+    """Draw every finished network by density and test score. None without one."""
     looks = style.looks(method.label for method in methods)
-    shown = [method for method in methods if any(result.rows for result in method.tried)]
+    shown = [method for method in methods if any(r.rows and r.cell.baseline is None for r in method.tried)]
     if not shown:
         return None
     figure = style.new_figure(4.6)

@@ -1,0 +1,74 @@
+"""What the statistics say in words and grids, on results made up so that the answer is plain."""
+
+import csv
+import io
+
+import pytest
+from fabricated import make_cell, make_manifest, make_row
+
+from tracking import findings, tables
+from tracking.cells import gather
+from tracking.findings import Findings
+from tracking.reader import Snapshot
+
+SMALL, LARGE, LIKE = (make_cell(l1=float(place)) for place in (1, 2, 3))
+
+
+@pytest.fixture(scope="module")
+def found() -> Findings:
+    """Two methods whose error differs plainly, and one that is like the first but for noise."""
+    rows = []
+    for seed in range(6):
+        wobble = (seed % 3) / 1000
+        rows.append(make_row(SMALL, seed, test__nmse__after_pruning=0.1 + wobble))
+        rows.append(make_row(LARGE, seed, test__nmse__after_pruning=0.9 + 2 * wobble))
+        rows.append(make_row(LIKE, seed, test__nmse__after_pruning=0.1 + (5 - seed) % 4 / 1000))
+    manifest = make_manifest({"small": [SMALL], "large": [LARGE], "like|it": [LIKE]}, seeds=range(6))
+    methods = gather(manifest, Snapshot(tuple(rows), ()))
+    return findings.find(tables.build(manifest, methods), methods)
+
+
+def test_a_sentence_says_which_order_holds_and_which_is_noise(found: Findings) -> None:
+    (sentence,) = (text for text in found.sentences if text.startswith("test nmse after P"))
+    assert "large > small" in sentence
+    assert "large > like|it" in sentence
+    assert "this may be noise: small against like|it" in sentence
+
+
+def test_every_pair_and_quantity_is_compared_once(found: Findings) -> None:
+    assert len(found.comparisons) == 1 + 3 * 3
+    assert len({(line[0], line[1]) for line in found.comparisons}) == len(found.comparisons)
+
+
+def test_markdown_has_as_many_cells_in_every_line_of_a_grid(found: Findings) -> None:
+    text = findings.as_markdown(found)
+    section = text.partition("## Comparisons")[2]
+    lines = [line.replace("\\|", "") for line in section.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in lines} == {len(found.comparisons[0]) + 1}
+
+
+def test_every_rule_is_printed(found: Findings) -> None:
+    text = findings.as_markdown(found)
+    assert len(found.rules) == 2
+    assert all(rule in text for rule in found.rules)
+
+
+def test_csv_has_full_precision(found: Findings) -> None:
+    lines = list(csv.DictReader(io.StringIO(findings.as_csv(found.compared))))
+    assert [float(line["difference"]) for line in lines] == [item.difference for item in found.compared]
+
+
+def test_html_escapes(found: Findings) -> None:
+    assert "<i>" not in findings.as_html([["<i>", "a"], ["b & c", "<b>"]])
+
+
+def test_one_seed_has_no_statistics() -> None:
+    manifest = make_manifest({"small": [SMALL], "large": [LARGE]}, seeds=[0])
+    methods = gather(manifest, Snapshot((make_row(SMALL, 0), make_row(LARGE, 0)), ()))
+    found = findings.find(tables.build(manifest, methods), methods)
+    assert (found.intervals, found.comparisons, found.sentences) == ([], [], ())
+
+
+@pytest.mark.parametrize(("p", "words"), [(0.0, "< 1e-6"), (0.0123, "0.012"), (1.0, "1")])
+def test_p_in_words(p: float, words: str) -> None:
+    assert findings.p_in_words(p) == words

@@ -1,0 +1,104 @@
+"""Against values worked out by hand, scipy's own functions, and simulation."""
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from tracking import inference
+from tracking.inference import Interval
+
+VALUES = [4.0, 5.0, 6.0]
+T_975_2 = 4.302652729911275
+
+
+def test_an_interval_of_the_mean_is_students() -> None:
+    found = inference.mean_interval(VALUES)
+    half = T_975_2 / math.sqrt(3)
+    assert found == Interval(pytest.approx(5 - half), pytest.approx(5 + half))
+
+
+def test_a_prediction_interval_is_for_one_more_run() -> None:
+    found = inference.prediction_interval(VALUES)
+    half = T_975_2 * math.sqrt(1 + 1 / 3)
+    assert found == Interval(pytest.approx(5 - half), pytest.approx(5 + half))
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [1.0, math.nan], [1.0, math.inf]])
+def test_without_a_spread_there_is_no_interval(values: list[float]) -> None:
+    assert inference.mean_interval(values) is None
+    assert inference.prediction_interval(values) is None
+
+
+def test_equal_values_have_an_interval_of_no_width() -> None:
+    assert inference.mean_interval([2.0] * 4) == Interval(2.0, 2.0)
+
+
+def test_a_skewed_sample_is_bootstrapped_the_same_each_time() -> None:
+    values = [0.0] * 9 + [1.0]
+    first, second = inference.mean_interval(values), inference.mean_interval(values)
+    assert first is not None
+    assert first.bootstrap
+    assert first == second
+    assert first.low >= 0  # Student's would reach below zero
+
+
+def test_a_prediction_interval_holds_95_of_100_runs() -> None:
+    draw = random.Random(0)
+    trials = 4000
+    inside = 0
+    for _ in range(trials):
+        *sample, one_more = (draw.gauss(3, 2) for _ in range(11))
+        interval = inference.prediction_interval(sample)
+        assert interval is not None
+        inside += interval.distance(one_more) == 0
+    assert inside / trials == pytest.approx(0.95, abs=0.015)
+
+
+@pytest.mark.parametrize(("value", "distance"), [(0.5, -0.5), (1.0, 0.0), (1.5, 0.0), (2.0, 0.0), (2.25, 0.25)])
+def test_distance_to_an_interval(value: float, distance: float) -> None:
+    assert Interval(1.0, 2.0).distance(value) == distance
+
+
+def test_a_comparison_is_the_paired_t_test() -> None:
+    a, b = {0: 1.0, 1: 2.5, 2: 3.0, 3: 4.5}, {0: 0.5, 1: 2.6, 2: 2.0, 3: 4.0}
+    (found,) = inference.compare("q", {"a": a, "b": b})
+    expected = stats.ttest_rel(list(a.values()), list(b.values()))
+    interval = expected.confidence_interval(0.95)
+    assert found.p == pytest.approx(expected.pvalue)
+    assert (found.interval.low, found.interval.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
+    assert (found.n, found.difference) == (4, pytest.approx(0.475))
+
+
+def test_pairs_are_made_of_the_seeds_that_both_have() -> None:
+    (found,) = inference.compare("q", {"a": {0: 1.0, 1: 2.0, 9: 99.0}, "b": {1: 1.0, 0: 0.5, 8: -99.0}})
+    assert (found.n, found.difference) == (2, 0.75)
+    assert inference.compare("q", {"a": {0: 1.0}, "b": {0: 2.0}}) == []
+
+
+def test_the_same_difference_at_every_seed_is_certain() -> None:
+    (same,) = inference.compare("q", {"a": {0: 1.0, 1: 2.0}, "b": {0: 1.0, 1: 2.0}})
+    (apart,) = inference.compare("q", {"a": {0: 2.0, 1: 3.0}, "b": {0: 1.0, 1: 2.0}})
+    assert (same.p, same.effect) == (1.0, 0.0)
+    assert (apart.p, apart.effect) == (0.0, math.inf)
+
+
+def with_p(p: float) -> inference.Comparison:
+    return inference.Comparison("q", "a", "b", 3, 1.0, Interval(0, 2), 1.0, p, p)
+
+
+def test_holms_correction_by_hand() -> None:
+    found = inference.corrected([with_p(p) for p in (0.01, 0.04, 0.03, 0.005)])
+    assert [item.p_corrected for item in found] == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert [item.holds for item in found] == [True, False, False, True]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_correction_never_makes_p_smaller_and_keeps_the_order(ps: list[float]) -> None:
+    found = inference.corrected([with_p(p) for p in ps])
+    assert all(item.p <= item.p_corrected <= 1 for item in found)
+    by_p = sorted(found, key=lambda item: item.p)
+    assert [item.p_corrected for item in by_p] == sorted(item.p_corrected for item in found)

@@ -1,0 +1,158 @@
+"""The statistics of a table, drawn: intervals and ranges, comparisons in pairs, and what they say in words."""
+
+import csv
+import html
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tracking import columns, inference, render
+from tracking.cells import MethodResult, Stat
+from tracking.columns import Column
+from tracking.inference import Comparison
+from tracking.tables import Table
+
+_KEYS = (columns.SCORE_AFTER, columns.DENSITY, columns.ALIVE)
+"""Quantities that methods are compared by: what a method costs, and the two things that it saves."""
+
+Grid = list[list[str]]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Two grids of text with a head each, and sentences."""
+
+    intervals: Grid
+    comparisons: Grid
+    sentences: tuple[str, ...]
+    rules: tuple[str, ...]
+    compared: tuple[Comparison, ...]
+
+
+def find(table: Table, methods: Sequence[MethodResult]) -> Findings:
+    """Return the findings of a sweep; grids are empty where there is one seed, or one method."""
+    shown = [column for column in table.columns if column.key in _KEYS]
+    comparisons = inference.corrected(
+        [item for column in shown for item in inference.compare(column.title, _samples(column, methods))]
+    )
+    intervals = _intervals(table)
+    rules = [inference.INTERVAL_RULE] * bool(intervals) + [inference.COMPARISON_RULE] * bool(comparisons)
+    return Findings(
+        intervals,
+        _comparisons(comparisons, {column.title: column for column in shown}),
+        tuple(_sentence(column, comparisons) for column in shown if comparisons),
+        tuple(rules),
+        tuple(comparisons),
+    )
+
+
+def _samples(column: Column, methods: Sequence[MethodResult]) -> Mapping[str, Mapping[int, float]]:
+    """By method and seed; a method that misses the quantity is left out."""
+    found = {}
+    for method in methods:
+        if method.chosen is None or method.chosen.stat(column.value) is None:
+            continue
+        values = ((row.seed, column.value(row)) for row in method.chosen.rows)
+        found[method.label] = {seed: value for seed, value in values if value is not None}
+    return found
+
+
+def _intervals(table: Table) -> Grid:
+    lines = [["", *(row.label for row in table.rows)]]
+    for column in table.columns:
+        stats = [row.stats.get(column.key) for row in table.rows]
+        if any(found is not None and found.n > 1 for found in stats):
+            lines.append([f"{column.heading}: 95 % interval", *(_interval(column, found) for found in stats)])
+            lines.append([f"{column.heading}: range", *(_range(column, found) for found in stats)])
+    return lines if len(lines) > 1 else []
+
+
+def _interval(column: Column, found: Stat | None) -> str:
+    interval = inference.mean_interval(found.values) if found else None
+    if found is None or interval is None:
+        return "—"
+    low, high = (column.format(end, beside=found.mean) for end in (interval.low, interval.high))
+    return f"{low} to {high}{' b' * interval.bootstrap}"
+
+
+def _range(column: Column, found: Stat | None) -> str:
+    if found is None or not found.values:
+        return "—"
+    return " to ".join(column.format(end) for end in (min(found.values), max(found.values)))
+
+
+def _comparisons(comparisons: Sequence[Comparison], by_title: Mapping[str, Column]) -> Grid:
+    if not comparisons:
+        return []
+    lines = [["quantity", "first − second", "n", "mean difference", "95 % interval", "effect", "p", "p (Holm)", ""]]
+    for item in comparisons:
+        column = by_title[item.quantity]
+        beside = max(abs(item.difference), 1e-3) if column.kind == "score" else 1.0
+        low, high = (column.format(e, beside=beside, signed=True) for e in (item.interval.low, item.interval.high))
+        lines.append(
+            [
+                item.quantity,
+                f"{item.first} − {item.second}",
+                str(item.n),
+                column.format(item.difference, beside=beside, signed=True),
+                f"{low} to {high}",
+                f"{item.effect:+.1f}" if math.isfinite(item.effect) else "always the same",
+                p_in_words(item.p),
+                p_in_words(item.p_corrected),
+                "holds" if item.holds else "not shown",
+            ]
+        )
+    return lines
+
+
+def p_in_words(p: float) -> str:
+    """Return a p value to two digits, the smallest as a bound."""
+    return "< 1e-6" if p < 1e-6 else f"{p:.2g}"
+
+
+def _sentence(column: Column, comparisons: Sequence[Comparison]) -> str:
+    """Say which order of methods holds on a quantity, and which may be noise."""
+    own = [item for item in comparisons if item.quantity == column.title]
+    holds = [f"{a} > {b}" for a, b in (_ordered(item) for item in own if item.holds)]
+    noise = [f"{item.first} against {item.second}" for item in own if not item.holds]
+    parts = [f"these orders hold: {', '.join(holds)}"] * bool(holds)
+    parts += [f"this may be noise: {', '.join(noise)}"] * bool(noise)
+    return f"{column.title}: {'; '.join(parts)}." if parts else f"{column.title}: nothing to compare."
+
+
+def _ordered(item: Comparison) -> tuple[str, str]:
+    return (item.first, item.second) if item.difference > 0 else (item.second, item.first)
+
+
+def as_markdown(findings: Findings) -> str:
+    """Return the findings as Markdown sections."""
+    parts = []
+    for title, grid in (("Intervals", findings.intervals), ("Comparisons", findings.comparisons)):
+        if grid:
+            head, *body = map(render.markdown_row, grid)
+            rule = render.markdown_row(["---", *["--:"] * (len(grid[0]) - 1)])
+            parts.append("\n".join([f"## {title}", "", head, rule, *body]))
+    notes = "\n".join(f"- {text}" for text in (*findings.sentences, *(f"Rule: {rule}." for rule in findings.rules)))
+    return "\n\n".join([*parts, notes]) + "\n"
+
+
+def as_html(grid: Grid) -> str:
+    """Return a grid as a ``<table>`` element."""
+    head, *body = grid
+    lines = [f"<tr>{''.join(f'<th>{html.escape(cell)}</th>' for cell in head)}</tr>"]
+    for name, *cells in body:
+        values = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+        lines.append(f'<tr><th scope="row">{html.escape(name)}</th>{values}</tr>')
+    return f"<table><thead>{lines[0]}</thead><tbody>{''.join(lines[1:])}</tbody></table>"
+
+
+def as_csv(compared: Sequence[Comparison]) -> str:
+    """Return the comparisons at full precision."""
+    out = io.StringIO()
+    lines = csv.writer(out, lineterminator="\n")
+    lines.writerow(["quantity", "first", "second", "n", "difference", "low", "high", "effect", "p", "p_holm", "holds"])
+    for item in compared:
+        numbers = (item.difference, item.interval.low, item.interval.high, item.effect, item.p, item.p_corrected)
+        lines.writerow([item.quantity, item.first, item.second, item.n, *map(repr, numbers), item.holds])
+    return out.getvalue()

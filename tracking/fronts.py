@@ -1,0 +1,96 @@
+"""At equal score, which method leaves fewer weights or neurons? Fronts over configurations and thresholds.
+
+Points are chosen on validation data; what is shown of them is measured on test data.
+"""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mlflow import MlflowClient
+
+from tracking import reader, schema
+from tracking.cells import MethodResult, deviation
+from tracking.manifest import Manifest
+
+Saving = Literal["density", "neurons_alive"]
+Curve = Sequence[Mapping[str, float]]
+"""A trained replicate at several thresholds, as ``training.Outcome.curve``."""
+Curves = Mapping[str, Mapping[int, Curve]]
+"""By cell key and seed."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A configuration at a threshold: means over its seeds."""
+
+    cell_key: str
+    threshold: float
+    density: float
+    neurons_alive: float
+    validation: float
+    test: float
+    test_std: float | None
+    n: int
+
+    def saving(self, name: Saving) -> float:
+        """Return what is left of weights (a share) or of neurons."""
+        return self.density if name == "density" else self.neurons_alive
+
+
+def read(store: MlflowClient, methods: Sequence[MethodResult]) -> Curves:
+    """Return the curves of every replicate that has one."""
+    found: dict[str, dict[int, Curve]] = {}
+    for method in methods:
+        for result in method.tried:
+            if result.cell.pruning.curve:
+                found[result.cell.key] = {
+                    row.seed: json.loads(reader.download(store, row.run_id, schema.CURVE_FILE).read_text())
+                    for row in result.rows
+                }
+    return found
+
+
+def points(manifest: Manifest, method: MethodResult, curves: Curves) -> list[Point]:
+    """Return a method's points: each complete configuration at each threshold."""
+    found = []
+    for result in method.tried:
+        by_seed = curves.get(result.cell.key, {})
+        if result.complete and by_seed:
+            found += [_point(manifest.score, result.cell.key, at) for at in zip(*by_seed.values(), strict=True)]
+    return found
+
+
+def _point(score: str, cell_key: str, at: Sequence[Mapping[str, float]]) -> Point:
+    def mean(name: str) -> float:
+        return statistics.fmean(point[name] for point in at)
+
+    tests = [point[f"test/{score}"] for point in at]
+    return Point(
+        cell_key=cell_key,
+        threshold=at[0]["threshold"],
+        density=mean("density"),
+        neurons_alive=mean("neurons_alive"),
+        validation=mean(f"validation/{score}"),
+        test=statistics.fmean(tests),
+        test_std=deviation(tests),
+        n=len(tests),
+    )
+
+
+def front(found: Sequence[Point], saving: Saving, *, higher_is_better: bool) -> list[Point]:
+    """Return the points that no other beats in both the saving and the validation score, the smallest first."""
+    sign = -1.0 if higher_is_better else 1.0
+    kept: list[Point] = []
+    for point in sorted(found, key=lambda p: (p.saving(saving), sign * p.validation)):
+        if not kept or sign * point.validation < sign * kept[-1].validation:
+            kept.append(point)
+    return kept
+
+
+def smallest_within(found: Sequence[Point], saving: Saving, level: float, *, higher_is_better: bool) -> Point | None:
+    """Return the point with the largest saving whose validation score is at least as good as ``level``."""
+    good = [p for p in found if (p.validation >= level if higher_is_better else p.validation <= level)]
+    return min(good, key=lambda p: p.saving(saving), default=None)

@@ -1,0 +1,132 @@
+"""What a table's figures allow one to say: intervals, verdicts on published figures, comparisons in pairs.
+
+Plain textbook statistics on a handful of values, one per seed; scipy's distributions.
+"""
+
+import itertools
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+SIGNIFICANCE = 0.05
+_RESAMPLES = 10_000
+_FEWEST_FOR_SHAPE = 5  # values below which no test can tell that they are not normal
+
+INTERVAL_RULE = (
+    "95 % interval of the mean: Student t; where Shapiro-Wilk rejects a normal distribution (p < 0.05), the "
+    "BCa bootstrap of the mean (10 000 resamples), marked b"
+)
+VERDICT_RULE = (
+    "a published figure is one run; it is inside where it lies in the 95 % prediction interval of one run, "
+    "mean ± t(0.975, n - 1) · s · √(1 + 1/n), and outside by its distance to that interval"
+)
+COMPARISON_RULE = (
+    "paired by seed (same initialisation and order of the data); interval and p of the mean difference by the paired t "
+    "test, p corrected by Holm over all comparisons of the sweep; effect: mean difference / its standard deviation"
+)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A range of values, ends included."""
+
+    low: float
+    high: float
+    bootstrap: bool = False
+
+    def distance(self, value: float) -> float:
+        """Return how far ``value`` lies outside: 0 inside, negative below."""
+        return min(0.0, value - self.low) + max(0.0, value - self.high)
+
+
+def mean_interval(values: Sequence[float]) -> Interval | None:
+    """Return the 95 % interval of the mean; None for fewer than two values or one that is not finite."""
+    if len(values) < 2 or not all(map(math.isfinite, values)):
+        return None
+    if min(values) == max(values):
+        return Interval(values[0], values[0])
+    if len(values) >= _FEWEST_FOR_SHAPE and stats.shapiro(values).pvalue < SIGNIFICANCE:
+        return _bootstrap(values)
+    return _student(values, 1 / len(values))
+
+
+def prediction_interval(values: Sequence[float]) -> Interval | None:
+    """Return the 95 % interval that one more run would lie in; None as ``mean_interval``."""
+    if len(values) < 2 or not all(map(math.isfinite, values)):
+        return None
+    return _student(values, 1 + 1 / len(values))
+
+
+def _student(values: Sequence[float], factor: float) -> Interval:
+    mean = statistics.fmean(values)
+    t = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
+    half = t * statistics.stdev(values) * math.sqrt(factor)
+    return Interval(mean - half, mean + half)
+
+
+def _bootstrap(values: Sequence[float]) -> Interval:
+    found = stats.bootstrap(
+        (np.asarray(values),), np.mean, n_resamples=_RESAMPLES, confidence_level=CONFIDENCE, method="BCa", rng=0
+    ).confidence_interval
+    return Interval(float(found.low), float(found.high), bootstrap=True)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two methods on the seeds that both have: ``first`` minus ``second``."""
+
+    quantity: str
+    first: str
+    second: str
+    n: int
+    difference: float
+    interval: Interval
+    effect: float
+    """Cohen's d of paired values: mean difference / standard deviation of the differences. Infinite without one."""
+    p: float
+    p_corrected: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the difference stands after correction."""
+        return self.p_corrected < SIGNIFICANCE
+
+
+def compare(quantity: str, samples: Mapping[str, Mapping[int, float]]) -> list[Comparison]:
+    """Compare every pair of methods on a quantity, given by method and seed; p is not corrected yet.
+
+    Pairs with fewer than two seeds in common, or a value that is not finite, are left out.
+    """
+    found = []
+    for first, second in itertools.combinations(samples, 2):
+        seeds = sorted(samples[first].keys() & samples[second].keys())
+        differences = [samples[first][seed] - samples[second][seed] for seed in seeds]
+        if len(differences) >= 2 and all(map(math.isfinite, differences)):
+            found.append(_paired(quantity, first, second, differences))
+    return found
+
+
+def _paired(quantity: str, first: str, second: str, differences: Sequence[float]) -> Comparison:
+    mean, deviation = statistics.fmean(differences), statistics.stdev(differences)
+    interval = _student(differences, 1 / len(differences))
+    if deviation == 0:  # every seed differs by the same: certain, or no difference at all
+        p, effect = (1.0, 0.0) if mean == 0 else (0.0, math.copysign(math.inf, mean))
+    else:
+        p, effect = float(stats.ttest_1samp(differences, 0).pvalue), mean / deviation
+    return Comparison(quantity, first, second, len(differences), mean, interval, effect, p, p)
+
+
+def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Return the comparisons with p corrected for their number by Holm's method."""
+    order = sorted(range(len(comparisons)), key=lambda index: comparisons[index].p)
+    values = [0.0] * len(comparisons)
+    running = 0.0
+    for rank, index in enumerate(order):
+        running = max(running, min(1.0, comparisons[index].p * (len(comparisons) - rank)))
+        values[index] = running
+    return [replace(item, p_corrected=value) for item, value in zip(comparisons, values, strict=True)]
