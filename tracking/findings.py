@@ -7,30 +7,49 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tracking import columns, inference, render
+from tracking import columns, fronts, inference, render
 from tracking.cells import MethodResult, Stat
 from tracking.columns import Column
+from tracking.fronts import Point, Saving
 from tracking.inference import Comparison
+from tracking.manifest import Manifest
 from tracking.tables import Table
 
 _KEYS = (columns.SCORE_AFTER, columns.DENSITY, columns.ALIVE)
 """Quantities that methods are compared by: what a method costs, and the two things that it saves."""
+
+_SAVINGS: Mapping[Saving, str] = {"density": "weights", "neurons_alive": "neurons alive"}
+EQUAL_RULE = (
+    "at each validation score, the configuration and threshold with the fewest weights (or alive neurons) that reaches "
+    "it, means over seeds; the test score of the same point stands in brackets"
+)
 
 Grid = list[list[str]]
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Two grids of text with a head each, and sentences."""
+    """Grids of text with a head each, and sentences."""
 
+    at_equal_score: Grid
     intervals: Grid
     comparisons: Grid
     sentences: tuple[str, ...]
     rules: tuple[str, ...]
     compared: tuple[Comparison, ...]
 
+    @property
+    def grids(self) -> list[tuple[str, Grid]]:
+        """The grids that there are, each with its title."""
+        titled = (
+            ("At equal score", self.at_equal_score),
+            ("Intervals", self.intervals),
+            ("Comparisons", self.comparisons),
+        )
+        return [(title, grid) for title, grid in titled if grid]
 
-def find(table: Table, methods: Sequence[MethodResult]) -> Findings:
+
+def find(table: Table, methods: Sequence[MethodResult], at_equal_score: Grid) -> Findings:
     """Return the findings of a sweep; grids are empty where there is one seed, or one method."""
     shown = [column for column in table.columns if column.key in _KEYS]
     comparisons = inference.corrected(
@@ -38,13 +57,39 @@ def find(table: Table, methods: Sequence[MethodResult]) -> Findings:
     )
     intervals = _intervals(table)
     rules = [inference.INTERVAL_RULE] * bool(intervals) + [inference.COMPARISON_RULE] * bool(comparisons)
+    rules += [EQUAL_RULE] * bool(at_equal_score)
     return Findings(
+        at_equal_score,
         intervals,
         _comparisons(comparisons, {column.title: column for column in shown}),
         tuple(_sentence(column, comparisons) for column in shown if comparisons),
         tuple(rules),
         tuple(comparisons),
     )
+
+
+def at_equal_score(manifest: Manifest, points: Mapping[str, Sequence[Point]]) -> Grid:
+    """Say at several validation scores what each method has to keep; empty where no curve was measured."""
+    shown = {label: found for label, found in points.items() if found}
+    if not shown:
+        return []
+    higher = manifest.score_higher_is_better
+    sign = "≥" if higher else "≤"
+    lines = [["validation score", *shown]]
+    for level in fronts.levels([point for found in shown.values() for point in found], higher_is_better=higher):
+        for saving in _SAVINGS:
+            best = [fronts.smallest_within(found, saving, level, higher_is_better=higher) for found in shown.values()]
+            heading = f"{manifest.score} {sign} {level:.4g}: fewest {_SAVINGS[saving]}"
+            lines.append([heading, *(_point(manifest, saving, point) for point in best)])
+    return lines
+
+
+def _point(manifest: Manifest, saving: Saving, point: Point | None) -> str:
+    if point is None:
+        return "not reached"
+    left = f"{100 * point.density:.2f} %" if saving == "density" else f"{point.neurons_alive:.1f}"
+    spread = "" if point.test_std is None else f" ± {point.test_std:.2g}"
+    return f"{left} (test {manifest.score} {point.test:.4g}{spread})"
 
 
 def _samples(column: Column, methods: Sequence[MethodResult]) -> Mapping[str, Mapping[int, float]]:
@@ -128,11 +173,10 @@ def _ordered(item: Comparison) -> tuple[str, str]:
 def as_markdown(findings: Findings) -> str:
     """Return the findings as Markdown sections."""
     parts = []
-    for title, grid in (("Intervals", findings.intervals), ("Comparisons", findings.comparisons)):
-        if grid:
-            head, *body = map(render.markdown_row, grid)
-            rule = render.markdown_row(["---", *["--:"] * (len(grid[0]) - 1)])
-            parts.append("\n".join([f"## {title}", "", head, rule, *body]))
+    for title, grid in findings.grids:
+        head, *body = map(render.markdown_row, grid)
+        rule = render.markdown_row(["---", *["--:"] * (len(grid[0]) - 1)])
+        parts.append("\n".join([f"## {title}", "", head, rule, *body]))
     notes = "\n".join(f"- {text}" for text in (*findings.sentences, *(f"Rule: {rule}." for rule in findings.rules)))
     return "\n\n".join([*parts, notes]) + "\n"
 

@@ -7,6 +7,7 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from mlflow import MlflowClient
@@ -88,6 +89,28 @@ def front(found: Sequence[Point], saving: Saving, *, higher_is_better: bool) -> 
         if not kept or sign * point.validation < sign * kept[-1].validation:
             kept.append(point)
     return kept
+
+
+def levels(found: Sequence[Point], *, higher_is_better: bool) -> list[float]:
+    """Return scores to compare at: the best validation score of all, and what is a little worse."""
+    if higher_is_better:
+        best = max(point.validation for point in found)
+        return [best - worse for worse in (0.001, 0.0025, 0.005, 0.01, 0.02)]
+    best = min(point.validation for point in found)
+    return [best * worse for worse in (1.05, 1.1, 1.25, 1.5, 2.0)]
+
+
+def as_json(curves: Curves) -> str:
+    """Return the curves as they are shipped beside the rows."""
+    return json.dumps(curves, indent=None, separators=(",", ":"), sort_keys=True) + "\n"
+
+
+def load(path: Path) -> Curves:
+    """Read what ``as_json`` wrote; empty where there is no such file."""
+    if not path.is_file():
+        return {}
+    value = json.loads(path.read_text(encoding="utf-8"))
+    return {cell: {int(seed): curve for seed, curve in by_seed.items()} for cell, by_seed in value.items()}
 
 
 def smallest_within(found: Sequence[Point], saving: Saving, level: float, *, higher_is_better: bool) -> Point | None:

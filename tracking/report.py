@@ -18,7 +18,7 @@ from mlflow.entities import Run
 
 from dn_distributed.config import Cell, Training
 from dn_distributed.regularizers import SHORTHANDS
-from tracking import cells, figures, findings, reader, render, tables, writer
+from tracking import cells, figures, findings, fronts, reader, render, tables, writer
 from tracking.cells import CellResult, MethodResult
 from tracking.figures import Drawn, Evidence
 from tracking.findings import Findings
@@ -32,6 +32,7 @@ PAGE = "report.html"
 ROWS = "rows.json"
 STATISTICS = "statistics.md"
 COMPARISONS = "comparisons.csv"
+CURVES = "curves.json"
 CONFIGURATIONS = "configurations.csv"
 FIGURES = "figures"
 
@@ -64,7 +65,8 @@ def write_from_rows(path: Path, out: Path) -> Path:
     StoreError where the file is none of an earlier report.
     """
     shipped = load(path)
-    evidence = Evidence(shipped.manifest, cells.gather(shipped.manifest, shipped.snapshot), missing=(_NO_STORE,))
+    methods = cells.gather(shipped.manifest, shipped.snapshot)
+    evidence = Evidence(shipped.manifest, methods, missing=(_NO_STORE,), curves=fronts.load(path.parent / CURVES))
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
         _write_files(made, evidence, shipped)
@@ -75,10 +77,11 @@ def write_from_rows(path: Path, out: Path) -> Path:
 def _write_files(folder: Path, evidence: Evidence, shipped: Shipped) -> None:
     manifest, methods = evidence.manifest, evidence.methods
     table = tables.build(manifest, methods)
-    found = findings.find(table, methods)
+    found = findings.find(table, methods, findings.at_equal_score(manifest, evidence.points()))
     texts = {f"table.{ending}": draw(table) for ending, draw in render.FORMATS.items()}
     texts |= {ROWS: as_json(shipped), STATISTICS: findings.as_markdown(found)}
     texts |= {COMPARISONS: findings.as_csv(found.compared)} if found.compared else {}
+    texts |= {CURVES: fronts.as_json(evidence.curves)} if evidence.curves else {}
     if manifest.selection is not None:
         texts[CONFIGURATIONS] = configurations_as_csv(manifest, manifest.selection, methods)
     for name, text in texts.items():
@@ -94,7 +97,10 @@ def _write_files(folder: Path, evidence: Evidence, shipped: Shipped) -> None:
 
 def _publish(made: Path, out: Path) -> None:
     """Copy the files of a finished report, and remove those of an earlier one that this one does not have."""
-    old = [out / CONFIGURATIONS, out / COMPARISONS, *(out / FIGURES / f"{kind.name}.png" for kind in figures.FIGURES)]
+    old = [
+        *(out / name for name in (CONFIGURATIONS, COMPARISONS, CURVES)),
+        *(out / FIGURES / f"{kind.name}.png" for kind in figures.FIGURES),
+    ]
     for path in old:
         path.unlink(missing_ok=True)
     for path in sorted(made.rglob("*")):
@@ -188,11 +194,7 @@ def _page(
         methods=[_method(*pair) for pair in zip(evidence.manifest.methods, evidence.methods, strict=True)],
         table=Markup(render.as_html(replace(table, notes=()))),
         notes=table.notes,
-        grids=[
-            (title, Markup(findings.as_html(grid)))
-            for title, grid in (("Intervals", found.intervals), ("Comparisons", found.comparisons))
-            if grid
-        ],
+        grids=[(title, Markup(findings.as_html(grid))) for title, grid in found.grids],
         findings=found,
         pictures=pictures,
         missing=evidence.missing,

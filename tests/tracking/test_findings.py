@@ -9,6 +9,7 @@ from fabricated import make_cell, make_manifest, make_row
 from tracking import findings, tables
 from tracking.cells import gather
 from tracking.findings import Findings
+from tracking.fronts import Point
 from tracking.reader import Snapshot
 
 SMALL, LARGE, LIKE = (make_cell(l1=float(place)) for place in (1, 2, 3))
@@ -25,7 +26,7 @@ def found() -> Findings:
         rows.append(make_row(LIKE, seed, test__nmse__after_pruning=0.1 + (5 - seed) % 4 / 1000))
     manifest = make_manifest({"small": [SMALL], "large": [LARGE], "like|it": [LIKE]}, seeds=range(6))
     methods = gather(manifest, Snapshot(tuple(rows), ()))
-    return findings.find(tables.build(manifest, methods), methods)
+    return findings.find(tables.build(manifest, methods), methods, [])
 
 
 def test_a_sentence_says_which_order_holds_and_which_is_noise(found: Findings) -> None:
@@ -62,10 +63,28 @@ def test_html_escapes(found: Findings) -> None:
     assert "<i>" not in findings.as_html([["<i>", "a"], ["b & c", "<b>"]])
 
 
+def test_at_equal_score_the_method_that_keeps_least_is_seen() -> None:
+    def point(density: float, validation: float) -> Point:
+        return Point("cell", 0.01, density, 1000 * density, validation, validation, 0.001, 3)
+
+    manifest = make_manifest({"a": [make_cell(task="lenet300")], "b": [make_cell(task="lenet300")]})
+    points = {"a": [point(0.1, 0.98), point(0.05, 0.97)], "b": [point(0.08, 0.976)], "none": []}
+    head, *lines = findings.at_equal_score(manifest, points)
+    assert head == ["validation score", "a", "b"]
+    by_heading = {name: values for name, *values in lines}
+    assert by_heading["accuracy ≥ 0.979: fewest weights"] == ["10.00 % (test accuracy 0.98 ± 0.001)", "not reached"]
+    assert by_heading["accuracy ≥ 0.975: fewest neurons alive"][1] == "80.0 (test accuracy 0.976 ± 0.001)"
+    assert by_heading["accuracy ≥ 0.97: fewest weights"][0].startswith("5.00 %")
+
+
+def test_without_curves_there_is_no_comparison_at_equal_score() -> None:
+    assert findings.at_equal_score(make_manifest({"a": [SMALL]}), {"a": []}) == []
+
+
 def test_one_seed_has_no_statistics() -> None:
     manifest = make_manifest({"small": [SMALL], "large": [LARGE]}, seeds=[0])
     methods = gather(manifest, Snapshot((make_row(SMALL, 0), make_row(LARGE, 0)), ()))
-    found = findings.find(tables.build(manifest, methods), methods)
+    found = findings.find(tables.build(manifest, methods), methods, [])
     assert (found.intervals, found.comparisons, found.sentences) == ([], [], ())
 
 

@@ -1,5 +1,7 @@
 """Fronts on points whose order is plain, and chosen on validation data only."""
 
+from pathlib import Path
+
 import pytest
 from fabricated import make_cell, make_manifest, make_row
 
@@ -66,3 +68,11 @@ def test_points_are_means_over_the_seeds_of_complete_configurations(manifest: Ma
     assert [p.density for p in found] == pytest.approx([0.6, 0.3])
     assert [p.test for p in found] == pytest.approx([1.4, 1.7])
     assert found[0].test_std == pytest.approx(0.1 * 2**0.5)
+
+
+def test_curves_are_shipped_and_read_again(tmp_path: Path) -> None:
+    curves = {"cell": {0: curve(0.5, 0.25), 12: curve(0.7, 0.35)}}
+    path = tmp_path / "curves.json"
+    path.write_text(fronts.as_json(curves))
+    assert fronts.load(path) == curves
+    assert fronts.load(tmp_path / "absent.json") == {}
