@@ -4,6 +4,8 @@ import argparse
 import contextlib
 import logging
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +31,7 @@ def sweep(arguments: argparse.Namespace, out: Console) -> int:
     """``dn sweep``: plan, run what is missing, table."""
     loaded = _load(arguments)
     data = [planning.load_data(item, arguments.data_dir) for item in loaded]
-    location = store.locate(arguments.tracking_uri)
+    location = _locate(arguments)
     if arguments.dry_run:
         return _print_plans(arguments, loaded, location, out)
     store.prepare(location)
@@ -78,7 +80,7 @@ def _write_report(
 
 def status(arguments: argparse.Namespace, out: Console) -> int:
     """``dn status``: the plan of each sweep."""
-    return _print_plans(arguments, _load(arguments), store.locate(arguments.tracking_uri), out)
+    return _print_plans(arguments, _load(arguments), _locate(arguments), out)
 
 
 def report(arguments: argparse.Namespace, out: Console) -> int:
@@ -86,7 +88,7 @@ def report(arguments: argparse.Namespace, out: Console) -> int:
     if arguments.rows is not None:
         out.print(f"report: {reporting.write_from_rows(arguments.rows, arguments.out)}", soft_wrap=True)
         return OK
-    location = store.locate(arguments.tracking_uri)
+    location = _locate(arguments)
     if not store.exists(location):
         raise store.StoreError(f"there is no store at {location.database}; run `dn sweep FILE` in this folder first")
     _write_report(arguments, location, arguments.name, arguments.out, out)
@@ -95,12 +97,13 @@ def report(arguments: argparse.Namespace, out: Console) -> int:
 
 def ui(arguments: argparse.Namespace, out: Console) -> int:
     """``dn ui``: MLflow's own server, on the loopback address."""
-    location = store.locate(arguments.tracking_uri)
+    location = _locate(arguments)
     if location.database is None:
         out.print(f"the server at {location.uri} has its own UI: open that address", soft_wrap=True)
         return OK
     if not store.exists(location):
         raise store.StoreError(f"there is no store at {location.database}; run `dn sweep FILE` in this folder first")
+    _check_port_is_free(arguments.port)
     address = f"http://127.0.0.1:{arguments.port}/#/experiments?workflowType=machine_learning"
     out.print(f"MLflow UI: {address}  (Ctrl-C ends it)", soft_wrap=True)
     environment = {
@@ -111,7 +114,24 @@ def ui(arguments: argparse.Namespace, out: Console) -> int:
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", location.uri]
     command += ["--default-artifact-root", str(location.artifact_root), "--host", "127.0.0.1"]
     command += ["--port", str(arguments.port), "--workers", "1"]
-    return subprocess.call(command, env=environment)
+    server = subprocess.Popen(command, env=environment)
+    signal.signal(signal.SIGTERM, lambda *_: server.terminate())  # else it would outlive this command
+    return server.wait()
+
+
+def _check_port_is_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            raise store.StoreError(f"port {port} of 127.0.0.1 cannot be used ({error}); give another --port") from error
+
+
+def _locate(arguments: argparse.Namespace) -> StoreLocation:
+    location = store.locate(arguments.tracking_uri)
+    store.check_answers(location)
+    return location
 
 
 def _load(arguments: argparse.Namespace) -> list[Sweep]:
@@ -140,12 +160,14 @@ def _print_plan(plan: Plan, out: Console) -> None:
     sweep, resources = plan.sweep, plan.sweep.resources
     slots = max(1, int((os.cpu_count() or 1) / resources.cpu))
     failed, stopped = plan.count("failed"), plan.count("stopped")
+    drawn = sum(plan.open_samples.values())
     ended = f", {failed} failed" * bool(failed) + f", {stopped} stopped early" * bool(stopped)
     out.print(
         f"[bold]{sweep.name}[/]: {sweep.task.name} on {sweep.dataset.name}, {len(sweep.methods)} methods, "
         f"{len(plan.distinct)} cells, {len(sweep.seeds)} seeds: {plan.total} replicates; "
         f"{plan.count('finished')} done{ended}, {plan.num_to_run} to run"
-        + (f" in {len(plan.packs(slots))} packs" if plan.count(None, "incomplete") else ""),
+        + (f" in {len(plan.packs(slots))} packs" if plan.count(None, "incomplete") else "")
+        + (f", {drawn} configurations still to be drawn" if drawn else ""),
         highlight=False,
         soft_wrap=True,
     )

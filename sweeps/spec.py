@@ -21,6 +21,7 @@ from tracking.manifest import Selection
 Model = TypeVar("Model", bound=FrozenModel)
 
 _TOP = ("name", "task", "dataset", "seeds", "training", "pruning", "methods", "resources", "search")
+_MOST_SEEDS = 100_000
 _WHOLE = ("batch_size", "epochs", "steps")
 _FAULTS = ("dropout_at_test", "dropout_inert")
 _METHOD = ("label", "published", "baseline", *_FAULTS, *regularizers.COEFFICIENTS)
@@ -274,6 +275,8 @@ class _Reader:
 
     def _seeds(self) -> tuple[int, ...]:
         value = self._data.get("seeds", 1)
+        if isinstance(value, int) and value > _MOST_SEEDS:
+            raise self._fail(("seeds",), f"{value} are too many; at most {_MOST_SEEDS}")
         seeds = list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
         whole = isinstance(seeds, list) and all(type(seed) is int and seed >= 0 for seed in seeds)
         if not whole or not seeds or len(set(seeds)) != len(seeds):

@@ -2,6 +2,8 @@
 
 import logging
 import sqlite3
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -12,6 +14,9 @@ FOLDER = "dn-store"
 
 class StoreError(Exception):
     """The store cannot be used; the message says why and what to do."""
+
+
+_SECONDS_TO_ANSWER = 10
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,19 @@ def prepare(location: StoreLocation) -> None:
 def exists(location: StoreLocation) -> bool:
     """Return whether an embedded store has been made; True for a server."""
     return location.database is None or location.database.is_file()
+
+
+def check_answers(location: StoreLocation) -> None:
+    """StoreError where a server does not answer: MLflow's own client would try for minutes."""
+    if location.database is not None:
+        return
+    uri = location.uri
+    try:
+        urllib.request.urlopen(uri, timeout=_SECONDS_TO_ANSWER).close()
+    except urllib.error.HTTPError:
+        return  # it answers; what it thinks of us is told by the first real call
+    except (OSError, ValueError) as error:
+        raise StoreError(f"no MLflow server answers at {uri} ({getattr(error, 'reason', error)})") from error
 
 
 def _quiet_migrations() -> None:

@@ -229,3 +229,8 @@ def test_thresholds_of_a_curve_are_part_of_the_identity(load: Load) -> None:
 def test_searches_that_cannot_work_are_refused(load: Load, extra: str, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         load(BASE + extra)
+
+
+def test_too_many_seeds_are_refused(load: Load) -> None:
+    with pytest.raises(SpecError, match="too many"):
+        load(BASE, "seeds=99999999999999999999")

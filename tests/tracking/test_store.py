@@ -1,3 +1,4 @@
+import socket
 import sqlite3
 from pathlib import Path
 
@@ -58,3 +59,11 @@ def test_a_store_that_cannot_be_made_says_where(tmp_path: Path) -> None:
 
 def test_preparing_a_server_does_nothing() -> None:
     store.prepare(store.locate("http://127.0.0.1:1"))
+
+
+def test_a_server_that_does_not_answer_is_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
+        location = store.locate(f"http://127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(StoreError, match=r"no MLflow server answers at http://127\.0\.0\.1"):
+            store.check_answers(location)
