@@ -23,7 +23,7 @@ bench: .venv/installed
 
 # Ten seeds of everything. It resumes: stop it and start it again as you like.
 paper: .venv/installed
-	@echo "about PAPER_HOURS core-hours of an AVX-512 core, two to three times that of an older one"
+	@echo "about 9 core-hours by the step times in benchmarks/RESULTS.md (AVX-512), two to three times that on older cores"
 	$(BIN)/dn sweep $(PAPER) --report paper-report
 
 # A true but small version: the regression whole, two networks with two seeds and ten epochs. Minutes, not hours.
