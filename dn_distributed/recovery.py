@@ -4,7 +4,15 @@ A network of linear layers has an exact reading: the product of its weight matri
 it estimates.
 """
 
+from collections.abc import Iterable
+from functools import reduce
+
 from torch import Tensor
+
+
+def estimate(weights: Iterable[Tensor]) -> Tensor:
+    """Return the coefficients ``[..., n]`` of a stack of linear layers with one output, weights in forward order."""
+    return reduce(lambda product, weight: weight @ product, weights).flatten(-2)
 
 
 def measure(found: Tensor, truth: Tensor) -> dict[str, Tensor]:

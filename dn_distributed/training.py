@@ -6,7 +6,6 @@ Shapes: K replicates, N samples, B samples of a batch.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import torch
 from torch import Tensor
@@ -271,8 +270,8 @@ class Trainer:
         truth = self._splits.truth
         if truth is None:
             return {}
-        weights = list(pruning.prune(self.replicas.weights(), self.threshold).values())
-        found = recovery.measure(reduce(lambda product, weight: weight @ product, weights).flatten(1), truth)
+        weights = pruning.prune(self.replicas.weights(), self.threshold)
+        found = recovery.measure(recovery.estimate(weights.values()), truth)
         return {name: values.tolist() for name, values in found.items()}
 
     def _at(self, threshold: float) -> dict[str, list[float]]:

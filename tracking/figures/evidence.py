@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from pathlib import Path
 
 import torch
@@ -11,6 +10,7 @@ from mlflow.exceptions import MlflowException
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from dn_distributed import recovery
 from dn_distributed.config import Cell
 from dn_distributed.data import DATASETS, DataError, Dataset, RawImages
 from dn_distributed.tasks import TASKS, ImageTask, Task
@@ -203,10 +203,5 @@ def _estimates(trained: Sequence[Trained], cell: Cell) -> tuple[Estimate, ...]:
     for item in trained:
         truth = item.task.data(dataset, None).for_seeds([item.seed]).truth
         assert truth is not None
-        found.append(Estimate(item.label, item.seed, _coefficients(item), truth[0]))
+        found.append(Estimate(item.label, item.seed, recovery.estimate(item.pruned_weights().values()), truth[0]))
     return tuple(found)
-
-
-def _coefficients(item: Trained) -> Tensor:
-    """The product of a linear network's weight matrices is the coefficient vector that it estimates."""
-    return reduce(lambda product, weight: weight @ product, item.pruned_weights().values()).flatten()
