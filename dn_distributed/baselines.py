@@ -5,18 +5,16 @@ Both are scikit-learn's. How many coefficients they keep is chosen on the valida
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dn_distributed import recovery, sparsity
+from dn_distributed.config import Baseline
 from dn_distributed.data import Splits
 from dn_distributed.scores import MSE, NMSE
 from dn_distributed.training import Outcome
-
-Baseline = Literal["lasso", "omp"]
 
 LAYER = "coefficients"
 """Name of the one layer ``[1, features]`` that a baseline's coefficients are counted as."""

@@ -11,6 +11,10 @@ RESULT_VERSION = 1
 """Raise it when a change of code changes results: stored replicates of another version are not reused."""
 
 
+Baseline = Literal["lasso", "omp"]
+"""A classical method that may stand in a network's place."""
+
+
 class FrozenModel(BaseModel):
     """A value that cannot change, refuses unknown keys, and takes no type for another (no "3" for 3)."""
 
@@ -71,7 +75,7 @@ class Cell(FrozenModel):
     """SHA-256 of the data, or of the recipe that makes it."""
     regularization: dict[str, float]
     """Non-zero coefficient per regulariser name."""
-    baseline: Literal["lasso", "omp"] | None = None
+    baseline: Baseline | None = None
     """Not a network: a classical method on the same data (``dn_distributed.baselines``)."""
     training: Training
     pruning: Pruning

@@ -135,5 +135,5 @@ def alive_units(masks: Mapping[str, Tensor]) -> list[Tensor]:
 
 
 def layers_as_json(counts: NetworkCounts) -> str:
-    """Return names and shapes of the layers, as ``layers_from_json`` reads them."""
+    """Return the layers' names and shapes, as a replicate's run keeps them."""
     return json.dumps([[layer.name, *layer.shape] for layer in counts.layers])

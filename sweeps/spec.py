@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from pydantic import Field, ValidationError
 
 from dn_distributed import regularizers
-from dn_distributed.baselines import Baseline
-from dn_distributed.config import Cell, FrozenModel, Pruning, Training
+from dn_distributed.config import Baseline, Cell, FrozenModel, Pruning, Training
 from dn_distributed.data import DATASETS, Dataset
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.tasks import TASKS, Task

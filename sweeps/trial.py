@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from dn_distributed import baselines
-from dn_distributed.config import Cell
+from dn_distributed.config import Baseline, Cell
 from dn_distributed.data import Data, Split, Splits
 from dn_distributed.training import EpochReport, Trainer
 from sweeps.spec import Sweep
@@ -137,7 +137,7 @@ class PackTrial(tune.Trainable):
         cell_run = shared.cell_run_ids.get(cell.key) or writer.ensure_cell(store, shared.experiment_id, cell, label)
         return writer.start_replicates(store, shared.experiment_id, cell_run, cell, label, seeds)
 
-    def _fit_baseline(self, name: baselines.Baseline, seeds: Sequence[int]) -> dict[str, Any]:
+    def _fit_baseline(self, name: Baseline, seeds: Sequence[int]) -> dict[str, Any]:
         """A classical method takes a moment: there is nothing to report on the way."""
         for run, outcome in zip(self._runs, baselines.outcomes(name, _splits(self._shared, seeds), seeds), strict=True):
             run.finish(outcome, "cpu")

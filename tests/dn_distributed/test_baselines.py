@@ -3,6 +3,7 @@
 import pytest
 
 from dn_distributed import baselines
+from dn_distributed.config import Baseline
 from dn_distributed.data.linear import Described, Scripted
 
 NOISELESS = Described(name="linear_described", samples=200)
@@ -22,7 +23,7 @@ def test_lasso_keeps_the_true_coefficients_and_shrinks() -> None:
 
 
 @pytest.mark.parametrize("name", ["lasso", "omp"])
-def test_a_seed_has_the_same_outcome_in_any_company(name: baselines.Baseline) -> None:
+def test_a_seed_has_the_same_outcome_in_any_company(name: Baseline) -> None:
     alone = baselines.outcomes(name, NOISELESS.generate([4]), [4])[0]
     among = baselines.outcomes(name, NOISELESS.generate([1, 4]), [1, 4])[1]
     assert alone.scores == among.scores
