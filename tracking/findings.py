@@ -3,7 +3,9 @@
 import csv
 import html
 import io
+import itertools
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -52,8 +54,9 @@ class Findings:
 def find(table: Table, methods: Sequence[MethodResult], at_equal_score: Grid) -> Findings:
     """Return the findings of a sweep; grids are empty where there is one seed, or one method."""
     shown = [column for column in table.columns if column.key in _KEYS]
+    samples = {column.key: _samples(column, methods) for column in shown}
     comparisons = inference.corrected(
-        [item for column in shown for item in inference.compare(column.title, _samples(column, methods))]
+        [item for column in shown for item in inference.compare(column.title, samples[column.key])]
     )
     intervals = _intervals(table)
     rules = [inference.INTERVAL_RULE] * bool(intervals) + [inference.COMPARISON_RULE] * bool(comparisons)
@@ -62,7 +65,7 @@ def find(table: Table, methods: Sequence[MethodResult], at_equal_score: Grid) ->
         at_equal_score,
         intervals,
         _comparisons(comparisons, {column.title: column for column in shown}),
-        tuple(_sentence(column, comparisons) for column in shown if comparisons),
+        tuple(_sentence(column, samples[column.key], comparisons) for column in shown if comparisons),
         tuple(rules),
         tuple(comparisons),
     )
@@ -156,18 +159,20 @@ def p_in_words(p: float) -> str:
     return "< 1e-6" if p < 1e-6 else f"{p:.2g}"
 
 
-def _sentence(column: Column, comparisons: Sequence[Comparison]) -> str:
-    """Say which order of methods holds on a quantity, and which may be noise."""
+def _sentence(column: Column, samples: Mapping[str, Mapping[int, float]], comparisons: Sequence[Comparison]) -> str:
+    """Order the methods from the largest mean to the smallest, and say which steps hold."""
     own = [item for item in comparisons if item.quantity == column.title]
-    holds = [f"{a} > {b}" for a, b in (_ordered(item) for item in own if item.holds)]
-    noise = [f"{item.first} against {item.second}" for item in own if not item.holds]
-    parts = [f"these orders hold: {', '.join(holds)}"] * bool(holds)
-    parts += [f"this may be noise: {', '.join(noise)}"] * bool(noise)
-    return f"{column.title}: {'; '.join(parts)}." if parts else f"{column.title}: nothing to compare."
-
-
-def _ordered(item: Comparison) -> tuple[str, str]:
-    return (item.first, item.second) if item.difference > 0 else (item.second, item.first)
+    if not own:
+        return f"{column.title}: nothing to compare."
+    hold = {item.larger_first for item in own if item.holds}
+    compared = {label for item in own for label in (item.first, item.second)}
+    order = sorted(compared, key=lambda label: statistics.fmean(samples[label].values()), reverse=True)
+    steps = list(itertools.pairwise(order))
+    chain = order[0] + "".join(f" {'>' if step in hold else '≈'} {step[1]}" for step in steps)
+    neighbours = {frozenset(step) for step in steps}
+    noise = [item for item in own if not item.holds and {item.first, item.second} not in neighbours]
+    also = ", ".join(f"{item.first} against {item.second}" for item in noise)
+    return f"{column.title}: {chain}{f'; nor is shown: {also}' if also else ''}."
 
 
 def as_markdown(findings: Findings) -> str:

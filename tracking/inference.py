@@ -27,7 +27,8 @@ VERDICT_RULE = (
 )
 COMPARISON_RULE = (
     "paired by seed (same initialisation and order of the data); interval and p of the mean difference by the paired t "
-    "test, p corrected by Holm over all comparisons of the sweep; effect: mean difference / its standard deviation"
+    "test, p corrected by Holm over all comparisons of the sweep; effect: mean difference / its standard deviation; in "
+    "words, from the largest mean: > the difference holds, ≈ it may be noise"
 )
 
 
@@ -95,6 +96,11 @@ class Comparison:
     def holds(self) -> bool:
         """Whether the difference stands after correction."""
         return self.p_corrected < SIGNIFICANCE
+
+    @property
+    def larger_first(self) -> tuple[str, str]:
+        """Both methods, the one with the larger mean in front."""
+        return (self.first, self.second) if self.difference > 0 else (self.second, self.first)
 
 
 def compare(quantity: str, samples: Mapping[str, Mapping[int, float]]) -> list[Comparison]:

@@ -31,9 +31,18 @@ def found() -> Findings:
 
 def test_a_sentence_says_which_order_holds_and_which_is_noise(found: Findings) -> None:
     (sentence,) = (text for text in found.sentences if text.startswith("test nmse after P"))
-    assert "large > small" in sentence
-    assert "large > like|it" in sentence
-    assert "this may be noise: small against like|it" in sentence
+    assert sentence == "test nmse after P: large > like|it ≈ small."
+
+
+def test_a_pair_that_is_not_told_apart_is_named_where_it_does_not_stand_side_by_side() -> None:
+    wide, narrow = (-0.4, 0.5, -0.5, 0.4, 0.3, -0.2), (0.0, 0.001, 0.0, 0.001, 0.0, 0.001)
+    rows = []
+    for cell, middle, wobble in ((SMALL, 0.1, wide), (LARGE, 0.2, narrow), (LIKE, 0.3, narrow)):
+        rows += [make_row(cell, seed, test__nmse__after_pruning=middle + by) for seed, by in enumerate(wobble)]
+    manifest = make_manifest({"wild": [SMALL], "low": [LARGE], "high": [LIKE]}, seeds=range(6))
+    methods = gather(manifest, Snapshot(tuple(rows), ()))
+    sentences = findings.find(tables.build(manifest, methods), methods, []).sentences
+    assert "test nmse after P: high > low ≈ wild; nor is shown: wild against high." in sentences
 
 
 def test_every_pair_and_quantity_is_compared_once(found: Findings) -> None:
