@@ -165,7 +165,7 @@ def _sentence(column: Column, samples: Mapping[str, Mapping[int, float]], compar
     if not own:
         return f"{column.title}: nothing to compare."
     hold = {item.larger_first for item in own if item.holds}
-    compared = {label for item in own for label in (item.first, item.second)}
+    compared = dict.fromkeys(label for item in own for label in (item.first, item.second))
     order = sorted(compared, key=lambda label: statistics.fmean(samples[label].values()), reverse=True)
     steps = list(itertools.pairwise(order))
     chain = order[0] + "".join(f" {'>' if step in hold else '≈'} {step[1]}" for step in steps)
