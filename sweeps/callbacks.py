@@ -1,24 +1,25 @@
-"""What the driver does while Tune runs: show progress, and hand each pack that ended to the runner."""
+"""What the driver does while Tune runs: show progress, say what went wrong, and hand each pack that ended on."""
 
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray.tune import Callback
 
-from dn_distributed.config import Cell
+from sweeps.plan import Pack, Round
 from sweeps.progress import Progress
 from sweeps.trial import Shared, pack_of
 
-TrialEnded = Callable[[Cell, str, Sequence[int], Mapping[str, Any]], None]
+PackEnded = Callable[[Pack, Mapping[str, Any]], None]
 
 
 class DriverCallback(Callback):
     """Called by Tune in the driver's process."""
 
-    def __init__(self, progress: Progress, trial_ended: TrialEnded, shared: Shared) -> None:
-        """``trial_ended`` gets cell, label, seeds and last result of every pack that was not lost."""
-        self.ended: set[str] = set()
-        self._progress, self._trial_ended, self._shared = progress, trial_ended, shared
+    def __init__(self, progress: Progress, pack_ended: PackEnded, shared: Shared) -> None:
+        """``pack_ended`` gets every pack that was decided, and its last result."""
+        self.round = Round()
+        self._progress, self._pack_ended, self._shared = progress, pack_ended, shared
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune saves its callbacks with its own state, which nothing here is restored from."""
@@ -26,28 +27,54 @@ class DriverCallback(Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack begins, or begins again."""
-        _, label, seeds = pack_of(trial.config, self._shared)
-        self._progress.pack_started(trial.trial_id, label, len(seeds))
+        pack = self._pack(trial)
+        self._progress.pack_started(trial.trial_id, pack.method, len(pack.seeds))
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """A pack reports."""
+        for note in result["notes"]:
+            _say(self._pack(trial), note)
         self._progress.pack_reported(trial.trial_id, result)
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A pack's worker is gone, and it begins again."""
+        _say(self._pack(trial), f"taken up again, from its last checkpoint: {_reason(trial)}")
+
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A pack is done, or a scheduler has ended it."""
-        self.ended.add(trial.trial_id)
-        result = trial.last_result
+        """A pack is done, or too large, or a scheduler has ended it."""
+        pack, result = self._pack(trial), trial.last_result
+        self.round.ended.add(trial.trial_id)
+        if result.get("out_of_memory"):
+            self.round.too_large.append(pack)
+            self._progress.pack_put_back(trial.trial_id)
+            return
         self._progress.pack_ended(trial.trial_id, result)
-        self._trial_ended(*pack_of(trial.config, self._shared), result)
+        self._pack_ended(pack, result)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack was lost more often than it is taken up again."""
-        self.ended.add(trial.trial_id)
-        self._progress.pack_lost(trial.trial_id, _last_line(trial.get_error()))
+        pack, reason = self._pack(trial), _reason(trial)
+        self.round.ended.add(trial.trial_id)
+        self._progress.pack_put_back(trial.trial_id)
+        if "running low on memory" in reason:  # so Ray's own guard says that it killed a worker
+            self.round.too_large.append(pack)
+            return
+        self.round.lost.append(pack)
+        _say(pack, f"given up for now: {reason}")
+
+    def _pack(self, trial: Any) -> Pack:
+        return pack_of(trial.config, self._shared)
 
 
-def _last_line(error: Exception | None) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[-1].strip() if lines else "the worker died"
+def _say(pack: Pack, text: str) -> None:
+    print(f"dn: {pack}: {text}", file=sys.stderr)
+
+
+def _reason(trial: Any) -> str:
+    """Return what Tune knows of a trial's last failure, as one line."""
+    error = trial.get_error()
+    cause = getattr(error, "cause", None) or error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return " ".join(lines[-1:] or ["the worker died"])

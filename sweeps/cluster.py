@@ -21,6 +21,8 @@ class Capacity:
     cpus: float
     gpus: float
     nodes: int
+    joined: bool
+    """Whether Ray was running already: it may have nodes on other machines, now or later."""
 
     def slots(self, cpu: float, gpu: float) -> int:
         """Return how many packs with these resources run at once. ClusterError where not even one fits."""
@@ -56,7 +58,7 @@ def connect(address: str | None, num_cpus: int | None = None) -> Iterator[Capaci
     try:
         total = ray.cluster_resources()  # type: ignore[no-untyped-call]
         alive = len([node for node in ray.nodes() if node["Alive"]])  # type: ignore[no-untyped-call]
-        yield Capacity(total.get("CPU", 0.0), total.get("GPU", 0.0), alive)
+        yield Capacity(total.get("CPU", 0.0), total.get("GPU", 0.0), alive, joined=address is not None)
     finally:
         ray.shutdown()
 

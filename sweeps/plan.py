@@ -5,7 +5,7 @@ import itertools
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,26 @@ class Pack:
         """Identity of the pack, beginning with its cell's: checkpoints are found again by it."""
         joined = "/".join(self.cell.replicate_key(seed) for seed in self.seeds)
         return f"{self.cell.key[:16]}-{hashlib.sha256(joined.encode()).hexdigest()[:16]}"
+
+    def __str__(self) -> str:
+        """The pack as messages name it."""
+        return f"{self.method}, seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
+
+
+@dataclass
+class Round:
+    """What became of the packs of one Tune experiment."""
+
+    ended: set[str] = field(default_factory=set)
+    """Trials that will not run again."""
+    lost: list[Pack] = field(default_factory=list)
+    """Packs whose worker, node or store went away more often than they are taken up again."""
+    too_large: list[Pack] = field(default_factory=list)
+    """Packs that there was not enough memory for."""
+
+    def __add__(self, other: "Round") -> "Round":
+        """Both together."""
+        return Round(self.ended | other.ended, self.lost + other.lost, self.too_large + other.too_large)
 
 
 @dataclass(frozen=True)
@@ -96,12 +116,17 @@ class Plan:
         """Replicates to run, Optuna's future ones included."""
         return self.count(None, "incomplete") + len(self.sweep.seeds) * sum(self.open_samples.values())
 
-    def packs(self, slots: int) -> list[Pack]:
-        """Return the packs of all cells with something to run, sized to finish soonest on ``slots`` places."""
+    def packs(self, slots: int, largest: Mapping[str, int] | None = None) -> list[Pack]:
+        """Return the packs of all cells with something to run, sized to finish soonest on ``slots`` places.
+
+        ``largest``: by cell key, the most replicates that there is memory for, where that is known.
+        """
         missing = [(item, item.seeds_in(None, "incomplete")) for item in self.distinct]
         size = self._pack_size([len(seeds) for _, seeds in missing if seeds], slots)
         return [
-            Pack(item.method.label, item.cell, part) for item, seeds in missing for part in split_evenly(seeds, size)
+            Pack(item.method.label, item.cell, part)
+            for item, seeds in missing
+            for part in split_evenly(seeds, min(size, (largest or {}).get(item.cell.key, size)))
         ]
 
     def _pack_size(self, missing: Sequence[int], slots: int) -> int:

@@ -1,9 +1,8 @@
 """Live progress of a sweep on a terminal; silence where the output is piped."""
 
 import contextlib
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from sweeps.plan import Pack, Plan
+from sweeps.plan import Plan
 
 
 @dataclass
@@ -34,15 +33,15 @@ class Progress:
         self._console = console
         self._live: Live | None = None
         self._running: dict[str, _Running] = {}
-        self._done = self._failed = self._stopped = self._lost = self._total = 0
+        self._done = self._failed = self._stopped = self._total = 0
         self._before = 0
         self._began = time.monotonic()
         self._score = ""
 
     @contextlib.contextmanager
-    def sweep(self, plan: Plan, packs: Sequence[Pack]) -> Iterator[None]:
+    def sweep(self, plan: Plan) -> Iterator[None]:
         """Show the progress of one sweep."""
-        self._running, self._done, self._failed, self._stopped, self._lost = {}, 0, 0, 0, 0
+        self._running, self._done, self._failed, self._stopped = {}, 0, 0, 0
         self._total, self._before = plan.num_to_run, plan.total - plan.num_to_run
         self._began = time.monotonic()
         self._score = plan.sweep.task.scores[0].name
@@ -79,23 +78,20 @@ class Progress:
         else:
             self._done += pack.num_replicates
 
-    def pack_lost(self, trial_id: str, reason: str) -> None:
-        """A pack was lost for good in this run."""
-        pack = self._running.pop(trial_id, None)
-        if pack is not None:
-            self._lost += pack.num_replicates
-            print(f"dn: lost {pack.num_replicates} replicates of {pack.label}: {reason}", file=sys.stderr)
+    def pack_put_back(self, trial_id: str) -> None:
+        """A pack has ended undecided: it will be planned again."""
+        self._running.pop(trial_id, None)
 
     def _draw(self) -> Table:
         running = sum(pack.num_replicates for pack in list(self._running.values()))
-        ended = self._done + self._failed + self._stopped + self._lost
+        ended = self._done + self._failed + self._stopped
         left = max(0, self._total - ended - running)
         shown = Table.grid(padding=(0, 2))
         parts = [
             f"[bold]{self._before + self._done}[/] done",
             f"[bold]{running}[/] running",
             f"[bold]{left}[/] left",
-            *(f"[red]{n} {word}[/]" for n, word in ((self._failed, "failed"), (self._lost, "lost")) if n),
+            *([f"[red]{self._failed} failed[/]"] if self._failed else []),
             *([f"{self._stopped} stopped early"] if self._stopped else []),
             f"about {_duration(self._remaining())} to go" if self._remaining() is not None else "",
         ]
@@ -111,7 +107,7 @@ class Progress:
 
     def _remaining(self) -> float | None:
         """Seconds to finish at the speed so far; None before there is any."""
-        ended = self._done + self._failed + self._stopped + self._lost
+        ended = self._done + self._failed + self._stopped
         work = ended + sum(pack.share * pack.num_replicates for pack in list(self._running.values()))
         elapsed = time.monotonic() - self._began
         return elapsed * (self._total - work) / work if work > 0 else None

@@ -14,15 +14,19 @@ from mlflow.exceptions import MlflowException
 from dn_distributed.config import Cell
 from dn_distributed.data import Data
 from sweeps import plan as planning
+from sweeps.checkpoints import CheckpointFolder, Checkpoints, RemoteCheckpoints
 from sweeps.cluster import Capacity, ClusterError
-from sweeps.plan import Pack, Plan
+from sweeps.plan import Pack, Plan, Round
 from sweeps.progress import Progress
 from sweeps.spec import Method, Search, Sweep
 from tracking import cells, reader, schema, writer
+from tracking.lease import Lease
 from tracking.store import StoreLocation
 
 MAX_FAILURES = 3
-"""Times a pack is taken up again after its worker, its node or the store went away."""
+"""Times a pack is taken up again at once after its worker, its node or the store went away."""
+PAUSES = (10, 60, 300)
+"""Seconds before packs that were lost all the same are tried again; then they are left to the next command."""
 CHECKPOINT_SECONDS = 30.0
 _NO_LAST_RUNG = 1_000_000
 
@@ -58,16 +62,20 @@ class Runner:
 
         ``capacity`` may be None where there is nothing to run.
         """
-        self._retry_failed = False
-        self._announce(plan)
+        report_run_id = writer.ensure_report_run(self.store, self.experiment_id)
+        with Lease(self.store, report_run_id, self.sweep.name, _say) as lease:
+            plan = self.plan() if lease.waited else plan
+            self._retry_failed = False
+            return self._run_alone(plan, capacity, progress, report_run_id)
+
+    def _run_alone(self, plan: Plan, capacity: Capacity | None, progress: Progress, report_run_id: str) -> Plan:
+        self._announce(plan, report_run_id)
         if capacity is not None:
             self._check_reachable(capacity)
-            resources = self.sweep.resources
-            packs = plan.packs(capacity.slots(resources.cpu, resources.gpu))
-            with progress.sweep(plan, packs):
-                self._run_packs(plan, packs, progress)
+            with progress.sweep(plan):
+                self._run_rounds(plan, capacity, progress)
         after = self.plan()
-        writer.ensure_report_run(self.store, self.experiment_id, planning.manifest(after))
+        writer.write_manifest(self.store, report_run_id, planning.manifest(after))
         self._summarize_rest(after)
         if not after.num_to_run:
             shutil.rmtree(self._scratch, ignore_errors=True)
@@ -80,19 +88,53 @@ class Runner:
                 f"start an MLflow server that all of them reach and pass --tracking-uri http://HOST:PORT"
             )
 
-    def _run_packs(self, plan: Plan, packs: Sequence[Pack], progress: Progress) -> None:
-        for group in self._groups(packs):
-            self._fit([self._pack_config(pack) for pack in group], None, progress)
+    def _run_rounds(self, plan: Plan, capacity: Capacity, progress: Progress) -> None:
+        """Run all packs, then those again, smaller or after a pause, that were too large or were lost."""
+        resources = self.sweep.resources
+        self._checkpoints = self._keep_checkpoints(capacity)
+        slots = capacity.slots(resources.cpu, resources.gpu)
+        largest: dict[str, int] = {}
+        pauses = iter(PAUSES)
+        while True:
+            ended = self._run_round(plan, plan.packs(slots, largest), progress)
+            for pack in ended.too_large:
+                self._halve(pack, largest)
+            pause = next(pauses, None) if ended.lost else 0
+            if self.interrupted or pause is None or not (ended.lost or ended.too_large):
+                return
+            if pause:
+                _say(f"{len(ended.lost)} packs were lost; trying again in {pause} s")
+            time.sleep(pause)
+            plan = self.plan()
+
+    def _run_round(self, plan: Plan, packs: Sequence[Pack], progress: Progress) -> Round:
+        ended = [self._fit(group, None, progress) for group in self._groups(packs)]
         for method in self.sweep.methods:
-            self._fit([], (method, plan.open_samples.get(method.label, 0)), progress)
+            ended.append(self._fit([], (method, plan.open_samples.get(method.label, 0)), progress))
+        return sum(ended[1:], start=ended[0])
+
+    def _halve(self, pack: Pack, largest: dict[str, int]) -> None:
+        """Have the pack's replicates tried in packs of half the size; record them as failed where that cannot be."""
+        size = len(pack.seeds) // 2
+        if size and self._scheduler_name == "none":
+            _say(f"{pack}: out of memory; trying packs of {size}")
+            largest[pack.cell.key] = size
+            return
+        why = "a search with a scheduler needs all seeds in one pack" if size else "with a single replicate"
+        for run in self._open_runs(pack):
+            run.fail(f"out of memory; {why}")
+
+    def _keep_checkpoints(self, capacity: Capacity) -> Checkpoints:
+        folder = CheckpointFolder(self._scratch / "checkpoints")
+        return RemoteCheckpoints(folder) if capacity.joined else folder
 
     @property
     def _scratch(self) -> Path:
         return self.location.scratch / self.sweep.name
 
-    def _announce(self, plan: Plan) -> None:
+    def _announce(self, plan: Plan, report_run_id: str) -> None:
         """Write what the sweep compares, and make the cell runs that are known: trials only fill them."""
-        writer.ensure_report_run(self.store, self.experiment_id, planning.manifest(plan))
+        writer.write_manifest(self.store, report_run_id, planning.manifest(plan))
         for item in plan.distinct:
             run_id = writer.ensure_cell(self.store, self.experiment_id, item.cell, item.method.label)
             self._cell_run_ids[item.cell.key] = run_id
@@ -108,36 +150,25 @@ class Runner:
     def _scheduler_name(self) -> str:
         return self.sweep.search.scheduler if self.sweep.search is not None else "none"
 
-    def _pack_config(self, pack: Pack) -> dict[str, Any]:
-        # Of any pack of the cell: packs may be cut otherwise than when an earlier command was stopped.
-        checkpoints = self._scratch.glob(f"*/{pack.key.partition('-')[0]}-*/checkpoint_*/*.safetensors")
-        newest_first = sorted(checkpoints, key=lambda path: path.stat().st_mtime, reverse=True)
-        return {
-            "cell": pack.cell.model_dump_json(),
-            "method": pack.method,
-            "seeds": list(pack.seeds),
-            "key": pack.key,
-            "resume_from": [str(path) for path in newest_first],
-        }
-
-    def _fit(self, configs: list[dict[str, Any]], adaptive: tuple[Method, int] | None, progress: Progress) -> None:
+    def _fit(self, packs: Sequence[Pack], adaptive: tuple[Method, int] | None, progress: Progress) -> Round:
         """Run one Tune experiment: the given packs, or a method's remaining configurations by Optuna."""
-        num_trials = adaptive[1] if adaptive else len(configs)
-        if self.interrupted or not num_trials:
-            return
         from ray import tune
 
         from sweeps.callbacks import DriverCallback
         from sweeps.trial import PackTrial
 
+        num_trials = adaptive[1] if adaptive else len(packs)
+        if self.interrupted or not num_trials:
+            return Round()
+
         resources = self.sweep.resources
         shared = self._shared(adaptive[0].label if adaptive else None)
-        callback = DriverCallback(progress, self._trial_ended, shared)
+        callback = DriverCallback(progress, self._pack_ended, shared)
         tune.Tuner(
             tune.with_resources(
                 tune.with_parameters(PackTrial, shared=shared), {"cpu": resources.cpu, "gpu": resources.gpu}
             ),
-            param_space=None if adaptive else {"pack": tune.grid_search(configs)},
+            param_space=None if adaptive else {"pack": tune.grid_search([_config(pack) for pack in packs])},
             tune_config=self._tune_config(adaptive),
             run_config=tune.RunConfig(
                 name=time.strftime("%Y%m%d-%H%M%S"),
@@ -145,10 +176,10 @@ class Runner:
                 verbose=0,
                 callbacks=[callback],
                 failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-                checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
             ),
         ).fit()
-        self.interrupted = len(callback.ended) < num_trials
+        self.interrupted = len(callback.round.ended) < num_trials
+        return callback.round
 
     def _shared(self, adaptive_label: str | None) -> Any:
         from sweeps.trial import Shared, share_arrays
@@ -166,6 +197,7 @@ class Runner:
             threads=max(1, int(self.sweep.resources.cpu)),
             objective=selection.objective if selection else None,
             every_epoch=self._scheduler_name != "none",
+            checkpoints=self._checkpoints,
             checkpoint_seconds=self._checkpoint_seconds,
         )
 
@@ -189,7 +221,6 @@ class Runner:
             search_alg=self._optuna(adaptive[0]) if adaptive else None,
             num_samples=adaptive[1] if adaptive else 1,
             reuse_actors=True,
-            trial_dirname_creator=_trial_folder,
         )
 
     def _optuna(self, method: Method) -> Any:
@@ -219,20 +250,24 @@ class Runner:
             evaluated_rewards=rewards or None,
         )
 
-    def _trial_ended(self, cell: Cell, label: str, seeds: Sequence[int], result: Mapping[str, Any]) -> None:
+    def _pack_ended(self, pack: Pack, result: Mapping[str, Any]) -> None:
         """Record an early stop, or the cell's means once all its replicates are there."""
         try:
-            self._record_end(cell, label, seeds, result)
+            self._record_end(pack, result)
         except (MlflowException, OSError) as error:  # Tune would take it for a failure of the pack
-            print(f"dn: {label}: the store did not answer ({error}); means are written at the end", file=sys.stderr)
+            _say(f"{pack}: the store did not answer ({error}); means are written at the end")
 
-    def _record_end(self, cell: Cell, label: str, seeds: Sequence[int], result: Mapping[str, Any]) -> None:
+    def _record_end(self, pack: Pack, result: Mapping[str, Any]) -> None:
+        self._checkpoints.remove(pack.key)
         if result.get("done_training"):
-            self._summarize_complete(cell, label)
+            self._summarize_complete(pack.cell, pack.method)
             return
-        run_id = writer.ensure_cell(self.store, self.experiment_id, cell, label)
-        for run in writer.start_replicates(self.store, self.experiment_id, run_id, cell, label, seeds):
+        for run in self._open_runs(pack):
             run.stop(f"by the search, after epoch {result.get('epoch')}")
+
+    def _open_runs(self, pack: Pack) -> list[writer.ReplicateRun]:
+        run_id = writer.ensure_cell(self.store, self.experiment_id, pack.cell, pack.method)
+        return writer.start_replicates(self.store, self.experiment_id, run_id, pack.cell, pack.method, pack.seeds)
 
     def _summarize_complete(self, cell: Cell, label: str) -> None:
         rows = self._rows(reader.read(self.store, self.experiment_id, cell.key).rows)
@@ -260,7 +295,10 @@ def plan_from_store(sweep: Sweep, data: Data, store: MlflowClient, experiment_id
     return planning.make(sweep, data, states, reader.read_cells(store, experiment_id))
 
 
-def _trial_folder(trial: Any) -> str:
-    """Name a trial's folder by its pack, so that the next command finds its checkpoint."""
-    pack = trial.config.get("pack")
-    return str(pack["key"]) if pack else str(trial.trial_id)
+def _say(text: str) -> None:
+    print(f"dn: {text}", file=sys.stderr)
+
+
+def _config(pack: Pack) -> dict[str, Any]:
+    """Return what a trial gets to know its pack by; ``trial.pack_of`` reads it."""
+    return {"cell": pack.cell.model_dump_json(), "method": pack.method, "seeds": list(pack.seeds)}

@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,18 +20,19 @@ import torch
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from ray import tune
+from ray.exceptions import RayError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 
 from dn_distributed import baselines
 from dn_distributed.config import Baseline, Cell
 from dn_distributed.data import Data, Split, Splits
 from dn_distributed.training import EpochReport, Trainer
+from sweeps.checkpoints import Checkpoints, DamagedCheckpointError
+from sweeps.plan import Pack
 from sweeps.spec import Sweep
 from tracking import writer
 from tracking.store import StoreLocation
-
-CHECKPOINT_FILE = "state.safetensors"
 
 _SPLITS = ("train", "validation", "test")
 _Arrays = dict[str, np.ndarray[Any, Any]]
@@ -58,7 +58,9 @@ class Shared:
     """What a search looks at each epoch."""
     every_epoch: bool
     """Report each epoch, as a scheduler needs; otherwise about once a second."""
+    checkpoints: Checkpoints
     checkpoint_seconds: float
+    """Least time between two of a pack."""
 
 
 def share_arrays(data: Data) -> _Arrays | None:
@@ -101,15 +103,15 @@ def _client(location: StoreLocation) -> MlflowClient:
     return writer.client(location)
 
 
-def pack_of(config: Mapping[str, Any], shared: Shared) -> tuple[Cell, str, tuple[int, ...]]:
-    """Return cell, method label and seeds of a trial: those of its pack, or those that Optuna's values make."""
+def pack_of(config: Mapping[str, Any], shared: Shared) -> Pack:
+    """Return the pack of a trial: as planned, or as Optuna's values make it."""
     if shared.adaptive_label is None:
         pack = config["pack"]
-        return Cell.model_validate_json(pack["cell"]), pack["method"], tuple(pack["seeds"])
+        return Pack(pack["method"], Cell.model_validate_json(pack["cell"]), tuple(pack["seeds"]))
     sweep = shared.sweep
     method = next(method for method in sweep.methods if method.label == shared.adaptive_label)
     values = {name: float(config[name]) for name in method.spaces}
-    return sweep.cell(method, values, shared.data.digest, shared.data.num_train), method.label, sweep.seeds
+    return Pack(method.label, sweep.cell(method, values, shared.data.digest, shared.data.num_train), sweep.seeds)
 
 
 class PackTrial(tune.Trainable):
@@ -121,7 +123,7 @@ class PackTrial(tune.Trainable):
             self._shared = shared
         self._config = config
         self._trainer: Trainer | None = None
-        self._state: dict[str, torch.Tensor] | None = None
+        self._notes: list[str] = []
         self._runs: list[writer.ReplicateRun] = []
         self._last_checkpoint = time.monotonic()
 
@@ -131,11 +133,11 @@ class PackTrial(tune.Trainable):
         self.setup(new_config)
         return True
 
-    def _open_runs(self, cell: Cell, label: str, seeds: Sequence[int]) -> list[writer.ReplicateRun]:
-        shared = self._shared
+    def _open_runs(self, pack: Pack) -> list[writer.ReplicateRun]:
+        shared, cell, label = self._shared, pack.cell, pack.method
         store = _client(shared.location)
         cell_run = shared.cell_run_ids.get(cell.key) or writer.ensure_cell(store, shared.experiment_id, cell, label)
-        return writer.start_replicates(store, shared.experiment_id, cell_run, cell, label, seeds)
+        return writer.start_replicates(store, shared.experiment_id, cell_run, cell, label, pack.seeds)
 
     def _fit_baseline(self, name: Baseline, seeds: Sequence[int]) -> dict[str, Any]:
         """A classical method takes a moment: there is nothing to report on the way."""
@@ -143,8 +145,8 @@ class PackTrial(tune.Trainable):
             run.finish(outcome, "cpu")
         return self._result({"done": True, "done_training": True, "failed": ""})
 
-    def _start(self, cell: Cell, seeds: Sequence[int]) -> Trainer:
-        shared = self._shared
+    def _start(self, pack: Pack) -> Trainer:
+        shared, cell = self._shared, pack.cell
         keep_freed_memory()
         torch.set_num_threads(shared.threads)
         trainer = Trainer(
@@ -152,46 +154,56 @@ class PackTrial(tune.Trainable):
             cell.regularization,
             cell.training,
             cell.pruning.threshold,
-            _splits(shared, seeds),
-            seeds,
+            _splits(shared, pack.seeds),
+            pack.seeds,
             curve=cell.pruning.curve,
             device=shared.device,
         )
-        self._restore(trainer)
+        self._restore(trainer, pack)
         self._reports = trainer.run()
         return trainer
 
-    def _restore(self, trainer: Trainer) -> None:
-        """Continue from Tune's checkpoint, or from one that an earlier command left; else from the start."""
-        if self._state is not None:
-            trainer.load_state(self._state)
-            return
-        for path in self._config.get("pack", {}).get("resume_from", ()):
+    def _restore(self, trainer: Trainer, pack: Pack) -> None:
+        """Continue from a checkpoint of this pack, or of another that has its replicates; else from the start."""
+        checkpoints = self._shared.checkpoints
+        for name in checkpoints.names(pack.key):
             try:
-                trainer.load_state(load_file(path))
+                trainer.load_state(load(checkpoints.read(name)))
                 return
-            except (SafetensorError, OSError, KeyError, ValueError):
-                continue  # written in part when the machine went down: the one before it will do
+            except DamagedCheckpointError as error:
+                self._notes.append(f"{error}: going on from the one before it")
+            except (SafetensorError, OSError, ValueError):
+                continue  # gone meanwhile, or of other replicates
+
+    def _save(self, trainer: Trainer, pack: Pack) -> None:
+        """Keep the pack's state. The store gets first what led up to it."""
+        for run in self._runs:
+            run.flush()
+        self._shared.checkpoints.save(pack.key, trainer.step, save(trainer.state()))
+        self._last_checkpoint = time.monotonic()
 
     def step(self) -> dict[str, Any]:
         """Train until there is something to report; log every epoch on the way."""
         try:
             if self._trainer is None:
-                cell, label, seeds = pack_of(self._config, self._shared)
-                self._runs = self._open_runs(cell, label, seeds)
-                if cell.baseline is not None:
-                    return self._fit_baseline(cell.baseline, seeds)
-                self._trainer = self._start(cell, seeds)
-            return self._advance(self._trainer)
-        except (MlflowException, OSError, SafetensorError):
-            raise  # the store or the disk: Tune tries the pack again, from its last checkpoint
+                self._pack = pack_of(self._config, self._shared)
+                self._runs = self._open_runs(self._pack)
+                if self._pack.cell.baseline is not None:
+                    return self._fit_baseline(self._pack.cell.baseline, self._pack.seeds)
+                self._trainer = self._start(self._pack)
+            return self._advance(self._trainer, self._pack)
+        except (MlflowException, OSError, RayError):
+            raise  # the store, the disk or the driver's node: Tune tries the pack again, from its last checkpoint
         except Exception as error:  # the same would happen again: it is recorded, and the sweep goes on
+            if is_out_of_memory(error) and len(self._runs) > 1:
+                self._trainer = None  # its memory is needed
+                return self._result({"done": True, "out_of_memory": True})
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             for run in self._runs:
                 run.fail(reason)
             return self._result({"done": True, "done_training": True, "failed": reason})
 
-    def _advance(self, trainer: Trainer) -> dict[str, Any]:
+    def _advance(self, trainer: Trainer, pack: Pack) -> dict[str, Any]:
         begin = time.monotonic()
         report = None
         while report is None or not (self._shared.every_epoch or time.monotonic() - begin > 1):
@@ -204,8 +216,9 @@ class PackTrial(tune.Trainable):
                 return self._finish(trainer, report, diverged=trainer.seeds)
         if trainer.finished:
             return self._finish(trainer, report, trainer.diverged())
-        due = time.monotonic() - self._last_checkpoint >= self._shared.checkpoint_seconds
-        return self._result({"done": False, "should_checkpoint": due, **self._objective(trainer, report)}, report)
+        if time.monotonic() - self._last_checkpoint >= self._shared.checkpoint_seconds:
+            self._save(trainer, pack)
+        return self._result({"done": False, **self._objective(trainer, report)}, report)
 
     def _objective(self, trainer: Trainer, report: EpochReport) -> dict[str, float]:
         if not (self._shared.every_epoch and self._shared.objective):
@@ -239,25 +252,18 @@ class PackTrial(tune.Trainable):
         if report is not None:
             score = self._shared.sweep.task.scores[0].name
             result["score"] = statistics.fmean(report.metrics[f"validation/{score}"])
-        return {"epoch": 0, "num_epochs": 1, "objective": math.nan, **result}
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write the state of the pack: one safetensors file. The store gets first what led up to it."""
-        for run in self._runs:
-            run.flush()
-        self._last_checkpoint = time.monotonic()
-        if self._trainer is not None:
-            save_file(self._trainer.state(), Path(checkpoint_dir) / CHECKPOINT_FILE)
+        notes, self._notes = self._notes, []
+        return {"epoch": 0, "num_epochs": 1, "objective": math.nan, "notes": notes, **result}
 
     def cleanup(self) -> None:
         """The trial ends here, perhaps early: what its replicates have logged must not be lost."""
         for run in self._runs:
             run.flush()
 
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        """Take up a state that Tune hands back after a failure."""
-        path = Path(checkpoint) / CHECKPOINT_FILE
-        self._state = load_file(path) if path.is_file() else None
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether a device or this machine had no memory left; torch's CPU allocator raises a RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def device_name(device: torch.device) -> str:

@@ -18,6 +18,8 @@ FAILURE = "dn.failure"
 """Why a replicate ended without a result that can be used; it is not tried again by itself."""
 STOPPED = "dn.stopped"
 """Where a search ended a replicate early."""
+DRIVER = "dn.driver"
+"""On the report run, while a driver is at work: which one, and its last sign of life."""
 SUMMARIZED = "dn.summarized"
 """The seeds that a cell run's means are over."""
 

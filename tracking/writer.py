@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 from safetensors.torch import save_file
 
 from dn_distributed import sparsity
@@ -39,7 +40,12 @@ def ensure_experiment(store: MlflowClient, location: StoreLocation, name: str) -
     """Return the id of the experiment of the sweep ``name``, made if absent. Only the driver calls this."""
     found = store.get_experiment_by_name(name)
     if found is None:
-        return str(store.create_experiment(name, artifact_location=_artifact_location(location, name)))
+        try:
+            return str(store.create_experiment(name, artifact_location=_artifact_location(location, name)))
+        except MlflowException:
+            found = store.get_experiment_by_name(name)
+            if found is None:  # else another driver was quicker
+                raise
     if found.lifecycle_stage == "deleted":
         store.restore_experiment(found.experiment_id)
     return str(found.experiment_id)
@@ -295,16 +301,21 @@ def _mean_curves(store: MlflowClient, rows: Sequence[Row]) -> Iterable[Metric]:
             yield Metric(name, statistics.fmean(values), now, epoch)
 
 
-def ensure_report_run(store: MlflowClient, experiment_id: str, manifest: Manifest) -> str:
-    """Return the id of the experiment's report run, made if absent, with the manifest written to it."""
+def ensure_report_run(store: MlflowClient, experiment_id: str) -> str:
+    """Return the id of the experiment's report run, made if absent."""
     found = find_runs(store, experiment_id, "report", {})
     if found:
-        run_id = str(found[0].info.run_id)
-    else:
-        tags = {schema.KIND: "report"}
-        run_id = str(store.create_run(experiment_id, tags=tags, run_name=schema.REPORT_NAME).info.run_id)
-    store.log_text(run_id, manifest.model_dump_json(indent=1), schema.MANIFEST_FILE)
-    return run_id
+        return str(found[0].info.run_id)
+    made = store.create_run(experiment_id, tags={schema.KIND: "report"}, run_name=schema.REPORT_NAME).info.run_id
+    first = str(find_runs(store, experiment_id, "report", {})[0].info.run_id)
+    if first != made:  # another driver was quicker
+        store.delete_run(made)
+    return first
+
+
+def write_manifest(store: MlflowClient, report_run_id: str, manifest: Manifest) -> None:
+    """Write what the sweep compares to its report run."""
+    store.log_text(report_run_id, manifest.model_dump_json(indent=1), schema.MANIFEST_FILE)
 
 
 def attach_report(store: MlflowClient, run_id: str, folder: Path) -> None:

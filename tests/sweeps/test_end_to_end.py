@@ -72,7 +72,7 @@ class Folder:
         return render.as_csv(tables.build(manifest, cells.gather(manifest, reader.read(client, experiment_id))))
 
     def checkpoints(self) -> list[Path]:
-        return list((self.path / store.FOLDER / "ray").glob("small/*/*/checkpoint_*/*.safetensors"))
+        return list((self.path / store.FOLDER / "ray").glob("small/checkpoints/*/*.safetensors"))
 
 
 def make_folder(path: Path) -> Folder:

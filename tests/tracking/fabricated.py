@@ -119,7 +119,7 @@ class Recorder:
     ) -> Manifest:
         """Write the manifest; ``options`` as ``make_manifest`` takes them."""
         manifest = make_manifest(methods, seeds, name=self.name, **options)
-        writer.ensure_report_run(self.store, self.experiment_id, manifest)
+        writer.write_manifest(self.store, writer.ensure_report_run(self.store, self.experiment_id), manifest)
         return manifest
 
     def read(self) -> Snapshot:

@@ -1,0 +1,113 @@
+"""One driver a sweep: a second one is sent away, a dead one's place is taken."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from fabricated import Recorder
+
+from tracking import lease, schema, writer
+from tracking.lease import Holder, Lease
+from tracking.store import StoreError
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 1.0)
+    monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.01)
+
+
+@pytest.fixture
+def report_run(recorder: Recorder) -> str:
+    return writer.ensure_report_run(recorder.store, recorder.experiment_id)
+
+
+def hold(recorder: Recorder, run_id: str, said: list[str] | None = None) -> Lease:
+    return Lease(recorder.store, run_id, "a-sweep", (said if said is not None else []).append)
+
+
+def leave_behind(recorder: Recorder, run_id: str, host: str, pid: int) -> None:
+    holder = Holder(owner="another", host=host, pid=pid, began=int(time.time()), beat=3)
+    recorder.store.set_tag(run_id, schema.DRIVER, holder.model_dump_json())
+
+
+def test_a_lease_is_seen_while_it_is_held_and_gone_afterwards(recorder: Recorder, report_run: str) -> None:
+    with hold(recorder, report_run):
+        found = lease.read(recorder.store, report_run)
+        assert found is not None
+        assert found.pid == os.getpid()
+    assert lease.read(recorder.store, report_run) is None
+
+
+def test_a_lease_is_renewed(recorder: Recorder, report_run: str) -> None:
+    with hold(recorder, report_run):
+        deadline = time.monotonic() + 60
+        while (found := lease.read(recorder.store, report_run)) is not None and found.beat < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_a_second_driver_is_told_who_is_at_work(recorder: Recorder, report_run: str) -> None:
+    said: list[str] = []
+    with (
+        hold(recorder, report_run),
+        pytest.raises(StoreError, match=rf"a-sweep is being run by .* \(process {os.getpid()}\) since"),
+        hold(recorder, report_run, said),
+    ):
+        pass
+    assert "waiting to see whether it still does" in said[0]
+
+
+def test_the_place_of_a_process_that_died_here_is_taken_at_once(recorder: Recorder, report_run: str) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    leave_behind(recorder, report_run, lease._host(), gone.pid)
+    said: list[str] = []
+    with hold(recorder, report_run, said) as held:
+        assert not held.waited
+    assert said == []
+
+
+def test_the_place_of_a_driver_on_another_machine_is_taken_when_it_stays_silent(
+    recorder: Recorder, report_run: str
+) -> None:
+    leave_behind(recorder, report_run, "elsewhere", 1)
+    with hold(recorder, report_run) as held:
+        assert held.waited
+        found = lease.read(recorder.store, report_run)
+        assert found is not None
+        assert found.pid == os.getpid()
+
+
+def test_of_two_that_start_together_one_runs(recorder: Recorder, report_run: str) -> None:
+    began = threading.Barrier(2)
+    outcomes: list[str] = []
+
+    def drive() -> None:
+        began.wait()
+        try:
+            with hold(recorder, report_run):
+                outcomes.append("ran")
+                time.sleep(3)
+        except StoreError:
+            outcomes.append("sent away")
+
+    drivers = [threading.Thread(target=drive) for _ in range(2)]
+    for driver in drivers:
+        driver.start()
+    for driver in drivers:
+        driver.join()
+    assert sorted(outcomes) == ["ran", "sent away"]
+
+
+def test_a_tag_that_no_one_understands_is_no_lease(recorder: Recorder, report_run: str) -> None:
+    recorder.store.set_tag(report_run, schema.DRIVER, '{"unknown": 1}')
+    assert lease.read(recorder.store, report_run) is None
+
+
+def test_a_sweep_has_one_report_run(recorder: Recorder, report_run: str) -> None:
+    assert writer.ensure_report_run(recorder.store, recorder.experiment_id) == report_run

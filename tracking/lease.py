@@ -1,0 +1,151 @@
+"""Who runs a sweep. Two drivers would train everything twice; the store says that one is at work.
+
+MLflow has no compare-and-set, so a lease is a tag that its holder renews: who finds it unchanged for long enough may
+take it. Two that take it in the same moment both look again, and the later writer has it. Should two run all the same,
+the work is doubled and the results are not: replicates are found by their key, and a key counts once.
+"""
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from types import TracebackType
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from pydantic import ValidationError
+
+from dn_distributed.config import FrozenModel
+from tracking import schema
+from tracking.store import StoreError
+
+BEAT_SECONDS = 5.0
+"""Between two renewals."""
+EXPIRY_SECONDS = 30.0
+"""A lease that has not changed for so long has no holder."""
+SETTLE_SECONDS = 0.5
+"""After taking a lease, before looking whether another driver took it in the same moment."""
+
+
+class Holder(FrozenModel):
+    """A driver, and its last sign of life."""
+
+    owner: str
+    host: str
+    pid: int
+    began: int
+    """Seconds since 1970."""
+    beat: int
+    """Counts up."""
+
+    @property
+    def is_known_dead(self) -> bool:
+        """Whether this was a process of this very machine that is no more."""
+        return self.host == _host() and not _is_running(self.pid)
+
+
+class Lease:
+    """Held while a ``with`` block runs. StoreError on entry where another driver is at work."""
+
+    def __init__(self, store: MlflowClient, run_id: str, sweep: str, say: Callable[[str], None]) -> None:
+        """``run_id``: the sweep's report run, which carries the lease. ``say`` gets a line before a wait."""
+        self._store, self._run_id, self._sweep, self._say = store, run_id, sweep, say
+        self._holder = Holder(owner=uuid.uuid4().hex, host=_host(), pid=os.getpid(), began=int(time.time()), beat=0)
+        self.waited = False
+        """Whether another driver was at work when this one came: the store may have changed."""
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+
+    def __enter__(self) -> "Lease":
+        """Take the lease."""
+        self._wait_for_the_last()
+        try:
+            self._write()
+        except MlflowException:  # a tag cannot be made twice in the same moment
+            self._check_ours()
+            raise
+        time.sleep(SETTLE_SECONDS)
+        self._check_ours()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the lease back."""
+        self._ended.set()
+        self._thread.join()
+        try:
+            if self._is_ours():
+                self._store.delete_tag(self._run_id, schema.DRIVER)
+        except MlflowException:
+            pass  # it runs out by itself
+
+    def _wait_for_the_last(self) -> None:
+        found = read(self._store, self._run_id)
+        if found is None or found.is_known_dead:
+            return
+        self._say(f"{found.host} (process {found.pid}) was running {self._sweep}; waiting to see whether it still does")
+        self.waited = True
+        until = time.monotonic() + EXPIRY_SECONDS
+        while time.monotonic() < until:
+            time.sleep(BEAT_SECONDS / 2)
+            now = read(self._store, self._run_id)
+            if now is None:
+                return
+            if now != found:
+                raise self._taken(now)
+
+    def _check_ours(self) -> None:
+        found = read(self._store, self._run_id)
+        if found is not None and found.owner != self._holder.owner:
+            raise self._taken(found)
+
+    def _taken(self, holder: Holder) -> StoreError:
+        since = time.strftime("%H:%M", time.localtime(holder.began))
+        return StoreError(
+            f"{self._sweep} is being run by {holder.host} (process {holder.pid}) since {since}; "
+            f"`dn status {self._sweep} --watch` shows how far it is"
+        )
+
+    def _renew(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            try:
+                if not self._is_ours():
+                    return  # taken over while we could not renew it: the results are the same
+                self._holder = self._holder.model_copy(update={"beat": self._holder.beat + 1})
+                self._write()
+            except MlflowException:
+                continue  # the store is away: again at the next beat
+
+    def _is_ours(self) -> bool:
+        found = read(self._store, self._run_id)
+        return found is not None and found.owner == self._holder.owner
+
+    def _write(self) -> None:
+        self._store.set_tag(self._run_id, schema.DRIVER, self._holder.model_dump_json())
+
+
+def read(store: MlflowClient, run_id: str) -> Holder | None:
+    """Return who holds the lease of a sweep; None if nobody does."""
+    text = store.get_run(run_id).data.tags.get(schema.DRIVER)
+    try:
+        return Holder.model_validate_json(text) if text else None
+    except ValidationError:
+        return None  # of another version
+
+
+def _host() -> str:
+    return socket.gethostname()
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
