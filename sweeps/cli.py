@@ -127,9 +127,14 @@ def _add_sweep(verbs: Any) -> None:
 
 def _add_status(verbs: Any) -> None:
     parser = verbs.add_parser(
-        "status", help="Print how much of a sweep is done.", description="Print the plan of a sweep."
+        "status",
+        help="Print how far a sweep is.",
+        description="Print what of a sweep is done, running, left and failed, and why, from the store alone: any "
+        "machine that reaches it can ask. For the plan of a file: dn sweep FILE --dry-run.",
     )
-    _add_files(parser)
+    parser.add_argument("name", metavar="NAME", help="Name of the sweep, as its file says.")
+    parser.add_argument("--watch", action="store_true", help="Keep printing until the sweep is complete.")
+    _add_store(parser)
     parser.set_defaults(run=_status)
 
 
@@ -199,7 +204,6 @@ def _sweep(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     from sweeps import commands
 
-    _import(arguments.imports)
     return commands.status(arguments, _out)
 
 

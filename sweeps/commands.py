@@ -8,9 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from rich.console import Console
+from rich.live import Live
+from rich.text import Text
 
 from sweeps import cluster, spec
 from sweeps import plan as planning
@@ -22,9 +25,11 @@ from sweeps.spec import Sweep
 from sweeps.yaml_file import SpecError
 from tracking import cells, reader, render, store, tables, writer
 from tracking import report as reporting
+from tracking import status as tracking_status
 from tracking.store import StoreLocation
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
+WATCH_SECONDS = 5.0
 
 
 def sweep(arguments: argparse.Namespace, out: Console) -> int:
@@ -79,8 +84,22 @@ def _write_report(
 
 
 def status(arguments: argparse.Namespace, out: Console) -> int:
-    """``dn status``: the plan of each sweep."""
-    return _print_plans(arguments, _load(arguments), _locate(arguments), out)
+    """``dn status``: how far a sweep is."""
+    location = _locate(arguments)
+    _require(location)
+    client = writer.client(location)
+    experiment_id = reader.find_experiment(client, location, arguments.name)
+    found = tracking_status.read(client, experiment_id)
+    if not arguments.watch:
+        out.print("\n".join(found.lines(time.time())), markup=False, highlight=False, soft_wrap=True)
+        return OK
+    with Live(console=out, auto_refresh=False) as live:
+        while True:
+            live.update(Text("\n".join(found.lines(time.time()))), refresh=True)
+            if found.done:
+                return OK
+            time.sleep(WATCH_SECONDS)
+            found = tracking_status.read(client, experiment_id)
 
 
 def report(arguments: argparse.Namespace, out: Console) -> int:
@@ -89,8 +108,7 @@ def report(arguments: argparse.Namespace, out: Console) -> int:
         out.print(f"report: {reporting.write_from_rows(arguments.rows, arguments.out)}", soft_wrap=True)
         return OK
     location = _locate(arguments)
-    if not store.exists(location):
-        raise store.StoreError(f"there is no store at {location.database}; run `dn sweep FILE` in this folder first")
+    _require(location)
     _write_report(arguments, location, arguments.name, arguments.out, out)
     return OK
 
@@ -101,8 +119,7 @@ def ui(arguments: argparse.Namespace, out: Console) -> int:
     if location.database is None:
         out.print(f"the server at {location.uri} has its own UI: open that address", soft_wrap=True)
         return OK
-    if not store.exists(location):
-        raise store.StoreError(f"there is no store at {location.database}; run `dn sweep FILE` in this folder first")
+    _require(location)
     _check_port_is_free(arguments.port)
     address = f"http://127.0.0.1:{arguments.port}/#/experiments?workflowType=machine_learning"
     out.print(f"MLflow UI: {address}  (Ctrl-C ends it)", soft_wrap=True)
@@ -132,6 +149,11 @@ def _locate(arguments: argparse.Namespace) -> StoreLocation:
     location = store.locate(arguments.tracking_uri)
     store.check_answers(location)
     return location
+
+
+def _require(location: StoreLocation) -> None:
+    if not store.exists(location):
+        raise store.StoreError(f"there is no store at {location.database}; run `dn sweep FILE` in this folder first")
 
 
 def _load(arguments: argparse.Namespace) -> list[Sweep]:

@@ -1,8 +1,6 @@
 """The plan: all packs of a sweep, minus the replicates that the store already holds."""
 
 import hashlib
-import itertools
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +9,7 @@ from typing import Any
 
 from dn_distributed.config import Cell
 from dn_distributed.data import Data, DataError, RawImages
-from dn_distributed.tasks import Task
+from sweeps.packing import PackCost, best_size, split_evenly
 from sweeps.spec import Method, Sweep
 from sweeps.yaml_file import SpecError
 from tracking.manifest import Manifest, ManifestMethod
@@ -116,52 +114,37 @@ class Plan:
         """Replicates to run, Optuna's future ones included."""
         return self.count(None, "incomplete") + len(self.sweep.seeds) * sum(self.open_samples.values())
 
-    def packs(self, slots: int, largest: Mapping[str, int] | None = None) -> list[Pack]:
+    def packs(self, slots: int, cost: PackCost | None = None, largest: Mapping[str, int] | None = None) -> list[Pack]:
         """Return the packs of all cells with something to run, sized to finish soonest on ``slots`` places.
 
-        ``largest``: by cell key, the most replicates that there is memory for, where that is known.
+        ``cost``: as measured; left out, what the task says. ``largest``: by cell key, the most replicates that there
+        is memory for, where that is known.
         """
         missing = [(item, item.seeds_in(None, "incomplete")) for item in self.distinct]
-        size = self._pack_size([len(seeds) for _, seeds in missing if seeds], slots)
+        size = self._pack_size([len(seeds) for _, seeds in missing if seeds], slots, cost)
         return [
             Pack(item.method.label, item.cell, part)
             for item, seeds in missing
             for part in split_evenly(seeds, min(size, (largest or {}).get(item.cell.key, size)))
         ]
 
-    def _pack_size(self, missing: Sequence[int], slots: int) -> int:
+    @property
+    def measures_packs(self) -> bool:
+        """Whether the size of packs is measured: where the file says so, and on a GPU unless it gives a number."""
         resources = self.sweep.resources
-        if self.sweep.search is not None and self.sweep.search.scheduler != "none":
-            return max(missing, default=1)  # a search acts on the mean over all seeds of a cell
-        if resources.pack is not None:
-            return resources.pack
-        if resources.gpu:
+        return not self._whole_cells and (resources.pack == "auto" or bool(resources.pack is None and resources.gpu))
+
+    @property
+    def _whole_cells(self) -> bool:
+        """Whether a pack must hold all seeds of its cell: a scheduler acts on their mean."""
+        return self.sweep.search is not None and self.sweep.search.scheduler != "none"
+
+    def _pack_size(self, missing: Sequence[int], slots: int, cost: PackCost | None) -> int:
+        if self._whole_cells:
             return max(missing, default=1)
-        return best_pack_size(missing, slots, self.sweep.task)
-
-
-def best_pack_size(missing: Sequence[int], slots: int, task: Task) -> int:
-    """Return the pack size that finishes soonest: a pack of k takes ``task.stack_overhead + k`` time units.
-
-    ``missing`` has the number of replicates to run of each cell. Of equals the largest, which has least to do.
-    """
-
-    def finish(size: int) -> float:
-        lengths = [len(part) for count in missing for part in split_evenly(range(count), size)]
-        busy = [0.0] * slots
-        for length in sorted(lengths, reverse=True):
-            busy[busy.index(min(busy))] += task.stack_overhead + length
-        return max(busy)
-
-    sizes = range(1, min(task.max_stack, max(missing, default=1)) + 1)
-    return min(sizes, key=lambda size: (finish(size), -size))
-
-
-def split_evenly(seeds: Sequence[int], size: int) -> list[tuple[int, ...]]:
-    """Split ``seeds`` into as few parts of at most ``size`` as there can be, their lengths one apart at most."""
-    parts = math.ceil(len(seeds) / size)
-    bounds = [round(index * len(seeds) / parts) for index in range(parts + 1)] if parts else []
-    return [tuple(seeds[a:b]) for a, b in itertools.pairwise(bounds)]
+        if isinstance(self.sweep.resources.pack, int):
+            return self.sweep.resources.pack
+        return best_size(missing, slots, cost or PackCost.of_task(self.sweep.task))
 
 
 def load_data(sweep: Sweep, data_dir: Path | None) -> Data:

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from sweeps.plan import Plan
+from tracking.status import in_words
 
 
 @dataclass
@@ -93,7 +94,7 @@ class Progress:
             f"[bold]{left}[/] left",
             *([f"[red]{self._failed} failed[/]"] if self._failed else []),
             *([f"{self._stopped} stopped early"] if self._stopped else []),
-            f"about {_duration(self._remaining())} to go" if self._remaining() is not None else "",
+            f"about {in_words(remaining)} to go" if (remaining := self._remaining()) is not None else "",
         ]
         shown.add_row("replicates", "  ".join(part for part in parts if part))
         for pack in list(self._running.values()):
@@ -111,13 +112,3 @@ class Progress:
         work = ended + sum(pack.share * pack.num_replicates for pack in list(self._running.values()))
         elapsed = time.monotonic() - self._began
         return elapsed * (self._total - work) / work if work > 0 else None
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -14,8 +14,10 @@ from mlflow.exceptions import MlflowException
 from dn_distributed.config import Cell
 from dn_distributed.data import Data
 from sweeps import plan as planning
+from sweeps import preflight
 from sweeps.checkpoints import CheckpointFolder, Checkpoints, RemoteCheckpoints
 from sweeps.cluster import Capacity, ClusterError
+from sweeps.packing import PackCost, cost_of
 from sweeps.plan import Pack, Plan, Round
 from sweeps.progress import Progress
 from sweeps.spec import Method, Search, Sweep
@@ -28,6 +30,8 @@ MAX_FAILURES = 3
 PAUSES = (10, 60, 300)
 """Seconds before packs that were lost all the same are tried again; then they are left to the next command."""
 CHECKPOINT_SECONDS = 30.0
+MOST_MEASURED = 128
+"""Replicates of the largest pack that is tried where packs are measured."""
 _NO_LAST_RUNG = 1_000_000
 
 
@@ -71,7 +75,7 @@ class Runner:
     def _run_alone(self, plan: Plan, capacity: Capacity | None, progress: Progress, report_run_id: str) -> Plan:
         self._announce(plan, report_run_id)
         if capacity is not None:
-            self._check_reachable(capacity)
+            self._check_reachable(capacity, report_run_id)
             with progress.sweep(plan):
                 self._run_rounds(plan, capacity, progress)
         after = self.plan()
@@ -81,22 +85,25 @@ class Runner:
             shutil.rmtree(self._scratch, ignore_errors=True)
         return after
 
-    def _check_reachable(self, capacity: Capacity) -> None:
+    def _check_reachable(self, capacity: Capacity, report_run_id: str) -> None:
         if capacity.nodes > 1 and self.location.database is not None:
             raise ClusterError(
                 f"the store {self.location.uri} is a file of this machine, and the cluster has {capacity.nodes} nodes; "
                 f"start an MLflow server that all of them reach and pass --tracking-uri http://HOST:PORT"
             )
+        if capacity.joined:
+            preflight.check(self.location, report_run_id)
 
     def _run_rounds(self, plan: Plan, capacity: Capacity, progress: Progress) -> None:
         """Run all packs, then those again, smaller or after a pause, that were too large or were lost."""
         resources = self.sweep.resources
         self._checkpoints = self._keep_checkpoints(capacity)
         slots = capacity.slots(resources.cpu, resources.gpu)
+        cost = self._measure_packs(plan) if plan.measures_packs else None
         largest: dict[str, int] = {}
         pauses = iter(PAUSES)
         while True:
-            ended = self._run_round(plan, plan.packs(slots, largest), progress)
+            ended = self._run_round(plan, plan.packs(slots, cost, largest), progress)
             for pack in ended.too_large:
                 self._halve(pack, largest)
             pause = next(pauses, None) if ended.lost else 0
@@ -112,6 +119,19 @@ class Runner:
         for method in self.sweep.methods:
             ended.append(self._fit([], (method, plan.open_samples.get(method.label, 0)), progress))
         return sum(ended[1:], start=ended[0])
+
+    def _measure_packs(self, plan: Plan) -> PackCost | None:
+        """Train a moment with the cell that has most to run."""
+        from sweeps import probe
+
+        packs = [pack for pack in plan.packs(1, PackCost({1: 1.0}, MOST_MEASURED)) if pack.cell.baseline is None]
+        if not packs:
+            return None
+        pack = max(packs, key=lambda pack: len(pack.seeds))
+        samples, memory = probe.measure_on_cluster(self._shared(None), pack)
+        cost = cost_of(samples, memory)
+        _say(f"{self.sweep.name}: packs hold up to {cost.largest}: {'; '.join(map(str, samples))}")
+        return cost
 
     def _halve(self, pack: Pack, largest: dict[str, int]) -> None:
         """Have the pack's replicates tried in packs of half the size; record them as failed where that cannot be."""
@@ -176,6 +196,7 @@ class Runner:
                 verbose=0,
                 callbacks=[callback],
                 failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # packs keep their own
             ),
         ).fit()
         self.interrupted = len(callback.round.ended) < num_trials

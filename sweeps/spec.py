@@ -33,8 +33,9 @@ class Resources(FrozenModel):
     """CPUs of a pack; it computes with as many threads."""
     gpu: Annotated[float, Field(ge=0)] = 0
     """GPUs of a pack; a fraction lets packs share one."""
-    pack: Annotated[int, Field(ge=1)] | None = None
-    """Most replicates in a pack. Left out: chosen to finish soonest. Results do not depend on it."""
+    pack: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
+    """Most replicates in a pack; ``auto`` measures how many fit and pay. Left out: what finishes soonest on a CPU,
+    ``auto`` on a GPU. Results do not depend on it."""
 
 
 class Search(FrozenModel):

@@ -114,6 +114,22 @@ def pack_of(config: Mapping[str, Any], shared: Shared) -> Pack:
     return Pack(method.label, sweep.cell(method, values, shared.data.digest, shared.data.num_train), sweep.seeds)
 
 
+def make_trainer(shared: Shared, pack: Pack) -> Trainer:
+    """Return the trainer of a pack at its first step."""
+    torch.set_num_threads(shared.threads)
+    cell = pack.cell
+    return Trainer(
+        shared.sweep.task,
+        cell.regularization,
+        cell.training,
+        cell.pruning.threshold,
+        _splits(shared, pack.seeds),
+        pack.seeds,
+        curve=cell.pruning.curve,
+        device=shared.device,
+    )
+
+
 class PackTrial(tune.Trainable):
     """Trains the replicates of one pack; each ``step`` is about a second, or an epoch."""
 
@@ -146,19 +162,8 @@ class PackTrial(tune.Trainable):
         return self._result({"done": True, "done_training": True, "failed": ""})
 
     def _start(self, pack: Pack) -> Trainer:
-        shared, cell = self._shared, pack.cell
         keep_freed_memory()
-        torch.set_num_threads(shared.threads)
-        trainer = Trainer(
-            shared.sweep.task,
-            cell.regularization,
-            cell.training,
-            cell.pruning.threshold,
-            _splits(shared, pack.seeds),
-            pack.seeds,
-            curve=cell.pruning.curve,
-            device=shared.device,
-        )
+        trainer = make_trainer(self._shared, pack)
         self._restore(trainer, pack)
         self._reports = trainer.run()
         return trainer

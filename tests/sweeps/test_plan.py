@@ -5,10 +5,9 @@ import pytest
 
 from dn_distributed.config import Cell
 from dn_distributed.data import Data
-from dn_distributed.tasks import TASKS
 from sweeps import plan as planning
 from sweeps import spec
-from sweeps.plan import Plan, best_pack_size, split_evenly
+from sweeps.plan import Plan
 from tracking.reader import State
 
 DATA = Data("digest", 1000)
@@ -55,29 +54,6 @@ def test_a_pack_is_known_by_its_replicates(tmp_path: Path) -> None:
     assert len({pack.key for pack in packs}) == 4
     again = make(tmp_path, text=TEXT.replace("label: L1", "label: renamed") + "resources: {pack: 2}\n").packs(1)
     assert [pack.key for pack in again] == [pack.key for pack in packs]
-
-
-@pytest.mark.parametrize(("count", "size", "lengths"), [(10, 10, [10]), (10, 4, [3, 4, 3]), (1, 5, [1]), (0, 3, [])])
-def test_parts_are_as_equal_as_they_can_be(count: int, size: int, lengths: list[int]) -> None:
-    assert [len(part) for part in split_evenly(range(count), size)] == lengths
-
-
-def test_parts_hold_every_seed_once_and_in_order() -> None:
-    assert [seed for part in split_evenly(range(23), 5) for seed in part] == list(range(23))
-
-
-def test_packs_of_dear_replicates_are_split_to_keep_both_cores_busy() -> None:
-    task = TASKS["autoencoder"](name="autoencoder")
-    assert [len(part) for part in split_evenly(range(10), best_pack_size([10, 10, 10], 2, task))] == [5, 5]
-    assert best_pack_size([10, 10], 2, task) == 10
-
-
-def test_packs_whose_steps_cost_the_same_at_any_size_stay_whole() -> None:
-    assert best_pack_size([10, 10, 10], 2, TASKS["regression"](name="regression")) == 10
-
-
-def test_convolutions_run_one_by_one_on_a_cpu() -> None:
-    assert best_pack_size([10], 2, TASKS["lenet5"](name="lenet5")) == 1
 
 
 def test_asha_gets_the_seeds_of_a_cell_as_one_pack(tmp_path: Path) -> None:

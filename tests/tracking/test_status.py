@@ -1,0 +1,95 @@
+"""How far a sweep is: counted once, reasons told, time from the speed so far."""
+
+import os
+import time
+
+import pytest
+from fabricated import Recorder, make_cell
+
+from tracking import schema, status
+from tracking.lease import Holder, Lease
+from tracking.status import Replicate, Status
+from tracking.store import StoreError
+
+ONE, TWO = make_cell(l1=0.1), make_cell(l1=0.2)
+
+
+def made_up(*states: str | None, driver: Holder | None = None, ended: float | None = None) -> Status:
+    replicates = (
+        Replicate("M", seed, state, ended if state == "finished" else None)  # type: ignore[arg-type]
+        for seed, state in enumerate(states)
+    )
+    return Status("a-sweep", tuple(replicates), driver)
+
+
+def holder(began: int) -> Holder:
+    return Holder(owner="o", host="a-host", pid=7, began=began, beat=0)
+
+
+def test_every_replicate_of_the_sweep_is_in_one_state(recorder: Recorder) -> None:
+    recorder.announce({"first": [ONE], "second": [TWO]}, seeds=(0, 1, 2))
+    recorder.finish(ONE, 0, 1, label="first")
+    recorder.start(ONE, 2, label="first")
+    recorder.start(TWO, 0, label="second")[0].fail("the numbers ran away")
+    found = status.read(recorder.store, recorder.experiment_id)
+    counts = {state: found.count(state) for state in ("finished", "incomplete", "failed", None)}
+    assert counts == {"finished": 2, "incomplete": 1, "failed": 1, None: 2}  # type: ignore[comparison-overlap]
+    assert not found.done
+    lines = found.lines(time.time())
+    assert lines[0] == f"{recorder.name}: 2 of 6 done, 1 interrupted, 2 left, 1 failed"
+    assert "  no driver is at work; `dn sweep FILE` goes on" in lines
+    assert "  failed × 1: second: the numbers ran away" in lines
+
+
+def test_methods_that_share_a_cell_are_counted_once(recorder: Recorder) -> None:
+    recorder.announce({"described": [ONE], "scripted": [ONE]}, seeds=(0, 1))
+    recorder.finish(ONE, 0, 1)
+    found = status.read(recorder.store, recorder.experiment_id)
+    assert len(found.replicates) == 2
+    assert found.done
+    assert "  complete" in found.lines(time.time())
+
+
+def test_seeds_that_the_sweep_does_not_ask_for_are_not_counted(recorder: Recorder) -> None:
+    recorder.announce({"M": [ONE]}, seeds=(0,))
+    recorder.finish(ONE, 0, 1)
+    assert len(status.read(recorder.store, recorder.experiment_id).replicates) == 1
+
+
+def test_a_driver_at_work_is_named(recorder: Recorder) -> None:
+    recorder.announce({"M": [ONE]})
+    run_id = recorder.runs("report")[0].info.run_id
+    with Lease(recorder.store, run_id, recorder.name, print):
+        found = status.read(recorder.store, recorder.experiment_id)
+    assert found.driver is not None
+    assert found.driver.pid == os.getpid()
+
+
+def test_a_driver_that_is_known_to_be_dead_is_none(recorder: Recorder) -> None:
+    recorder.announce({"M": [ONE]})
+    run_id = recorder.runs("report")[0].info.run_id
+    dead = holder(0).model_copy(update={"pid": 2**22 + 1, "host": os.uname().nodename})
+    recorder.store.set_tag(run_id, schema.DRIVER, dead.model_dump_json())
+    assert status.read(recorder.store, recorder.experiment_id).driver is None
+
+
+def test_a_sweep_that_was_never_started_is_an_error(recorder: Recorder) -> None:
+    with pytest.raises(StoreError, match="run `dn sweep` on its file first"):
+        status.read(recorder.store, recorder.experiment_id)
+
+
+def test_the_time_to_finish_is_that_of_the_speed_so_far() -> None:
+    found = made_up("finished", "finished", "incomplete", None, None, driver=holder(began=1000), ended=1050.0)
+    assert found.seconds_left(1100) == pytest.approx(100 / 2 * 3)  # two ended in 100 s, three are left
+
+
+@pytest.mark.parametrize("driver", [None, holder(began=1000)])
+def test_there_is_no_time_to_finish_before_the_first_has(driver: Holder | None) -> None:
+    assert made_up("incomplete", None, driver=driver).seconds_left(1100) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(3.4, "3 s"), (62, "1 min 2 s"), (3600 * 5 + 61, "5 h 1 min")], ids=["s", "min", "h"]
+)
+def test_durations_read_as_a_person_says_them(seconds: float, words: str) -> None:
+    assert status.in_words(seconds) == words

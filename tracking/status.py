@@ -1,0 +1,131 @@
+"""How far a sweep is, from the store alone: any machine that reaches the store can ask."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tracking import lease, reader, schema
+from tracking.lease import Holder
+from tracking.manifest import Manifest
+from tracking.reader import State
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One replicate that the sweep asks for, as the store has it."""
+
+    method: str
+    seed: int
+    state: State | None
+    """None where it has not begun."""
+    ended: float | None = None
+    """Seconds since 1970."""
+    reason: str = ""
+    """Why it failed or was stopped."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """All replicates of a sweep."""
+
+    name: str
+    replicates: tuple[Replicate, ...]
+    driver: Holder | None
+    """The driver at work, if there is one."""
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to run."""
+        return not self.count(None, "incomplete")
+
+    def count(self, *states: State | None) -> int:
+        """Return how many replicates are in one of these states."""
+        return sum(self._states[state] for state in states)
+
+    @cached_property
+    def _states(self) -> Counter[State | None]:
+        return Counter(replicate.state for replicate in self.replicates)
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return the time to finish at the speed since the driver began; None where that is not known."""
+        if self.driver is None:
+            return None
+        began = self.driver.began
+        ended = sum(1 for replicate in self.replicates if replicate.ended and replicate.ended >= began)
+        return (now - began) / ended * self.count(None, "incomplete") if ended else None
+
+    def lines(self, now: float) -> list[str]:
+        """Return the status in words: the sweep, its methods, and what failed and why."""
+        lines = [f"{self.name}: {self._counts(self.replicates)}", f"  {self._driver(now)}"]
+        methods = dict.fromkeys(replicate.method for replicate in self.replicates)
+        width = max(map(len, methods), default=0)
+        for method in methods:
+            own = [replicate for replicate in self.replicates if replicate.method == method]
+            lines.append(f"  {method:<{width}}  {self._counts(own)}")
+        reasons = Counter((r.method, r.reason) for r in self.replicates if r.state == "failed")
+        lines += [f"  failed × {count}: {method}: {reason}" for (method, reason), count in reasons.items()]
+        if self.count("failed"):
+            lines.append("  `dn sweep FILE --retry-failed` runs the failed ones again")
+        return lines
+
+    def _counts(self, replicates: Iterable[Replicate]) -> str:
+        states = Counter(replicate.state for replicate in replicates)
+        begun = "running" if self.driver else "interrupted"
+        words = ((begun, "incomplete"), ("left", None), ("failed", "failed"), ("stopped early", "stopped"))
+        parts = [f"{states['finished']} of {states.total()} done"]
+        return ", ".join(parts + [f"{states[state]} {word}" for word, state in words if states[state]])  # type: ignore[index]
+
+    def _driver(self, now: float) -> str:
+        if self.driver is None:
+            return "complete" if self.done else "no driver is at work; `dn sweep FILE` goes on"
+        since = time.strftime("%H:%M", time.localtime(self.driver.began))
+        at_work = f"run by {self.driver.host} (process {self.driver.pid}) since {since}"
+        left = self.seconds_left(now)
+        return at_work if left is None else f"{at_work}; about {in_words(left)} to go"
+
+
+def read(store: MlflowClient, experiment_id: str) -> Status:
+    """Return the status of a sweep. StoreError if it was never started."""
+    report_run_id, manifest = reader.read_manifest(store, experiment_id)
+    runs: dict[str, Run] = {}
+    for run in reader.find_runs(store, experiment_id, "replicate", {}):
+        key = run.data.tags[schema.REPLICATE_KEY]
+        if key not in runs or reader.state_of(run) == "finished":
+            runs[key] = run
+    driver = lease.read(store, report_run_id)
+    if driver is not None and driver.is_known_dead:
+        driver = None
+    return Status(manifest.name, tuple(_replicates(manifest, runs)), driver)
+
+
+def _replicates(manifest: Manifest, runs: dict[str, Run]) -> Iterable[Replicate]:
+    seen: set[str] = set()
+    for method in manifest.methods:
+        for cell in method.cells:
+            if cell.key in seen:  # methods that differ only in what is shown of a cell share it
+                continue
+            seen.add(cell.key)
+            for seed in manifest.seeds:
+                yield _replicate(method.label, seed, runs.get(cell.replicate_key(seed)))
+
+
+def _replicate(method: str, seed: int, run: Run | None) -> Replicate:
+    if run is None:
+        return Replicate(method, seed, None)
+    tags, state = run.data.tags, reader.state_of(run)
+    ended = run.info.end_time / 1000 if run.info.end_time and state != "incomplete" else None
+    return Replicate(method, seed, state, ended, tags.get(schema.FAILURE) or tags.get(schema.STOPPED) or "")
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration as a person says it."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
