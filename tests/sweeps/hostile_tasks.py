@@ -1,0 +1,52 @@
+"""Tasks that break what runs them. A module of its own: workers import it."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+from dn_distributed.tasks import TASKS
+from dn_distributed.tasks.regression import Regression
+
+
+class Hungry(Regression):
+    """There is memory for ``most`` replicates of it, and for no more."""
+
+    name: Literal["hungry"] = "hungry"  # type: ignore[assignment]
+    most: int
+
+    def network(self) -> nn.Module:
+        """A stack begins with this."""
+        _drawn.clear()
+        return super().network()
+
+    def initialize(self, network: nn.Module, draw: torch.Generator) -> None:
+        """Called once for each replicate of a stack."""
+        _drawn.append(draw.initial_seed())
+        if len(_drawn) > self.most:
+            raise MemoryError("no memory for another replicate")
+        super().initialize(network, draw)
+
+
+_drawn: list[int] = []
+
+
+class Deadly(Regression):
+    """Kills its worker, as the kernel would, as often as ``lives`` says; ``folder`` counts."""
+
+    name: Literal["deadly"] = "deadly"  # type: ignore[assignment]
+    lives: int
+    folder: str
+
+    def initialize(self, network: nn.Module, draw: torch.Generator) -> None:
+        """Die, or begin."""
+        used = len(list(Path(self.folder).iterdir()))
+        if used < self.lives:
+            (Path(self.folder) / str(used)).touch()
+            os._exit(1)
+        super().initialize(network, draw)
+
+
+TASKS.update(hungry=Hungry, deadly=Deadly)

@@ -1,0 +1,118 @@
+"""Packs that are too large, or whose workers die: tried again, smaller or later; results do not depend on it."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import hostile_tasks  # noqa: F401  registers its tasks
+import pytest
+from rich.console import Console
+
+from sweeps import cluster, runner, spec
+from sweeps import plan as planning
+from sweeps.plan import Plan
+from sweeps.progress import Progress
+from sweeps.runner import Runner
+from tracking import reader, store
+
+SWEEP = """
+name: NAME
+task: TASK
+dataset: {name: linear_scripted, samples: 50}
+seeds: 5
+training: {epochs: 2}
+methods: [{label: L1, l1: 1.0e-3}]
+resources: {pack: PACK}
+"""
+
+
+@pytest.fixture(scope="module")
+def capacity() -> Iterator[cluster.Capacity]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)  # workers import hostile_tasks
+        with cluster.connect(None, num_cpus=2) as found:
+            yield found
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "PAUSES", ())
+
+
+@pytest.fixture(scope="module")
+def location(tmp_path_factory: pytest.TempPathFactory) -> store.StoreLocation:
+    found = store.locate(folder=tmp_path_factory.mktemp("packs") / "dn-store")
+    store.prepare(found)
+    return found
+
+
+@pytest.fixture
+def run(
+    location: store.StoreLocation, capacity: cluster.Capacity, tmp_path: Path, request: pytest.FixtureRequest
+) -> "Run":
+    return Run(location, capacity, tmp_path, request.node.name[:60])
+
+
+class Run:
+    """Runs a sweep named after its test."""
+
+    def __init__(self, location: store.StoreLocation, capacity: cluster.Capacity, folder: Path, name: str) -> None:
+        self.location, self.capacity, self.folder, self.name = location, capacity, folder, name
+
+    def __call__(self, task: str, pack: str) -> Plan:
+        path = self.folder / "sweep.yaml"
+        text = SWEEP.replace("NAME", self.name).replace("TASK", task).replace("PACK", pack)
+        path.write_text(text, encoding="utf-8")
+        sweep = spec.load(path)
+        self.runner = Runner(sweep, planning.load_data(sweep, None), self.location)
+        return self.runner.run(self.runner.plan(), self.capacity, Progress(Console(quiet=True)))
+
+    @property
+    def metrics(self) -> dict[int, Mapping[str, float]]:
+        rows = reader.read(self.runner.store, self.runner.experiment_id).rows
+        return {row.seed: row.metrics for row in rows}
+
+
+def test_a_pack_that_there_is_no_memory_for_is_tried_in_halves(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    after = run("{name: hungry, most: 1}", "5")
+    assert (after.count("finished"), after.num_to_run) == (5, 0)
+    said = capsys.readouterr().err
+    assert "dn: L1, seeds 0, 1, 2, 3, 4: out of memory; trying packs of 2" in said
+    assert "out of memory; trying packs of 1" in said
+    assert run.metrics.keys() == {0, 1, 2, 3, 4}
+
+
+def test_a_replicate_that_there_is_no_memory_for_is_recorded_with_the_reason(run: Run) -> None:
+    after = run("{name: hungry, most: 0}", "2")
+    assert (after.count("failed"), after.num_to_run) == (5, 0)
+    reasons = {ended.reason for ended in reader.read(run.runner.store, run.runner.experiment_id).ended}
+    assert reasons == {"MemoryError: no memory for another replicate"}
+
+
+def test_packs_are_measured_before_they_are_cut(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    after = run("{name: hungry, most: 2}", "auto")
+    assert (after.count("finished"), after.num_to_run) == (5, 0)
+    said = capsys.readouterr().err
+    assert "packs hold up to" in said
+    assert "out of memory" not in said
+
+
+def test_a_pack_whose_worker_dies_is_taken_up_again(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "PAUSES", (0.1,))
+    lives = tmp_path / "lives"
+    lives.mkdir()
+    after = run(f"{{name: deadly, lives: {runner.MAX_FAILURES + 2}, folder: {lives}}}", "5")
+    assert (after.count("finished"), after.num_to_run) == (5, 0)
+    said = capsys.readouterr().err
+    assert said.count("L1, seeds 0, 1, 2, 3, 4: taken up again, from its last checkpoint") == runner.MAX_FAILURES + 1
+    assert "L1, seeds 0, 1, 2, 3, 4: given up for now" in said
+    assert "dn: 1 packs were lost; trying again in 0.1 s" in said
+
+
+def test_a_pack_whose_worker_always_dies_is_left_to_the_next_command(run: Run, tmp_path: Path) -> None:
+    lives = tmp_path / "lives"
+    lives.mkdir()
+    after = run(f"{{name: deadly, lives: 100, folder: {lives}}}", "5")
+    assert (after.count("finished"), after.count("failed"), after.num_to_run) == (0, 0, 5)
