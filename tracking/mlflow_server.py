@@ -75,11 +75,11 @@ def netloc(host: str, port: int) -> str:
 def check_port_is_free(host: str, port: int) -> None:
     """StoreError where a server could not listen."""
     try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = found[0]
+        found = socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, (address, _, *rest) = found[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+            probe.bind((address, port, *rest))
     except (OSError, OverflowError) as error:
         raise StoreError(f"port {port} of {host} cannot be used ({error}); give another --port") from error
 
