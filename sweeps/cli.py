@@ -268,6 +268,8 @@ def _server(arguments: argparse.Namespace) -> int:
         allowed_hosts=arguments.allowed_hosts,
         artifacts=arguments.artifacts,
     )
+    if _out.is_terminal:
+        _say("starting; the first time takes about half a minute")
     server.run(wanted, _say, lambda text: print(f"dn: {text}", file=sys.stderr, flush=True))
     return OK
 

@@ -150,7 +150,7 @@ class Postgres:
         private.write(password, private.kept(self._secrets / f"postgres-{_SUPERUSER}"))
         self._hand_over(password)
         command = [str(binaries(self._data) / "initdb"), "-D", str(partial), "-U", _SUPERUSER]
-        command += [f"--pwfile={password}", "-A", "scram-sha-256", "-E", "UTF8", "--locale", "C"]
+        command += [f"--pwfile={password}", "-A", "scram-sha-256", "-E", "UTF8", "--locale", "C", "--data-checksums"]
         try:
             with open_log(self.log) as log:
                 done = subprocess.run(

@@ -72,7 +72,8 @@ def settings(
 
     StoreError for what is wrong, and for a server that other machines could reach without a login or by any name.
     """
-    login, names = _login(), _names(allowed_hosts, port) if allowed_hosts is not None else ()
+    login = _login()
+    names = _names(allowed_hosts, port) if allowed_hosts is not None else ()
     if not _is_loopback(host):
         _refuse_what_is_open(host, login, names)
     if workers < 1:
@@ -194,12 +195,14 @@ def _logs(wanted: Settings) -> Path:
 
 
 def _make_folders(wanted: Settings) -> None:
-    # Under root, PostgreSQL runs as another user, who has to pass through to the folder of its own.
-    wanted.folder.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
-    for folder in (_secrets(wanted), _logs(wanted)):
-        folder.mkdir(mode=0o700, exist_ok=True)
-    if "://" not in wanted.artifacts:
-        Path(wanted.artifacts).mkdir(mode=0o700, parents=True, exist_ok=True)
+    artifacts = [] if "://" in wanted.artifacts else [Path(wanted.artifacts)]
+    try:
+        # Under root, PostgreSQL runs as another user, who has to pass through to the folder of its own.
+        wanted.folder.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+        for folder in (_secrets(wanted), _logs(wanted), *artifacts):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot make {error.filename} ({error.strerror})") from error
 
 
 @contextlib.contextmanager
@@ -231,7 +234,7 @@ def _marked(folder: Path) -> list[int]:
         with contextlib.suppress(OSError):
             if mark in (entry / "environ").read_bytes().split(b"\0"):
                 found.append(int(entry.name))
-    return found
+    return [process for process in found if process != os.getpid()]
 
 
 def _mlflow(wanted: Settings, database: Database) -> MlflowServer:

@@ -393,6 +393,12 @@ def test_a_package_that_is_missing_is_named(tmp_path: Path, no_secrets: pytest.M
         server.settings(tmp_path, artifacts="s3://bucket")
 
 
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, no_secrets: object) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(StoreError, match=r"cannot make .*/taken"):
+        server.run(server.settings(tmp_path / "taken", port=free_port()), print, print)
+
+
 def test_a_taken_port_is_one_line(tmp_path: Path, no_secrets: object) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
