@@ -269,7 +269,7 @@ def _server(arguments: argparse.Namespace) -> int:
         artifacts=arguments.artifacts,
     )
     if _out.is_terminal:
-        _say("starting; the first time takes about half a minute")
+        _say("starting; it can take a minute")
     server.run(wanted, _say, lambda text: print(f"dn: {text}", file=sys.stderr, flush=True))
     return OK
 

@@ -154,11 +154,11 @@ def _login() -> Login | None:
 
 def _names(allowed_hosts: str, port: int) -> tuple[str, ...]:
     names: list[str] = []
-    for name in allowed_hosts.lower().split(","):
-        if not re.fullmatch(r"([a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:\d+)?", name.strip()):
-            raise StoreError(f"--allowed-hosts: expected NAME or NAME:PORT, no wildcards; found {name.strip()!r}")
-        has_port = re.search(r":\d+$", name.strip()) and not name.strip().endswith("]")
-        names += [name.strip()] if has_port else [f"{name.strip()}:{port}", name.strip()]
+    for name in (part.strip() for part in allowed_hosts.lower().split(",")):
+        found = re.fullmatch(r"(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:\d+)?", name)
+        if found is None:
+            raise StoreError(f"--allowed-hosts: expected NAME or NAME:PORT, no wildcards; found {name!r}")
+        names += [name] if found[1] else [f"{name}:{port}", name]
     return tuple(names)
 
 
