@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_report(verbs)
     _add_measure(verbs)
     _add_ui(verbs)
+    _add_server(verbs)
     return parser
 
 
@@ -63,7 +64,8 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tracking-uri",
         metavar="URI",
-        help="Address of an MLflow server (http://HOST:PORT). Without it the store is the folder ./dn-store.",
+        help="Address of an MLflow server (http://HOST:PORT). Default: $DN_TRACKING_URI, else the folder ./dn-store "
+        "is the store.",
     )
 
 
@@ -194,6 +196,46 @@ def _add_ui(verbs: Any) -> None:
     parser.set_defaults(run=_ui)
 
 
+def _add_server(verbs: Any) -> None:
+    parser = verbs.add_parser(
+        "server",
+        help="Run the tracking server of a cluster: MLflow's, with PostgreSQL behind it.",
+        description="Run an MLflow server until Ctrl-C, with a PostgreSQL of its own and artifacts that pass through "
+        "it, and start again what ends. DN_SERVER_PASSWORD_FILE names a file with the password of the user "
+        "DN_SERVER_USER (default: admin); without it nobody need log in, and only this machine can be served. "
+        "DN_DATABASE_URL names a PostgreSQL to use instead; its password may be in DN_DATABASE_PASSWORD_FILE.",
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("dn-server"),
+        metavar="DIR",
+        help="Folder for database, artifacts, secrets and logs; made if absent. Default: ./dn-server.",
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDR",
+        help="Address to listen on. One that other machines reach needs a password and --allowed-hosts. "
+        "Default: 127.0.0.1.",
+    )
+    parser.add_argument("--port", type=int, default=5000, metavar="N", help="Port to listen on. Default: 5000.")
+    parser.add_argument(
+        "--allowed-hosts",
+        metavar="NAME[:PORT],…",
+        help="The names by which clients may call the server; by others it does not answer. "
+        "Default: those of this machine for itself.",
+    )
+    parser.add_argument(
+        "--artifacts",
+        metavar="DEST",
+        help="Where artifacts are kept: a folder, or s3://BUCKET/PREFIX with boto3's usual credentials. "
+        "Default: DIR/artifacts.",
+    )
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="Processes that answer. Default: 2.")
+    parser.set_defaults(run=_server)
+
+
 def _sweep(arguments: argparse.Namespace) -> int:
     from sweeps import commands
 
@@ -217,6 +259,27 @@ def _ui(arguments: argparse.Namespace) -> int:
     from sweeps import commands
 
     return commands.ui(arguments, _out)
+
+
+def _server(arguments: argparse.Namespace) -> int:
+    from tracking import server  # by itself, as it runs for weeks: neither Ray nor torch is in its memory
+
+    wanted = server.settings(
+        arguments.folder,
+        host=arguments.host,
+        port=arguments.port,
+        workers=arguments.workers,
+        allowed_hosts=arguments.allowed_hosts,
+        artifacts=arguments.artifacts,
+    )
+    if _out.is_terminal:
+        _say("starting; it can take a minute")
+    server.run(wanted, _say, lambda text: print(f"dn: {text}", file=sys.stderr, flush=True))
+    return OK
+
+
+def _say(text: str) -> None:
+    _out.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def _import(modules: Sequence[str]) -> None:

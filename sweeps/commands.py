@@ -5,7 +5,6 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,13 +22,15 @@ from sweeps.progress import Progress
 from sweeps.runner import Runner, plan_from_store
 from sweeps.spec import Sweep
 from sweeps.yaml_file import SpecError
-from tracking import cells, reader, render, store, tables, writer
+from tracking import cells, mlflow_server, reader, render, store, tables, writer
 from tracking import report as reporting
 from tracking import status as tracking_status
 from tracking.store import StoreLocation
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
 WATCH_SECONDS = 5.0
+
+_LOOPBACK = "127.0.0.1"
 
 
 def sweep(arguments: argparse.Namespace, out: Console) -> int:
@@ -120,29 +121,15 @@ def ui(arguments: argparse.Namespace, out: Console) -> int:
         out.print(f"the server at {location.uri} has its own UI: open that address", soft_wrap=True)
         return OK
     _require(location)
-    _check_port_is_free(arguments.port)
-    address = f"http://127.0.0.1:{arguments.port}/#/experiments?workflowType=machine_learning"
+    mlflow_server.check_port_is_free(_LOOPBACK, arguments.port)
+    names = mlflow_server.loopback_names(arguments.port)
+    command = mlflow_server.command(_LOOPBACK, arguments.port, 1, names)
+    command += ["--default-artifact-root", str(location.artifact_root)]
+    address = f"http://{names[0]}/#/experiments?workflowType=machine_learning"
     out.print(f"MLflow UI: {address}  (Ctrl-C ends it)", soft_wrap=True)
-    environment = {
-        **os.environ,
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", location.uri]
-    command += ["--default-artifact-root", str(location.artifact_root), "--host", "127.0.0.1"]
-    command += ["--port", str(arguments.port), "--workers", "1"]
-    server = subprocess.Popen(command, env=environment)
+    server = subprocess.Popen(command, env=mlflow_server.environment(location.uri))
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())  # else it would outlive this command
     return server.wait()
-
-
-def _check_port_is_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError) as error:
-            raise store.StoreError(f"port {port} of 127.0.0.1 cannot be used ({error}); give another --port") from error
 
 
 def _locate(arguments: argparse.Namespace) -> StoreLocation:

@@ -1,15 +1,20 @@
 """Where the store is. Default: a folder with a SQLite database and artifacts, no server."""
 
 import logging
+import os
 import sqlite3
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 FOLDER = "dn-store"
 """Name of the embedded store's folder in the working folder."""
+
+ADDRESS = "DN_TRACKING_URI"
+"""Variable with the address of the store, for where none is given."""
+
+USER, PASSWORD, PASSWORD_FILE = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "DN_TRACKING_PASSWORD_FILE"
+"""Variables for the login at a server: two that MLflow's client reads itself, and a file in place of the second."""
 
 
 class StoreError(Exception):
@@ -17,6 +22,7 @@ class StoreError(Exception):
 
 
 _SECONDS_TO_ANSWER = 10
+_CHEAP_CALL = "/api/2.0/mlflow/experiments/search?max_results=1"
 
 
 @dataclass(frozen=True)
@@ -41,11 +47,15 @@ class StoreLocation:
 def locate(tracking_uri: str | None = None, folder: Path | None = None) -> StoreLocation:
     """Return the server at ``tracking_uri``, or the embedded store in ``folder`` (default ``./dn-store``).
 
-    StoreError for an address that is neither http(s) nor a SQLite file.
+    With neither, DN_TRACKING_URI is the address, if it is set. StoreError for an address that is neither http(s) nor
+    a SQLite file, or that holds a password: addresses are logged.
     """
+    if tracking_uri is None and folder is None:
+        tracking_uri = os.environ.get(ADDRESS) or None
     if tracking_uri is None:
         root = (folder or Path(FOLDER)).absolute()
         return StoreLocation(f"sqlite:///{root / 'mlflow.db'}", (root / "artifacts").as_uri())
+    _refuse_password(tracking_uri)
     if tracking_uri.startswith(("http://", "https://")):
         return StoreLocation(tracking_uri)
     if tracking_uri.startswith("sqlite:///"):
@@ -84,16 +94,70 @@ def exists(location: StoreLocation) -> bool:
 
 
 def check_answers(location: StoreLocation) -> None:
-    """StoreError where a server does not answer: MLflow's own client would try for minutes."""
+    """StoreError where a server does not answer, or not to us: MLflow's own client would try for minutes."""
     if location.database is not None:
         return
-    uri = location.uri
+    log_in()
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    login = get_default_host_creds(location.uri)  # type: ignore[no-untyped-call]
     try:
-        urllib.request.urlopen(uri, timeout=_SECONDS_TO_ANSWER).close()
-    except urllib.error.HTTPError:
-        return  # it answers; what it thinks of us is told by the first real call
-    except (OSError, ValueError) as error:
-        raise StoreError(f"no MLflow server answers at {uri} ({getattr(error, 'reason', error)})") from error
+        answer = http_request(  # type: ignore[no-untyped-call]
+            login, _CHEAP_CALL, "GET", timeout=_SECONDS_TO_ANSWER, max_retries=0, raise_on_status=False,
+            allow_redirects=False,
+        )  # fmt: skip
+    except (MlflowException, OSError, ValueError) as error:
+        raise StoreError(f"no MLflow server answers at {location.uri} ({_reason(error)})") from error
+    said = _refusal(answer.status_code, answer.text, login.username if login.password else None)
+    if said is not None:
+        raise StoreError(f"the server at {location.uri} {said}")
+
+
+def log_in() -> None:
+    """Give MLflow's client, which reads the environment, the password in the file DN_TRACKING_PASSWORD_FILE."""
+    from tracking import private
+
+    file = os.environ.get(PASSWORD_FILE)
+    if not file or os.environ.get(PASSWORD):
+        return
+    if not os.environ.get(USER):
+        raise StoreError(f"{PASSWORD_FILE} is set, but {USER} is not: name the user whose password it is")
+    os.environ[PASSWORD] = private.read(Path(file), PASSWORD_FILE)
+
+
+def _refuse_password(address: str) -> None:
+    parts = urlsplit(address)
+    if "@" in parts.netloc:
+        raise StoreError(
+            f"the tracking address holds a login: use {parts.scheme}://{parts.netloc.rpartition('@')[2]} and set "
+            f"{USER}, and {PASSWORD} or {PASSWORD_FILE}"
+        )
+
+
+def _refusal(status: int, text: str, user: str | None) -> str | None:
+    """What a server's answer to a harmless question means; None: it is at our service."""
+    if status == 200 and text.lstrip().startswith("{"):
+        return None
+    if status == 401:
+        if user is None:
+            return f"wants a login: set {USER}, and {PASSWORD} or {PASSWORD_FILE}"
+        return f"refuses the name or the password of the user {user!r} ({USER}, {PASSWORD} or {PASSWORD_FILE})"
+    if status == 403 and "Host header" in text:
+        return "does not want to be called by this name: start it with the name in --allowed-hosts"
+    if status == 403:
+        return f"does not let {'us' if user is None else f'the user {user!r}'} read experiments"
+    if status in (200, 301, 302, 303, 307, 308, 404):
+        return f"is no MLflow server, or stands under another address (it answers {status})"
+    return f"answers {status}: {' '.join(text.split())[:200]}"
+
+
+def _reason(error: BaseException) -> str:
+    """What lies under the layers of an HTTP client."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return " ".join(str(error).split())
 
 
 def _quiet_migrations() -> None:

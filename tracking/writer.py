@@ -24,7 +24,7 @@ from tracking.cells import deviation
 from tracking.manifest import Manifest
 from tracking.patterns import save_masks, save_pattern
 from tracking.reader import Row, find_runs, is_curve, metric_histories, state_of
-from tracking.store import StoreLocation
+from tracking.store import StoreLocation, log_in
 
 _BATCH_LIMIT = 1000  # of MLflow: metrics in one log_batch
 FLUSH_SECONDS = 20.0
@@ -33,6 +33,7 @@ FLUSH_SECONDS = 20.0
 
 def client(location: StoreLocation) -> MlflowClient:
     """Return a client of the store."""
+    log_in()
     return MlflowClient(location.uri)
 
 

@@ -1,5 +1,7 @@
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -143,8 +145,25 @@ def test_without_a_store_the_remedy_is_named(
     assert "run `dn sweep FILE` in this folder first" in capsys.readouterr().err
 
 
+def test_a_server_that_would_be_open_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("DN_SERVER_PASSWORD", "DN_SERVER_PASSWORD_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    assert cli.main(["server", "--folder", str(tmp_path / "s"), "--host", "0.0.0.0"]) == 2
+    errors = capsys.readouterr().err
+    assert "--host 0.0.0.0: other machines can reach it" in errors
+    assert errors.count("\n") == 1
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_server_runs_for_weeks_and_loads_neither_ray_nor_torch() -> None:
+    script = "import sys, sweeps.cli, tracking.server; print({'ray', 'torch', 'mlflow'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "set()\n"
+
+
 def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for verb in ("sweep", "status", "report", "measure", "ui"):
+    for verb in ("sweep", "status", "report", "measure", "ui", "server"):
         with pytest.raises(SystemExit) as ended:
             cli.main([verb, "--help"])
         assert ended.value.code == 0

@@ -1,5 +1,7 @@
 """One real store for all tests of what is remembered: its schema takes seconds to make. An experiment a test."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,8 +9,8 @@ import pytest
 import torch
 from fabricated import Recorder
 
-from tracking import store
-from tracking.store import StoreLocation
+from tracking import postgres, store
+from tracking.store import StoreError, StoreLocation
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,3 +32,16 @@ def location(tmp_path_factory: pytest.TempPathFactory) -> StoreLocation:
 def recorder(location: StoreLocation, request: pytest.FixtureRequest) -> Recorder:
     """A fresh experiment, named after the test."""
     return Recorder(location, f"{Path(request.node.path).stem}-{request.node.name}")
+
+
+@pytest.fixture(scope="module")
+def open_folder() -> Iterator[Path]:
+    """A folder that PostgreSQL's own user can pass through, unlike pytest's; without PostgreSQL the test is skipped."""
+    try:
+        postgres.binaries()
+    except StoreError as error:
+        pytest.skip(str(error))
+    folder = Path(tempfile.mkdtemp(prefix="dn-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)

@@ -1,11 +1,23 @@
+import os
 import socket
 import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-from tracking import store
+from tracking import private, store, writer
 from tracking.store import StoreError, StoreLocation
+
+LOGIN = (store.ADDRESS, store.USER, store.PASSWORD, store.PASSWORD_FILE)
+
+
+@pytest.fixture(autouse=True)
+def _no_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in LOGIN:
+        monkeypatch.setenv(name, "")  # rather than removed: what a test sets is then undone
 
 
 def test_the_embedded_store_lies_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,6 +52,22 @@ def test_other_addresses_are_refused_with_the_remedy(address: str) -> None:
         store.locate(address)
 
 
+def test_the_environment_names_the_store_where_nothing_else_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(store.ADDRESS, "http://h:5000")
+    assert store.locate().uri == "http://h:5000"
+    assert store.locate("http://other:5000").uri == "http://other:5000"
+    assert store.locate(folder=tmp_path).database == tmp_path / "mlflow.db"
+
+
+@pytest.mark.parametrize("address", ["http://u:secret@h:5000", "https://secret@h", "postgresql://u:secret@h/d"])
+def test_a_login_in_an_address_is_refused_without_repeating_it(address: str) -> None:
+    with pytest.raises(StoreError, match=r"holds a login: use \w+://h.* and set MLFLOW_TRACKING_USERNAME") as refused:
+        store.locate(address)
+    assert "secret" not in str(refused.value)
+
+
 def test_a_prepared_store_has_a_write_ahead_log(location: StoreLocation) -> None:
     assert location.database is not None
     assert store.exists(location)
@@ -67,3 +95,85 @@ def test_a_server_that_does_not_answer_is_one_line() -> None:
         location = store.locate(f"http://127.0.0.1:{taken.getsockname()[1]}")
         with pytest.raises(StoreError, match=r"no MLflow server answers at http://127\.0\.0\.1"):
             store.check_answers(location)
+
+
+Serve = Callable[[int, str], StoreLocation]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts a server that gives one answer to everything."""
+    servers: list[HTTPServer] = []
+
+    def start(status: int, text: str) -> StoreLocation:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(status)
+                self.send_header("Location", "http://127.0.0.1:1/elsewhere")
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        servers.append(HTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return store.locate(f"http://127.0.0.1:{servers[-1].server_port}/")
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_server_that_answers_is_taken(serve: Serve) -> None:
+    store.check_answers(serve(200, '{"experiments": []}'))
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "reason"),
+    [
+        (401, "", "wants a login: set MLFLOW_TRACKING_USERNAME, and MLFLOW_TRACKING_PASSWORD or DN_TRACKING_PASSWORD"),
+        (403, "Invalid Host header - possible", "does not want to be called by this name: .*--allowed-hosts"),
+        (403, "Permission denied", "does not let us read experiments"),
+        (200, "<html>", r"is no MLflow server, or stands under another address \(it answers 200\)"),
+        (302, "", "is no MLflow server, or stands under another address"),
+        (404, "", "is no MLflow server, or stands under another address"),
+        (503, "no\ndatabase", "answers 503: no database"),
+    ],
+)
+def test_what_a_server_objects_to_is_one_line(serve: Serve, status: int, text: str, reason: str) -> None:
+    with pytest.raises(StoreError, match=rf"^the server at http://127\.0\.0\.1:\d+/ {reason}"):
+        store.check_answers(serve(status, text))
+
+
+@pytest.mark.parametrize(("status", "reason"), [(401, "refuses the name or the password of"), (403, "does not let")])
+def test_a_user_that_a_server_refuses_is_named(
+    serve: Serve, status: int, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(store.USER, "researcher")
+    monkeypatch.setenv(store.PASSWORD, "a secret")
+    with pytest.raises(StoreError, match=f"{reason} the user 'researcher'") as refused:
+        store.check_answers(serve(status, ""))
+    assert "a secret" not in str(refused.value)
+
+
+def test_every_client_takes_the_password_from_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    private.write(tmp_path / "password", "of a file\n")
+    monkeypatch.setenv(store.USER, "researcher")
+    monkeypatch.setenv(store.PASSWORD_FILE, str(tmp_path / "password"))
+    writer.client(StoreLocation("http://127.0.0.1:1"))
+    assert os.environ[store.PASSWORD] == "of a file"
+
+
+def test_a_password_in_the_environment_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(store.PASSWORD, "of the environment")
+    monkeypatch.setenv(store.PASSWORD_FILE, "/absent")
+    store.log_in()
+    assert os.environ[store.PASSWORD] == "of the environment"
+
+
+def test_a_password_without_a_user_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(store.PASSWORD_FILE, "/absent")
+    with pytest.raises(StoreError, match="MLFLOW_TRACKING_USERNAME is not: name the user"):
+        store.log_in()

@@ -1,0 +1,90 @@
+"""The files for Docker: no secret in them, nothing published beyond this machine unless a variable says so."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+DEPLOY = ROOT / "deploy"
+FILES = [DEPLOY / "compose.yaml", DEPLOY / "compose.s3.yaml"]
+
+
+def services(path: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text("utf-8"))["services"]
+    return found
+
+
+def filled_in(text: str) -> str:
+    """The text with every variable at its default, as where nothing is set."""
+    while found := re.search(r"\$\{\w+:-([^${}]*)\}", text):
+        text = text.replace(found[0], found[1])
+    return text
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_secrets_are_files(path: Path) -> None:
+    declared = yaml.safe_load(path.read_text("utf-8"))["secrets"]
+    assert {filled_in(value["file"]) for value in declared.values()} == {f"./secrets/{name}" for name in declared}
+    for service in services(path).values():
+        for name, value in service.get("environment", {}).items():
+            if re.search("PASSWORD|SECRET|CREDENTIAL|KEY", name):
+                assert name.endswith("_FILE")
+                assert re.fullmatch(r"/run/secrets/\w+", value)
+                assert value.rpartition("/")[2] in service["secrets"]
+
+
+@pytest.mark.parametrize("path", [*FILES, DEPLOY / "Dockerfile"], ids=lambda path: path.name)
+def test_no_address_holds_a_password(path: Path) -> None:
+    assert not re.search(r"://[^/\s@]*:[^/\s@]*@", path.read_text("utf-8"))
+
+
+def test_ports_are_this_machines_alone() -> None:
+    published = [port for service in services(FILES[0]).values() for port in service.get("ports", [])]
+    assert [filled_in(port) for port in published] == ["127.0.0.1:5000:5000"]
+    assert "ports" not in services(FILES[0])["database"]
+
+
+def test_the_server_is_called_by_the_names_of_its_published_port() -> None:
+    words = [filled_in(word) for word in services(FILES[0])["server"]["command"]]
+    assert "--allowed-hosts=localhost:5000,127.0.0.1:5000" in words
+
+
+def test_every_service_tells_whether_it_is_well() -> None:
+    assert all("healthcheck" in service for service in services(FILES[0]).values())
+
+
+def test_no_secret_gets_into_the_image_or_the_repository() -> None:
+    first, *allowed = [line for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line[0] != "#"]
+    assert first == "*"
+    assert not [line for line in allowed if line.startswith("!deploy")]
+    assert "deploy/secrets/" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
+
+
+def test_the_image_has_what_the_server_extra_names() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    recipe = (DEPLOY / "Dockerfile").read_text("utf-8")
+    for requirement in project["optional-dependencies"]["server"]:
+        assert f'"{requirement}"' in recipe
+
+
+def test_docker_understands_it(tmp_path: Path) -> None:
+    docker = shutil.which("docker")
+    if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
+        pytest.skip("no `docker compose` here")
+    for name in ("database_password", "server_password", "s3_credentials"):
+        (tmp_path / name).write_text("x")
+    files = [word for path in FILES for word in ("--file", str(path))]
+    done = subprocess.run(
+        [docker, "compose", *files, "config", "--quiet"],
+        env={"PATH": str(Path(docker).parent), "DN_SECRETS": str(tmp_path), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

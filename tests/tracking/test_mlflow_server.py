@@ -1,0 +1,60 @@
+import asyncio
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytest
+
+from tracking import mlflow_app, mlflow_server
+from tracking.store import StoreError
+
+Message = MutableMapping[str, Any]
+
+
+def test_settings_that_would_open_the_server_do_not_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE", "true")
+    monkeypatch.setenv("_MLFLOW_SERVER_FILE_STORE", "elsewhere")
+    monkeypatch.setenv("DN_SERVER_PASSWORD", "a secret")
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "http://minio:9000")
+    monkeypatch.setenv("AWS_PROFILE", "p")
+    told = mlflow_server.environment("postgresql://u@h/d", {"PGPASSWORD": "p"})
+    assert not {"MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE", "_MLFLOW_SERVER_FILE_STORE", "DN_SERVER_PASSWORD"} & set(
+        told
+    )
+    assert (told["MLFLOW_S3_ENDPOINT_URL"], told["AWS_PROFILE"], told["PGPASSWORD"]) == ("http://minio:9000", "p", "p")
+    assert told["MLFLOW_BACKEND_STORE_URI"] == "postgresql://u@h/d"
+    assert told["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+
+
+def test_the_command_line_names_no_database() -> None:
+    words = mlflow_server.command("127.0.0.1", 5000, 2, ["a:5000"])
+    assert words[words.index("--cors-allowed-origins") + 1] == "http://a:5000,https://a:5000"
+    assert not [word for word in words if "store-uri" in word]
+
+
+def test_an_installation_without_the_entry_point_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: [])
+    with pytest.raises(StoreError, match="install it again"):
+        mlflow_server.command("127.0.0.1", 5000, 2, ["a:5000"])
+
+
+@pytest.mark.parametrize(("port", "host"), [(99999, "127.0.0.1"), (80, "192.0.2.1"), (80, "no such name")])
+def test_where_nobody_can_listen_is_one_line(port: int, host: str) -> None:
+    with pytest.raises(StoreError, match=rf"port {port} of {host} cannot be used"):
+        mlflow_server.check_port_is_free(host, port)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/closed", 404), ("/closed/x", 404), ("/open", 200)])
+def test_what_is_closed_is_not_found(path: str, status: int) -> None:
+    sent: list[Message] = []
+
+    async def application(scope: Message, receive: object, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def receive() -> Message:
+        return {}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(mlflow_app.without(("/closed",), application)({"type": "http", "path": path}, receive, send))
+    assert sent[0]["status"] == status

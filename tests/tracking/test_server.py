@@ -1,0 +1,408 @@
+"""One real server, with PostgreSQL and a login: what it lets in, what it survives, and what it leaves behind."""
+
+import base64
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tracking import private, server, store, writer
+from tracking.store import StoreError
+
+USER, FIRST, SECOND = "researcher", "first password, long", "second password, long"
+ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
+SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
+CREATE = "/api/2.0/mlflow/experiments/create"
+SECRETS = ("DN_SERVER_PASSWORD", "DN_DATABASE_URL", "DN_DATABASE_PASSWORD", "DN_TRACKING_PASSWORD")
+
+
+@dataclass
+class Server:
+    """``dn server`` in a folder, as a user starts it."""
+
+    folder: Path
+    port: int
+    process: "subprocess.Popen[str]" = field(init=False)
+    password: str = FIRST
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "a server"
+
+    @property
+    def output(self) -> str:
+        return (self.folder / "output").read_text("utf-8")
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, password: str) -> None:
+        """Return when it says that it is ready."""
+        self.password = password
+        private.write(self.folder / "password", password)
+        environment = {**os.environ, "DN_SERVER_USER": USER, "DN_SERVER_PASSWORD_FILE": str(self.folder / "password")}
+        command = [sys.executable, "-m", "sweeps.cli", "server", "--folder", str(self.data), "--port", str(self.port)]
+        command += ["--allowed-hosts", f"127.0.0.1:{self.port},store.example.org:{self.port}"]
+        with (self.folder / "output").open("w") as output:
+            self.process = subprocess.Popen(
+                command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        self.wait(lambda: "tracking server: " in self.output)
+
+    def wait(self, until: Callable[[], bool]) -> None:
+        """Wait, but not for what cannot happen any more."""
+        while not until():
+            assert self.process.poll() is None, self.output
+            time.sleep(0.2)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        password: str | None = None,
+        host: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> int:
+        """Return the status of a request that is sent as it stands: no client tidies up its path."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        sent = {"Host": host or f"127.0.0.1:{self.port}", "Content-Type": "application/json", **(headers or {})}
+        if password is not None:
+            sent["Authorization"] = "Basic " + base64.b64encode(f"{USER}:{password}".encode()).decode()
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), sent)
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    def processes(self) -> dict[int, str]:
+        """The command lines of all processes that belong to the folder, by number."""
+        return {
+            number: line for number, line in command_lines().items() if number in self.marked() or self.is_ours(line)
+        }
+
+    def marked(self) -> list[int]:
+        return server._marked(self.data)
+
+    def is_ours(self, line: str) -> bool:
+        return str(self.data) in line
+
+    def mlflow(self) -> int | None:
+        """The process of MLflow that dn started."""
+        found = [number for number in self.marked() if "tracking.mlflow_app server" in command_lines().get(number, "")]
+        return found[0] if found else None
+
+    def postmaster(self) -> int:
+        return int((self.data / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+
+
+def command_lines() -> dict[int, str]:
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def running(open_folder: Path) -> Iterator[Server]:
+    made = Server(open_folder, free_port())
+    made.start(FIRST)
+    yield made
+    made.process.terminate()
+    made.process.wait()
+
+
+@pytest.fixture
+def client(running: Server, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """A client as a worker makes it: name in the environment, password in a file."""
+    monkeypatch.setenv(store.USER, USER)
+    monkeypatch.setenv(store.PASSWORD, "")  # so that what is set in the test is undone
+    monkeypatch.setenv(store.PASSWORD_FILE, str(running.folder / "password"))
+    location = store.locate(running.address)
+    store.check_answers(location)
+    return writer.client(location)
+
+
+CALLS = [
+    ("GET", "/"),
+    ("GET", SEARCH),
+    ("POST", CREATE),
+    ("POST", "/graphql"),
+    ("POST", "/api/2.0/mlflow/users/create"),
+    ("GET", f"{ARTIFACTS}/x"),
+    ("PUT", f"{ARTIFACTS}/x"),
+    ("DELETE", f"{ARTIFACTS}/x"),
+    ("GET", f"{ARTIFACTS}?path=x"),
+    ("GET", "/get-artifact?run_id=x&path=x"),
+    ("POST", "/ajax-api/2.0/mlflow/upload-artifact?run_id=x&path=x"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), CALLS)
+def test_nothing_is_told_or_taken_without_the_login(running: Server, method: str, path: str) -> None:
+    body = {"name": "intruder"} if method in ("POST", "PUT") else None
+    assert running.call(method, path, body=body) == 401
+    assert running.call(method, path, body=body, password="a wrong password") == 401
+
+
+def test_the_login_opens(running: Server) -> None:
+    assert running.call("GET", SEARCH, password=FIRST) == 200
+    assert running.call("GET", SEARCH, password=FIRST, host=f"store.example.org:{running.port}") == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example.org", "10.evil.example.org", "localhost", "store.example.org:1", "*"])
+def test_a_name_that_was_not_allowed_is_refused_even_with_the_login(running: Server, host: str) -> None:
+    assert running.call("GET", SEARCH, password=FIRST, host=host) == 403
+    assert running.call("PUT", f"{ARTIFACTS}/x", body={}, password=FIRST, host=host) == 403
+
+
+def test_a_page_of_another_site_cannot_write_and_the_ui_can(running: Server) -> None:
+    for origin, status in (("http://evil.example.org", 403), (f"http://store.example.org:{running.port}", 200)):
+        headers, body = {"Origin": origin}, {"name": "of a page"}
+        assert running.call("POST", CREATE, body=body, password=FIRST, headers=headers) == status
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../secrets/login.ini",
+        "a/../../secrets/login.ini",
+        "%2e%2e/secrets/login.ini",
+        "..%2fsecrets%2flogin.ini",
+        "%252e%252e%252fsecrets%252flogin.ini",
+        "file:%2f%2f%2fetc%2fhostname",
+    ],
+)
+def test_no_path_leads_out_of_the_artifacts(running: Server, path: str) -> None:
+    for method in ("GET", "PUT", "DELETE"):
+        assert running.call(method, f"{ARTIFACTS}/{path}", body={}, password=FIRST) == 400
+    assert running.call("GET", f"{ARTIFACTS}?path={path}", password=FIRST) == 400
+    assert running.call("GET", f"{ARTIFACTS}//etc/hostname", password=FIRST) == 400
+
+
+def test_the_assistant_that_runs_commands_on_the_server_is_closed(running: Server) -> None:
+    for method, path in (("GET", "config"), ("PUT", "config"), ("POST", "message")):
+        assert running.call(method, f"/ajax-api/3.0/mlflow/assistant/{path}", body={}, password=FIRST) == 404
+
+
+def test_a_client_writes_and_reads_back(running: Server, client: MlflowClient, tmp_path: Path) -> None:
+    experiment = writer.ensure_experiment(client, store.locate(running.address), "of a client")
+    run_id = client.create_run(experiment).info.run_id
+    client.log_metric(run_id, "loss", 0.25)
+    client.log_text(run_id, "an artifact", "folder/file.txt")
+    assert client.get_run(run_id).data.metrics == {"loss": 0.25}
+    assert Path(client.download_artifacts(run_id, "folder/file.txt", str(tmp_path))).read_text() == "an artifact"
+    kept = list((running.data / "artifacts").rglob("file.txt"))
+    assert [path.read_text() for path in kept] == ["an artifact"]
+
+
+def test_a_command_without_the_login_is_told_what_to_set(running: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (store.USER, store.PASSWORD, store.PASSWORD_FILE):
+        monkeypatch.delenv(name, raising=False)
+    location = store.locate(running.address)
+    with pytest.raises(StoreError, match="wants a login: set MLFLOW_TRACKING_USERNAME, and"):
+        store.check_answers(location)
+    monkeypatch.setenv(store.USER, USER)
+    monkeypatch.setenv(store.PASSWORD, "a wrong password")
+    with pytest.raises(StoreError, match=f"refuses the name or the password of the user '{USER}'") as refused:
+        store.check_answers(location)
+    assert "a wrong password" not in str(refused.value)
+
+
+def test_a_command_that_uses_a_name_that_was_not_allowed_is_told(running: Server, client: MlflowClient) -> None:
+    with pytest.raises(StoreError, match="start it with the name in --allowed-hosts"):
+        store.check_answers(store.locate(f"http://localhost:{running.port}"))
+
+
+def test_no_secret_is_in_a_command_line_or_in_what_is_printed_or_logged(running: Server) -> None:
+    secrets = [FIRST, *(path.read_text() for path in (running.data / "secrets").iterdir() if path.suffix != ".ini")]
+    assert len(secrets) == 4  # of the administrator, of two roles of PostgreSQL, of Flask
+    logs = [path.read_text("utf-8", "replace") for path in (running.data / "log").iterdir()]
+    for text in [running.output, *logs, *command_lines().values()]:
+        assert not [secret for secret in secrets if secret in text]
+
+
+def test_only_its_owner_can_open_what_it_keeps(running: Server) -> None:
+    for name in ("secrets", "log", "artifacts", "postgres"):
+        assert (running.data / name).stat().st_mode & 0o077 == 0
+    for path in [*(running.data / "secrets").iterdir(), *(running.data / "artifacts").rglob("*")]:
+        assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_second_server_in_the_folder_is_refused(running: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = server.settings(running.data, port=free_port())
+    with pytest.raises(StoreError, match=f"another dn server runs in {running.data}"):
+        server.run(wanted, print, print)
+
+
+def test_a_killed_mlflow_comes_back(running: Server, client: MlflowClient) -> None:
+    before = running.mlflow()
+    assert before is not None
+    os.kill(before, signal.SIGKILL)
+    running.wait(lambda: running.mlflow() not in (None, before))
+    assert "dn: the MLflow server has ended; starting it again" in running.output
+    assert client.get_experiment_by_name("of a client") is not None  # it calls until it is answered
+
+
+def test_a_killed_postgresql_comes_back(running: Server, client: MlflowClient) -> None:
+    before = running.postmaster()
+    os.kill(before, signal.SIGKILL)
+    running.wait(lambda: "dn: PostgreSQL has ended; starting it again" in running.output)
+    assert client.get_experiment_by_name("of a client") is not None
+    assert running.postmaster() != before
+
+
+def test_after_a_kill_of_dn_the_next_start_takes_over_and_a_new_password_holds(
+    running: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    postmaster, left = running.postmaster(), running.marked()
+    running.process.kill()
+    running.process.wait()
+    assert left
+    running.start(SECOND)
+    assert running.postmaster() == postmaster
+    assert not set(left) & set(running.marked())
+    assert running.call("GET", SEARCH, password=FIRST) == 401
+    assert running.call("GET", SEARCH, password=SECOND) == 200
+    found = running.call("GET", "/api/2.0/mlflow/experiments/get-by-name?experiment_name=of+a+client", password=SECOND)
+    assert found == 200
+
+
+def test_a_signal_ends_everything(running: Server) -> None:
+    assert len(running.processes()) > 3
+    running.process.terminate()
+    assert running.process.wait() == 0
+    assert running.processes() == {}
+
+
+@pytest.fixture
+def no_secrets(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in SECRETS:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(f"{name}_FILE", raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "10.0.0.5", "store.example.org"])
+def test_other_machines_are_not_served_without_a_login(tmp_path: Path, no_secrets: object, host: str) -> None:
+    with pytest.raises(StoreError, match=r"it needs a password of at least 12 .* DN_SERVER_PASSWORD_FILE names$"):
+        server.settings(tmp_path, host=host, allowed_hosts="store.example.org")
+
+
+def test_other_machines_are_not_served_by_any_name(tmp_path: Path, no_secrets: pytest.MonkeyPatch) -> None:
+    no_secrets.setenv("DN_SERVER_PASSWORD", FIRST)
+    with pytest.raises(StoreError, match="it needs --allowed-hosts NAME:PORT"):
+        server.settings(tmp_path, host="0.0.0.0")
+
+
+def test_all_that_is_missing_is_said_at_once(tmp_path: Path, no_secrets: object) -> None:
+    with pytest.raises(StoreError, match=r"needs a password .*, and --allowed-hosts"):
+        server.settings(tmp_path, host="0.0.0.0")
+
+
+@pytest.mark.parametrize("hosts", ["*", "*.example.org", "10.*", "a,*", "", "a,,b", "http://a", "a:port", "a/b", "a b"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_wildcards_and_what_is_no_name_are_refused(
+    tmp_path: Path, no_secrets: pytest.MonkeyPatch, host: str, hosts: str
+) -> None:
+    no_secrets.setenv("DN_SERVER_PASSWORD", FIRST)
+    with pytest.raises(StoreError, match="--allowed-hosts: expected NAME or NAME:PORT, no wildcards"):
+        server.settings(tmp_path, host=host, allowed_hosts=hosts)
+
+
+def test_a_password_that_others_can_read_is_refused(tmp_path: Path, no_secrets: pytest.MonkeyPatch) -> None:
+    private.write(tmp_path / "password", FIRST)
+    (tmp_path / "password").chmod(0o644)
+    no_secrets.setenv("DN_SERVER_PASSWORD_FILE", str(tmp_path / "password"))
+    with pytest.raises(StoreError, match=r"other users can open .*/password \(mode 644\): chmod 600"):
+        server.settings(tmp_path, host="0.0.0.0", allowed_hosts="a")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("DN_SERVER_PASSWORD", "too short", "expected at least 12 characters, found 9"),
+        ("DN_SERVER_USER", "a:b", "'a:b' cannot be the name of a user"),
+    ],
+)
+def test_a_login_that_cannot_be_is_refused(
+    tmp_path: Path, no_secrets: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    no_secrets.setenv("DN_SERVER_PASSWORD", FIRST)
+    no_secrets.setenv(name, value)
+    with pytest.raises(StoreError, match=reason):
+        server.settings(tmp_path)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_this_machine_alone_needs_no_login_and_is_called_by_its_own_names(
+    tmp_path: Path, no_secrets: object, host: str
+) -> None:
+    made = server.settings(tmp_path, host=host, port=7)
+    assert made.login is None
+    assert made.names == ("127.0.0.1:7", "localhost:7", "[::1]:7", "127.0.0.1", "localhost", "[::1]")
+
+
+def test_a_name_without_a_port_stands_for_both_spellings(tmp_path: Path, no_secrets: object) -> None:
+    made = server.settings(tmp_path, port=7, allowed_hosts="Store.example.org, a:80,[fd00::1],[fd00::1]:80")
+    assert made.names == (
+        "store.example.org:7",
+        "store.example.org",
+        "a:80",
+        "[fd00::1]:7",
+        "[fd00::1]",
+        "[fd00::1]:80",
+    )
+
+
+def test_artifacts_lie_in_the_folder_or_where_they_are_wanted(tmp_path: Path, no_secrets: pytest.MonkeyPatch) -> None:
+    no_secrets.setattr(server, "_check_is_installed", lambda *_: None)
+    no_secrets.chdir(tmp_path)
+    assert server.settings(Path("s")).artifacts == str(tmp_path / "s" / "artifacts")
+    assert server.settings(Path("s"), artifacts="other").artifacts == str(tmp_path / "other")
+    assert server.settings(Path("s"), artifacts="s3://bucket/prefix").artifacts == "s3://bucket/prefix"
+
+
+def test_a_package_that_is_missing_is_named(tmp_path: Path, no_secrets: pytest.MonkeyPatch) -> None:
+    no_secrets.setattr("importlib.util.find_spec", lambda name: None if name == "psycopg" else object())
+    with pytest.raises(StoreError, match=r"needs psycopg: pip install 'dropneuron-distributed\[server\]'"):
+        server.settings(tmp_path)
+    no_secrets.setattr("importlib.util.find_spec", lambda name: None if name == "boto3" else object())
+    with pytest.raises(StoreError, match="needs boto3: pip install boto3"):
+        server.settings(tmp_path, artifacts="s3://bucket")
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, no_secrets: object) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(StoreError, match=r"cannot make .*/taken"):
+        server.run(server.settings(tmp_path / "taken", port=free_port()), print, print)
+
+
+def test_a_taken_port_is_one_line(tmp_path: Path, no_secrets: object) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        wanted = server.settings(tmp_path / "s", port=taken.getsockname()[1])
+        with pytest.raises(StoreError, match=r"port \d+ of 127\.0\.0\.1 cannot be used"):
+            server.run(wanted, print, print)
