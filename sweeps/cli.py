@@ -114,6 +114,13 @@ def _add_sweep(verbs: Any) -> None:
         metavar="ADDR",
         help="Join a running Ray cluster ('auto' or HOST:PORT) instead of starting Ray here.",
     )
+    parser.add_argument(
+        "--slots",
+        type=_positive,
+        metavar="N",
+        help="Packs that the cluster runs at once when it has grown. Default: what it has room for now, or what its "
+        "launcher may start.",
+    )
     parser.add_argument("--num-cpus", type=int, metavar="N", help="CPUs for a Ray started here. Default: all.")
     parser.add_argument("--retry-failed", action="store_true", help="Run replicates again that are recorded as failed.")
     parser.add_argument(
@@ -125,6 +132,13 @@ def _add_sweep(verbs: Any) -> None:
     )
     parser.add_argument("--report", type=Path, metavar="DIR", help="Write each sweep's report to DIR/NAME as well.")
     parser.set_defaults(run=_sweep)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
 
 
 def _add_status(verbs: Any) -> None:

@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
+LAUNCHED_WITH = Path.home() / "ray_bootstrap_config.yaml"
+"""Where Ray's cluster launcher leaves its configuration on the head node."""
+
 
 class ClusterError(Exception):
     """Ray cannot be started or joined; the message says why and what to do."""
@@ -16,28 +21,38 @@ class ClusterError(Exception):
 
 @dataclass(frozen=True)
 class Capacity:
-    """What the whole cluster has."""
+    """What the whole cluster has, or will have where it grows on demand."""
 
     cpus: float
     gpus: float
     nodes: int
+    """Those that are there now."""
     joined: bool
     """Whether Ray was running already: it may have nodes on other machines, now or later."""
+    given_slots: int | None = None
+    """Packs at once, as the user says."""
 
     def slots(self, cpu: float, gpu: float) -> int:
         """Return how many packs with these resources run at once. ClusterError where not even one fits."""
+        if self.given_slots is not None:
+            return self.given_slots
         fitting = [self.cpus / cpu] + ([self.gpus / gpu] if gpu else [])
         if min(fitting) < 1:
             raise ClusterError(
                 f"a pack asks for {cpu:g} CPU and {gpu:g} GPU, but Ray has {self.cpus:g} and {self.gpus:g}; "
                 f"lower resources.cpu or resources.gpu in the sweep file (or with --set)"
+                + self.joined
+                * "; if the cluster grows on demand, say with --slots N how many packs it can run at once"
             )
         return int(min(fitting) + 1e-9)
 
 
 @contextlib.contextmanager
-def connect(address: str | None, num_cpus: int | None = None) -> Iterator[Capacity]:
-    """Start Ray on this machine, or join the cluster at ``address``; leave it at the end."""
+def connect(address: str | None, num_cpus: int | None = None, slots: int | None = None) -> Iterator[Capacity]:
+    """Start Ray on this machine, or join the cluster at ``address``; leave it at the end.
+
+    ``slots``: see ``Capacity.given_slots``.
+    """
     _ensure_token()
     import ray
 
@@ -58,9 +73,30 @@ def connect(address: str | None, num_cpus: int | None = None) -> Iterator[Capaci
     try:
         total = ray.cluster_resources()  # type: ignore[no-untyped-call]
         alive = len([node for node in ray.nodes() if node["Alive"]])  # type: ignore[no-untyped-call]
-        yield Capacity(total.get("CPU", 0.0), total.get("GPU", 0.0), alive, joined=address is not None)
+        joined = address is not None
+        grown = _when_grown(LAUNCHED_WITH) if joined else {}
+        cpus, gpus = (max(total.get(name, 0.0), grown.get(name, 0.0)) for name in ("CPU", "GPU"))
+        yield Capacity(cpus, gpus, alive, joined, slots)
     finally:
         ray.shutdown()
+
+
+def _when_grown(path: Path) -> dict[str, float]:
+    """Return the resources of a cluster whose launcher left its configuration here, with all nodes that it may start.
+
+    A cluster that grows from zero has nothing to count before the first pack asks for it.
+    """
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        most = int(config["max_workers"])
+        total: dict[str, float] = {}
+        for name, kind in config["available_node_types"].items():
+            count = 1 if name == config["head_node_type"] else min(most, int(kind.get("max_workers", 0)))
+            for resource, amount in kind.get("resources", {}).items():
+                total[resource] = total.get(resource, 0.0) + count * float(amount)
+        return total
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError):
+        return {}  # another launcher, or none: what is there now is what there is
 
 
 def _ensure_token() -> None:

@@ -57,7 +57,7 @@ def sweep(arguments: argparse.Namespace, out: Console) -> int:
             plan = runner.plan()
             _print_plan(plan, out)
             if plan.num_to_run and capacity is None:  # with nothing to run, Ray need not start
-                capacity = stack.enter_context(cluster.connect(arguments.address, arguments.num_cpus))
+                capacity = stack.enter_context(cluster.connect(arguments.address, arguments.num_cpus, arguments.slots))
             after = runner.run(plan, capacity, Progress(out))
             if runner.interrupted:
                 return _say_interrupted(after)

@@ -1,0 +1,31 @@
+"""What ``ray submit`` runs on the head node: ``dn sweep`` on the cluster that the node belongs to.
+
+``ray submit cluster.yaml sweeps/run.py sweeps/paper/lenet5.yaml`` copies this file alone; the project is on the node
+already, and a sweep file that is not in the working folder is looked for there.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run ``dn sweep`` with these arguments and return its exit code."""
+    import sweeps
+    from sweeps import cli
+
+    project = Path(sweeps.__file__).parents[1]
+    found = [_found(argument, project) for argument in arguments]
+    address = [] if "--address" in arguments else ["--address", os.environ.get("RAY_ADDRESS", "auto")]
+    return cli.main(["sweep", *address, *found])
+
+
+def _found(argument: str, project: Path) -> str:
+    """Return a sweep file's path where the project has it, any other argument as it is."""
+    inside = project / argument
+    return str(inside) if not Path(argument).exists() and inside.is_file() else argument
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
