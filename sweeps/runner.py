@@ -18,7 +18,7 @@ from sweeps.cluster import Capacity, ClusterError
 from sweeps.plan import Pack, Plan
 from sweeps.progress import Progress
 from sweeps.spec import Method, Search, Sweep
-from tracking import cells, reader, schema, writer
+from tracking import cells, reader, writer
 from tracking.store import StoreLocation
 
 MAX_FAILURES = 3
@@ -241,14 +241,8 @@ class Runner:
 
     def _summarize_rest(self, plan: Plan) -> None:
         """Summarize cells that stay incomplete, and what an earlier command was stopped before."""
-        rows: dict[str, list[reader.Row]] = {}
-        for row in self._rows(reader.read(self.store, self.experiment_id).rows):
-            rows.setdefault(row.cell_key, []).append(row)
-        done = reader.read_summarized(self.store, self.experiment_id)
-        for item in plan.distinct:
-            found = rows.get(item.cell.key, [])
-            if done.get(item.cell.key, "") != schema.seed_list(row.seed for row in found):
-                writer.summarize_cell(self.store, self.experiment_id, item.cell, item.method.label, found)
+        labelled = [(item.cell, item.method.label) for item in plan.distinct]
+        writer.summarize_rest(self.store, self.experiment_id, labelled, self.sweep.seeds)
 
     def _rows(self, rows: Sequence[reader.Row]) -> list[reader.Row]:
         return [row for row in rows if row.seed in self.sweep.seeds]

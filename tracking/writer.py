@@ -22,7 +22,7 @@ from tracking import schema
 from tracking.cells import deviation
 from tracking.manifest import Manifest
 from tracking.patterns import save_masks, save_pattern
-from tracking.reader import Row, find_runs, is_curve, metric_histories, state_of
+from tracking.reader import Row, find_runs, is_curve, metric_histories, read, read_summarized, state_of
 from tracking.store import StoreLocation
 
 _BATCH_LIMIT = 1000  # of MLflow: metrics in one log_batch
@@ -249,14 +249,16 @@ def final_metrics(outcome: Outcome) -> dict[str, float]:
 def summarize_cell(store: MlflowClient, experiment_id: str, cell: Cell, label: str, rows: Sequence[Row]) -> None:
     """Write mean, standard deviation and n of a cell's finished replicates to its run, per epoch too.
 
-    A cell run that already carries the means of fewer seeds is replaced, so that no curve is drawn twice.
+    A cell run that already carries the means of fewer seeds, or some of the means because the writing of them was
+    cut short, is replaced, so that no curve is drawn twice.
     """
     run_id = ensure_cell(store, experiment_id, cell, label)
-    done = store.get_run(run_id).data.tags.get(schema.SUMMARIZED)
+    data = store.get_run(run_id).data
+    done = data.tags.get(schema.SUMMARIZED)
     seeds = schema.seed_list(row.seed for row in rows)
     if done == seeds or not rows:
         return
-    if done is not None:
+    if data.metrics:
         replacement = _create_cell(store, experiment_id, cell, label)
         for run in find_runs(store, experiment_id, "replicate", {schema.CELL_KEY: cell.key}):
             store.set_tag(run.info.run_id, schema.PARENT, replacement)
@@ -266,6 +268,22 @@ def summarize_cell(store: MlflowClient, experiment_id: str, cell: Cell, label: s
     _log_in_batches(store, run_id, metrics)
     store.set_tag(run_id, schema.SUMMARIZED, seeds)
     store.set_terminated(run_id, "FINISHED")
+
+
+def summarize_rest(
+    store: MlflowClient, experiment_id: str, cells: Iterable[tuple[Cell, str]], seeds: Iterable[int]
+) -> None:
+    """Summarize those of ``cells`` (each with its label) whose run has not the means of all that is stored."""
+    rows: dict[str, list[Row]] = {}
+    wanted = set(seeds)
+    for row in read(store, experiment_id).rows:
+        if row.seed in wanted:
+            rows.setdefault(row.cell_key, []).append(row)
+    done = read_summarized(store, experiment_id)
+    for cell, label in cells:
+        found = rows.get(cell.key, [])
+        if done.get(cell.key, "") != schema.seed_list(row.seed for row in found):
+            summarize_cell(store, experiment_id, cell, label, found)
 
 
 def _final_summary(rows: Sequence[Row]) -> list[Metric]:
