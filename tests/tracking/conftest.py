@@ -1,13 +1,17 @@
-"""One real store for all tests of what is remembered: its schema takes seconds to make. An experiment a test."""
+"""Real stores for all tests of what is remembered: a schema takes seconds to make. An experiment a test."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import torch
+from archives import fill
 from fabricated import Recorder
 
 from tracking import store
+from tracking.exporting import export
 from tracking.store import StoreLocation
 
 
@@ -20,13 +24,43 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def location(tmp_path_factory: pytest.TempPathFactory) -> StoreLocation:
-    made = store.locate(folder=tmp_path_factory.mktemp("a store"))
+def empty(tmp_path_factory: pytest.TempPathFactory) -> StoreLocation:
+    made = store.locate(folder=tmp_path_factory.mktemp("empty"))
     store.prepare(made)
     return made
+
+
+def copy_of(empty: StoreLocation, folder: Path) -> StoreLocation:
+    made = store.locate(folder=folder)
+    assert empty.database is not None
+    assert made.database is not None
+    with closing(sqlite3.connect(empty.database)) as source, closing(sqlite3.connect(made.database)) as target:
+        source.backup(target)
+    return made
+
+
+@pytest.fixture(scope="session")
+def location(empty: StoreLocation, tmp_path_factory: pytest.TempPathFactory) -> StoreLocation:
+    return copy_of(empty, tmp_path_factory.mktemp("a store"))
+
+
+@pytest.fixture(scope="session")
+def elsewhere(empty: StoreLocation, tmp_path_factory: pytest.TempPathFactory) -> StoreLocation:
+    """A second store."""
+    return copy_of(empty, tmp_path_factory.mktemp("elsewhere"))
 
 
 @pytest.fixture
 def recorder(location: StoreLocation, request: pytest.FixtureRequest) -> Recorder:
     """A fresh experiment, named after the test."""
     return Recorder(location, f"{Path(request.node.path).stem}-{request.node.name}")
+
+
+@pytest.fixture(scope="session")
+def exported(location: StoreLocation, tmp_path_factory: pytest.TempPathFactory) -> tuple[Recorder, Path]:
+    """A sweep, and the file it was exported to."""
+    recorder = Recorder(location, "portable")
+    fill(recorder)
+    path = tmp_path_factory.mktemp("exported") / "portable.zip"
+    export(location, "portable", path)
+    return recorder, path
