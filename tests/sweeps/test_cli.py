@@ -144,7 +144,7 @@ def test_without_a_store_the_remedy_is_named(
 
 
 def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for verb in ("sweep", "status", "report", "measure", "ui"):
+    for verb in ("sweep", "status", "report", "export", "import", "measure", "ui"):
         with pytest.raises(SystemExit) as ended:
             cli.main([verb, "--help"])
         assert ended.value.code == 0
