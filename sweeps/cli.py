@@ -54,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_sweep(verbs)
     _add_status(verbs)
     _add_report(verbs)
+    _add_export(verbs)
+    _add_import_of_file(verbs)
     _add_measure(verbs)
     _add_ui(verbs)
     _add_server(verbs)
@@ -179,6 +181,33 @@ def _add_report(verbs: Any) -> None:
     parser.set_defaults(run=_report)
 
 
+def _add_export(verbs: Any) -> None:
+    parser = verbs.add_parser(
+        "export",
+        help="Write a sweep to one file, for another store.",
+        description="Write what the store holds of a sweep to one zip file: figures, curves, weights, masks and "
+        "pictures of every replicate that is decided. `dn import` adds it to another store.",
+    )
+    parser.add_argument("name", metavar="NAME", help="Name of the sweep, as its file says.")
+    parser.add_argument("file", type=Path, metavar="FILE", help="Zip file to write.")
+    parser.add_argument("--force", action="store_true", help="Replace FILE if it is there already.")
+    _add_store(parser)
+    parser.set_defaults(run=_export)
+
+
+def _add_import_of_file(verbs: Any) -> None:
+    parser = verbs.add_parser(
+        "import",
+        help="Add a sweep from a file of dn export to the store.",
+        description="Add the replicates of a file that `dn export` wrote to the store. The file is checked whole "
+        "before anything is written. What the store holds already stays as it is; interrupted, run it again.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="Zip file of `dn export`.")
+    _add_import(parser)
+    _add_store(parser)
+    parser.set_defaults(run=_import_file)
+
+
 def _add_measure(verbs: Any) -> None:
     parser = verbs.add_parser(
         "measure",
@@ -267,6 +296,19 @@ def _report(arguments: argparse.Namespace) -> int:
     from sweeps import commands
 
     return commands.report(arguments, _out)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from sweeps import commands
+
+    return commands.export(arguments, _out)
+
+
+def _import_file(arguments: argparse.Namespace) -> int:
+    from sweeps import commands
+
+    _import(arguments.imports)
+    return commands.import_file(arguments, _out)
 
 
 def _ui(arguments: argparse.Namespace) -> int:

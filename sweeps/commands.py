@@ -8,8 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+from rich import progress
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
@@ -22,15 +26,18 @@ from sweeps.progress import Progress
 from sweeps.runner import Runner, plan_from_store
 from sweeps.spec import Sweep
 from sweeps.yaml_file import SpecError
-from tracking import cells, mlflow_server, reader, render, store, tables, writer
+from tracking import cells, exporting, importing, mlflow_server, reader, render, store, tables, writer
 from tracking import report as reporting
 from tracking import status as tracking_status
+from tracking.portable import Track
+from tracking.reader import State
 from tracking.store import StoreLocation
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
 WATCH_SECONDS = 5.0
 
 _LOOPBACK = "127.0.0.1"
+_Item = TypeVar("_Item")
 
 
 def sweep(arguments: argparse.Namespace, out: Console) -> int:
@@ -86,8 +93,7 @@ def _write_report(
 
 def status(arguments: argparse.Namespace, out: Console) -> int:
     """``dn status``: how far a sweep is."""
-    location = _locate(arguments)
-    _require(location)
+    location = _locate_existing(arguments)
     client = writer.client(location)
     experiment_id = reader.find_experiment(client, location, arguments.name)
     found = tracking_status.read(client, experiment_id)
@@ -108,10 +114,44 @@ def report(arguments: argparse.Namespace, out: Console) -> int:
     if arguments.rows is not None:
         out.print(f"report: {reporting.write_from_rows(arguments.rows, arguments.out)}", soft_wrap=True)
         return OK
-    location = _locate(arguments)
-    _require(location)
+    location = _locate_existing(arguments)
     _write_report(arguments, location, arguments.name, arguments.out, out)
     return OK
+
+
+def export(arguments: argparse.Namespace, out: Console) -> int:
+    """``dn export``: a sweep as one file."""
+    location = _locate_existing(arguments)
+    done = exporting.export(location, arguments.name, arguments.file, _track(out), force=arguments.force)
+    left_out = f"; {done.left_out} without a result are left out" * bool(done.left_out)
+    _say(out, f"{arguments.file}: {done.states.total()} replicates, {_ended(done.states)}{left_out}")
+    return OK
+
+
+def import_file(arguments: argparse.Namespace, out: Console) -> int:
+    """``dn import``: a sweep from one file."""
+    done = importing.import_file(_locate(arguments), arguments.file, _track(out))
+    counts = f"{done.written.total()} replicates imported, {_ended(done.written)}; {done.present} were there already"
+    _say(out, f"{done.name}: {counts}")
+    return OK
+
+
+def _ended(states: Counter[State]) -> str:
+    stopped = f", {states['stopped']} stopped early" * bool(states["stopped"])
+    return f"{states['failed']} of them failed{stopped}"
+
+
+def _say(out: Console, line: str) -> None:
+    out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _track(out: Console) -> Track:
+    """A bar on a terminal; silence where the output is piped."""
+
+    def track(items: Sequence[_Item], what: str) -> Iterable[_Item]:
+        return progress.track(items, what, console=out, transient=True, disable=not out.is_terminal)
+
+    return track
 
 
 def ui(arguments: argparse.Namespace, out: Console) -> int:
@@ -120,7 +160,7 @@ def ui(arguments: argparse.Namespace, out: Console) -> int:
     if location.database is None:
         out.print(f"the server at {location.uri} has its own UI: open that address", soft_wrap=True)
         return OK
-    _require(location)
+    _check_exists(location)
     mlflow_server.check_port_is_free(_LOOPBACK, arguments.port)
     names = mlflow_server.loopback_names(arguments.port)
     command = mlflow_server.command(_LOOPBACK, arguments.port, 1, names)
@@ -138,7 +178,13 @@ def _locate(arguments: argparse.Namespace) -> StoreLocation:
     return location
 
 
-def _require(location: StoreLocation) -> None:
+def _locate_existing(arguments: argparse.Namespace) -> StoreLocation:
+    location = _locate(arguments)
+    _check_exists(location)
+    return location
+
+
+def _check_exists(location: StoreLocation) -> None:
     if not store.exists(location):
         raise store.StoreError(f"there is no store at {location.database}; run `dn sweep FILE` in this folder first")
 

@@ -21,7 +21,7 @@ from sweeps.packing import PackCost, cost_of
 from sweeps.plan import Pack, Plan, Round
 from sweeps.progress import Progress
 from sweeps.spec import Method, Search, Sweep
-from tracking import cells, reader, schema, writer
+from tracking import cells, reader, writer
 from tracking.lease import Lease
 from tracking.store import StoreLocation
 
@@ -297,14 +297,8 @@ class Runner:
 
     def _summarize_rest(self, plan: Plan) -> None:
         """Summarize cells that stay incomplete, and what an earlier command was stopped before."""
-        rows: dict[str, list[reader.Row]] = {}
-        for row in self._rows(reader.read(self.store, self.experiment_id).rows):
-            rows.setdefault(row.cell_key, []).append(row)
-        done = reader.read_summarized(self.store, self.experiment_id)
-        for item in plan.distinct:
-            found = rows.get(item.cell.key, [])
-            if done.get(item.cell.key, "") != schema.seed_list(row.seed for row in found):
-                writer.summarize_cell(self.store, self.experiment_id, item.cell, item.method.label, found)
+        labelled = [(item.cell, item.method.label) for item in plan.distinct]
+        writer.summarize_rest(self.store, self.experiment_id, labelled, self.sweep.seeds)
 
     def _rows(self, rows: Sequence[reader.Row]) -> list[reader.Row]:
         return [row for row in rows if row.seed in self.sweep.seeds]

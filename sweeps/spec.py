@@ -15,7 +15,7 @@ from dn_distributed.tasks import TASKS, Task
 from sweeps.spaces import Space, assignments, parse_space
 from sweeps.yaml_file import KeyPath, SpecError, YamlFile, parse_value, show
 from tracking import published
-from tracking.manifest import Selection
+from tracking.manifest import Selection, is_name
 
 Model = TypeVar("Model", bound=FrozenModel)
 
@@ -268,10 +268,9 @@ class _Reader:
 
     def _name(self) -> str:
         name = self._data["name"]
-        allowed = isinstance(name, str) and name and all(c.isalnum() or c in "-_." for c in name)
-        if not allowed or name.startswith("."):
+        if not isinstance(name, str) or not is_name(name):
             raise self._fail(("name",), f"expected letters, digits, '-', '_' and '.', not {name!r}")
-        return str(name)
+        return name
 
     def _seeds(self) -> tuple[int, ...]:
         value = self._data.get("seeds", 1)

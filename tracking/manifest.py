@@ -7,6 +7,11 @@ from pydantic import Field
 from dn_distributed.config import Cell, FrozenModel
 
 
+def is_name(text: str) -> bool:
+    """Return whether ``text`` may name a sweep: folders are called so too, and must not lead elsewhere."""
+    return bool(text) and all(c.isalnum() or c in "-_." for c in text) and not text.startswith(".")
+
+
 class Selection(FrozenModel):
     """How one cell is chosen among a method's hyper-parameters. Uses validation data only."""
 

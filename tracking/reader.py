@@ -1,10 +1,11 @@
 """Everything that is read from MLflow. Rows are typed; what is not whole is not a row."""
 
+import contextlib
 import json
 import math
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -146,12 +147,12 @@ def _row(run: Run) -> Row:
         cell_key=tags[schema.CELL_KEY],
         replicate_key=tags[schema.REPLICATE_KEY],
         seed=int(params[schema.SEED]),
-        metrics={name: _with_infinity(value) for name, value in metrics.items()},
+        metrics={name: with_infinity(value) for name, value in metrics.items()},
         counts=counts_from_metrics(params[schema.LAYERS], metrics),
     )
 
 
-def _with_infinity(value: float) -> float:
+def with_infinity(value: float) -> float:
     """MLflow's SQL store keeps an infinity as the largest number there is."""
     return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
 
@@ -184,9 +185,13 @@ def counts_from_metrics(layers: str, metrics: Mapping[str, float]) -> NetworkCou
 
 def metric_histories(store: MlflowClient, run_id: str) -> dict[str, dict[int, float]]:
     """Return the curves of a replicate: by metric name, the value at each epoch."""
-    names = [name for name in store.get_run(run_id).data.metrics if is_curve(name)]
+    return histories(store, run_id, [name for name in store.get_run(run_id).data.metrics if is_curve(name)])
+
+
+def histories(store: MlflowClient, run_id: str, names: Iterable[str]) -> dict[str, dict[int, float]]:
+    """Return metrics of a run by name, with the value at each epoch."""
     return {
-        name: {point.step: _with_infinity(point.value) for point in store.get_metric_history(run_id, name)}
+        name: {point.step: with_infinity(point.value) for point in store.get_metric_history(run_id, name)}
         for name in names
     }
 
@@ -206,6 +211,14 @@ def read_manifest(store: MlflowClient, experiment_id: str) -> tuple[str, Manifes
     return run_id, Manifest.model_validate_json(path.read_text())
 
 
+def find_manifest(store: MlflowClient, experiment_id: str) -> Manifest | None:
+    """Return the manifest of the sweep; None where no command has got so far as to write it."""
+    for run in find_runs(store, experiment_id, "report", {})[:1]:
+        if any(item.path == schema.MANIFEST_FILE for item in store.list_artifacts(run.info.run_id)):
+            return read_manifest(store, experiment_id)[1]
+    return None
+
+
 def download(store: MlflowClient, run_id: str, path: str) -> Path:
     """Return a local path of a run's file or folder; an embedded store's own file is not copied."""
     artifacts = urlparse(store.get_run(run_id).info.artifact_uri)
@@ -214,6 +227,17 @@ def download(store: MlflowClient, run_id: str, path: str) -> Path:
     folder = Path(_downloads().name) / run_id  # of its own: files of the same name must not replace each other
     folder.mkdir(exist_ok=True)
     return Path(store.download_artifacts(run_id, path, str(folder)))
+
+
+@contextlib.contextmanager
+def files_of(store: MlflowClient, run: Run) -> Iterator[Path]:
+    """Give a folder with the files of a run; what a server sent is removed afterwards."""
+    artifacts = urlparse(run.info.artifact_uri)
+    if artifacts.scheme == "file":
+        yield Path(unquote(artifacts.path))
+        return
+    with tempfile.TemporaryDirectory(prefix="dn-") as folder:
+        yield Path(store.download_artifacts(run.info.run_id, "", folder))
 
 
 @cache

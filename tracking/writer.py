@@ -23,7 +23,8 @@ from tracking import schema
 from tracking.cells import deviation
 from tracking.manifest import Manifest
 from tracking.patterns import save_masks, save_pattern
-from tracking.reader import Row, find_runs, is_curve, metric_histories, state_of
+from tracking.reader import Row, State, find_runs, is_curve, metric_histories, read, read_summarized, state_of
+from tracking.record import Record
 from tracking.store import StoreLocation, log_in
 
 _BATCH_LIMIT = 1000  # of MLflow: metrics in one log_batch
@@ -205,16 +206,23 @@ def start_replicates(
 def _create_replicate(
     store: MlflowClient, experiment_id: str, cell_run_id: str, cell: Cell, label: str, seed: int
 ) -> str:
-    tags = {
+    tags = {**_replicate_tags(cell_run_id, cell, label, seed), **_versions()}
+    run = store.create_run(experiment_id, tags=tags, run_name=_replicate_name(label, seed))
+    return str(run.info.run_id)
+
+
+def _replicate_tags(cell_run_id: str, cell: Cell, label: str, seed: int) -> dict[str, str]:
+    return {
         schema.PARENT: cell_run_id,
         schema.KIND: "replicate",
         schema.LABEL: label,
         schema.CELL_KEY: cell.key,
         schema.REPLICATE_KEY: cell.replicate_key(seed),
-        **_versions(),
     }
-    run = store.create_run(experiment_id, tags=tags, run_name=f"{label} seed {seed}")
-    return str(run.info.run_id)
+
+
+def _replicate_name(label: str, seed: int) -> str:
+    return f"{label} seed {seed}"
 
 
 def _reopen(store: MlflowClient, run_id: str, tags: Mapping[str, str], cell_run_id: str) -> None:
@@ -224,6 +232,50 @@ def _reopen(store: MlflowClient, run_id: str, tags: Mapping[str, str], cell_run_
     for name in (schema.FAILURE, schema.STOPPED):
         if name in tags:
             store.delete_tag(run_id, name)
+
+
+_ENDS: Mapping[State, tuple[str, str]] = {
+    "finished": (schema.COMPLETE, "FINISHED"),
+    "failed": (schema.FAILURE, "FAILED"),
+    "stopped": (schema.STOPPED, "KILLED"),
+}
+"""Per state of a replicate that is decided, the tag that says so and MLflow's status."""
+
+
+def restore_replicate(
+    store: MlflowClient,
+    experiment_id: str,
+    cell_run_id: str,
+    cell: Cell,
+    record: Record,
+    folder: Path,
+    replaced: Iterable[str] = (),
+) -> None:
+    """Write a replicate that another store held, with its files in ``folder``, and last what says that it is whole.
+
+    It keeps its times: when it was trained stays true. Then the runs ``replaced``, which had less of it, are deleted.
+    """
+    tags = {**_replicate_tags(cell_run_id, cell, record.label, record.seed), **record.tags}
+    name = _replicate_name(record.label, record.seed)
+    run_id = store.create_run(experiment_id, start_time=record.start, tags=tags, run_name=name).info.run_id
+    if record.finished:
+        store.log_artifacts(run_id, str(folder))
+        store.log_inputs(run_id, datasets=[_dataset_input(cell)])
+    *early, last = _batches(_metrics_of(record))
+    for batch in early:
+        store.log_batch(run_id, metrics=batch)
+    tag, status = _ENDS[record.state]
+    params = [Param(key, value) for key, value in record.params.items()]
+    store.log_batch(run_id, metrics=last, params=params, tags=[RunTag(tag, record.reason or "true")])
+    store.set_terminated(run_id, status, record.end)
+    for other in replaced:
+        store.delete_run(other)
+
+
+def _metrics_of(record: Record) -> list[Metric]:
+    by_epoch = [(name, value, epoch) for name, points in record.curves.items() for epoch, value in points]
+    final = [(name, value, record.last_epoch) for name, value in record.metrics.items()]
+    return [Metric(name, value, record.end, step) for name, value, step in (*by_epoch, *final)]
 
 
 def write_outcome_files(outcome: Outcome, folder: Path) -> None:
@@ -256,14 +308,16 @@ def final_metrics(outcome: Outcome) -> dict[str, float]:
 def summarize_cell(store: MlflowClient, experiment_id: str, cell: Cell, label: str, rows: Sequence[Row]) -> None:
     """Write mean, standard deviation and n of a cell's finished replicates to its run, per epoch too.
 
-    A cell run that already carries the means of fewer seeds is replaced, so that no curve is drawn twice.
+    A cell run that already carries the means of fewer seeds, or some of the means because the writing of them was
+    cut short, is replaced, so that no curve is drawn twice.
     """
     run_id = ensure_cell(store, experiment_id, cell, label)
-    done = store.get_run(run_id).data.tags.get(schema.SUMMARIZED)
+    data = store.get_run(run_id).data
+    done = data.tags.get(schema.SUMMARIZED)
     seeds = schema.seed_list(row.seed for row in rows)
     if done == seeds or not rows:
         return
-    if done is not None:
+    if data.metrics:
         replacement = _create_cell(store, experiment_id, cell, label)
         for run in find_runs(store, experiment_id, "replicate", {schema.CELL_KEY: cell.key}):
             store.set_tag(run.info.run_id, schema.PARENT, replacement)
@@ -273,6 +327,22 @@ def summarize_cell(store: MlflowClient, experiment_id: str, cell: Cell, label: s
     _log_in_batches(store, run_id, metrics)
     store.set_tag(run_id, schema.SUMMARIZED, seeds)
     store.set_terminated(run_id, "FINISHED")
+
+
+def summarize_rest(
+    store: MlflowClient, experiment_id: str, cells: Iterable[tuple[Cell, str]], seeds: Iterable[int]
+) -> None:
+    """Summarize those of ``cells`` (each with its label) whose run has not the means of all that is stored."""
+    rows: dict[str, list[Row]] = {}
+    wanted = set(seeds)
+    for row in read(store, experiment_id).rows:
+        if row.seed in wanted:
+            rows.setdefault(row.cell_key, []).append(row)
+    done = read_summarized(store, experiment_id)
+    for cell, label in cells:
+        found = rows.get(cell.key, [])
+        if done.get(cell.key, "") != schema.seed_list(row.seed for row in found):
+            summarize_cell(store, experiment_id, cell, label, found)
 
 
 def _final_summary(rows: Sequence[Row]) -> list[Metric]:

@@ -163,7 +163,7 @@ def test_a_server_runs_for_weeks_and_loads_neither_ray_nor_torch() -> None:
 
 
 def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for verb in ("sweep", "status", "report", "measure", "ui", "server"):
+    for verb in ("sweep", "status", "report", "export", "import", "measure", "ui", "server"):
         with pytest.raises(SystemExit) as ended:
             cli.main([verb, "--help"])
         assert ended.value.code == 0

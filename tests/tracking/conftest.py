@@ -1,15 +1,19 @@
-"""One real store for all tests of what is remembered: its schema takes seconds to make. An experiment a test."""
+"""Real stores for all tests of what is remembered: a schema takes seconds to make. An experiment a test."""
 
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import torch
+from archives import fill
 from fabricated import Recorder
 
 from tracking import postgres, store
+from tracking.exporting import export
 from tracking.store import StoreError, StoreLocation
 
 
@@ -22,10 +26,30 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def location(tmp_path_factory: pytest.TempPathFactory) -> StoreLocation:
-    made = store.locate(folder=tmp_path_factory.mktemp("a store"))
+def empty(tmp_path_factory: pytest.TempPathFactory) -> StoreLocation:
+    made = store.locate(folder=tmp_path_factory.mktemp("empty"))
     store.prepare(made)
     return made
+
+
+def copy_of(empty: StoreLocation, folder: Path) -> StoreLocation:
+    made = store.locate(folder=folder)
+    assert empty.database is not None
+    assert made.database is not None
+    with closing(sqlite3.connect(empty.database)) as source, closing(sqlite3.connect(made.database)) as target:
+        source.backup(target)
+    return made
+
+
+@pytest.fixture(scope="session")
+def location(empty: StoreLocation, tmp_path_factory: pytest.TempPathFactory) -> StoreLocation:
+    return copy_of(empty, tmp_path_factory.mktemp("a store"))
+
+
+@pytest.fixture(scope="session")
+def elsewhere(empty: StoreLocation, tmp_path_factory: pytest.TempPathFactory) -> StoreLocation:
+    """A second store."""
+    return copy_of(empty, tmp_path_factory.mktemp("elsewhere"))
 
 
 @pytest.fixture
@@ -45,3 +69,13 @@ def open_folder() -> Iterator[Path]:
     folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def exported(location: StoreLocation, tmp_path_factory: pytest.TempPathFactory) -> tuple[Recorder, Path]:
+    """A sweep, and the file it was exported to."""
+    recorder = Recorder(location, "portable")
+    fill(recorder)
+    path = tmp_path_factory.mktemp("exported") / "portable.zip"
+    export(location, "portable", path)
+    return recorder, path

@@ -250,6 +250,15 @@ def test_added_seeds_replace_the_cell_run_and_take_its_replicates_along(recorder
     assert [run.data.tags[schema.PARENT] for run in recorder.runs("replicate")] == [new.info.run_id] * 3
 
 
+def test_a_summary_that_was_cut_short_is_written_anew(recorder: Recorder) -> None:
+    recorder.finish(CELL, 0, 1, epochs=2)
+    (old,) = recorder.runs("cell")
+    recorder.store.log_metric(old.info.run_id, "validation/nmse", 1.0, step=1)
+    summarize(recorder)
+    (new,) = recorder.runs("cell")
+    assert points(recorder, new.info.run_id, "validation/nmse") == [(1, 1.0), (2, 0.5)]
+
+
 def test_the_report_run_is_one_and_holds_the_latest_manifest(recorder: Recorder) -> None:
     recorder.announce({"M": [CELL]}, seeds=(0,))
     manifest = recorder.announce({"M": [CELL]}, seeds=(0, 1))

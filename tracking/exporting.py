@@ -1,0 +1,172 @@
+"""From the store to one file: a sweep leaves a machine without a server."""
+
+import contextlib
+import hashlib
+import io
+import os
+import re
+import stat
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from dn_distributed.config import RESULT_VERSION, Cell
+from tracking import inspection, portable, reader, schema, writer
+from tracking.manifest import Manifest
+from tracking.portable import CHUNK, Track, told, untold
+from tracking.reader import State
+from tracking.record import MADE_BY, CellRecord, Contents, DataRecord, Record, has_curve
+from tracking.store import StoreError, StoreLocation
+
+_MADE_BY = re.compile(MADE_BY)
+_ADDRESS = re.compile(r"\b[a-zA-Z][\w+.-]*://\S+")
+_FOLDERS = re.compile(r"(?<=['\"])/[^'\"]*/|(?<![\w.])/(?:[^\s/'\":]+/)+")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What a file holds, and what of the store it does not."""
+
+    states: Counter[State]
+    left_out: int
+    """Replicates that are not decided, or of an earlier version of the results."""
+
+
+def export(location: StoreLocation, name: str, target: Path, track: Track = untold, *, force: bool = False) -> Exported:
+    """Write the sweep ``name`` to the file ``target``.
+
+    StoreError where the store does not hold it, or the file is there already and ``force`` is not given.
+    """
+    store = writer.client(location)
+    experiment_id = reader.find_experiment(store, location, name)
+    _, manifest = reader.read_manifest(store, experiment_id)
+    labelled = reader.read_cells(store, experiment_id)
+    with told(target):
+        cells = {cell.key: CellRecord(label=label, cell=cell) for label, found in labelled.items() for cell in found}
+    runs = reader.find_runs(store, experiment_id, "replicate", {})
+    chosen = _decided(runs, cells)
+    with _written(target, track, force=force) as archive:
+        archive.add_sweep(manifest, list(cells.values()))
+        for run in track(chosen, "exporting"):
+            cell = cells[run.data.tags[schema.CELL_KEY]].cell
+            record = _record(store, run, cell, target)
+            with reader.files_of(store, run) if record.finished else contextlib.nullcontext(Path()) as folder:
+                archive.add_replicate(record, cell, folder)
+    left_out = len({run.data.tags[schema.REPLICATE_KEY] for run in runs}) - len(chosen)
+    return Exported(Counter(map(reader.state_of, chosen)), left_out)
+
+
+def _decided(runs: Sequence[Run], cells: dict[str, CellRecord]) -> list[Run]:
+    """One run per key, as ``reader.read`` counts them, in the order of cell and seed."""
+    found: dict[str, Run] = {}
+    for run in runs:
+        key, state = run.data.tags[schema.REPLICATE_KEY], reader.state_of(run)
+        if state == "incomplete" or run.data.tags[schema.CELL_KEY] not in cells:
+            continue
+        if key not in found or (state == "finished" != reader.state_of(found[key])):
+            found[key] = run
+    return sorted(found.values(), key=lambda run: (run.data.tags[schema.CELL_KEY], int(run.data.params[schema.SEED])))
+
+
+def _record(store: MlflowClient, run: Run, cell: Cell, target: Path) -> Record:
+    """What leaves the store of a replicate. ``target``: what errors call the file."""
+    tags, params, metrics = run.data.tags, run.data.params, run.data.metrics
+    state = reader.state_of(run)
+    assert state != "incomplete"
+    curves = reader.histories(store, run.info.run_id, sorted(filter(has_curve, metrics)))
+    shown = {*writer.describe_cell(cell), schema.SEED, schema.LAYERS}
+    reason = tags.get(schema.FAILURE if state == "failed" else schema.STOPPED, "")
+    with told(target, run.info.run_name):
+        return Record(
+            key=tags[schema.REPLICATE_KEY],
+            cell_key=cell.key,
+            seed=int(params[schema.SEED]),
+            label=tags[schema.LABEL],
+            state=state,
+            reason="" if state == "finished" else without_places(reason),
+            start=run.info.start_time,
+            end=run.info.end_time,
+            data=DataRecord.of(cell) if state == "finished" else None,
+            tags={name: tags[name] for name in sorted(filter(_MADE_BY.fullmatch, tags))},
+            params={name: params[name] for name in sorted(params) if name in shown},
+            metrics={name: reader.with_infinity(metrics[name]) for name in sorted(metrics) if not has_curve(name)},
+            curves={name: tuple(sorted(points.items())) for name, points in curves.items()},
+        )
+
+
+def without_places(reason: str) -> str:
+    """Return a reason on one line without addresses, and with no more of a path than its last part."""
+    return _FOLDERS.sub("…/", _ADDRESS.sub("…", " ".join(reason.split())))
+
+
+@contextlib.contextmanager
+def _written(target: Path, track: Track, *, force: bool) -> Iterator["_Writer"]:
+    """Give a writer of ``target``, which is there only once it is whole and has been read back."""
+    if target.is_dir():
+        raise StoreError(f"{target}: is a folder; give the name of a file")
+    if target.exists() and not force:
+        raise StoreError(f"{target}: is there already; give another name, or --force to replace it")
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with told(target):
+            file = zipfile.ZipFile(part, "x")
+        with file:
+            archive = _Writer(file, target)
+            yield archive
+            archive.end()
+        with portable.opened(part, track, shown=target):
+            pass
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class _Writer:
+    """Adds entries. The same entries make the same bytes: neither time nor machine enters."""
+
+    def __init__(self, file: zipfile.ZipFile, target: Path) -> None:
+        """``target``: what errors call the file."""
+        self._zip, self._target = file, target
+        self._sums: dict[str, str] = {}
+
+    def add_sweep(self, manifest: Manifest, cells: Sequence[CellRecord]) -> None:
+        """Add the manifest and the cells."""
+        self._add_text(portable.SWEEP, manifest.model_dump_json(indent=1))
+        self._add_text(portable.CELLS, portable.CELL_RECORDS.dump_json(tuple(cells), indent=1).decode())
+
+    def add_replicate(self, record: Record, cell: Cell, folder: Path) -> None:
+        """Add a replicate with its files from ``folder``. StoreError where one of them is not there."""
+        own = f"{portable.REPLICATES}/{record.key}"
+        self._add_text(f"{own}/{portable.RECORD}", record.model_dump_json())
+        for name in inspection.file_names(record, cell):
+            path = folder / name
+            if not path.is_file():
+                raise StoreError(f"{record.label} seed {record.seed} cannot be exported: the store has no {name} of it")
+            with path.open("rb") as source:
+                self._add(f"{own}/{name}", source, path.stat().st_size)
+
+    def end(self) -> None:
+        """Add the checksums, last."""
+        contents = Contents(format=portable.FORMAT, result_version=RESULT_VERSION, sha256=dict(self._sums))
+        self._add_text(portable.CONTENTS, contents.model_dump_json(indent=1))
+
+    def _add_text(self, name: str, text: str) -> None:
+        data = text.encode()
+        self._add(name, io.BytesIO(data), len(data))
+
+    def _add(self, name: str, source: BinaryIO, size: int) -> None:
+        entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+        entry.create_system, entry.external_attr = 3, (stat.S_IFREG | 0o644) << 16
+        entry.compress_type, entry.file_size = portable.compression(name), size
+        digest = hashlib.sha256()
+        with told(self._target), self._zip.open(entry, "w") as target:
+            while chunk := source.read(CHUNK):
+                digest.update(chunk)
+                target.write(chunk)
+        self._sums[name] = digest.hexdigest()

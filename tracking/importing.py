@@ -1,0 +1,143 @@
+"""From one file into a store: what it holds already stays as it is, and what is missing is added."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tracking import portable, reader, schema, store, writer
+from tracking.manifest import Manifest, ManifestMethod
+from tracking.portable import Archive, Track, untold
+from tracking.reader import State
+from tracking.record import CellRecord
+from tracking.store import StoreError, StoreLocation
+
+
+@dataclass(frozen=True)
+class _CellRun:
+    """The run of a cell in the store."""
+
+    run_id: str
+    label: str
+
+
+@dataclass
+class Imported:
+    """What became of the replicates of a file."""
+
+    name: str
+    """Of the sweep."""
+    written: Counter[State] = field(default_factory=Counter)
+    present: int = 0
+    """Replicates that the store held already."""
+
+
+def import_file(location: StoreLocation, path: Path, track: Track = untold) -> Imported:
+    """Add the sweep that ``dn export`` wrote to ``path`` to the store. Interrupted, it goes on when called again.
+
+    StoreError, and a store that is untouched, where the file is not whole and consistent, or the store has another
+    sweep of that name.
+    """
+    with portable.opened(path, track) as archive:
+        manifest = archive.manifest
+        held = _held(location, manifest.name)
+        if held is not None:
+            manifest = united(held, manifest)
+        store.prepare(location)
+        client = writer.client(location)
+        experiment_id = writer.ensure_experiment(client, location, manifest.name)
+        if manifest != held:
+            writer.write_manifest(client, writer.ensure_report_run(client, experiment_id), manifest)
+        cell_runs = _ensure_cells(client, experiment_id, archive.cells)
+        done = _add_replicates(client, experiment_id, archive, cell_runs, track)
+        labelled = [(item.cell, cell_runs[key].label) for key, item in archive.cells.items()]
+        writer.summarize_rest(client, experiment_id, labelled, manifest.seeds)
+    return done
+
+
+def _held(location: StoreLocation, name: str) -> Manifest | None:
+    """The manifest that the store has under this name."""
+    if not store.exists(location):
+        return None
+    client = writer.client(location)
+    experiment = client.get_experiment_by_name(name)
+    return reader.find_manifest(client, experiment.experiment_id) if experiment is not None else None
+
+
+def united(held: Manifest, added: Manifest) -> Manifest:
+    """Return the manifest of a store that has ``held`` and is given ``added``: of two, the one that covers the other.
+
+    Of equal methods the seeds are united. StoreError where they are two sweeps of one name.
+    """
+    for one, other in ((held, added), (added, held)):
+        if _comparison(one) == _comparison(other) and _covers(one, other):
+            return one
+    if _comparison(held) == _comparison(added) and held.methods == added.methods:
+        return held.model_copy(update={"seeds": tuple(sorted({*held.seeds, *added.seeds}))})
+    raise StoreError(
+        f"the store has another sweep of the name {held.name!r}: its methods or settings differ from the file's; "
+        "import into another folder, or another store"
+    )
+
+
+def _comparison(manifest: Manifest) -> Manifest:
+    """What two parts of one sweep have in common."""
+    return manifest.model_copy(update={"methods": (), "seeds": (), "deviations": ()})
+
+
+def _covers(one: Manifest, other: Manifest) -> bool:
+    methods = {method.label: method for method in one.methods}
+    return set(one.seeds) >= set(other.seeds) and all(
+        method.label in methods and _covers_method(methods[method.label], method) for method in other.methods
+    )
+
+
+def _covers_method(one: ManifestMethod, other: ManifestMethod) -> bool:
+    same = one.model_copy(update={"cells": ()}) == other.model_copy(update={"cells": ()})
+    return same and {cell.key for cell in one.cells} >= {cell.key for cell in other.cells}
+
+
+def _ensure_cells(client: MlflowClient, experiment_id: str, cells: Mapping[str, CellRecord]) -> dict[str, _CellRun]:
+    """The cell runs by key, made where they are absent. What the store calls its own stays."""
+    found = _cell_runs(client, experiment_id)
+    for key, item in cells.items():
+        if key not in found:
+            found[key] = _CellRun(writer.ensure_cell(client, experiment_id, item.cell, item.label), item.label)
+    return found
+
+
+def _cell_runs(client: MlflowClient, experiment_id: str) -> dict[str, _CellRun]:
+    runs = reversed(reader.find_runs(client, experiment_id, "cell", {}))  # of two, the oldest counts
+    return {run.data.tags[schema.CELL_KEY]: _CellRun(run.info.run_id, run.data.tags[schema.LABEL]) for run in runs}
+
+
+def _add_replicates(
+    client: MlflowClient, experiment_id: str, archive: Archive, cell_runs: Mapping[str, _CellRun], track: Track
+) -> Imported:
+    held: dict[str, list[Run]] = {}
+    for run in reader.find_runs(client, experiment_id, "replicate", {}):
+        held.setdefault(run.data.tags[schema.REPLICATE_KEY], []).append(run)
+    done = Imported(archive.manifest.name)
+    for key in track(archive.keys, "importing"):
+        runs = held.get(key, [])
+        if not _adds(archive.states[key], runs):
+            done.present += 1
+            continue
+        with TemporaryDirectory(prefix="dn-") as folder:
+            record = archive.unpack(key, Path(folder))
+            cell = archive.cells[record.cell_key].cell
+            place = cell_runs[record.cell_key].run_id
+            replaced = [run.info.run_id for run in runs]
+            writer.restore_replicate(client, experiment_id, place, cell, record, Path(folder), replaced)
+        done.written[record.state] += 1
+    return done
+
+
+def _adds(state: State, runs: Sequence[Run]) -> bool:
+    """Whether a replicate of the file says more than the store's runs of it: a result outweighs an early end."""
+    held = {reader.state_of(run) for run in runs}
+    return "finished" not in held and (state == "finished" or held <= {"incomplete"})
