@@ -1,0 +1,126 @@
+"""``deploy/onprem.yaml`` on three hosts: up, submit, status from elsewhere, down. The table is that of one machine."""
+
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from hosts import Hosts, missing
+
+ROOT = Path(__file__).parents[2]
+SWEEP = """
+name: small
+task: lenet300
+dataset: digits
+seeds: 3
+training: {epochs: 6, batch_size: 64}
+methods:
+  - {label: P}
+  - {label: ℓ1+DN+P, l1: 1e-5, dn: 5e-5}
+resources: {pack: 1}
+"""
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(missing() is not None, reason=f"hosts on this machine: {missing()}"),
+    pytest.mark.timeout(900),
+]
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    folder = tmp_path_factory.mktemp("hosts")
+    for part in (folder, *folder.parents[:3]):
+        part.chmod(0o755)  # PostgreSQL's own user passes through
+    with Hosts(folder, 3) as found:
+        for name in found.names:
+            # What a host has before `ray up`: Python with the packages, on the PATH of a shell that logs in.
+            (found.home(name) / ".bashrc").write_text(f"export PATH={Path(sys.executable).parent}:$PATH\n")
+            (found.home(name) / ".bash_profile").write_text(". ~/.bashrc\n")
+        yield found
+
+
+@pytest.fixture(scope="module")
+def home(hosts: Hosts) -> Path:
+    """The home of the user at the launcher, with the secrets."""
+    home = hosts.folder / "user"
+    (home / ".dropneuron").mkdir(parents=True, mode=0o700)
+    for name in ("password", "ray-token"):
+        (home / ".dropneuron" / name).write_text(secrets.token_hex(32))
+        (home / ".dropneuron" / name).chmod(0o600)
+    return home
+
+
+@pytest.fixture(scope="module")
+def cluster(hosts: Hosts, home: Path) -> Iterator["Cluster"]:
+    """The shipped file with these hosts' addresses in it."""
+    config = yaml.safe_load((ROOT / "deploy" / "onprem.yaml").read_text("utf-8"))
+    head, *workers = (hosts.address(name) for name in hosts.names)
+    config["provider"] |= {"head_ip": head, "worker_ips": workers}
+    config["auth"] |= {"ssh_user": "root", "ssh_private_key": str(hosts.key)}
+    path = hosts.folder / "onprem.yaml"
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    found = Cluster(hosts, home, path)
+    said = found.ray("up", "-y", str(path))
+    assert said.returncode == 0, said.stdout[-4000:]
+    yield found
+    found.ray("down", "-y", str(path))
+
+
+class Cluster:
+    """A cluster, driven from the launcher."""
+
+    def __init__(self, hosts: Hosts, home: Path, path: Path) -> None:
+        self.hosts, self.home, self.path = hosts, home, path
+
+    def ray(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command of Ray's launcher from the project's folder."""
+        program = str(Path(sys.executable).parent / "ray")
+        process = self.hosts.launch([program, *words], ROOT, {"RAY_UP_enable_autoscaler_v2": "0"}, self.home)
+        output, _ = process.communicate(timeout=600)
+        return subprocess.CompletedProcess(words, process.returncode, output)
+
+    def submit(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """``ray submit`` as the README has it."""
+        return self.ray("submit", str(self.path), str(ROOT / "sweeps" / "run.py"), *words)
+
+
+def test_a_sweep_submitted_to_the_cluster_gives_the_table_of_one_machine(
+    cluster: Cluster, hosts: Hosts, tmp_path: Path
+) -> None:
+    (hosts.home("h0") / "small.yaml").write_text(SWEEP, encoding="utf-8")
+    hosts.on("h0", "until ray status 2>/dev/null | grep -q '3 local'; do sleep 1; done")
+    said = cluster.submit("small.yaml", "--report", "report")
+    assert said.returncode == 0, said.stdout[-4000:]
+    (tmp_path / "small.yaml").write_text(SWEEP, encoding="utf-8")
+    alone = subprocess.run(
+        [sys.executable, "-m", "sweeps.cli", "sweep", "small.yaml", "--report", "report"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert alone.returncode == 0, alone.stderr
+    ours, theirs = (folder / "report" / "small" / "table.csv" for folder in (hosts.home("h0"), tmp_path))
+    assert ours.read_text() == theirs.read_text()
+
+
+def test_every_node_has_written_to_the_store_before(cluster: Cluster, hosts: Hosts) -> None:
+    said = hosts.on("h0", "dn status small")
+    assert "small: 6 of 6 done" in said.stdout, said.stdout + said.stderr
+    proofs = {path.name for path in hosts.home("h0").glob("dn-server/artifacts/**/preflight/*.txt")}
+    assert proofs == {f"{hosts.address(name)}.txt" for name in hosts.names}
+
+
+def test_nothing_is_answered_without_the_secrets(cluster: Cluster, hosts: Hosts) -> None:
+    store = f"http://{hosts.address('h0')}:5000/api/2.0/mlflow/experiments/search?max_results=1"
+    code = hosts.on("h1", f"curl --silent --output /dev/null --write-out '%{{http_code}}' '{store}'").stdout
+    assert code == "401"
+    script = f"import ray; ray.init(address='{hosts.address('h0')}:6379', logging_level='ERROR')"
+    said = hosts.on("h1", f'env -u RAY_AUTH_TOKEN_PATH RAY_AUTH_MODE=disabled timeout 120 python -c "{script}"')
+    assert said.returncode != 0
+    assert not re.search(r"(?i)connected to ray cluster", said.stdout + said.stderr)
