@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench paper paper-quick clean
+.PHONY: demo test lint bench faults paper paper-quick clean
 
 PAPER := $(addprefix sweeps/paper/,regression.yaml regression-described.yaml regression-noise.yaml \
 	regression-deep.yaml autoencoder.yaml lenet300.yaml lenet5.yaml convnet.yaml)
@@ -20,6 +20,10 @@ lint: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks
+
+# A cluster of hosts on this machine, sweeps on it, and eleven injuries. Needs Linux and root.
+faults: .venv/installed
+	$(BIN)/python tests/cluster/faults.py
 
 # Ten seeds of everything. It resumes: stop it and start it again as you like.
 paper: .venv/installed

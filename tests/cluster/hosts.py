@@ -99,6 +99,16 @@ class Hosts:
             stdin=subprocess.DEVNULL,
         )
 
+    def start(self, name: str, command: str) -> "subprocess.Popen[str]":
+        """Start a shell command on a host; its errors go with its output."""
+        return subprocess.Popen(
+            self._ssh(name, f"bash --login -i -c {_quoted(command)}"),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
+
     def cut(self, name: str) -> None:
         """Take the host's cable out."""
         _ip("-n", _BRIDGE, "link", "set", f"v-{name}", "down")

@@ -2,137 +2,16 @@
 
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from real_sweeps import Folder, epochs_logged, make_folder, pack_workers, runs_per_replicate, wait_until
 
 from dn_distributed.training import Trainer
 from sweeps import plan as planning
 from sweeps import spec
-from tracking import cells, reader, render, schema, store, tables, writer
-
-SWEEP = """
-name: small
-task: lenet300
-dataset: digits
-seeds: 3
-training: {epochs: 30, batch_size: 64}
-methods:
-  - {label: P}
-  - {label: ℓ1+DN+DO+P, l1: 1e-5, dn: 5e-5, dropout: 0.5}
-resources: {pack: 3}
-"""
-
-
-@dataclass(frozen=True)
-class Folder:
-    """A working folder with the sweep file in it."""
-
-    path: Path
-
-    def command(self, *extra: str) -> list[str]:
-        return [
-            sys.executable,
-            "-m",
-            "sweeps.cli",
-            "sweep",
-            "small.yaml",
-            "--checkpoint-seconds",
-            "0",
-            *extra,
-        ]
-
-    def start(self, *extra: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            self.command(*extra), cwd=self.path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-
-    def run(self, *extra: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(self.command(*extra), cwd=self.path, text=True, capture_output=True, check=False)
-
-    @property
-    def location(self) -> store.StoreLocation:
-        return store.locate(folder=self.path / store.FOLDER)
-
-    def snapshot(self) -> reader.Snapshot:
-        client = writer.client(self.location)
-        return reader.read(client, reader.find_experiment(client, self.location, "small"))
-
-    def table(self) -> str:
-        client = writer.client(self.location)
-        experiment_id = reader.find_experiment(client, self.location, "small")
-        _, manifest = reader.read_manifest(client, experiment_id)
-        return render.as_csv(tables.build(manifest, cells.gather(manifest, reader.read(client, experiment_id))))
-
-    def checkpoints(self) -> list[Path]:
-        return list((self.path / store.FOLDER / "ray").glob("small/checkpoints/*/*.safetensors"))
-
-
-def make_folder(path: Path) -> Folder:
-    path.mkdir(exist_ok=True)
-    (path / "small.yaml").write_text(SWEEP, encoding="utf-8")
-    return Folder(path)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    folder = make_folder(tmp_path_factory.mktemp("undisturbed"))
-    result = folder.run()
-    assert result.returncode == 0, result.stderr
-    return folder
-
-
-def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, f"the sweep ended early: {process.communicate()}"
-        assert time.monotonic() < deadline, "the sweep did not get there"
-        time.sleep(0.05)
-
-
-def descendants(pid: int) -> Iterator[int]:
-    parents = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-    frontier = {pid}
-    while frontier:
-        frontier = {child for child, parent in parents.items() if parent in frontier}
-        yield from frontier
-
-
-def pack_workers(pid: int) -> list[int]:
-    found = []
-    for child in descendants(pid):
-        try:
-            command = Path(f"/proc/{child}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if command.startswith(b"ray::ResourceTrainable"):  # Tune's name for a trainable with resources
-            found.append(child)
-    return found
-
-
-def runs_per_replicate(folder: Folder) -> Counter[str]:
-    client = writer.client(folder.location)
-    experiment_id = reader.find_experiment(client, folder.location, "small")
-    runs = reader.find_runs(client, experiment_id, "replicate", {})
-    return Counter(run.data.tags[schema.REPLICATE_KEY] for run in runs)
-
-
-def epochs_logged(folder: Folder) -> list[list[int]]:
-    client = writer.client(folder.location)
-    rows = folder.snapshot().rows
-    return [[point.step for point in client.get_metric_history(row.run_id, "train/loss")] for row in rows]
+from tracking import reader, schema, writer
 
 
 def test_the_table_holds_what_each_replicate_gives_when_trained_alone_without_ray(

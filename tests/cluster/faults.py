@@ -1,0 +1,347 @@
+"""Injures real sweeps on a cluster of hosts, and compares with an undisturbed one. ``make faults`` runs it.
+
+Every fault gets a sweep of its own: the same cells, so the same keys and results. Afterwards every replicate must be
+there once, with the same figures to the last bit, and the table must be the same.
+
+    python tests/cluster/faults.py [NAME ...]
+"""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hosts import Hosts, missing
+
+from tracking import cells, reader, render, schema, store, tables, writer
+
+ROOT = Path(__file__).parents[2]
+SWEEP = """
+name: {name}
+task: lenet300
+dataset: digits
+seeds: 3
+training: {{epochs: {epochs}, batch_size: 64}}
+methods:
+  - {{label: P}}
+  - {{label: ℓ1+DN+DO+P, l1: 1.0e-5, dn: 5.0e-5, dropout: 0.5}}
+resources: {{pack: 1}}
+"""
+HEAD, WORKERS, SERVER = "h0", ("h1", "h2"), "h3"
+SECONDS_TO_END = 900.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a fault did to a sweep."""
+
+    fault: str
+    lost: int
+    doubled: int
+    differing: int
+    same_table: bool
+    commands: int
+    """How often ``dn sweep`` was called until the sweep was complete."""
+    said: str
+    """What the log tells of it."""
+
+    @property
+    def harmless(self) -> bool:
+        """Whether nothing is lost, doubled or different."""
+        return not (self.lost or self.doubled or self.differing) and self.same_table
+
+
+class Site:
+    """A head, two workers and a tracking server, each a host of its own."""
+
+    def __init__(self, hosts: Hosts, epochs: int) -> None:
+        """``epochs``: how long a replicate trains."""
+        self.hosts, self.epochs = hosts, epochs
+        self.uri = f"http://{hosts.address(SERVER)}:5000"
+        self._tunnel: subprocess.Popen[bytes] | None = None
+
+    def prepare(self) -> None:
+        """Give every host the secrets and the environment, and start server and Ray."""
+        password, token = secrets.token_hex(16), secrets.token_hex(32)
+        for name in self.hosts.names:
+            home = self.hosts.home(name)
+            (home / ".dropneuron").mkdir(mode=0o700, exist_ok=True)
+            for file, text in (("password", password), ("ray-token", token)):
+                (home / ".dropneuron" / file).write_text(text)
+                (home / ".dropneuron" / file).chmod(0o600)
+            (home / ".bashrc").write_text(
+                f"export PATH={Path(sys.executable).parent}:$PATH\n"
+                f". {ROOT}/deploy/node.sh\nexport PYTHONPATH={ROOT} DN_TRACKING_URI={self.uri} TMPDIR=$HOME/tmp\n"
+                "mkdir -p $HOME/tmp\n"
+            )
+            (home / ".bash_profile").write_text(". ~/.bashrc\n")
+        self.start_server()
+        self.start_ray()
+
+    def start_server(self) -> None:
+        """Start the tracking server, and wait until it answers."""
+        address = self.hosts.address(SERVER)
+        self.run(
+            SERVER,
+            f"DN_SERVER_PASSWORD_FILE=~/.dropneuron/password setsid nohup dn server --host {address} "
+            f"--allowed-hosts {address}:5000 --folder ~/dn-server >>~/server.log 2>&1 </dev/null & "
+            f"until curl -sf {self.uri}/health >/dev/null; do sleep 0.5; done",
+        )
+
+    def start_ray(self) -> None:
+        """Start Ray on the head and the workers."""
+        head = self.hosts.address(HEAD)
+        self.run(HEAD, f"ray start --head --node-ip-address={head} --port=6379 --num-cpus=0 --include-dashboard=false")
+        for name in WORKERS:
+            self.start_worker(name)
+
+    def start_worker(self, name: str) -> None:
+        """Start Ray on a worker."""
+        self.run(name, f"ray start --address={self.hosts.address(HEAD)}:6379 --num-cpus=1")
+
+    def run(self, name: str, command: str) -> str:
+        """Run a command on a host and return what it prints; RuntimeError if it fails."""
+        done = self.hosts.on(name, command)
+        if done.returncode:
+            raise RuntimeError(f"{name}: {command}: {(done.stdout + done.stderr)[-2000:]}")
+        return done.stdout
+
+    def sweep(self, name: str) -> "subprocess.Popen[str]":
+        """Start ``dn sweep`` on the head."""
+        (self.hosts.home(HEAD) / f"{name}.yaml").write_text(SWEEP.format(name=name, epochs=self.epochs), "utf-8")
+        command = f"dn sweep {name}.yaml --address auto --slots 2 --checkpoint-seconds 1"
+        return self.hosts.start(HEAD, command)
+
+    def checkpoints(self, name: str) -> list[Path]:
+        """Return the checkpoints of a sweep, on the head."""
+        return sorted(self.hosts.home(HEAD).glob(f"dn-store/ray/{name}/checkpoints/*/*.safetensors"))
+
+    def wait_for_checkpoints(self, name: str, process: "subprocess.Popen[str]") -> None:
+        """Return when the sweep is in the middle of its work."""
+        deadline = time.monotonic() + SECONDS_TO_END
+        while not self.checkpoints(name):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{name} does not get going: {process.communicate()[0][-2000:]}")
+            time.sleep(0.1)
+
+
+Fault = Callable[[Site, str], None]
+
+
+def kill_worker(site: Site, name: str) -> None:
+    """SIGKILL every trial of one host."""
+    site.run(WORKERS[0], "pkill -9 -f ray::ResourceTrainable")
+
+
+def kill_raylet(site: Site, name: str) -> None:
+    """SIGKILL a node's raylet; the node comes back later."""
+    site.run(WORKERS[0], "pkill -9 -f raylet/raylet; sleep 5; ray stop --force >/dev/null 2>&1; true")
+    site.start_worker(WORKERS[0])
+
+
+def cut_host(site: Site, name: str) -> None:
+    """Take a host's cable out for a minute."""
+    site.hosts.cut(WORKERS[1])
+    time.sleep(60)
+    site.hosts.join(WORKERS[1])
+    time.sleep(20)
+    site.run(WORKERS[1], "pgrep -f raylet/raylet >/dev/null || { ray stop --force >/dev/null 2>&1; true; }")
+    if not site.hosts.on(WORKERS[1], "pgrep -f raylet/raylet").stdout.strip():
+        site.start_worker(WORKERS[1])
+
+
+def stop_server(site: Site, name: str) -> None:
+    """The tracking server is down for a minute."""
+    site.run(SERVER, "pkill -TERM -f 'dn server'; while pgrep -f 'dn server' >/dev/null; do sleep 0.5; done")
+    time.sleep(60)
+    site.start_server()
+
+
+def kill_server(site: Site, name: str) -> None:
+    """SIGKILL MLflow's processes again and again, in the middle of what they write; `dn server` starts them anew."""
+    for _ in range(5):
+        site.run(SERVER, "pkill -9 -f tracking.mlflow_app; true")
+        time.sleep(8)
+
+
+def restart_postgres(site: Site, name: str) -> None:
+    """SIGKILL PostgreSQL; `dn server` starts it anew."""
+    site.run(SERVER, "pkill -9 -f 'postgres -D'; true")
+
+
+def kill_driver(site: Site, name: str) -> None:
+    """SIGKILL the driver; the sweep is started again."""
+    site.run(HEAD, f"pkill -9 -f 'dn sweep {name}.yaml'")
+
+
+def kill_head(site: Site, name: str) -> None:
+    """The head loses its power with the driver on it; a new cluster goes on with the same store."""
+    site.hosts.kill(HEAD)
+    for worker in WORKERS:
+        site.run(worker, "ray stop --force >/dev/null 2>&1; true")
+    site.hosts.boot(HEAD)
+    site.start_ray()
+
+
+def fill_disk(site: Site, name: str) -> None:
+    """A worker has no room for temporary files for half a minute."""
+    site.run(WORKERS[0], "mount -t tmpfs -o size=64k tmpfs ~/tmp")
+    time.sleep(30)
+    site.run(WORKERS[0], "mount -o remount,size=1g ~/tmp")
+
+
+def damage_checkpoints(site: Site, name: str) -> None:
+    """The newest checkpoint of each pack is altered, and the trials are killed."""
+    newest = {path.parent: path for path in site.checkpoints(name)}
+    for path in newest.values():
+        with contextlib.suppress(FileNotFoundError):
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 0xFF
+            path.write_bytes(content)
+    for worker in WORKERS:
+        site.run(worker, "pkill -9 -f ray::ResourceTrainable; true")
+
+
+def second_driver(site: Site, name: str) -> None:
+    """Another driver is started on the same sweep, from another host."""
+    text = (site.hosts.home(HEAD) / f"{name}.yaml").read_text("utf-8")
+    (site.hosts.home(WORKERS[0]) / f"{name}.yaml").write_text(text, "utf-8")
+    done = site.hosts.on(WORKERS[0], f"dn sweep {name}.yaml --address auto --slots 2")
+    if "is being run by" not in done.stderr:
+        raise RuntimeError(f"the second driver was let in: {done.stdout[-500:]}{done.stderr[-500:]}")
+
+
+FAULTS: tuple[Fault, ...] = (
+    kill_worker,
+    kill_raylet,
+    cut_host,
+    stop_server,
+    kill_server,
+    restart_postgres,
+    kill_driver,
+    kill_head,
+    fill_disk,
+    damage_checkpoints,
+    second_driver,
+)
+
+
+def injure(site: Site, fault: Fault | None, whole: "Outcome | None") -> tuple[Result, "Outcome"]:
+    """Run a sweep, injure it, run it again until it is complete, and compare with the ``whole`` one."""
+    title = fault.__name__ if fault else "undisturbed"
+    name = title.replace("_", "-")
+    process = site.sweep(name)
+    said: list[str] = []
+    if fault is not None:
+        site.wait_for_checkpoints(name, process)
+        fault(site, name)
+    commands = 1
+    while True:
+        output = process.communicate(timeout=SECONDS_TO_END)[0]
+        said += [line for line in output.splitlines() if line.startswith("dn: ")]
+        if process.returncode == 0 or commands == 4:
+            break
+        process, commands = site.sweep(name), commands + 1
+    outcome = read(site, name)
+    told = said[0] if said else ""
+    return compare(title, outcome, whole or outcome, commands, told), outcome
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the store holds of a sweep."""
+
+    rows: dict[str, dict[str, str]]
+    """By replicate key: every final figure, to the last bit."""
+    finished: Counter[str]
+    """How many finished runs each replicate has."""
+    table: str
+
+
+def read(site: Site, name: str) -> Outcome:
+    """Read a sweep from the server, as a host of the cluster does."""
+    printed = site.run(HEAD, f"PYTHONPATH={ROOT}:{Path(__file__).parent} python -m faults --print {name}")
+    rows, finished, table = json.loads(printed.strip().splitlines()[-1])
+    return Outcome(rows, Counter(finished), table)
+
+
+def print_outcome(name: str) -> None:
+    """Print what ``read`` takes; called on a host."""
+    location = store.locate()
+    client = writer.client(location)
+    experiment_id = reader.find_experiment(client, location, name)
+    snapshot = reader.read(client, experiment_id)
+    rows = {row.replicate_key: {key: repr(value) for key, value in row.metrics.items()} for row in snapshot.rows}
+    runs = reader.find_runs(client, experiment_id, "replicate", {})
+    finished = Counter(run.data.tags[schema.REPLICATE_KEY] for run in runs if reader.state_of(run) == "finished")
+    _, manifest = reader.read_manifest(client, experiment_id)
+    table = render.as_csv(tables.build(manifest, cells.gather(manifest, snapshot)))
+    print(json.dumps([rows, finished, table]))
+
+
+def compare(title: str, outcome: Outcome, whole: Outcome, commands: int, said: str) -> Result:
+    """Count what differs from the undisturbed sweep."""
+    return Result(
+        fault=title,
+        lost=len(whole.rows.keys() - outcome.rows.keys()),
+        doubled=sum(count > 1 for count in outcome.finished.values()),
+        differing=sum(outcome.rows[key] != whole.rows[key] for key in whole.rows.keys() & outcome.rows.keys()),
+        same_table=list(csv.reader(io.StringIO(outcome.table))) == list(csv.reader(io.StringIO(whole.table))),
+        commands=commands,
+        said=said,
+    )
+
+
+@contextlib.contextmanager
+def site(folder: Path, epochs: int) -> Iterator[Site]:
+    """A site that is up."""
+    with Hosts(folder, 4) as hosts:
+        found = Site(hosts, epochs)
+        found.prepare()
+        yield found
+
+
+def main(names: Sequence[str]) -> int:
+    """Inject the named faults, or all, and print what came of it."""
+    if names[:1] == ["--print"]:
+        print_outcome(names[1])
+        return 0
+    lacking = missing()
+    if lacking:
+        print(f"faults: {lacking}", file=sys.stderr)
+        return 2
+    known = {fault.__name__: fault for fault in FAULTS}
+    if unknown := [name for name in names if name not in known]:
+        print(f"faults: no fault {unknown[0]!r}; there are: {', '.join(known)}", file=sys.stderr)
+        return 2
+    folder = Path(tempfile.mkdtemp(prefix="dn-faults-"))
+    folder.chmod(0o755)  # PostgreSQL's own user passes through
+    results = []
+    with site(folder, int(os.environ.get("DN_FAULT_EPOCHS", "150"))) as found:
+        _, whole = injure(found, None, None)
+        print("| fault | lost | doubled | differing | table | commands | the log says |\n" + "| --- " * 7 + "|")
+        for name in names or known:
+            result, _ = injure(found, known[name], whole)
+            results.append(result)
+            print(
+                f"| {result.fault} | {result.lost} | {result.doubled} | {result.differing} | "
+                f"{'same' if result.same_table else 'DIFFERS'} | {result.commands} | {result.said} |",
+                flush=True,
+            )
+    totals = [sum(getattr(result, part) for result in results) for part in ("lost", "doubled", "differing")]
+    print("{} faults injected; replicates lost: {}, doubled: {}, differing: {}".format(len(results), *totals))
+    return 0 if all(result.harmless for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,72 @@
+"""Faults that one machine can have. ``tests/cluster/faults.py`` has those of a cluster."""
+
+import signal
+from pathlib import Path
+
+from real_sweeps import Folder, epochs_logged, make_folder, runs_per_replicate, wait_until
+
+from tracking import lease
+
+
+def kill(folder: Folder, number: signal.Signals) -> str:
+    """Start a sweep, end its driver by a signal once there are checkpoints, and return what it said."""
+    process = folder.start()
+    wait_until(lambda: bool(folder.checkpoints()), process)
+    process.send_signal(number)
+    return process.communicate()[1]
+
+
+def assert_same(folder: Folder, undisturbed: Folder) -> None:
+    assert folder.table() == undisturbed.table()
+    assert set(runs_per_replicate(folder).values()) == {1}
+    assert epochs_logged(folder) == epochs_logged(undisturbed)
+
+
+def test_a_killed_driver_loses_nothing(undisturbed: Folder, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "killed")
+    kill(folder, signal.SIGKILL)
+    again = folder.run()
+    assert again.returncode == 0, again.stderr
+    assert "was running" not in again.stderr  # its process is known to be dead: nobody waits for it
+    assert_same(folder, undisturbed)
+
+
+def test_a_damaged_checkpoint_is_told_and_passed_over(undisturbed: Folder, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "damaged")
+    kill(folder, signal.SIGKILL)
+    newest = {path.parent: path for path in sorted(folder.checkpoints())}
+    for path in newest.values():
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+    again = folder.run()
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("is damaged: going on from the one before it") == len(newest)
+    assert_same(folder, undisturbed)
+
+
+def test_of_two_drivers_one_is_sent_away(undisturbed: Folder, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "two")
+    first = folder.start()
+    wait_until(lambda: bool(folder.checkpoints()), first)
+    second = folder.run()
+    assert second.returncode == 2
+    assert f"small is being run by {lease._host()} (process {first.pid})" in second.stderr
+    _, errors = first.communicate()
+    assert first.returncode == 0, errors
+    assert_same(folder, undisturbed)
+
+
+def test_a_driver_that_hangs_loses_its_place_and_nothing_else(undisturbed: Folder, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "hung")
+    first = folder.start()
+    wait_until(lambda: bool(folder.checkpoints()), first)
+    first.send_signal(signal.SIGSTOP)
+    try:
+        second = folder.run()
+        assert second.returncode == 0, second.stderr
+        assert "waiting to see whether it still does" in second.stderr
+        assert_same(folder, undisturbed)
+    finally:
+        first.kill()
+        first.wait()
