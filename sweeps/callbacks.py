@@ -76,5 +76,5 @@ def _reason(trial: Any) -> str:
     """Return what Tune knows of a trial's last failure, as one line."""
     error = trial.get_error()
     cause = getattr(error, "cause", None) or error
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return " ".join(lines[-1:] or ["the worker died"])
+    lines = [line.strip() for line in str(cause or "").splitlines() if line.strip()]
+    return lines[-1] if lines else "its worker or node is gone"

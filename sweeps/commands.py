@@ -26,7 +26,7 @@ from sweeps.progress import Progress
 from sweeps.runner import Runner, plan_from_store
 from sweeps.spec import Sweep
 from sweeps.yaml_file import SpecError
-from tracking import cells, exporting, importing, mlflow_server, reader, render, store, tables, writer
+from tracking import cells, exporting, importing, mlflow_server, reader, render, store, tables, view, writer
 from tracking import report as reporting
 from tracking import status as tracking_status
 from tracking.portable import Track
@@ -158,18 +158,27 @@ def ui(arguments: argparse.Namespace, out: Console) -> int:
     """``dn ui``: MLflow's own server, on the loopback address."""
     location = _locate(arguments)
     if location.database is None:
-        out.print(f"the server at {location.uri} has its own UI: open that address", soft_wrap=True)
+        out.print(f"the server at {location.uri} has its own UI:", soft_wrap=True)
+        _print_links(location, location.uri.rstrip("/"), out)
         return OK
     _check_exists(location)
     mlflow_server.check_port_is_free(_LOOPBACK, arguments.port)
     names = mlflow_server.loopback_names(arguments.port)
     command = mlflow_server.command(_LOOPBACK, arguments.port, 1, names)
     command += ["--default-artifact-root", str(location.artifact_root)]
-    address = f"http://{names[0]}/#/experiments?workflowType=machine_learning"
-    out.print(f"MLflow UI: {address}  (Ctrl-C ends it)", soft_wrap=True)
+    out.print(f"MLflow UI: http://{names[0]}  (Ctrl-C ends it)", soft_wrap=True)
+    _print_links(location, f"http://{names[0]}", out)
     server = subprocess.Popen(command, env=mlflow_server.environment(location.uri))
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())  # else it would outlive this command
     return server.wait()
+
+
+def _print_links(location: StoreLocation, address: str, out: Console) -> None:
+    """Where the UI opens each sweep on the comparison of its methods."""
+    for experiment in writer.client(location).search_experiments():
+        if view.TAG in experiment.tags:
+            link = view.link(address, experiment.experiment_id)
+            out.print(f"  {experiment.name}: {link}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _locate(arguments: argparse.Namespace) -> StoreLocation:

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from dn_distributed import sparsity
 from dn_distributed.config import Cell
 from dn_distributed.training import EpochReport, Outcome
-from tracking import schema
+from tracking import schema, view
 from tracking.cells import deviation
 from tracking.manifest import Manifest
 from tracking.patterns import save_masks, save_pattern
@@ -385,8 +385,10 @@ def ensure_report_run(store: MlflowClient, experiment_id: str) -> str:
 
 
 def write_manifest(store: MlflowClient, report_run_id: str, manifest: Manifest) -> None:
-    """Write what the sweep compares to its report run."""
+    """Write what the sweep compares to its report run, and how the UI shows it to the experiment."""
     store.log_text(report_run_id, manifest.model_dump_json(indent=1), schema.MANIFEST_FILE)
+    experiment_id = store.get_run(report_run_id).info.experiment_id
+    store.set_experiment_tag(experiment_id, view.TAG, view.tag(manifest, _now()))
 
 
 def attach_report(store: MlflowClient, run_id: str, folder: Path) -> None:

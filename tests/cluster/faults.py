@@ -140,12 +140,12 @@ Fault = Callable[[Site, str], None]
 
 def kill_worker(site: Site, name: str) -> None:
     """SIGKILL every trial of one host."""
-    site.run(WORKERS[0], "pkill -9 -f ray::ResourceTrainable")
+    site.run(WORKERS[0], "pkill -9 -f [r]ay::ResourceTrainable")
 
 
 def kill_raylet(site: Site, name: str) -> None:
     """SIGKILL a node's raylet; the node comes back later."""
-    site.run(WORKERS[0], "pkill -9 -f raylet/raylet; sleep 5; ray stop --force >/dev/null 2>&1; true")
+    site.run(WORKERS[0], "pkill -9 -f [r]aylet/raylet; sleep 5; ray stop --force >/dev/null 2>&1; true")
     site.start_worker(WORKERS[0])
 
 
@@ -155,14 +155,14 @@ def cut_host(site: Site, name: str) -> None:
     time.sleep(60)
     site.hosts.join(WORKERS[1])
     time.sleep(20)
-    site.run(WORKERS[1], "pgrep -f raylet/raylet >/dev/null || { ray stop --force >/dev/null 2>&1; true; }")
-    if not site.hosts.on(WORKERS[1], "pgrep -f raylet/raylet").stdout.strip():
+    site.run(WORKERS[1], "pgrep -f [r]aylet/raylet >/dev/null || { ray stop --force >/dev/null 2>&1; true; }")
+    if not site.hosts.on(WORKERS[1], "pgrep -f [r]aylet/raylet").stdout.strip():
         site.start_worker(WORKERS[1])
 
 
 def stop_server(site: Site, name: str) -> None:
     """The tracking server is down for a minute."""
-    site.run(SERVER, "pkill -TERM -f 'dn server'; while pgrep -f 'dn server' >/dev/null; do sleep 0.5; done")
+    site.run(SERVER, "pkill -TERM -f '[d]n server'; while pgrep -f '[d]n server' >/dev/null; do sleep 0.5; done")
     time.sleep(60)
     site.start_server()
 
@@ -170,18 +170,18 @@ def stop_server(site: Site, name: str) -> None:
 def kill_server(site: Site, name: str) -> None:
     """SIGKILL MLflow's processes again and again, in the middle of what they write; `dn server` starts them anew."""
     for _ in range(5):
-        site.run(SERVER, "pkill -9 -f tracking.mlflow_app; true")
+        site.run(SERVER, "pkill -9 -f [t]racking.mlflow_app; true")
         time.sleep(8)
 
 
 def restart_postgres(site: Site, name: str) -> None:
     """SIGKILL PostgreSQL; `dn server` starts it anew."""
-    site.run(SERVER, "pkill -9 -f 'postgres -D'; true")
+    site.run(SERVER, "pkill -9 -f '[p]ostgres -D'; true")
 
 
 def kill_driver(site: Site, name: str) -> None:
     """SIGKILL the driver; the sweep is started again."""
-    site.run(HEAD, f"pkill -9 -f 'dn sweep {name}.yaml'")
+    site.run(HEAD, f"pkill -9 -f '[d]n sweep {name}.yaml'")
 
 
 def kill_head(site: Site, name: str) -> None:
@@ -209,7 +209,7 @@ def damage_checkpoints(site: Site, name: str) -> None:
             content[len(content) // 2] ^= 0xFF
             path.write_bytes(content)
     for worker in WORKERS:
-        site.run(worker, "pkill -9 -f ray::ResourceTrainable; true")
+        site.run(worker, "pkill -9 -f [r]ay::ResourceTrainable; true")
 
 
 def second_driver(site: Site, name: str) -> None:

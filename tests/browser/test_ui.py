@@ -1,0 +1,169 @@
+"""The MLflow UI on a real sweep, as a person sees it. With DN_SHOTS=FOLDER the pages are kept as pictures."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tracking import reader, schema, store, writer
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SECONDS = 120
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: chromium)"),
+    pytest.mark.timeout(600),
+]
+
+SWEEP = """
+name: seen
+task: lenet300
+dataset: digits
+seeds: 2
+training: {epochs: 4, batch_size: 64}
+methods:
+  - {label: P}
+  - {label: ℓ1+P, l1: 1.0e-5}
+  - {label: ℓ1+DN+P, l1: 1.0e-5, dn: 5.0e-5}
+"""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A store that the UI serves."""
+
+    address: str
+    link: str
+    """As ``dn ui`` prints it."""
+    experiment_id: str
+    runs: dict[str, str]
+    """Run ids of cells by label, of replicates as "LABEL seed N", and of the report."""
+
+    def run(self, name: str, path: str = "") -> str:
+        return f"{self.address}/#/experiments/{self.experiment_id}/runs/{self.runs[name]}{path}"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("ui")
+    (folder / "seen.yaml").write_text(SWEEP, encoding="utf-8")
+    dn = [sys.executable, "-m", "sweeps.cli"]
+    subprocess.run([*dn, "sweep", "seen.yaml", "--report", "out"], cwd=folder, check=True, capture_output=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with (folder / "log").open("w+") as log:
+        server = subprocess.Popen([*dn, "ui", "--port", str(port)], cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            wait_for(f"http://127.0.0.1:{port}/health", server)
+            yield look(folder, f"http://127.0.0.1:{port}")
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def wait_for(address: str, server: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except OSError:
+            assert server.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+
+
+def look(folder: Path, address: str) -> Served:
+    location = store.locate(folder=folder / store.FOLDER)
+    client = writer.client(location)
+    experiment_id = reader.find_experiment(client, location, "seen")
+    kinds: tuple[schema.Kind, ...] = ("cell", "replicate", "report")
+    runs = {
+        run.info.run_name: run.info.run_id
+        for kind in kinds
+        for run in reader.find_runs(client, experiment_id, kind, {})
+    }
+    (link,) = re.findall(r"seen: (\S+)", (folder / "log").read_text())
+    return Served(address, link, experiment_id, runs)
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1400, "height": 700})
+        page.set_default_timeout(SECONDS * 1000)
+        expect.set_options(timeout=SECONDS * 1000)
+        yield page
+        browser.close()
+
+
+def shoot(page: Page, name: str) -> None:
+    """Keep a picture, where a folder for it is given."""
+    folder = os.environ.get("DN_SHOTS")
+    if folder:
+        page.wait_for_timeout(2000)
+        page.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+
+def close_the_assistant(page: Page) -> None:
+    """MLflow's own panel covers a quarter of the page on the first visit."""
+    button = page.get_by_role("button", name="Close", exact=True)
+    if button.count():
+        button.first.click()
+
+
+def test_the_table_opens_on_the_methods_with_their_means(served: Served, page: Page) -> None:
+    page.goto(served.link)
+    for label in ("P", "ℓ1+P", "ℓ1+DN+P", "report"):
+        expect(page.get_by_role("link", name=label, exact=True)).to_be_visible()
+    expect(page.get_by_text(re.compile("seed"))).to_have_count(0)
+    close_the_assistant(page)
+    for column in ("test/accuracy/after_pruning", "compression_rate", "density", "neurons_alive"):
+        expect(page.get_by_text(column, exact=True).first).to_be_visible()
+    shoot(page, "ui-runs")
+
+
+def test_a_method_opens_on_its_replicates(served: Served, page: Page) -> None:
+    page.goto(served.link)
+    close_the_assistant(page)
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="ℓ1+DN+P", exact=True))
+    row.locator("[class*=expander], [data-testid*=expander], button, svg").first.click()
+    for seed in (0, 1):
+        expect(page.get_by_role("link", name=f"ℓ1+DN+P seed {seed}", exact=True)).to_be_visible()
+
+
+def test_methods_are_compared_side_by_side(served: Served, page: Page) -> None:
+    runs = quote(str([served.runs[label] for label in ("P", "ℓ1+P", "ℓ1+DN+P")]).replace("'", '"'))
+    page.goto(f'{served.address}/#/compare-runs?runs={runs}&experiments={quote(f"""["{served.experiment_id}"]""")}')
+    for label in ("P", "ℓ1+P", "ℓ1+DN+P"):
+        expect(page.get_by_text(label, exact=True).first).to_be_visible()
+    expect(page.get_by_text("compression_rate", exact=True).first).to_be_attached()
+    close_the_assistant(page)
+    shoot(page, "ui-compare")
+
+
+def test_a_replicate_shows_its_sparsity_pattern(served: Served, page: Page) -> None:
+    page.goto(served.run("ℓ1+DN+P seed 0", "/artifacts/sparsity/fc1.png"))
+    picture = page.locator("img[src*='fc1'], img[src^=blob], img[src^=data]").first
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.naturalWidth") > 100
+
+
+def test_the_report_opens_from_its_run(served: Served, page: Page) -> None:
+    page.goto(served.run("report", "/artifacts/report/report.html"))
+    frame = page.frame_locator("iframe").first
+    expect(frame.get_by_role("heading", name=re.compile("seen")).first).to_be_visible()

@@ -1,0 +1,54 @@
+"""How MLflow's UI shows a sweep: a saved view of its runs table, with the columns that methods are compared by.
+
+Without one the table opens with no figure at all. A view is a tag of the experiment, as the UI's own "Save as new view"
+writes it; a UI that knows no views leaves it alone.
+"""
+
+import base64
+import json
+import zlib
+
+from tracking import schema
+from tracking.manifest import Manifest
+
+KEY = "dn-methods"
+TAG = f"mlflow.sharedViewState.{KEY}"
+NAME = "Methods"
+
+
+def columns(manifest: Manifest) -> list[str]:
+    """Return the metrics that the view shows."""
+    score = f"test/{manifest.score}/after_pruning"
+    return [score, f"{score}/std", schema.COMPRESSION_RATE, schema.DENSITY, schema.NEURONS_ALIVE, "n"]
+
+
+def tag(manifest: Manifest, now: int) -> str:
+    """Return the value of the experiment's tag; ``now`` in milliseconds since 1970."""
+    state = {
+        "searchFilter": "",
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": True,  # in the order of the sweep file
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "selectedColumns": [f"metrics.`{name}`" for name in columns(manifest)],
+        "columnOrder": [],
+        "columnWidths": {},
+        "runsHiddenMode": "FIRST_10_RUNS",
+        "viewMaximized": False,
+        "runListHidden": False,
+        "isAccordionReordered": False,
+        "useGroupedValuesInCharts": True,
+        "hideEmptyCharts": True,
+        "groupBy": None,
+        "groupsExpanded": {},
+        "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
+    }
+    packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
+    return json.dumps({"name": NAME, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"})
+
+
+def link(address: str, experiment_id: str) -> str:
+    """Return the address at which the UI opens a sweep in this view."""
+    return f"{address}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={KEY}"
