@@ -67,7 +67,7 @@ class Runner:
         ``capacity`` may be None where there is nothing to run.
         """
         report_run_id = writer.ensure_report_run(self.store, self.experiment_id)
-        with Lease(self.store, report_run_id, self.sweep.name, _say) as lease:
+        with Lease(self.store, self.location, report_run_id, self.sweep.name, _say) as lease:
             plan = self.plan() if lease.waited else plan
             self._retry_failed = False
             return self._run_alone(plan, capacity, progress, report_run_id)

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from dn_distributed.config import FrozenModel
 from tracking import schema
-from tracking.store import StoreError
+from tracking.store import StoreError, StoreLocation, check_answers
 
 BEAT_SECONDS = 5.0
 """Between two renewals."""
@@ -49,9 +49,15 @@ class Holder(FrozenModel):
 class Lease:
     """Held while a ``with`` block runs. StoreError on entry where another driver is at work."""
 
-    def __init__(self, store: MlflowClient, run_id: str, sweep: str, say: Callable[[str], None]) -> None:
-        """``run_id``: the sweep's report run, which carries the lease. ``say`` gets a line before a wait."""
-        self._store, self._run_id, self._sweep, self._say = store, run_id, sweep, say
+    def __init__(
+        self, store: MlflowClient, location: StoreLocation, run_id: str, sweep: str, say: Callable[[str], None]
+    ) -> None:
+        """``run_id``: the sweep's report run, which carries the lease.
+
+        ``say`` gets a line before a wait, when the store stops answering, and when it answers again.
+        """
+        self._store, self._location, self._run_id, self._sweep, self._say = store, location, run_id, sweep, say
+        self._away = False
         self._holder = Holder(owner=uuid.uuid4().hex, host=_host(), pid=os.getpid(), began=int(time.time()), beat=0)
         self.waited = False
         """Whether another driver was at work when this one came: the store may have changed."""
@@ -112,6 +118,8 @@ class Lease:
 
     def _renew(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
+            if not self._answers():
+                continue
             try:
                 if not self._is_ours():
                     return  # taken over while we could not renew it: the results are the same
@@ -119,6 +127,20 @@ class Lease:
                 self._write()
             except MlflowException:
                 continue  # the store is away: again at the next beat
+
+    def _answers(self) -> bool:
+        """Whether the store is there; MLflow's own calls would wait for it in silence, for minutes."""
+        try:
+            check_answers(self._location)
+        except StoreError as error:
+            if not self._away:
+                self._say(f"{error}; packs go on, and wait for it when they have to write")
+            self._away = True
+            return False
+        if self._away:
+            self._say("the store answers again")
+        self._away = False
+        return True
 
     def _is_ours(self) -> bool:
         found = read(self._store, self._run_id)

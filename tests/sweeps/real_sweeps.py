@@ -74,7 +74,7 @@ def make_folder(path: Path) -> Folder:
 
 
 def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not condition():
         assert process.poll() is None, f"the sweep ended early: {process.communicate()}"
         assert time.monotonic() < deadline, "the sweep did not get there"

@@ -27,7 +27,7 @@ def report_run(recorder: Recorder) -> str:
 
 
 def hold(recorder: Recorder, run_id: str, said: list[str] | None = None) -> Lease:
-    return Lease(recorder.store, run_id, "a-sweep", (said if said is not None else []).append)
+    return Lease(recorder.store, recorder.location, run_id, "a-sweep", (said if said is not None else []).append)
 
 
 def leave_behind(recorder: Recorder, run_id: str, host: str, pid: int) -> None:
@@ -81,6 +81,34 @@ def test_the_place_of_a_driver_on_another_machine_is_taken_when_it_stays_silent(
         found = lease.read(recorder.store, report_run)
         assert found is not None
         assert found.pid == os.getpid()
+
+
+def test_a_store_that_goes_away_and_comes_back_is_told_once(
+    recorder: Recorder, report_run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = threading.Event()
+
+    def answers(_: object) -> None:
+        if away.is_set():
+            raise StoreError("no MLflow server answers at http://tracker:5000 (refused)")
+
+    monkeypatch.setattr(lease, "check_answers", answers)
+    said: list[str] = []
+
+    def wait_for(count: int) -> None:
+        deadline = time.monotonic() + 60
+        while len(said) < count:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    with hold(recorder, report_run, said):
+        away.set()
+        wait_for(1)
+        time.sleep(0.5)
+        away.clear()
+        wait_for(2)
+    assert said[0].startswith("no MLflow server answers at http://tracker:5000 (refused); packs go on")
+    assert said[1:] == ["the store answers again"]
 
 
 def test_of_two_that_start_together_one_runs(recorder: Recorder, report_run: str) -> None:

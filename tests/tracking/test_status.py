@@ -59,7 +59,7 @@ def test_seeds_that_the_sweep_does_not_ask_for_are_not_counted(recorder: Recorde
 def test_a_driver_at_work_is_named(recorder: Recorder) -> None:
     recorder.announce({"M": [ONE]})
     run_id = recorder.runs("report")[0].info.run_id
-    with Lease(recorder.store, run_id, recorder.name, print):
+    with Lease(recorder.store, recorder.location, run_id, recorder.name, print):
         found = status.read(recorder.store, recorder.experiment_id)
     assert found.driver is not None
     assert found.driver.pid == os.getpid()
