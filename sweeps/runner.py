@@ -93,9 +93,8 @@ class Runner:
     def _announce(self, plan: Plan) -> None:
         """Write what the sweep compares, and make the cell runs that are known: trials only fill them."""
         writer.ensure_report_run(self.store, self.experiment_id, planning.manifest(plan))
-        for item in plan.distinct:
-            run_id = writer.ensure_cell(self.store, self.experiment_id, item.cell, item.method.label)
-            self._cell_run_ids[item.cell.key] = run_id
+        labels = [(item.cell, item.method.label) for item in plan.distinct]
+        self._cell_run_ids |= writer.ensure_cells(self.store, self.experiment_id, labels)
 
     def _groups(self, packs: Sequence[Pack]) -> list[list[Pack]]:
         """All packs at once; one method at a time where a scheduler compares configurations."""
@@ -256,7 +255,8 @@ class Runner:
 
 def plan_from_store(sweep: Sweep, data: Data, store: MlflowClient, experiment_id: str) -> Plan:
     """Return the plan of a sweep as the store stands."""
-    states = reader.read(store, experiment_id).states()
+    found = reader.read_states(store, experiment_id)
+    states = {item.replicate_key: item.state for item in found if item.state != "incomplete"}
     return planning.make(sweep, data, states, reader.read_cells(store, experiment_id))
 
 
