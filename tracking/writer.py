@@ -24,7 +24,7 @@ from tracking.embedded import Record
 from tracking.manifest import Manifest
 from tracking.patterns import save_masks, save_pattern
 from tracking.reader import Row, find_runs, is_curve, read_histories, records, state_of
-from tracking.store import StoreLocation
+from tracking.store import StoreLocation, commit_without_waiting
 
 _BATCH_LIMIT = 1000  # of MLflow: metrics in one log_batch
 FLUSH_SECONDS = 20.0
@@ -33,6 +33,8 @@ FLUSH_SECONDS = 20.0
 
 def client(location: StoreLocation) -> MlflowClient:
     """Return a client of the store."""
+    if location.database is not None:
+        commit_without_waiting()
     return MlflowClient(location.uri)
 
 
