@@ -164,6 +164,7 @@ class ReplicateRun:
             tags=[RunTag(key, value) for key, value in tags.items()],
         )
         self._store.set_terminated(self.run_id, "FINISHED")
+        self._buffer = []  # all of it is written: the flush at a trial's end must not do it again
         self.finished = True
 
     def fail(self, reason: str) -> None:

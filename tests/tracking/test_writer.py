@@ -44,6 +44,16 @@ def test_a_cell_is_found_by_its_key_and_renamed(recorder: Recorder) -> None:
     assert reader.read_cells(recorder.store, recorder.experiment_id) == {"new": [CELL]}
 
 
+def test_many_cells_are_found_renamed_and_made_in_one_go(recorder: Recorder) -> None:
+    asked = [(make_cell(l1=float(i)), f"M{i}") for i in range(1, 4)]
+    first = writer.ensure_cell(recorder.store, recorder.experiment_id, asked[0][0], "old")
+    found = writer.ensure_cells(recorder.store, recorder.experiment_id, asked)
+    assert found == {run.data.tags[schema.CELL_KEY]: run.info.run_id for run in recorder.runs("cell")}
+    assert found[asked[0][0].key] == first
+    assert {run.info.run_name for run in recorder.runs("cell")} == {"M1", "M2", "M3"}
+    assert writer.ensure_cells(recorder.store, recorder.experiment_id, asked) == found
+
+
 def test_a_cell_is_described_by_flat_parameters(recorder: Recorder) -> None:
     writer.ensure_cell(recorder.store, recorder.experiment_id, CELL, "M")
     params = recorder.runs("cell")[0].data.params
@@ -131,6 +141,14 @@ def test_a_finished_replicate_is_not_written_again(recorder: Recorder) -> None:
     (row,) = recorder.read().rows
     assert row.metrics["test/nmse/after_pruning"] == 0.25
     assert points(recorder, row.run_id, "test/nmse/after_pruning") == [(0, 0.25)]
+
+
+def test_a_flush_after_the_end_writes_nothing(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run,) = recorder.start(CELL, 0)
+    run.log_epoch(make_epoch(1, num_nonzero=5.0), 0)
+    run.finish(make_outcome(CELL, 0), "cpu")
+    monkeypatch.setattr(recorder.store, "log_batch", None)
+    run.flush()
 
 
 def test_epochs_that_are_logged_are_not_logged_twice(recorder: Recorder) -> None:
