@@ -144,7 +144,7 @@ class Runner:
                 verbose=0,
                 callbacks=[callback],
                 failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-                checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False),
             ),
         ).fit()
         self.interrupted = len(callback.ended) < num_trials
