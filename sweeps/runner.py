@@ -47,6 +47,8 @@ class Runner:
         """Whether Ctrl-C ended the run."""
         self._checkpoint_seconds, self._retry_failed = checkpoint_seconds, retry_failed
         self._cell_run_ids: dict[str, str] = {}
+        self._open_seeds: dict[str, set[int]] = {}
+        """By cell key, of the cells that are at work."""
 
     def plan(self) -> Plan:
         """Return the plan as the store stands now."""
@@ -93,6 +95,7 @@ class Runner:
     def _announce(self, plan: Plan) -> None:
         """Write what the sweep compares, and make the cell runs that are known: trials only fill them."""
         writer.ensure_report_run(self.store, self.experiment_id, planning.manifest(plan))
+        self._open_seeds = {item.cell.key: set(item.seeds_in(None, "incomplete")) for item in plan.distinct}
         labels = [(item.cell, item.method.label) for item in plan.distinct]
         self._cell_run_ids |= writer.ensure_cells(self.store, self.experiment_id, labels)
 
@@ -227,13 +230,18 @@ class Runner:
 
     def _record_end(self, cell: Cell, label: str, seeds: Sequence[int], result: Mapping[str, Any]) -> None:
         if result.get("done_training"):
-            self._summarize_complete(cell, label)
+            self._summarize_complete(cell, label, seeds)
             return
         run_id = writer.ensure_cell(self.store, self.experiment_id, cell, label)
         for run in writer.start_replicates(self.store, self.experiment_id, run_id, cell, label, seeds):
             run.stop(f"by the search, after epoch {result.get('epoch')}")
 
-    def _summarize_complete(self, cell: Cell, label: str) -> None:
+    def _summarize_complete(self, cell: Cell, label: str, ended: Sequence[int]) -> None:
+        """Summarize the cell if its last pack has ended: before that, there is no need to look into the store."""
+        still_open = self._open_seeds.setdefault(cell.key, set(self.sweep.seeds))
+        still_open.difference_update(ended)
+        if still_open:
+            return
         rows = self._rows(reader.read(self.store, self.experiment_id, cell.key).rows)
         if len(rows) == len(self.sweep.seeds):
             writer.summarize_cell(self.store, self.experiment_id, cell, label, rows)
