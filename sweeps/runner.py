@@ -1,6 +1,7 @@
 """Runs the packs of a plan under Ray Tune. The store is the truth: what Ray keeps is scratch."""
 
 import dataclasses
+import json
 import shutil
 import sys
 import time
@@ -110,19 +111,21 @@ class Runner:
     def _scheduler_name(self) -> str:
         return self.sweep.search.scheduler if self.sweep.search is not None else "none"
 
-    def _pack_config(self, pack: Pack) -> dict[str, Any]:
+    def _pack_config(self, pack: Pack) -> str:
+        """Return a pack as a trial gets it: as text, for Tune's grid search copies all packs for each of them."""
         # Of any pack of the cell: packs may be cut otherwise than when an earlier command was stopped.
         checkpoints = self._scratch.glob(f"*/{pack.key.partition('-')[0]}-*/checkpoint_*/*.safetensors")
         newest_first = sorted(checkpoints, key=lambda path: path.stat().st_mtime, reverse=True)
-        return {
+        config = {
             "cell": pack.cell.model_dump_json(),
             "method": pack.method,
             "seeds": list(pack.seeds),
             "key": pack.key,
             "resume_from": [str(path) for path in newest_first],
         }
+        return json.dumps(config)
 
-    def _fit(self, configs: list[dict[str, Any]], adaptive: tuple[Method, int] | None, progress: Progress) -> None:
+    def _fit(self, configs: list[str], adaptive: tuple[Method, int] | None, progress: Progress) -> None:
         """Run one Tune experiment: the given packs, or a method's remaining configurations by Optuna."""
         num_trials = adaptive[1] if adaptive else len(configs)
         if self.interrupted or not num_trials:
@@ -271,4 +274,4 @@ def plan_from_store(sweep: Sweep, data: Data, store: MlflowClient, experiment_id
 def _trial_folder(trial: Any) -> str:
     """Name a trial's folder by its pack, so that the next command finds its checkpoint."""
     pack = trial.config.get("pack")
-    return str(pack["key"]) if pack else str(trial.trial_id)
+    return str(json.loads(pack)["key"]) if pack else str(trial.trial_id)

@@ -5,6 +5,7 @@ trial starts from ``setup`` again, so nothing can leak.
 """
 
 import ctypes
+import json
 import math
 import statistics
 import sys
@@ -104,7 +105,7 @@ def _client(location: StoreLocation) -> MlflowClient:
 def pack_of(config: Mapping[str, Any], shared: Shared) -> tuple[Cell, str, tuple[int, ...]]:
     """Return cell, method label and seeds of a trial: those of its pack, or those that Optuna's values make."""
     if shared.adaptive_label is None:
-        pack = config["pack"]
+        pack = json.loads(config["pack"])
         return Cell.model_validate_json(pack["cell"]), pack["method"], tuple(pack["seeds"])
     sweep = shared.sweep
     method = next(method for method in sweep.methods if method.label == shared.adaptive_label)
@@ -166,7 +167,7 @@ class PackTrial(tune.Trainable):
         if self._state is not None:
             trainer.load_state(self._state)
             return
-        for path in self._config.get("pack", {}).get("resume_from", ()):
+        for path in json.loads(self._config.get("pack", "{}")).get("resume_from", ()):
             try:
                 trainer.load_state(load_file(path))
                 return
