@@ -80,6 +80,18 @@ def histories(database: Path, run_ids: Sequence[str]) -> Iterator[tuple[str, str
                 yield run_id, sys.intern(name), step, nan if is_nan else value
 
 
+def artifact_addresses(database: Path, run_ids: Sequence[str]) -> dict[str, str]:
+    """Return by run where its files are, as a URI."""
+    found: dict[str, str] = {}
+    with _open(database) as connection:
+        for start in range(0, len(run_ids), _MOST_NAMES):
+            part = run_ids[start : start + _MOST_NAMES]
+            found |= connection.execute(
+                f"select run_uuid, artifact_uri from runs where run_uuid in ({_marks(part)})", part
+            )
+    return found
+
+
 @contextlib.contextmanager
 def _open(database: Path) -> Iterator[sqlite3.Connection]:
     """All that one call reads is of one moment, whatever is written meanwhile."""

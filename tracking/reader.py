@@ -308,7 +308,28 @@ def read_manifest(store: MlflowClient, experiment_id: str) -> tuple[str, Manifes
 
 def download(store: MlflowClient, run_id: str, path: str) -> Path:
     """Return a local path of a run's file or folder; an embedded store's own file is not copied."""
-    artifacts = urlparse(store.get_run(run_id).info.artifact_uri)
+    return download_each(store, [run_id], path)[0]
+
+
+def download_each(store: MlflowClient, run_ids: Sequence[str], path: str) -> list[Path]:
+    """Return local paths of the file or folder that several runs have under the same name."""
+    known = _artifact_addresses(store, run_ids)
+    return [
+        _download(store, run_id, path, known.get(run_id) or store.get_run(run_id).info.artifact_uri)
+        for run_id in run_ids
+    ]
+
+
+def _artifact_addresses(store: MlflowClient, run_ids: Sequence[str]) -> dict[str, str]:
+    database = StoreLocation(store.tracking_uri).database
+    if database is not None:
+        with contextlib.suppress(sqlite3.OperationalError):
+            return embedded.artifact_addresses(database, run_ids)
+    return {}
+
+
+def _download(store: MlflowClient, run_id: str, path: str, address: str) -> Path:
+    artifacts = urlparse(address)
     if artifacts.scheme == "file":
         return Path(unquote(artifacts.path)) / path
     folder = Path(_downloads().name) / run_id  # of its own: files of the same name must not replace each other

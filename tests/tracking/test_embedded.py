@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fabricated import Recorder, make_cell, make_epoch
+from mlflow.exceptions import MlflowException
 
 from tracking import embedded, reader, schema, writer
 from tracking.embedded import Record
@@ -116,6 +117,19 @@ def test_curves_are_those_of_the_client(filled: Recorder, monkeypatch: pytest.Mo
     )
     assert len(by_sql) == len(run_ids)
     assert any(by_sql)
+
+
+def test_files_are_where_the_client_says(filled: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_ids = [run.info.run_id for run in filled.runs("replicate")]
+    by_sql = reader.download_each(filled.store, run_ids, schema.WEIGHTS_FILE)
+    monkeypatch.setattr(StoreLocation, "database", None)
+    assert by_sql == reader.download_each(filled.store, run_ids, schema.WEIGHTS_FILE)
+    assert by_sql[0].is_file()
+
+
+def test_files_of_a_run_that_is_not_there_are_an_error(filled: Recorder) -> None:
+    with pytest.raises(MlflowException, match="not found"):
+        reader.download(filled.store, "0" * 32, schema.WEIGHTS_FILE)
 
 
 def test_more_runs_than_a_statement_names_are_all_read(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
