@@ -89,11 +89,6 @@ class Snapshot:
     rows: tuple[Row, ...]
     ended: tuple[Ended, ...]
 
-    def states(self) -> dict[str, State]:
-        """Return the state of every replicate that is decided, by its key."""
-        decided: dict[str, State] = {item.replicate_key: item.state for item in self.ended}
-        return {**decided, **{row.replicate_key: "finished" for row in self.rows}}
-
 
 def find_runs(store: MlflowClient, experiment_id: str, kind: schema.Kind, tags: Mapping[str, str]) -> list[Run]:
     """Return the runs of a kind with these tags, oldest first."""

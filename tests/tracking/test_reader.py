@@ -3,7 +3,6 @@ from fabricated import Recorder, make_cell, make_epoch, make_outcome
 
 from dn_distributed import sparsity
 from tracking import reader, schema, writer
-from tracking.reader import Ended, Row, Snapshot
 from tracking.store import StoreError
 
 CELL, OTHER = make_cell(l1=1.0), make_cell(l1=2.0)
@@ -72,14 +71,6 @@ def test_counts_are_put_together_again_from_figures() -> None:
     assert reader.counts_from_metrics(sparsity.layers_as_json(counts), figures) == counts
 
 
-def test_a_finished_replicate_outweighs_an_ended_one() -> None:
-    outcome = make_outcome(CELL, 0)
-    row = Row("run", CELL.key, CELL.replicate_key(0), 0, {}, outcome.counts)
-    ended = [Ended(CELL.key, CELL.replicate_key(seed), seed, "failed", "why") for seed in (0, 1)]
-    states = Snapshot((row,), tuple(ended)).states()
-    assert states == {CELL.replicate_key(0): "finished", CELL.replicate_key(1): "failed"}
-
-
 def test_the_state_of_a_replicate_is_read_without_its_figures(recorder: Recorder) -> None:
     recorder.finish(CELL, 0)
     recorder.start(CELL, 1)[0].fail("why")
@@ -98,14 +89,18 @@ def test_the_state_of_a_replicate_is_read_without_its_figures(recorder: Recorder
     assert all(item.start_time <= (item.end_time or item.start_time) for item in shown)
 
 
-def test_of_two_runs_of_a_replicate_the_finished_one_tells_its_state(recorder: Recorder) -> None:
+@pytest.mark.parametrize("ending", ["fail", "stop", None])
+def test_of_two_runs_of_a_replicate_the_finished_one_tells_its_state(recorder: Recorder, ending: str | None) -> None:
     (first,) = recorder.start(CELL, 0)
+    if ending is not None:
+        getattr(first, ending)("why")
     recorder.store.delete_run(first.run_id)
     recorder.finish(CELL, 0)
     recorder.store.restore_run(first.run_id)
     (found,) = reader.read_states(recorder.store, recorder.experiment_id)
     assert found.state == "finished"
     assert found.run_id == recorder.read().rows[0].run_id
+    assert recorder.read().ended == ()
 
 
 def test_a_replicate_of_an_earlier_version_has_a_seed_once_it_has_ended(recorder: Recorder) -> None:
