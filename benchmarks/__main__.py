@@ -9,14 +9,16 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import overhead, trainer, whole_sweep
+from benchmarks import overhead, scale, trainer, whole_sweep
 from sweeps.plan import resolve_data_dir
 
 PARTS = {
     "trainer": ("(a) The trainer alone: milliseconds per replicate and step", trainer.run),
     "sweep": ("(b) A whole sweep against the tutorial way", whole_sweep.run),
     "overhead": ("(c) What Ray and MLflow add to bare training", overhead.run),
+    "scale": ("(d) Scale: ten thousand replicates, two thousand short packs", scale.run),
 }
+_INTRODUCTION = "`make bench` prints the tables (a) to (d); `DN_DATA_DIR` names the folder of MNIST."
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
@@ -53,7 +55,9 @@ def main() -> None:
         sections[title] = "\n".join(lines)
         print(sections[title], flush=True)
         ordered = [sections[title] for title, _ in PARTS.values() if title in sections]
-        RESULTS.write_text("\n\n".join(["# Benchmarks", *ordered, *_discussion()]) + "\n", encoding="utf-8")
+        RESULTS.write_text(
+            "\n\n".join(["# Benchmarks", _INTRODUCTION, *ordered, *_discussion()]) + "\n", encoding="utf-8"
+        )
 
 
 def _sections() -> dict[str, str]:

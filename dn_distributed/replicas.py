@@ -8,22 +8,28 @@ Shapes: K replicates, P parameters, B samples of a batch.
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.fx import GraphModule
 
 from dn_distributed.regularizers.dropout import swap_dropout_
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import Task
-from dn_distributed.traced import trace
+from dn_distributed.traced import captures, trace
 
 _ALIGNMENT = 64
 """Replicates start at multiples of it: vector instructions then round each one alike wherever it stands."""
 
 LossGradient = Callable[..., tuple[Tensor, ...]]
 """From values, inputs, targets and masks, one after the other, to the gradients of the values and the losses."""
+
+_MOST_GRAPHS = 4
+_graphs: dict[Hashable, GraphModule] = {}
+"""Loss gradients traced last: the packs that a worker trains one after the other have the same, and tracing takes
+longer than a hundred steps of a small network."""
 
 
 class Replicas:
@@ -144,12 +150,27 @@ class Replicas:
         self, values: list[Tensor], into: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
     ) -> Tensor:
         if self._loss_gradient is None:
-            self._loss_gradient = self._trace(values, masks, inputs, targets)
+            self._loss_gradient = self._find_or_trace(values, masks, inputs, targets)
         *gradients, losses = self._loss_gradient(*values, inputs, targets, *masks)
         torch._foreach_add_(into, gradients)
         return losses
 
-    def _trace(self, values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor) -> LossGradient:
+    def _find_or_trace(
+        self, values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
+    ) -> LossGradient:
+        tensors = ((t.shape, t.stride(), t.dtype, t.device) for t in (*values, inputs, targets, *masks))
+        task = (type(self._task), self._task.model_dump_json())
+        key = (*task, self._vectorized, tuple(self._dropout_names), *tensors)
+        if key in _graphs:
+            return _graphs[key]
+        graph = self._trace(values, masks, inputs, targets)
+        if not captures(graph):
+            if len(_graphs) == _MOST_GRAPHS:
+                del _graphs[next(iter(_graphs))]  # the oldest
+            _graphs[key] = graph
+        return graph
+
+    def _trace(self, values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor) -> GraphModule:
         def loss(values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
             return self._task.loss(self._call(values, masks, inputs), targets)
 

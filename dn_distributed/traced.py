@@ -15,18 +15,25 @@ from torch.fx.experimental.proxy_tensor import make_fx
 _aten = torch.ops.aten
 _RESHAPES = {_aten.expand.default, _aten.view.default, _aten._unsafe_view.default}
 _PRODUCTS = {_aten.mul.Scalar, _aten.mul.Tensor}
+_CAPTURES = "captures"
 _FILLS = {_aten.ones_like.default, _aten.zeros_like.default}
 
 
 def trace(function: Callable[..., Any], *example: Tensor) -> GraphModule:
     """Return ``function`` of tensors as a graph for tensors like ``example``: same shapes, strides and device."""
     graph = make_fx(function)(*example)
+    graph.meta[_CAPTURES] = any(node.op == "get_attr" for node in graph.graph.nodes)
     if any(_writes(node) for node in graph.graph.nodes):
         return graph  # what looks like a constant may be written to
     cleaner = _Cleaner(graph)
     cleaner.run(*example)
     cleaner.clean()
     return graph
+
+
+def captures(graph: GraphModule) -> bool:
+    """Return whether the function used tensors besides its arguments: the graph holds them as they then were."""
+    return bool(graph.meta[_CAPTURES])
 
 
 def _writes(node: Node) -> bool:

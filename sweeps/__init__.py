@@ -4,6 +4,7 @@ import os
 
 _RAY_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow is the record
+    "TUNE_GLOBAL_CHECKPOINT_S": "inf",  # a sweep resumes from the store: Tune's own state grows with every pack
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0: Tune prints nothing
     "RAY_CHDIR_TO_TRIAL_DIR": "0",

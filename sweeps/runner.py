@@ -1,6 +1,7 @@
 """Runs the packs of a plan under Ray Tune. The store is the truth: what Ray keeps is scratch."""
 
 import dataclasses
+import json
 import shutil
 import sys
 import time
@@ -55,6 +56,8 @@ class Runner:
         """Whether Ctrl-C ended the run."""
         self._checkpoint_seconds, self._retry_failed = checkpoint_seconds, retry_failed
         self._cell_run_ids: dict[str, str] = {}
+        self._open_seeds: dict[str, set[int]] = {}
+        """By cell key, of the cells that are at work."""
 
     def plan(self) -> Plan:
         """Return the plan as the store stands now."""
@@ -155,9 +158,9 @@ class Runner:
     def _announce(self, plan: Plan, report_run_id: str) -> None:
         """Write what the sweep compares, and make the cell runs that are known: trials only fill them."""
         writer.write_manifest(self.store, report_run_id, planning.manifest(plan))
-        for item in plan.distinct:
-            run_id = writer.ensure_cell(self.store, self.experiment_id, item.cell, item.method.label)
-            self._cell_run_ids[item.cell.key] = run_id
+        self._open_seeds = {item.cell.key: set(item.seeds_in(None, "incomplete")) for item in plan.distinct}
+        labels = [(item.cell, item.method.label) for item in plan.distinct]
+        self._cell_run_ids |= writer.ensure_cells(self.store, self.experiment_id, labels)
 
     def _groups(self, packs: Sequence[Pack]) -> list[list[Pack]]:
         """All packs at once; one method at a time where a scheduler compares configurations."""
@@ -281,7 +284,7 @@ class Runner:
     def _record_end(self, pack: Pack, result: Mapping[str, Any]) -> None:
         self._checkpoints.remove(pack.key)
         if result.get("done_training"):
-            self._summarize_complete(pack.cell, pack.method)
+            self._summarize_complete(pack.cell, pack.method, pack.seeds)
             return
         for run in self._open_runs(pack):
             run.stop(f"by the search, after epoch {result.get('epoch')}")
@@ -290,7 +293,12 @@ class Runner:
         run_id = writer.ensure_cell(self.store, self.experiment_id, pack.cell, pack.method)
         return writer.start_replicates(self.store, self.experiment_id, run_id, pack.cell, pack.method, pack.seeds)
 
-    def _summarize_complete(self, cell: Cell, label: str) -> None:
+    def _summarize_complete(self, cell: Cell, label: str, ended: Sequence[int]) -> None:
+        """Summarize the cell if its last pack has ended: before that, there is no need to look into the store."""
+        still_open = self._open_seeds.setdefault(cell.key, set(self.sweep.seeds))
+        still_open.difference_update(ended)
+        if still_open:
+            return
         rows = self._rows(reader.read(self.store, self.experiment_id, cell.key).rows)
         if len(rows) == len(self.sweep.seeds):
             writer.summarize_cell(self.store, self.experiment_id, cell, label, rows)
@@ -306,7 +314,8 @@ class Runner:
 
 def plan_from_store(sweep: Sweep, data: Data, store: MlflowClient, experiment_id: str) -> Plan:
     """Return the plan of a sweep as the store stands."""
-    states = reader.read(store, experiment_id).states()
+    found = reader.read_states(store, experiment_id)
+    states = {item.replicate_key: item.state for item in found if item.state != "incomplete"}
     return planning.make(sweep, data, states, reader.read_cells(store, experiment_id))
 
 
@@ -314,6 +323,9 @@ def _say(text: str) -> None:
     print(f"dn: {text}", file=sys.stderr)
 
 
-def _config(pack: Pack) -> dict[str, Any]:
-    """Return what a trial gets to know its pack by; ``trial.pack_of`` reads it."""
-    return {"cell": pack.cell.model_dump_json(), "method": pack.method, "seeds": list(pack.seeds)}
+def _config(pack: Pack) -> str:
+    """Return what a trial gets to know its pack by; ``trial.pack_of`` reads it.
+
+    It is text, for Tune's grid search copies all packs for each of them.
+    """
+    return json.dumps({"cell": pack.cell.model_dump_json(), "method": pack.method, "seeds": list(pack.seeds)})

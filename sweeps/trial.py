@@ -5,6 +5,7 @@ trial starts from ``setup`` again, so nothing can leak.
 """
 
 import ctypes
+import json
 import math
 import statistics
 import sys
@@ -106,7 +107,7 @@ def _client(location: StoreLocation) -> MlflowClient:
 def pack_of(config: Mapping[str, Any], shared: Shared) -> Pack:
     """Return the pack of a trial: as planned, or as Optuna's values make it."""
     if shared.adaptive_label is None:
-        pack = config["pack"]
+        pack = json.loads(config["pack"])
         return Pack(pack["method"], Cell.model_validate_json(pack["cell"]), tuple(pack["seeds"]))
     sweep = shared.sweep
     method = next(method for method in sweep.methods if method.label == shared.adaptive_label)

@@ -2,12 +2,15 @@
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from dn_distributed.config import Cell
 from tracking.manifest import Manifest, ManifestMethod, Selection
 from tracking.reader import Ended, Row, Snapshot
+
+Found = TypeVar("Found", Row, Ended)
 
 
 @dataclass(frozen=True)
@@ -72,22 +75,40 @@ class MethodResult:
 
 def gather(manifest: Manifest, snapshot: Snapshot) -> tuple[MethodResult, ...]:
     """Return, per method of the sweep in its order, its cells and the one that stands for it."""
-    return tuple(_method(manifest, method, snapshot) for method in manifest.methods)
+    rows, ended = _by_cell(snapshot.rows, manifest.seeds), _by_cell(snapshot.ended, manifest.seeds)
+    return tuple(_method(manifest, method, rows, ended) for method in manifest.methods)
 
 
-def _method(manifest: Manifest, method: ManifestMethod, snapshot: Snapshot) -> MethodResult:
-    results = tuple(_cell(manifest, method, cell, snapshot) for cell in method.cells)
+def _by_cell(found: Iterable[Found], seeds: Collection[int]) -> dict[str, list[Found]]:
+    """What the sweep asks for, by cell key, in its order."""
+    asked, by_cell = set(seeds), dict[str, list[Found]]()
+    for item in found:
+        if item.seed in asked:
+            by_cell.setdefault(item.cell_key, []).append(item)
+    return by_cell
+
+
+def _method(
+    manifest: Manifest, method: ManifestMethod, rows: Mapping[str, list[Row]], ended: Mapping[str, list[Ended]]
+) -> MethodResult:
+    results = tuple(_cell(manifest, method, cell, rows, ended) for cell in method.cells)
     return MethodResult(method.label, choose(results, manifest.selection), results)
 
 
-def _cell(manifest: Manifest, method: ManifestMethod, cell: Cell, snapshot: Snapshot) -> CellResult:
-    rows = (row for row in snapshot.rows if row.cell_key == cell.key and row.seed in manifest.seeds)
+def _cell(
+    manifest: Manifest,
+    method: ManifestMethod,
+    cell: Cell,
+    rows: Mapping[str, list[Row]],
+    ended: Mapping[str, list[Ended]],
+) -> CellResult:
+    key = cell.key
     return CellResult(
         label=method.label,
         published=method.published,
         cell=cell,
-        rows=tuple(row.with_dropout_at_test() if method.dropout_at_test else row for row in rows),
-        ended=tuple(e for e in snapshot.ended if e.cell_key == cell.key and e.seed in manifest.seeds),
+        rows=tuple(row.with_dropout_at_test() if method.dropout_at_test else row for row in rows.get(key, ())),
+        ended=tuple(ended.get(key, ())),
         num_expected=len(manifest.seeds),
     )
 

@@ -59,17 +59,17 @@ def export(location: StoreLocation, name: str, target: Path, track: Track = unto
             with reader.files_of(store, run) if record.finished else contextlib.nullcontext(Path()) as folder:
                 archive.add_replicate(record, cell, folder)
     left_out = len({run.data.tags[schema.REPLICATE_KEY] for run in runs}) - len(chosen)
-    return Exported(Counter(map(reader.state_of, chosen)), left_out)
+    return Exported(Counter(map(reader.state_of_run, chosen)), left_out)
 
 
 def _decided(runs: Sequence[Run], cells: dict[str, CellRecord]) -> list[Run]:
     """One run per key, as ``reader.read`` counts them, in the order of cell and seed."""
     found: dict[str, Run] = {}
     for run in runs:
-        key, state = run.data.tags[schema.REPLICATE_KEY], reader.state_of(run)
+        key, state = run.data.tags[schema.REPLICATE_KEY], reader.state_of_run(run)
         if state == "incomplete" or run.data.tags[schema.CELL_KEY] not in cells:
             continue
-        if key not in found or (state == "finished" != reader.state_of(found[key])):
+        if key not in found or (state == "finished" != reader.state_of_run(found[key])):
             found[key] = run
     return sorted(found.values(), key=lambda run: (run.data.tags[schema.CELL_KEY], int(run.data.params[schema.SEED])))
 
@@ -77,7 +77,7 @@ def _decided(runs: Sequence[Run], cells: dict[str, CellRecord]) -> list[Run]:
 def _record(store: MlflowClient, run: Run, cell: Cell, target: Path) -> Record:
     """What leaves the store of a replicate. ``target``: what errors call the file."""
     tags, params, metrics = run.data.tags, run.data.params, run.data.metrics
-    state = reader.state_of(run)
+    state = reader.state_of_run(run)
     assert state != "incomplete"
     curves = reader.histories(store, run.info.run_id, sorted(filter(has_curve, metrics)))
     shown = {*writer.describe_cell(cell), schema.SEED, schema.LAYERS}

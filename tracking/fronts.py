@@ -43,14 +43,12 @@ class Point:
 
 def read(store: MlflowClient, methods: Sequence[MethodResult]) -> Curves:
     """Return the curves of every replicate that has one."""
-    found: dict[str, dict[int, Curve]] = {}
-    for method in methods:
-        for result in method.tried:
-            if result.cell.pruning.curve:
-                found[result.cell.key] = {
-                    row.seed: json.loads(reader.download(store, row.run_id, schema.CURVE_FILE).read_text())
-                    for row in result.rows
-                }
+    measured = [result for method in methods for result in method.tried if result.cell.pruning.curve]
+    rows = {row.run_id: row for result in measured for row in result.rows}
+    found: dict[str, dict[int, Curve]] = {result.cell.key: {} for result in measured}
+    files = reader.download_each(store, list(rows), schema.CURVE_FILE)
+    for row, file in zip(rows.values(), files, strict=True):
+        found[row.cell_key][row.seed] = json.loads(file.read_text())
     return found
 
 

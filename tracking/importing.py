@@ -139,5 +139,5 @@ def _add_replicates(
 
 def _adds(state: State, runs: Sequence[Run]) -> bool:
     """Whether a replicate of the file says more than the store's runs of it: a result outweighs an early end."""
-    held = {reader.state_of(run) for run in runs}
+    held = {reader.state_of_run(run) for run in runs}
     return "finished" not in held and (state == "finished" or held <= {"incomplete"})

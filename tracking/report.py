@@ -14,12 +14,12 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
-from mlflow.entities import Run
 
 from dn_distributed.config import Cell, Training
 from dn_distributed.regularizers import SHORTHANDS
 from tracking import cells, figures, findings, fronts, reader, render, tables, writer
 from tracking.cells import CellResult, MethodResult
+from tracking.embedded import StoredRun
 from tracking.figures import Drawn, Evidence
 from tracking.findings import Findings
 from tracking.manifest import Manifest, ManifestMethod, Selection
@@ -37,6 +37,8 @@ CONFIGURATIONS = "configurations.csv"
 FIGURES = "figures"
 
 _NO_STORE = "Made from shipped rows: figures of weights and of the course of training need the store."
+_SOFTWARE = ("torch", "ray", "mlflow", "python")
+_PROVENANCE = ("host", "device", *(f"version.{name}" for name in _SOFTWARE))
 _FEW = 3  # different values that are written out; of more, only the ends
 
 
@@ -50,7 +52,7 @@ def write(location: StoreLocation, name: str, out: Path, data_dir: Path) -> Path
     run_id, manifest = reader.read_manifest(store, experiment_id)
     snapshot = reader.read(store, experiment_id)
     evidence = figures.gather(store, manifest, cells.gather(manifest, snapshot), data_dir)
-    runs = reader.find_runs(store, experiment_id, "replicate", {})
+    runs = reader.records(store, experiment_id, "replicate", {}, tags=_PROVENANCE)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
         _write_files(made, evidence, Shipped(manifest, snapshot, _provenance(evidence.methods, runs)))
@@ -236,11 +238,11 @@ def _facts(manifest: Manifest, methods: Sequence[MethodResult]) -> Iterator[tupl
     yield "Seeds", seeds_in_words(manifest.seeds)
 
 
-def _provenance(methods: Sequence[MethodResult], runs: Sequence[Run]) -> Provenance:
+def _provenance(methods: Sequence[MethodResult], runs: Sequence[StoredRun]) -> Provenance:
     """Where and when the replicates that count were trained."""
     counted = {row.run_id for method in methods for result in method.tried for row in result.rows}
-    ran = [run for run in runs if run.info.run_id in counted]
-    tags = [run.data.tags for run in ran]
+    ran = [run for run in runs if run.run_id in counted]
+    tags = [run.tags for run in ran]
     return {
         "Software": _distinct(_software(run) for run in ran),
         "Machine": _distinct(f"{found.get('host', '?')}, {found.get('device', '?')}" for found in tags),
@@ -261,16 +263,15 @@ def _distinct(values: Iterable[str]) -> str:
     return "; ".join(found[:_FEW]) + more if found else render.MISSING
 
 
-def _software(run: Run) -> str:
-    names = ("torch", "ray", "mlflow", "python")
-    return ", ".join(f"{name} {run.data.tags.get(f'version.{name}', '?')}" for name in names)
+def _software(run: StoredRun) -> str:
+    return ", ".join(f"{name} {run.tags.get(f'version.{name}', '?')}" for name in _SOFTWARE)
 
 
-def _period(runs: Sequence[Run]) -> str:
+def _period(runs: Sequence[StoredRun]) -> str:
     """From the first start to the last end of the replicates."""
     if not runs:
         return render.MISSING
-    ends = (min(run.info.start_time for run in runs), max(run.info.end_time for run in runs))
+    ends = (min(run.start_time for run in runs), max(run.end_time or run.start_time for run in runs))
     first, last = (f"{datetime.fromtimestamp(end / 1000, UTC):%Y-%m-%d %H:%M}" for end in ends)
     return f"{first} to {last.removeprefix(first[:11])} UTC"
 

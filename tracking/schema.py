@@ -20,12 +20,17 @@ STOPPED = "dn.stopped"
 """Where a search ended a replicate early."""
 DRIVER = "dn.driver"
 """On the report run, while a driver is at work: which one, and its last sign of life."""
+MARKS = (COMPLETE, FAILURE, STOPPED)
+"""What says how a replicate has ended."""
 SUMMARIZED = "dn.summarized"
 """The seeds that a cell run's means are over."""
 
 LAYERS = "layers"
 """Parameter: the regularised layers with their shapes, as JSON."""
 SEED = "seed"
+"""Parameter of a replicate that has ended."""
+SEED_TAG = "dn.seed"
+"""The same as a tag: a replicate has it from the moment it begins."""
 EPOCH = "epoch"
 """Metric: the epoch itself, logged with its other figures, so that a retried pack knows what is there."""
 

@@ -1,5 +1,6 @@
 """The rows of a sweep as one JSON file: small enough for a repository, whole enough to rebuild every table."""
 
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -40,7 +41,9 @@ def as_json(shipped: Shipped) -> str:
         "replicates": [_row_as_dict(labels[row.cell_key], row) for row in rows],
         "ended": [{**item.__dict__, "method": labels[item.cell_key]} for item in ended],
     }
-    return json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n"
+    text = io.StringIO()  # piece by piece: json.dumps would hold millions of them at once
+    json.dump(value, text, indent=1, ensure_ascii=False, sort_keys=True, allow_nan=False)
+    return text.getvalue() + "\n"
 
 
 def _row_as_dict(label: str, row: Row) -> dict[str, Any]:

@@ -2,21 +2,20 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
 
-from tracking import lease, reader, schema
+from tracking import lease, reader
 from tracking.lease import Holder
 from tracking.manifest import Manifest
-from tracking.reader import State
+from tracking.reader import Replicate, State
 
 
 @dataclass(frozen=True)
-class Replicate:
+class Entry:
     """One replicate that the sweep asks for, as the store has it."""
 
     method: str
@@ -34,7 +33,7 @@ class Status:
     """All replicates of a sweep."""
 
     name: str
-    replicates: tuple[Replicate, ...]
+    replicates: tuple[Entry, ...]
     driver: Holder | None
     """The driver at work, if there is one."""
 
@@ -73,7 +72,7 @@ class Status:
             lines.append("  `dn sweep FILE --retry-failed` runs the failed ones again")
         return lines
 
-    def _counts(self, replicates: Iterable[Replicate]) -> str:
+    def _counts(self, replicates: Iterable[Entry]) -> str:
         states = Counter(replicate.state for replicate in replicates)
         begun = "running" if self.driver else "interrupted"
         words = ((begun, "incomplete"), ("left", None), ("failed", "failed"), ("stopped early", "stopped"))
@@ -92,18 +91,14 @@ class Status:
 def read(store: MlflowClient, experiment_id: str) -> Status:
     """Return the status of a sweep. StoreError if it was never started."""
     report_run_id, manifest = reader.read_manifest(store, experiment_id)
-    runs: dict[str, Run] = {}
-    for run in reader.find_runs(store, experiment_id, "replicate", {}):
-        key = run.data.tags[schema.REPLICATE_KEY]
-        if key not in runs or reader.state_of(run) == "finished":
-            runs[key] = run
+    known = {replicate.replicate_key: replicate for replicate in reader.read_states(store, experiment_id)}
     driver = lease.read(store, report_run_id)
     if driver is not None and driver.is_known_dead:
         driver = None
-    return Status(manifest.name, tuple(_replicates(manifest, runs)), driver)
+    return Status(manifest.name, tuple(_entries(manifest, known)), driver)
 
 
-def _replicates(manifest: Manifest, runs: dict[str, Run]) -> Iterable[Replicate]:
+def _entries(manifest: Manifest, known: Mapping[str, Replicate]) -> Iterable[Entry]:
     seen: set[str] = set()
     for method in manifest.methods:
         for cell in method.cells:
@@ -111,15 +106,14 @@ def _replicates(manifest: Manifest, runs: dict[str, Run]) -> Iterable[Replicate]
                 continue
             seen.add(cell.key)
             for seed in manifest.seeds:
-                yield _replicate(method.label, seed, runs.get(cell.replicate_key(seed)))
+                yield _entry(method.label, seed, known.get(cell.replicate_key(seed)))
 
 
-def _replicate(method: str, seed: int, run: Run | None) -> Replicate:
-    if run is None:
-        return Replicate(method, seed, None)
-    tags, state = run.data.tags, reader.state_of(run)
-    ended = run.info.end_time / 1000 if run.info.end_time and state != "incomplete" else None
-    return Replicate(method, seed, state, ended, tags.get(schema.FAILURE) or tags.get(schema.STOPPED) or "")
+def _entry(method: str, seed: int, found: Replicate | None) -> Entry:
+    if found is None:
+        return Entry(method, seed, None)
+    ended = found.end_time / 1000 if found.end_time and found.state != "incomplete" else None
+    return Entry(method, seed, found.state, ended, found.reason)
 
 
 def in_words(seconds: float) -> str:

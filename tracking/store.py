@@ -4,7 +4,9 @@ import logging
 import os
 import sqlite3
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 FOLDER = "dn-store"
@@ -78,6 +80,7 @@ def prepare(location: StoreLocation) -> None:
         return
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
+        commit_without_waiting()
         _quiet_migrations()
         from mlflow import MlflowClient
 
@@ -86,6 +89,23 @@ def prepare(location: StoreLocation) -> None:
             connection.execute("pragma journal_mode=WAL")
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"cannot open the store {database}: {error}") from error
+
+
+@cache
+def commit_without_waiting() -> None:
+    """Let SQLite's connections of this process hand a commit to the system and go on, as a write-ahead log allows.
+
+    A process that is killed loses nothing. Where the machine itself stops, the last moments may be missing from the
+    store, never a part of a commit: the same command trains them again. A commit that waits for the disk, of which
+    a replicate has six, keeps the other workers waiting too.
+    """
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    @event.listens_for(Engine, "connect")
+    def _set(connection: Any, _: Any) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("pragma synchronous=NORMAL")
 
 
 def exists(location: StoreLocation) -> bool:

@@ -21,11 +21,12 @@ from dn_distributed.config import Cell
 from dn_distributed.training import EpochReport, Outcome
 from tracking import schema, view
 from tracking.cells import deviation
+from tracking.embedded import StoredRun
 from tracking.manifest import Manifest
 from tracking.patterns import save_masks, save_pattern
-from tracking.reader import Row, State, find_runs, is_curve, metric_histories, read, read_summarized, state_of
+from tracking.reader import Row, State, find_runs, is_curve, read, read_histories, read_summarized, records, state_of
 from tracking.record import Record
-from tracking.store import StoreLocation, log_in
+from tracking.store import StoreLocation, commit_without_waiting, log_in
 
 _BATCH_LIMIT = 1000  # of MLflow: metrics in one log_batch
 FLUSH_SECONDS = 20.0
@@ -35,6 +36,8 @@ FLUSH_SECONDS = 20.0
 def client(location: StoreLocation) -> MlflowClient:
     """Return a client of the store."""
     log_in()
+    if location.database is not None:
+        commit_without_waiting()
     return MlflowClient(location.uri)
 
 
@@ -83,14 +86,24 @@ def _shown_coefficients(cell: Cell) -> list[str]:
 
 def ensure_cell(store: MlflowClient, experiment_id: str, cell: Cell, label: str) -> str:
     """Return the run id of a cell, made if absent and renamed if its label has changed."""
-    found = find_runs(store, experiment_id, "cell", {schema.CELL_KEY: cell.key})
-    if not found:
+    found = records(store, experiment_id, "cell", {schema.CELL_KEY: cell.key}, tags=[schema.LABEL])
+    return _ensure_cell(store, experiment_id, cell, label, found[0] if found else None)
+
+
+def ensure_cells(store: MlflowClient, experiment_id: str, labels: Iterable[tuple[Cell, str]]) -> dict[str, str]:
+    """Return the run ids of cells by cell key, as ``ensure_cell`` does: one look at the store for all of them."""
+    found = records(store, experiment_id, "cell", {}, tags=(schema.CELL_KEY, schema.LABEL))
+    by_key = {record.tags[schema.CELL_KEY]: record for record in reversed(found)}  # of several the oldest
+    return {cell.key: _ensure_cell(store, experiment_id, cell, label, by_key.get(cell.key)) for cell, label in labels}
+
+
+def _ensure_cell(store: MlflowClient, experiment_id: str, cell: Cell, label: str, found: StoredRun | None) -> str:
+    if found is None:
         return _create_cell(store, experiment_id, cell, label)
-    run = found[0]
-    if run.data.tags.get(schema.LABEL) != label:
-        store.set_tag(run.info.run_id, schema.LABEL, label)
-        store.update_run(run.info.run_id, name=label)
-    return str(run.info.run_id)
+    if found.tags.get(schema.LABEL) != label:
+        store.set_tag(found.run_id, schema.LABEL, label)
+        store.update_run(found.run_id, name=label)
+    return found.run_id
 
 
 def _create_cell(store: MlflowClient, experiment_id: str, cell: Cell, label: str) -> str:
@@ -159,6 +172,7 @@ class ReplicateRun:
             tags=[RunTag(key, value) for key, value in tags.items()],
         )
         self._store.set_terminated(self.run_id, "FINISHED")
+        self._buffer = []  # all of it is written: the flush at a trial's end must not do it again
         self.finished = True
 
     def fail(self, reason: str) -> None:
@@ -184,10 +198,9 @@ def start_replicates(
     store: MlflowClient, experiment_id: str, cell_run_id: str, cell: Cell, label: str, seeds: Sequence[int]
 ) -> list[ReplicateRun]:
     """Return a run per seed, marked RUNNING: found by its key before it is made, so a retry continues it."""
-    found = {
-        run.data.tags[schema.REPLICATE_KEY]: run
-        for run in reversed(find_runs(store, experiment_id, "replicate", {schema.CELL_KEY: cell.key}))
-    }
+    where, shown = {schema.CELL_KEY: cell.key}, (schema.REPLICATE_KEY, schema.PARENT, *schema.MARKS)
+    known = records(store, experiment_id, "replicate", where, tags=shown, metrics=True)
+    found = {record.tags[schema.REPLICATE_KEY]: record for record in reversed(known)}
     runs = []
     for seed in seeds:
         existing = found.get(cell.replicate_key(seed))
@@ -195,11 +208,11 @@ def start_replicates(
             run_id = _create_replicate(store, experiment_id, cell_run_id, cell, label, seed)
             runs.append(ReplicateRun(store, cell, seed, run_id, logged_epoch=0, finished=False))
             continue
-        logged_epoch = int(existing.data.metrics.get(schema.EPOCH, 0))
+        logged_epoch = int(existing.metrics.get(schema.EPOCH, 0))
         finished = state_of(existing) == "finished"
         if not finished:
-            _reopen(store, existing.info.run_id, existing.data.tags, cell_run_id)
-        runs.append(ReplicateRun(store, cell, seed, existing.info.run_id, logged_epoch, finished))
+            _reopen(store, existing.run_id, existing.tags, cell_run_id)
+        runs.append(ReplicateRun(store, cell, seed, existing.run_id, logged_epoch, finished))
     return runs
 
 
@@ -218,6 +231,7 @@ def _replicate_tags(cell_run_id: str, cell: Cell, label: str, seed: int) -> dict
         schema.LABEL: label,
         schema.CELL_KEY: cell.key,
         schema.REPLICATE_KEY: cell.replicate_key(seed),
+        schema.SEED_TAG: str(seed),
     }
 
 
@@ -361,7 +375,7 @@ def _final_summary(rows: Sequence[Row]) -> list[Metric]:
 
 def _mean_curves(store: MlflowClient, rows: Sequence[Row]) -> Iterable[Metric]:
     """Means per epoch over the replicates that reached it."""
-    histories = [metric_histories(store, row.run_id) for row in rows]
+    histories = read_histories(store, [row.run_id for row in rows])
     for name in sorted({name for history in histories for name in history}):
         points: dict[int, list[float]] = {}
         for history in histories:

@@ -283,7 +283,7 @@ def print_outcome(name: str) -> None:
     snapshot = reader.read(client, experiment_id)
     rows = {row.replicate_key: {key: repr(value) for key, value in row.metrics.items()} for row in snapshot.rows}
     runs = reader.find_runs(client, experiment_id, "replicate", {})
-    finished = Counter(run.data.tags[schema.REPLICATE_KEY] for run in runs if reader.state_of(run) == "finished")
+    finished = Counter(run.data.tags[schema.REPLICATE_KEY] for run in runs if reader.state_of_run(run) == "finished")
     _, manifest = reader.read_manifest(client, experiment_id)
     table = render.as_csv(tables.build(manifest, cells.gather(manifest, snapshot)))
     print(json.dumps([rows, finished, table]))

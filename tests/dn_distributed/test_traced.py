@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dn_distributed.traced import trace
+from dn_distributed.traced import captures, trace
 
 
 def operations(function: torch.fx.GraphModule) -> list[str]:
@@ -54,3 +54,10 @@ def test_what_is_written_to_is_no_constant() -> None:
     graph = trace(one_hot, torch.tensor([0, 1, 2]))
     for labels in (torch.tensor([3, 3, 3]), torch.tensor([0, 0, 1])):
         assert torch.equal(graph(labels), one_hot(labels))
+
+
+def test_a_graph_knows_whether_it_holds_tensors_of_the_moment() -> None:
+    x, outside = torch.randn(3), torch.randn(3)
+    assert captures(trace(lambda x: x * outside, x))
+    assert captures(trace(lambda x: x * (outside + 1), x))
+    assert not captures(trace(lambda x: x * torch.ones_like(x) + 2, x))

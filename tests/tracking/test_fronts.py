@@ -1,10 +1,12 @@
 """Fronts on points whose order is plain, and chosen on validation data only."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fabricated import make_cell, make_manifest, make_row
+from fabricated import Recorder, make_cell, make_manifest, make_outcome, make_row
 
+from dn_distributed.config import Pruning
 from tracking import fronts
 from tracking.cells import gather
 from tracking.fronts import Point
@@ -68,6 +70,17 @@ def test_points_are_means_over_the_seeds_of_complete_configurations(manifest: Ma
     assert [p.density for p in found] == pytest.approx([0.6, 0.3])
     assert [p.test for p in found] == pytest.approx([1.4, 1.7])
     assert found[0].test_std == pytest.approx(0.1 * 2**0.5)
+
+
+def test_curves_are_read_of_every_replicate_that_has_one(recorder: Recorder) -> None:
+    plain = make_cell(l1=1.0)
+    measured = plain.model_copy(update={"pruning": Pruning(threshold=0.01, curve=(0.0, 0.1))})
+    recorder.finish(plain, 0)
+    for run, densities in zip(recorder.start(measured, 0, 1), ((0.5, 0.25), (0.7, 0.35)), strict=True):
+        run.finish(replace(make_outcome(measured, 0), curve=tuple(curve(*densities))), "cpu")
+    methods = gather(make_manifest({"A": [plain], "B": [measured]}), recorder.read())
+    found = fronts.read(recorder.store, methods)
+    assert found == {measured.key: {0: curve(0.5, 0.25), 1: curve(0.7, 0.35)}}
 
 
 def test_curves_are_shipped_and_read_again(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_what_is_there_stays_and_what_is_not_whole_is_completed(
     carry(recorder, elsewhere, tmp_path)
     rows = {row.replicate_key: row for row in there.read().rows}
     assert rows[CELL.replicate_key(0)].metrics["test/nmse/after_pruning"] == 0.125
-    assert reader.metric_histories(there.store, rows[CELL.replicate_key(1)].run_id)["validation/nmse"][1] == 1.0
+    assert reader.read_histories(there.store, [rows[CELL.replicate_key(1)].run_id])[0]["validation/nmse"][1] == 1.0
     assert OTHER.replicate_key(0) in rows
     assert {item.reason for item in there.read().ended} == {"here", "epoch 1"}
     assert len(by_key(there, "replicate", schema.REPLICATE_KEY)) == 5

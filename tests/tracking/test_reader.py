@@ -2,8 +2,7 @@ import pytest
 from fabricated import Recorder, make_cell, make_epoch, make_outcome
 
 from dn_distributed import sparsity
-from tracking import reader, writer
-from tracking.reader import Ended, Row, Snapshot
+from tracking import reader, schema, writer
 from tracking.store import StoreError
 
 CELL, OTHER = make_cell(l1=1.0), make_cell(l1=2.0)
@@ -56,12 +55,14 @@ def test_curves_are_read_without_the_final_figures(recorder: Recorder) -> None:
         figures = {"train__loss": 1 / epoch, "validation__nmse": 2 / epoch, "num_nonzero": 5.0, "neurons_alive": 3.0}
         run.log_epoch(make_epoch(epoch, **figures), 0)
     run.finish(make_outcome(CELL, 0), "cpu")
-    assert reader.metric_histories(recorder.store, run.run_id) == {
-        "train/loss": {1: 1.0, 2: 0.5},
-        "validation/nmse": {1: 2.0, 2: 1.0},
-        "num_nonzero": {1: 5.0, 2: 5.0},
-        "neurons_alive": {1: 3.0, 2: 3.0},
-    }
+    assert reader.read_histories(recorder.store, [run.run_id]) == [
+        {
+            "train/loss": {1: 1.0, 2: 0.5},
+            "validation/nmse": {1: 2.0, 2: 1.0},
+            "num_nonzero": {1: 5.0, 2: 5.0},
+            "neurons_alive": {1: 3.0, 2: 3.0},
+        }
+    ]
 
 
 def test_counts_are_put_together_again_from_figures() -> None:
@@ -70,12 +71,45 @@ def test_counts_are_put_together_again_from_figures() -> None:
     assert reader.counts_from_metrics(sparsity.layers_as_json(counts), figures) == counts
 
 
-def test_a_finished_replicate_outweighs_an_ended_one() -> None:
-    outcome = make_outcome(CELL, 0)
-    row = Row("run", CELL.key, CELL.replicate_key(0), 0, {}, outcome.counts)
-    ended = [Ended(CELL.key, CELL.replicate_key(seed), seed, "failed", "why") for seed in (0, 1)]
-    states = Snapshot((row,), tuple(ended)).states()
-    assert states == {CELL.replicate_key(0): "finished", CELL.replicate_key(1): "failed"}
+def test_the_state_of_a_replicate_is_read_without_its_figures(recorder: Recorder) -> None:
+    recorder.finish(CELL, 0)
+    recorder.start(CELL, 1)[0].fail("why")
+    recorder.start(CELL, 2)[0].stop("where")
+    recorder.start(OTHER, 5)
+    found = {item.replicate_key: item for item in reader.read_states(recorder.store, recorder.experiment_id)}
+    shown = [found[CELL.replicate_key(seed)] for seed in range(3)] + [found[OTHER.replicate_key(5)]]
+    assert [(item.cell_key, item.seed) for item in shown] == [*((CELL.key, seed) for seed in range(3)), (OTHER.key, 5)]
+    assert [(item.state, item.reason, item.running) for item in shown] == [
+        ("finished", "", False),
+        ("failed", "why", False),
+        ("stopped", "where", False),
+        ("incomplete", "", True),
+    ]
+    assert [item.end_time is None for item in shown] == [False, False, False, True]
+    assert all(item.start_time <= (item.end_time or item.start_time) for item in shown)
+
+
+@pytest.mark.parametrize("ending", ["fail", "stop", None])
+def test_of_two_runs_of_a_replicate_the_finished_one_tells_its_state(recorder: Recorder, ending: str | None) -> None:
+    (first,) = recorder.start(CELL, 0)
+    if ending is not None:
+        getattr(first, ending)("why")
+    recorder.store.delete_run(first.run_id)
+    recorder.finish(CELL, 0)
+    recorder.store.restore_run(first.run_id)
+    (found,) = reader.read_states(recorder.store, recorder.experiment_id)
+    assert found.state == "finished"
+    assert found.run_id == recorder.read().rows[0].run_id
+    assert recorder.read().ended == ()
+
+
+def test_a_replicate_of_an_earlier_version_has_a_seed_once_it_has_ended(recorder: Recorder) -> None:
+    recorder.finish(CELL, 0)
+    recorder.start(CELL, 1)
+    for run in recorder.runs("replicate"):
+        recorder.store.delete_tag(run.info.run_id, schema.SEED_TAG)
+    found = {item.replicate_key: item.seed for item in reader.read_states(recorder.store, recorder.experiment_id)}
+    assert found == {CELL.replicate_key(0): 0, CELL.replicate_key(1): None}
 
 
 def test_more_runs_than_a_page_holds_are_all_found(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:

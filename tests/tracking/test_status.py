@@ -8,7 +8,7 @@ from fabricated import Recorder, make_cell
 
 from tracking import schema, status
 from tracking.lease import Holder, Lease
-from tracking.status import Replicate, Status
+from tracking.status import Entry, Status
 from tracking.store import StoreError
 
 ONE, TWO = make_cell(l1=0.1), make_cell(l1=0.2)
@@ -16,7 +16,7 @@ ONE, TWO = make_cell(l1=0.1), make_cell(l1=0.2)
 
 def made_up(*states: str | None, driver: Holder | None = None, ended: float | None = None) -> Status:
     replicates = (
-        Replicate("M", seed, state, ended if state == "finished" else None)  # type: ignore[arg-type]
+        Entry("M", seed, state, ended if state == "finished" else None)  # type: ignore[arg-type]
         for seed, state in enumerate(states)
     )
     return Status("a-sweep", tuple(replicates), driver)

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
 from tracking import private, store, writer
 from tracking.store import StoreError, StoreLocation
@@ -73,6 +74,12 @@ def test_a_prepared_store_has_a_write_ahead_log(location: StoreLocation) -> None
     assert store.exists(location)
     with sqlite3.connect(location.database) as connection:
         assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
+
+
+def test_a_commit_does_not_wait_for_the_disk(location: StoreLocation) -> None:
+    writer.client(location)
+    with create_engine(location.uri).connect() as connection:
+        assert connection.exec_driver_sql("pragma synchronous").scalar() == 1  # NORMAL
 
 
 def test_a_store_that_was_not_made_does_not_exist(tmp_path: Path) -> None:

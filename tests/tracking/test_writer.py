@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from dn_distributed.config import Cell
 from tracking import reader, schema, writer
 from tracking.patterns import load_masks
+from tracking.reader import State
 
 CELL = make_cell(l1=1.0)
 
@@ -17,6 +18,11 @@ CELL = make_cell(l1=1.0)
 def points(recorder: Recorder, run_id: str, metric: str) -> list[tuple[int, float]]:
     """Every stored value of a metric, doubles included."""
     return [(point.step, point.value) for point in recorder.store.get_metric_history(run_id, metric)]
+
+
+def states(recorder: Recorder) -> dict[str, State]:
+    """The state of every replicate, by its key."""
+    return {item.replicate_key: item.state for item in reader.read_states(recorder.store, recorder.experiment_id)}
 
 
 def summarize(recorder: Recorder, cell: Cell = CELL, label: str = "M") -> None:
@@ -42,6 +48,16 @@ def test_a_cell_is_found_by_its_key_and_renamed(recorder: Recorder) -> None:
     (run,) = recorder.runs("cell")
     assert run.info.run_name == "new"
     assert reader.read_cells(recorder.store, recorder.experiment_id) == {"new": [CELL]}
+
+
+def test_many_cells_are_found_renamed_and_made_in_one_go(recorder: Recorder) -> None:
+    asked = [(make_cell(l1=float(i)), f"M{i}") for i in range(1, 4)]
+    first = writer.ensure_cell(recorder.store, recorder.experiment_id, asked[0][0], "old")
+    found = writer.ensure_cells(recorder.store, recorder.experiment_id, asked)
+    assert found == {run.data.tags[schema.CELL_KEY]: run.info.run_id for run in recorder.runs("cell")}
+    assert found[asked[0][0].key] == first
+    assert {run.info.run_name for run in recorder.runs("cell")} == {"M1", "M2", "M3"}
+    assert writer.ensure_cells(recorder.store, recorder.experiment_id, asked) == found
 
 
 def test_a_cell_is_described_by_flat_parameters(recorder: Recorder) -> None:
@@ -75,7 +91,7 @@ def test_a_replicate_that_is_not_finished_is_no_row(recorder: Recorder) -> None:
     run.log_epoch(make_epoch(1, train__loss=1.0), 0)
     run.flush()
     assert recorder.read() == reader.Snapshot((), ())
-    assert recorder.read().states() == {}
+    assert states(recorder) == {CELL.replicate_key(0): "incomplete"}
 
 
 def test_a_replicate_without_its_marker_is_no_row(recorder: Recorder) -> None:
@@ -90,7 +106,7 @@ def test_a_finished_replicate_comes_back_as_it_was(recorder: Recorder) -> None:
     assert (row.seed, row.cell_key, row.replicate_key) == (3, CELL.key, CELL.replicate_key(3))
     assert row.counts == outcome.counts
     assert {name: row.metrics[name] for name in outcome.scores} == outcome.scores
-    assert recorder.read().states() == {CELL.replicate_key(3): "finished"}
+    assert states(recorder) == {CELL.replicate_key(3): "finished"}
 
 
 def test_weights_and_masks_come_back_bit_by_bit(recorder: Recorder) -> None:
@@ -131,6 +147,14 @@ def test_a_finished_replicate_is_not_written_again(recorder: Recorder) -> None:
     (row,) = recorder.read().rows
     assert row.metrics["test/nmse/after_pruning"] == 0.25
     assert points(recorder, row.run_id, "test/nmse/after_pruning") == [(0, 0.25)]
+
+
+def test_a_flush_after_the_end_writes_nothing(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run,) = recorder.start(CELL, 0)
+    run.log_epoch(make_epoch(1, num_nonzero=5.0), 0)
+    run.finish(make_outcome(CELL, 0), "cpu")
+    monkeypatch.setattr(recorder.store, "log_batch", None)
+    run.flush()
 
 
 def test_epochs_that_are_logged_are_not_logged_twice(recorder: Recorder) -> None:
@@ -185,7 +209,7 @@ def test_a_replicate_that_ended_can_be_tried_again(recorder: Recorder, ending: s
     assert again.run_id == run.run_id
     assert recorder.read() == reader.Snapshot((), ())
     again.finish(make_outcome(CELL, 0), "cpu")
-    assert recorder.read().states() == {CELL.replicate_key(0): "finished"}
+    assert states(recorder) == {CELL.replicate_key(0): "finished"}
 
 
 def test_nan_survives(recorder: Recorder) -> None:

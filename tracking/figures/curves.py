@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from tracking import schema
 from tracking.figures import style
-from tracking.figures.evidence import History
 from tracking.manifest import Manifest
+from tracking.reader import History
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,7 @@ from tracking.cells import MethodResult
 from tracking.fronts import Curves, Point
 from tracking.manifest import Manifest
 from tracking.patterns import load_masks
-from tracking.reader import Row
-
-History = Mapping[str, Mapping[int, float]]
-"""Of one replicate: by metric name, the value at each epoch."""
+from tracking.reader import History, Row
 
 NUM_SAMPLES = 10
 """Test images that are shown."""
@@ -104,7 +101,7 @@ def gather(store: MlflowClient, manifest: Manifest, methods: tuple[MethodResult,
     missing: list[str] = []
     trained = _read_trained(store, methods, missing)
     histories = {
-        method.label: [reader.metric_histories(store, row.run_id) for row in method.chosen.rows]
+        method.label: reader.read_histories(store, [row.run_id for row in method.chosen.rows])
         for method in methods
         if method.chosen is not None and method.chosen.rows and method.chosen.cell.baseline is None
     }

@@ -35,17 +35,14 @@ def tradeoff(manifest: Manifest, methods: Sequence[MethodResult]) -> Figure | No
 
 def _draw_method(axes: Axes, manifest: Manifest, method: MethodResult, look: style.Look) -> list[_Point]:
     """Draw a method's cells, and return every point that the axes must hold."""
-    drawn: list[_Point] = []
-    for result in method.tried:
-        points = [_point(manifest, row) for row in result.rows]
-        if not points:
-            continue
-        drawn += points
-        mean = _mean(points)
-        axes.plot(*mean, look.marker, ms=9, mec=look.color, mew=1.3, mfc=(look.color, 0.25))
-        axes.plot(*zip(*points, strict=True), look.marker, ms=3, color=look.color, mew=0)
-        if manifest.selection is not None and result is method.chosen:
-            axes.plot(*mean, **style.sign("o", 18))
+    shown = [(result, [_point(manifest, row) for row in result.rows]) for result in method.tried if result.rows]
+    drawn = [point for _, points in shown for point in points]
+    if drawn:  # a line for all of them: one a cell would take seconds where there are a thousand
+        means = [_mean(points) for _, points in shown]
+        axes.plot(*zip(*means, strict=True), look.marker, ms=9, mec=look.color, mew=1.3, mfc=(look.color, 0.25))
+        axes.plot(*zip(*drawn, strict=True), look.marker, ms=3, color=look.color, mew=0)
+    if manifest.selection is not None and method.chosen is not None and method.chosen.rows:
+        axes.plot(*_mean([_point(manifest, row) for row in method.chosen.rows]), **style.sign("o", 18))
     star = _published_point(manifest, method)
     if star is not None:
         axes.plot(*star, zorder=3, **style.sign("*", 15, face=look.color))

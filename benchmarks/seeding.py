@@ -1,0 +1,171 @@
+"""A store full of finished replicates, in a minute: one cell is trained and written, the others are copies of it."""
+
+import os
+import shutil
+import sqlite3
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+from mlflow import MlflowClient
+
+from dn_distributed.data import Data
+from dn_distributed.training import Trainer
+from sweeps import plan as planning
+from sweeps.plan import PlannedCell
+from sweeps.runner import plan_from_store
+from sweeps.spec import Sweep
+from tracking import reader, schema, store, writer
+from tracking.store import StoreLocation
+
+# Scores and counts of a copy are those of the trained cell times ``:factor``, so that cells differ.
+_FIGURE = """case
+    when key like '%num_nonzero%' then cast(value * :factor as integer)
+    when key like '%accuracy%' or key = 'density' then value * :factor
+    when key = 'compression_rate' then value / :factor
+    else value end"""
+
+
+def fill(sweep: Sweep, data: Data, location: StoreLocation, missing: Mapping[str, Sequence[int]]) -> str:
+    """Write every replicate of ``sweep`` as finished, and return the id of its experiment.
+
+    The replicates of the first cell are trained and written by the real writer. Of all others the rows in MLflow's
+    tables are copied by SQL under keys of their own, and their files are hard links: ten thousand runs written one by
+    one would take half an hour. ``missing``: seeds that are left out, by cell key. The plan made of what was written
+    finds everything else finished, or this raises.
+    """
+    store.prepare(location)
+    client = writer.client(location)
+    experiment_id = writer.ensure_experiment(client, location, sweep.name)
+    plan = planning.make(sweep, data, {}, {})
+    writer.ensure_report_run(client, experiment_id, planning.manifest(plan))
+    first, *others = plan.distinct
+    _train(sweep, data, client, experiment_id, first)
+    _Copier(client, experiment_id, location, first, missing).copy(others)
+    found = plan_from_store(sweep, data, client, experiment_id)
+    assert found.num_to_run == sum(map(len, missing.values())), "the copies are not what the reader takes for finished"
+    return experiment_id
+
+
+def _train(sweep: Sweep, data: Data, client: MlflowClient, experiment_id: str, item: PlannedCell) -> None:
+    cell, label, seeds = item.cell, item.method.label, sweep.seeds
+    splits = data.for_seeds(seeds)
+    trainer = Trainer(
+        sweep.task, cell.regularization, cell.training, cell.pruning.threshold, splits, seeds, curve=cell.pruning.curve
+    )
+    cell_run = writer.ensure_cell(client, experiment_id, cell, label)
+    runs = writer.start_replicates(client, experiment_id, cell_run, cell, label, seeds)
+    for report in trainer.run():
+        for row, run in enumerate(runs):
+            run.log_epoch(report, row)
+    for run, outcome in zip(runs, trainer.outcomes(), strict=True):
+        run.finish(outcome, "cpu")
+    rows = reader.read(client, experiment_id, cell.key).rows
+    writer.summarize_cell(client, experiment_id, cell, label, rows)
+
+
+class _Copier:
+    """Copies the runs of one cell in the database of an embedded store."""
+
+    def __init__(
+        self,
+        client: MlflowClient,
+        experiment_id: str,
+        location: StoreLocation,
+        template: PlannedCell,
+        missing: Mapping[str, Sequence[int]],
+    ) -> None:
+        assert location.database is not None
+        self._missing = missing
+        self._database = sqlite3.connect(location.database)
+        self._columns = {
+            table: [row[1] for row in self._database.execute(f"pragma table_info({table})")]
+            for table in ("runs", "tags", "params", "metrics", "latest_metrics", "inputs")
+        }
+        (cell_run,) = reader.find_runs(client, experiment_id, "cell", {schema.CELL_KEY: template.cell.key})
+        runs = reader.find_runs(client, experiment_id, "replicate", {schema.CELL_KEY: template.cell.key})
+        self._cell_run = str(cell_run.info.run_id)
+        self._replicates = {int(run.data.params[schema.SEED]): str(run.info.run_id) for run in runs}
+        self._artifacts = {
+            run.info.run_id: Path(unquote(urlparse(run.info.artifact_uri).path)).parent for run in [cell_run, *runs]
+        }
+
+    def copy(self, cells: Sequence[PlannedCell]) -> None:
+        """Write the cells and their replicates in one transaction."""
+        self._database.execute("pragma cache_size = -400000")
+        with self._database:
+            for place, item in enumerate(cells, start=1):
+                self._copy_cell(item, place, 0.7 + 0.3 * (place * 0.618 % 1))
+        self._database.close()
+
+    def _copy_cell(self, item: PlannedCell, place: int, factor: float) -> None:
+        cell, label = item.cell, item.method.label
+        shown = {schema.LABEL: label, schema.CELL_KEY: cell.key}
+        params = writer.describe_cell(cell)
+        tags = {**shown, schema.CELL: cell.model_dump_json(), "mlflow.runName": label}
+        missing = self._missing.get(cell.key, ())
+        parent = self._copy_run(self._cell_run, label, tags, params, place, factor)
+        if missing:
+            self._take_summary_away(parent)
+        for seed, template in self._replicates.items():
+            if seed in missing:
+                continue
+            name = f"{label} seed {seed}"
+            tags = {
+                **shown,
+                schema.PARENT: parent,
+                schema.REPLICATE_KEY: cell.replicate_key(seed),
+                "mlflow.runName": name,
+            }
+            self._copy_run(template, name, tags, params, place, factor)
+
+    def _copy_run(
+        self,
+        template: str,
+        name: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, str],
+        place: int,
+        factor: float,
+    ) -> str:
+        run_id = uuid.uuid4().hex
+        values = {"template": template, "run_id": run_id, "name": name, "place": 1000 * place, "factor": factor}
+        own = {"run_uuid": ":run_id"}
+        times = {"start_time": "start_time + :place", "end_time": "end_time + :place"}
+        address = {"artifact_uri": "replace(artifact_uri, :template, :run_id)"}
+        self._copy_rows("runs", {**own, **times, **address, "name": ":name"}, values)
+        for table in ("tags", "params"):
+            self._copy_rows(table, own, values)
+        for table in ("metrics", "latest_metrics"):
+            self._copy_rows(table, {**own, "value": _FIGURE, "timestamp": "timestamp + :place"}, values)
+        edge = {"input_uuid": "lower(hex(randomblob(16)))", "destination_id": ":run_id"}
+        self._copy_rows("inputs", edge, values, of="destination_id")
+        for table, changed in (("tags", tags), ("params", params)):
+            self._database.executemany(
+                f"update {table} set value = ? where run_uuid = ? and key = ?",
+                [(value, run_id, key) for key, value in changed.items()],
+            )
+        self._link_files(template, run_id)
+        return run_id
+
+    def _take_summary_away(self, cell_run: str) -> None:
+        for table in ("metrics", "latest_metrics"):
+            self._database.execute(f"delete from {table} where run_uuid = ?", [cell_run])
+        self._database.execute("delete from tags where run_uuid = ? and key = ?", [cell_run, schema.SUMMARIZED])
+        self._database.execute("update runs set status = 'RUNNING', end_time = null where run_uuid = ?", [cell_run])
+
+    def _copy_rows(
+        self, table: str, changed: Mapping[str, str], values: Mapping[str, object], of: str = "run_uuid"
+    ) -> None:
+        """Insert a run's rows of a table again, some columns as SQL expressions of the old row."""
+        columns = self._columns[table]
+        chosen = ", ".join(changed.get(column, column) for column in columns)
+        self._database.execute(
+            f"insert into {table} ({', '.join(columns)}) select {chosen} from {table} where {of} = :template", values
+        )
+
+    def _link_files(self, template: str, run_id: str) -> None:
+        files = self._artifacts[template]
+        if files.is_dir():
+            shutil.copytree(files, files.with_name(run_id), copy_function=os.link)
