@@ -95,7 +95,8 @@ class Site:
             SERVER,
             f"DN_SERVER_PASSWORD_FILE=~/.dropneuron/password setsid nohup dn server --host {address} "
             f"--allowed-hosts {address}:5000 --folder ~/dn-server >>~/server.log 2>&1 </dev/null & "
-            f"until curl -sf {self.uri}/health >/dev/null; do sleep 0.5; done",
+            f"timeout 300 bash -c 'until curl -sf {self.uri}/health >/dev/null; do sleep 0.5; done' "
+            "|| { tail ~/server.log; false; }",
         )
 
     def start_ray(self) -> None:

@@ -18,6 +18,7 @@ NETWORK = "10.77.0"
 LAUNCHER = "launcher"
 """A place in the network without a home of its own: where ``ray up`` is started."""
 _BRIDGE = "dn-bridge"
+_PROJECT = Path(__file__).parents[2]
 
 
 def missing() -> str | None:
@@ -214,13 +215,13 @@ exec /usr/sbin/sshd -D -f {folder}/sshd_config -E {folder}/sshd.log
 
 
 def _kept_of_the_home(home: Path) -> str:
-    """Commands that leave the Python which runs this where it is, if that is in the home that a host replaces."""
-    python = Path(sys.base_prefix).resolve()
-    real = Path.home()
-    if not python.is_relative_to(real):
-        return ""
-    inside = home / python.relative_to(real)
-    return f"mkdir -p {inside}; mount --bind {python} {inside}"
+    """Commands that leave Python, its packages and the project where they are, if in the home that a host replaces."""
+    real, commands = Path.home(), []
+    for path in dict.fromkeys(Path(name).resolve() for name in (sys.base_prefix, sys.prefix, _PROJECT)):
+        if path.is_relative_to(real):
+            inside = home / path.relative_to(real)
+            commands.append(f"mkdir -p {inside}; mount --bind {path} {inside}")
+    return "\n".join(commands)
 
 
 def _children(pid: int) -> list[int]:
