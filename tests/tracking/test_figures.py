@@ -417,3 +417,11 @@ def test_different_first_seeds_are_told_in_the_caption(recorder: Recorder) -> No
 def test_nothing_finished_is_nothing_to_draw(recorder: Recorder) -> None:
     found = read_evidence(recorder, {"A": [L1]})
     assert list(figures.draw(found)) == []
+
+
+def test_networks_that_two_methods_share_are_shown_once(recorder: Recorder) -> None:
+    recorder.finish(L1, 0, epochs=2)
+    found = read_evidence(recorder, {"described": [L1], "scripted": [L1]})
+    assert [item.label for item in found.trained] == ["described"]
+    assert list(found.histories) == ["described"]
+    assert found.missing == ("The networks of scripted are those of described: figures of networks show them once.",)

@@ -99,10 +99,11 @@ class Evidence:
 def gather(store: MlflowClient, manifest: Manifest, methods: tuple[MethodResult, ...], data_dir: Path) -> Evidence:
     """Read what the figures show. What cannot be had is left out, and said in ``missing``."""
     missing: list[str] = []
-    trained = _read_trained(store, methods, missing)
+    shown = _each_cell_once(methods, missing)
+    trained = _read_trained(store, shown, missing)
     histories = {
         method.label: reader.read_histories(store, [row.run_id for row in method.chosen.rows])
-        for method in methods
+        for method in shown
         if method.chosen is not None and method.chosen.rows and method.chosen.cell.baseline is None
     }
     if not trained:
@@ -116,6 +117,16 @@ def gather(store: MlflowClient, manifest: Manifest, methods: tuple[MethodResult,
     networks = tuple(item for item in trained if item.is_network)
     estimates, curves = _estimates(trained, cell), fronts.read(store, methods)
     return Evidence(manifest, methods, networks, histories, pictures, estimates, tuple(missing), curves)
+
+
+def _each_cell_once(methods: Sequence[MethodResult], missing: list[str]) -> list[MethodResult]:
+    """Methods that differ only in how they are tested have the same networks, which would be drawn over each other."""
+    first: dict[str, MethodResult] = {}
+    for method in methods:
+        if method.chosen is not None and first.setdefault(method.chosen.cell.key, method) is not method:
+            same = first[method.chosen.cell.key].label
+            missing.append(f"The networks of {method.label} are those of {same}: figures of networks show them once.")
+    return list(first.values())
 
 
 def _read_trained(store: MlflowClient, methods: Sequence[MethodResult], missing: list[str]) -> tuple[Trained, ...]:
