@@ -28,7 +28,10 @@ def missing() -> str | None:
     programs = [
         name for name in ("ip", "sshd", "ssh-keygen", "rsync", "unshare") if shutil.which(name, path=_PATH) is None
     ]
-    return f"needs {', '.join(programs)} (Debian: iproute2 openssh-server rsync)" if programs else None
+    if programs:
+        return f"needs {', '.join(programs)} (Debian: iproute2 openssh-server rsync)"
+    allowed = subprocess.run(["unshare", "--net", "--mount", "--pid", "--uts", "--fork", "true"], capture_output=True)
+    return None if allowed.returncode == 0 else "needs the right to make namespaces"
 
 
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
