@@ -91,7 +91,10 @@ class Lease:
 
     def _wait_for_the_last(self) -> None:
         found = read(self._store, self._run_id)
-        if found is None or found.is_known_dead:
+        if found is None:
+            return
+        if found.is_known_dead:
+            self._say(f"the driver that ran {self._sweep} (process {found.pid}) is gone; going on where it was")
             return
         self._say(f"{found.host} (process {found.pid}) was running {self._sweep}; waiting to see whether it still does")
         self.waited = True

@@ -254,7 +254,7 @@ def injure(site: Site, fault: Fault | None, whole: "Outcome | None") -> tuple[Re
             break
         process, commands = site.sweep(name), commands + 1
     outcome = read(site, name)
-    told = said[0] if said else ""
+    told = " / ".join(dict.fromkeys(said))
     return compare(title, outcome, whole or outcome, commands, told), outcome
 
 

@@ -69,7 +69,7 @@ def test_the_place_of_a_process_that_died_here_is_taken_at_once(recorder: Record
     said: list[str] = []
     with hold(recorder, report_run, said) as held:
         assert not held.waited
-    assert said == []
+    assert said == [f"the driver that ran a-sweep (process {gone.pid}) is gone; going on where it was"]
 
 
 def test_the_place_of_a_driver_on_another_machine_is_taken_when_it_stays_silent(
