@@ -198,7 +198,7 @@ class PackTrial(tune.Trainable):
                     return self._fit_baseline(self._pack.cell.baseline, self._pack.seeds)
                 self._trainer = self._start(self._pack)
             return self._advance(self._trainer, self._pack)
-        except (MlflowException, OSError, RayError):
+        except (MlflowException, OSError, SafetensorError, RayError):
             raise  # the store, the disk or the driver's node: Tune tries the pack again, from its last checkpoint
         except Exception as error:  # the same would happen again: it is recorded, and the sweep goes on
             if is_out_of_memory(error) and len(self._runs) > 1:
