@@ -1,9 +1,11 @@
 """Faults that one machine can have. ``tests/cluster/faults.py`` has those of a cluster."""
 
+import contextlib
+import os
 import signal
 from pathlib import Path
 
-from real_sweeps import Folder, epochs_logged, make_folder, runs_per_replicate, wait_until
+from real_sweeps import Folder, epochs_logged, make_folder, pack_workers, runs_per_replicate, wait_until
 
 from tracking import lease
 
@@ -12,8 +14,13 @@ def kill(folder: Folder, number: signal.Signals) -> str:
     """Start a sweep, end its driver by a signal once there are checkpoints, and return what it said."""
     process = folder.start()
     wait_until(lambda: bool(folder.checkpoints()), process)
+    workers = pack_workers(process.pid)
     process.send_signal(number)
-    return process.communicate()[1]
+    errors = process.communicate()[1]
+    for worker in workers:  # they outlive a killed driver by seconds, and go on writing
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+    return errors
 
 
 def assert_same(folder: Folder, undisturbed: Folder) -> None:
