@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from dn_distributed.config import FrozenModel
 from tracking import schema
+from tracking.processes import is_alive
 from tracking.store import StoreError, StoreLocation, check_answers
 
 BEAT_SECONDS = 5.0
@@ -43,7 +44,7 @@ class Holder(FrozenModel):
     @property
     def is_known_dead(self) -> bool:
         """Whether this was a process of this very machine that is no more."""
-        return self.host == _host() and not _is_running(self.pid)
+        return self.host == _host() and not is_alive(self.pid)
 
 
 class Lease:
@@ -164,13 +165,3 @@ def read(store: MlflowClient, run_id: str) -> Holder | None:
 
 def _host() -> str:
     return socket.gethostname()
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

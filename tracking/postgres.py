@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from tracking import private
 from tracking.logs import last_line, open_log
+from tracking.processes import is_alive
 from tracking.store import StoreError
 
 _ADDRESS = "DN_DATABASE_URL"
@@ -228,7 +229,7 @@ class Postgres:
         """The process that serves the data: alive, and not another that got the number after a kill."""
         self._child()
         process = _number(self._lock_file())
-        if process is None or not _is_alive(process):
+        if process is None or not is_alive(process):
             return None
         words = _command_line(process)
         return process if words is None or (_is_postgres(words) and str(self._data) in words) else None
@@ -304,16 +305,6 @@ def _account() -> dict[str, Any]:
 
 def _number(lines: list[str]) -> int | None:
     return int(lines[0]) if lines and lines[0].strip().isdigit() else None
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _command_line(process: int) -> list[str] | None:
