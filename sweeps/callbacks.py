@@ -1,13 +1,12 @@
 """What the driver does while Tune runs: show progress, say what went wrong, and hand each pack that ended on."""
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray.tune import Callback
 
 from sweeps.plan import Pack, Round
-from sweeps.progress import Progress
+from sweeps.progress import Progress, say
 from sweeps.trial import Shared, pack_of
 
 PackEnded = Callable[[Pack, Mapping[str, Any]], None]
@@ -35,12 +34,12 @@ class DriverCallback(Callback):
     ) -> None:
         """A pack reports."""
         for note in result["notes"]:
-            _say(self._pack(trial), note)
+            say(f"{self._pack(trial)}: {note}")
         self._progress.pack_reported(trial.trial_id, result)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack's worker is gone, and it begins again."""
-        _say(self._pack(trial), f"taken up again, from its last checkpoint: {_reason(trial)}")
+        say(f"{self._pack(trial)}: taken up again, from its last checkpoint: {_reason(trial)}")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack is done, or too large, or a scheduler has ended it."""
@@ -63,7 +62,7 @@ class DriverCallback(Callback):
             self.round.too_large.append(pack)
             return
         self.round.lost.append(pack)
-        _say(pack, f"given up for now: {reason}")
+        say(f"{pack}: given up for now: {reason}")
 
     def _pack(self, trial: Any) -> Pack:
         return pack_of(trial.config, self._shared)
@@ -77,10 +76,6 @@ def _let_go(trial: Any) -> None:
     kept = getattr(trial, "run_metadata", None)
     for name in ("metric_analysis", "metric_n_steps"):
         getattr(kept, name, {}).clear()
-
-
-def _say(pack: Pack, text: str) -> None:
-    print(f"dn: {pack}: {text}", file=sys.stderr)
 
 
 def _reason(trial: Any) -> str:

@@ -1,6 +1,7 @@
 """Live progress of a sweep on a terminal; silence where the output is piped."""
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,11 @@ from rich.table import Table
 
 from sweeps.plan import Plan
 from tracking.status import in_words
+
+
+def say(text: str) -> None:
+    """Tell the user of something that the table will not show."""
+    print(f"dn: {text}", file=sys.stderr)
 
 
 @dataclass

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from sweeps.checkpoints import CheckpointFolder, Checkpoints, RemoteCheckpoints
 from sweeps.cluster import Capacity, ClusterError
 from sweeps.packing import PackCost, cost_of
 from sweeps.plan import Pack, Plan, Round
-from sweeps.progress import Progress
+from sweeps.progress import Progress, say
 from sweeps.spec import Method, Search, Sweep
 from tracking import cells, reader, writer
 from tracking.lease import Lease
@@ -70,7 +69,7 @@ class Runner:
         ``capacity`` may be None where there is nothing to run.
         """
         report_run_id = writer.ensure_report_run(self.store, self.experiment_id)
-        with Lease(self.store, self.location, report_run_id, self.sweep.name, _say) as lease:
+        with Lease(self.store, self.location, report_run_id, self.sweep.name, say) as lease:
             plan = self.plan() if lease.waited else plan
             self._retry_failed = False
             return self._run_alone(plan, capacity, progress, report_run_id)
@@ -113,7 +112,7 @@ class Runner:
             if self.interrupted or pause is None or not (ended.lost or ended.too_large):
                 return
             if pause:
-                _say(f"{len(ended.lost)} packs were lost; trying again in {pause} s")
+                say(f"{len(ended.lost)} packs were lost; trying again in {pause} s")
             time.sleep(pause)
             plan = self.plan()
 
@@ -133,14 +132,14 @@ class Runner:
         pack = max(packs, key=lambda pack: len(pack.seeds))
         samples, memory = probe.measure_on_cluster(self._shared(None), pack)
         cost = cost_of(samples, memory)
-        _say(f"{self.sweep.name}: packs hold up to {cost.largest}: {'; '.join(map(str, samples))}")
+        say(f"{self.sweep.name}: packs hold up to {cost.largest}: {'; '.join(map(str, samples))}")
         return cost
 
     def _halve(self, pack: Pack, largest: dict[str, int]) -> None:
         """Have the pack's replicates tried in packs of half the size; record them as failed where that cannot be."""
         size = len(pack.seeds) // 2
         if size and self._scheduler_name == "none":
-            _say(f"{pack}: out of memory; trying packs of {size}")
+            say(f"{pack}: out of memory; trying packs of {size}")
             largest[pack.cell.key] = size
             return
         why = "a search with a scheduler needs all seeds in one pack" if size else "with a single replicate"
@@ -279,7 +278,7 @@ class Runner:
         try:
             self._record_end(pack, result)
         except (MlflowException, OSError) as error:  # Tune would take it for a failure of the pack
-            _say(f"{pack}: the store did not answer ({error}); means are written at the end")
+            say(f"{pack}: the store did not answer ({error}); means are written at the end")
 
     def _record_end(self, pack: Pack, result: Mapping[str, Any]) -> None:
         self._checkpoints.remove(pack.key)
@@ -317,10 +316,6 @@ def plan_from_store(sweep: Sweep, data: Data, store: MlflowClient, experiment_id
     found = reader.read_states(store, experiment_id)
     states = {item.replicate_key: item.state for item in found if item.state != "incomplete"}
     return planning.make(sweep, data, states, reader.read_cells(store, experiment_id))
-
-
-def _say(text: str) -> None:
-    print(f"dn: {text}", file=sys.stderr)
 
 
 def _config(pack: Pack) -> str:

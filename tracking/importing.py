@@ -65,7 +65,8 @@ def _held(location: StoreLocation, name: str) -> Manifest | None:
         return None
     client = writer.client(location)
     experiment = client.get_experiment_by_name(name)
-    return reader.find_manifest(client, experiment.experiment_id) if experiment is not None else None
+    found = reader.find_manifest(client, experiment.experiment_id) if experiment is not None else None
+    return found[1] if found is not None else None
 
 
 def united(held: Manifest, added: Manifest) -> Manifest:

@@ -306,22 +306,18 @@ def is_curve(name: str) -> bool:
 
 def read_manifest(store: MlflowClient, experiment_id: str) -> tuple[str, Manifest]:
     """Return the report run's id and the manifest of the sweep. StoreError if there is none."""
-    run_id = _announced(store, experiment_id)
-    if run_id is None:
+    found = find_manifest(store, experiment_id)
+    if found is None:
         raise StoreError("the store does not know what this sweep compares: run `dn sweep` on its file first")
-    return run_id, Manifest.model_validate_json(download(store, run_id, schema.MANIFEST_FILE).read_text())
+    return found
 
 
-def find_manifest(store: MlflowClient, experiment_id: str) -> Manifest | None:
-    """Return the manifest of the sweep; None where no command has got so far as to write it."""
-    return read_manifest(store, experiment_id)[1] if _announced(store, experiment_id) else None
-
-
-def _announced(store: MlflowClient, experiment_id: str) -> str | None:
-    """The report run, if the manifest has been written to it."""
+def find_manifest(store: MlflowClient, experiment_id: str) -> tuple[str, Manifest] | None:
+    """Return what ``read_manifest`` does; None where no command has got so far as to write the manifest."""
     for run in find_runs(store, experiment_id, "report", {})[:1]:
-        if any(item.path == schema.MANIFEST_FILE for item in store.list_artifacts(run.info.run_id)):
-            return str(run.info.run_id)
+        run_id = str(run.info.run_id)
+        if any(item.path == schema.MANIFEST_FILE for item in store.list_artifacts(run_id)):
+            return run_id, Manifest.model_validate_json(download(store, run_id, schema.MANIFEST_FILE).read_text())
     return None
 
 

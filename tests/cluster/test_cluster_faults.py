@@ -1,25 +1,19 @@
 """The short form of ``make faults``: what only several hosts can have, one of each kind."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import faults
 import pytest
 from faults import Fault, Outcome, Site
-from hosts import missing
+from marks import ON_HOSTS
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.skipif(missing() is not None, reason=f"hosts on this machine: {missing()}"),
-    pytest.mark.timeout(900),
-]
+pytestmark = ON_HOSTS
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("faults")
-    for part in (folder, *folder.parents[:3]):
-        part.chmod(0o755)  # PostgreSQL's own user passes through
-    with faults.site(folder, epochs=30) as found:
+def site(open_folder: Path) -> Iterator[Site]:
+    with faults.site(open_folder, epochs=30) as found:
         yield found
 
 
@@ -32,7 +26,7 @@ def whole(site: Site) -> Outcome:
 
 
 @pytest.mark.parametrize(
-    "fault", [faults.kill_raylet, faults.kill_server, faults.second_driver], ids=lambda fault: fault.__name__
+    "fault", [faults.kill_raylet, faults.kill_server, faults.kill_worker], ids=lambda fault: fault.__name__
 )
 def test_a_fault_changes_nothing(site: Site, whole: Outcome, fault: Fault) -> None:
     result, _ = faults.injure(site, fault, whole)

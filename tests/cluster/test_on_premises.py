@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hosts import Hosts, missing
+from hosts import Hosts
+from marks import ON_HOSTS
 
 ROOT = Path(__file__).parents[2]
 SWEEP = """
@@ -24,19 +25,12 @@ methods:
 resources: {pack: 1}
 """
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.skipif(missing() is not None, reason=f"hosts on this machine: {missing()}"),
-    pytest.mark.timeout(900),
-]
+pytestmark = ON_HOSTS
 
 
 @pytest.fixture(scope="module")
-def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    folder = tmp_path_factory.mktemp("hosts")
-    for part in (folder, *folder.parents[:3]):
-        part.chmod(0o755)  # PostgreSQL's own user passes through
-    with Hosts(folder, 3) as found:
+def hosts(open_folder: Path) -> Iterator[Hosts]:
+    with Hosts(open_folder, 3) as found:
         for name in found.names:
             # What a host has before `ray up`: Python with the packages, on the PATH of a shell that logs in.
             (found.home(name) / ".bashrc").write_text(f"export PATH={Path(sys.executable).parent}:$PATH\n")

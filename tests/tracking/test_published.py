@@ -17,8 +17,9 @@ def shapes_of(task: str) -> list[tuple[int, int]]:
 
 
 def test_every_task_has_published_rows() -> None:
-    assert set(ENTRIES) == set(TASKS)
-    assert all(len(published.row_names(task)) >= 2 for task in TASKS)
+    shipped = {name for name, task in TASKS.items() if task.__module__.startswith("dn_distributed.")}
+    assert set(ENTRIES) == shipped
+    assert all(len(published.row_names(task)) >= 2 for task in shipped)
 
 
 def test_a_task_of_your_own_has_none() -> None:
