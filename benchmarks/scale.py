@@ -50,12 +50,11 @@ resources: {{pack: 1}}
 # Read in a process that is at work already: imports and the first connection are in the lines of the commands.
 STATES = """
 import time
-from tracking import reader, store, writer
+from tracking import runs, store
 location = store.locate()
-client = writer.client(location)
-experiment = reader.find_experiment(client, location, "large")
+experiment = runs.find_experiment(location, "large")
 begin = time.perf_counter()
-found = reader.read_states(client, experiment)
+found = runs.read_states(location, experiment)
 print(time.perf_counter() - begin, len(found))
 """
 
@@ -247,7 +246,7 @@ def _worker_seconds(folder: Path) -> tuple[float, float]:
     data = planning.load_data(sweep, None)
     location: StoreLocation = store.locate(folder=folder / "parts")
     store.prepare(location)
-    client = writer.client(location)
+    client = store.connect(location)
     experiment_id = writer.ensure_experiment(client, location, sweep.name)
     training = storing = 0.0
     for index, pack in enumerate(planning.make(sweep, data, {}, {}).packs(1)[: _PARTS + 1]):

@@ -16,8 +16,8 @@ from sweeps import plan as planning
 from sweeps.plan import PlannedCell
 from sweeps.runner import plan_from_store
 from sweeps.spec import Sweep
-from tracking import reader, schema, store, writer
-from tracking.store import StoreLocation
+from tracking import reader, runs, schema, store, writer
+from tracking.store import StoreLocation, location_of
 
 # Scores and counts of a copy are those of the trained cell times ``:factor``, so that cells differ.
 _FIGURE = """case
@@ -36,7 +36,7 @@ def fill(sweep: Sweep, data: Data, location: StoreLocation, missing: Mapping[str
     finds everything else finished, or this raises.
     """
     store.prepare(location)
-    client = writer.client(location)
+    client = store.connect(location)
     experiment_id = writer.ensure_experiment(client, location, sweep.name)
     plan = planning.make(sweep, data, {}, {})
     writer.ensure_report_run(client, experiment_id, planning.manifest(plan))
@@ -61,7 +61,7 @@ def _train(sweep: Sweep, data: Data, client: MlflowClient, experiment_id: str, i
             run.log_epoch(report, row)
     for run, outcome in zip(runs, trainer.outcomes(), strict=True):
         run.finish(outcome, "cpu")
-    rows = reader.read(client, experiment_id, cell.key).rows
+    rows = reader.read(location_of(client), experiment_id, cell.key).rows
     writer.summarize_cell(client, experiment_id, cell, label, rows)
 
 
@@ -83,12 +83,13 @@ class _Copier:
             table: [row[1] for row in self._database.execute(f"pragma table_info({table})")]
             for table in ("runs", "tags", "params", "metrics", "latest_metrics", "inputs")
         }
-        (cell_run,) = reader.find_runs(client, experiment_id, "cell", {schema.CELL_KEY: template.cell.key})
-        runs = reader.find_runs(client, experiment_id, "replicate", {schema.CELL_KEY: template.cell.key})
+        (cell_run,) = runs.find_runs(client, experiment_id, "cell", {schema.CELL_KEY: template.cell.key})
+        replicates = runs.find_runs(client, experiment_id, "replicate", {schema.CELL_KEY: template.cell.key})
         self._cell_run = str(cell_run.info.run_id)
-        self._replicates = {int(run.data.params[schema.SEED]): str(run.info.run_id) for run in runs}
+        self._replicates = {int(run.data.params[schema.SEED]): str(run.info.run_id) for run in replicates}
         self._artifacts = {
-            run.info.run_id: Path(unquote(urlparse(run.info.artifact_uri).path)).parent for run in [cell_run, *runs]
+            run.info.run_id: Path(unquote(urlparse(run.info.artifact_uri).path)).parent
+            for run in [cell_run, *replicates]
         }
 
     def copy(self, cells: Sequence[PlannedCell]) -> None:

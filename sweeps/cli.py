@@ -292,9 +292,9 @@ def _sweep(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from sweeps import commands
+    from sweeps import watch
 
-    return commands.status(arguments, _out)
+    return watch.status(arguments, _out)
 
 
 def _report(arguments: argparse.Namespace) -> int:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,8 +14,6 @@ from typing import TypeVar
 
 from rich import progress
 from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
 from sweeps import cluster, spec
 from sweeps import plan as planning
@@ -26,15 +23,13 @@ from sweeps.progress import Progress
 from sweeps.runner import Runner, plan_from_store
 from sweeps.spec import Sweep
 from sweeps.yaml_file import SpecError
-from tracking import cells, exporting, importing, mlflow_server, reader, render, store, tables, view, writer
+from tracking import cells, exporting, importing, mlflow_server, reader, render, runs, store, tables, view
 from tracking import report as reporting
-from tracking import status as tracking_status
 from tracking.portable import Track
-from tracking.reader import State
+from tracking.runs import State
 from tracking.store import StoreLocation
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
-WATCH_SECONDS = 5.0
 
 _LOOPBACK = "127.0.0.1"
 _Item = TypeVar("_Item")
@@ -44,7 +39,7 @@ def sweep(arguments: argparse.Namespace, out: Console) -> int:
     """``dn sweep``: plan, run what is missing, table."""
     loaded = _load(arguments)
     data = [planning.load_data(item, arguments.data_dir) for item in loaded]
-    location = _locate(arguments)
+    location = store.locate_answering(arguments.tracking_uri)
     if arguments.dry_run:
         return _print_plans(arguments, loaded, location, out)
     store.prepare(location)
@@ -91,37 +86,19 @@ def _write_report(
     out.print(f"report: {page}", soft_wrap=True)
 
 
-def status(arguments: argparse.Namespace, out: Console) -> int:
-    """``dn status``: how far a sweep is."""
-    location = _locate_existing(arguments)
-    client = writer.client(location)
-    experiment_id = reader.find_experiment(client, location, arguments.name)
-    found = tracking_status.read(client, experiment_id)
-    if not arguments.watch:
-        out.print("\n".join(found.lines(time.time())), markup=False, highlight=False, soft_wrap=True)
-        return OK
-    with Live(console=out, auto_refresh=False) as live:
-        while True:
-            live.update(Text("\n".join(found.lines(time.time()))), refresh=True)
-            if found.done:
-                return OK
-            time.sleep(WATCH_SECONDS)
-            found = tracking_status.read(client, experiment_id)
-
-
 def report(arguments: argparse.Namespace, out: Console) -> int:
     """``dn report``: tables, figures and one page."""
     if arguments.rows is not None:
         out.print(f"report: {reporting.write_from_rows(arguments.rows, arguments.out)}", soft_wrap=True)
         return OK
-    location = _locate_existing(arguments)
+    location = store.locate_existing(arguments.tracking_uri)
     _write_report(arguments, location, arguments.name, arguments.out, out)
     return OK
 
 
 def export(arguments: argparse.Namespace, out: Console) -> int:
     """``dn export``: a sweep as one file."""
-    location = _locate_existing(arguments)
+    location = store.locate_existing(arguments.tracking_uri)
     done = exporting.export(location, arguments.name, arguments.file, _track(out), force=arguments.force)
     left_out = f"; {done.left_out} without a result are left out" * bool(done.left_out)
     _say(out, f"{arguments.file}: {done.states.total()} replicates, {_ended(done.states)}{left_out}")
@@ -130,7 +107,7 @@ def export(arguments: argparse.Namespace, out: Console) -> int:
 
 def import_file(arguments: argparse.Namespace, out: Console) -> int:
     """``dn import``: a sweep from one file."""
-    done = importing.import_file(_locate(arguments), arguments.file, _track(out))
+    done = importing.import_file(store.locate_answering(arguments.tracking_uri), arguments.file, _track(out))
     counts = f"{done.written.total()} replicates imported, {_ended(done.written)}; {done.present} were there already"
     _say(out, f"{done.name}: {counts}")
     return OK
@@ -156,12 +133,12 @@ def _track(out: Console) -> Track:
 
 def ui(arguments: argparse.Namespace, out: Console) -> int:
     """``dn ui``: MLflow's own server, on the loopback address."""
-    location = _locate(arguments)
+    location = store.locate_answering(arguments.tracking_uri)
     if location.database is None:
         out.print(f"the server at {location.uri} has its own UI:", soft_wrap=True)
         _print_links(location, location.uri.rstrip("/"), out)
         return OK
-    _check_exists(location)
+    store.check_exists(location)
     mlflow_server.check_port_is_free(_LOOPBACK, arguments.port)
     names = mlflow_server.loopback_names(arguments.port)
     command = mlflow_server.command(_LOOPBACK, arguments.port, 1, names)
@@ -175,27 +152,10 @@ def ui(arguments: argparse.Namespace, out: Console) -> int:
 
 def _print_links(location: StoreLocation, address: str, out: Console) -> None:
     """Where the UI opens each sweep on the comparison of its methods."""
-    for experiment in writer.client(location).search_experiments():
+    for experiment in store.connect(location).search_experiments():
         if view.TAG in experiment.tags:
             link = view.link(address, experiment.experiment_id)
             out.print(f"  {experiment.name}: {link}", soft_wrap=True, markup=False, highlight=False)
-
-
-def _locate(arguments: argparse.Namespace) -> StoreLocation:
-    location = store.locate(arguments.tracking_uri)
-    store.check_answers(location)
-    return location
-
-
-def _locate_existing(arguments: argparse.Namespace) -> StoreLocation:
-    location = _locate(arguments)
-    _check_exists(location)
-    return location
-
-
-def _check_exists(location: StoreLocation) -> None:
-    if not store.exists(location):
-        raise store.StoreError(f"there is no store at {location.database}; run `dn sweep FILE` in this folder first")
 
 
 def _load(arguments: argparse.Namespace) -> list[Sweep]:
@@ -212,10 +172,9 @@ def _print_plans(arguments: argparse.Namespace, loaded: list[Sweep], location: S
         data = planning.load_data(item, arguments.data_dir)
         plan = planning.make(item, data, {}, {})
         if store.exists(location):
-            client = writer.client(location)
-            found = client.get_experiment_by_name(item.name)
+            found = store.connect(location).get_experiment_by_name(item.name)
             if found is not None:
-                plan = plan_from_store(item, data, client, found.experiment_id)
+                plan = plan_from_store(item, data, location, found.experiment_id)
         _print_plan(plan, out)
     return OK
 
@@ -238,8 +197,8 @@ def _print_plan(plan: Plan, out: Console) -> None:
 
 
 def _print_table(runner: Runner, out: Console) -> None:
-    _, manifest = reader.read_manifest(runner.store, runner.experiment_id)
-    methods = cells.gather(manifest, reader.read(runner.store, runner.experiment_id))
+    _, manifest = runs.read_manifest(runner.location, runner.experiment_id)
+    methods = cells.gather(manifest, reader.read(runner.location, runner.experiment_id))
     out.print(render.terminal(tables.build(manifest, methods)))
 
 

@@ -13,7 +13,7 @@ from sweeps.packing import PackCost, best_size, split_evenly
 from sweeps.spec import Method, Sweep
 from sweeps.yaml_file import SpecError
 from tracking.manifest import Manifest, ManifestMethod
-from tracking.reader import State
+from tracking.runs import State
 
 DATA_DIR_VARIABLE = "DN_DATA_DIR"
 

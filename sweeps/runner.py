@@ -21,9 +21,9 @@ from sweeps.packing import PackCost, cost_of
 from sweeps.plan import Pack, Plan, Round
 from sweeps.progress import Progress, say
 from sweeps.spec import Method, Search, Sweep
-from tracking import cells, reader, writer
+from tracking import cells, reader, runs, writer
 from tracking.lease import Lease
-from tracking.store import StoreLocation
+from tracking.store import StoreLocation, connect
 
 MAX_FAILURES = 3
 """Times a pack is taken up again at once after its worker, its node or the store went away."""
@@ -49,7 +49,7 @@ class Runner:
     ) -> None:
         """Prepare the sweep's experiment in the store (made if absent)."""
         self.sweep, self.data, self.location = sweep, data, location
-        self.store: MlflowClient = writer.client(location)
+        self.store: MlflowClient = connect(location)
         self.experiment_id = writer.ensure_experiment(self.store, location, sweep.name)
         self.interrupted = False
         """Whether Ctrl-C ended the run."""
@@ -60,7 +60,7 @@ class Runner:
 
     def plan(self) -> Plan:
         """Return the plan as the store stands now."""
-        plan = plan_from_store(self.sweep, self.data, self.store, self.experiment_id)
+        plan = plan_from_store(self.sweep, self.data, self.location, self.experiment_id)
         return plan.without("failed") if self._retry_failed else plan
 
     def run(self, plan: Plan, capacity: Capacity | None, progress: Progress) -> Plan:
@@ -255,7 +255,7 @@ class Runner:
         search, selection, plan = self.sweep.search, self.sweep.selection, self.plan()
         assert search is not None
         assert selection is not None
-        methods = cells.gather(planning.manifest(plan), reader.read(self.store, self.experiment_id))
+        methods = cells.gather(planning.manifest(plan), reader.read(self.location, self.experiment_id))
         tried = next(found.tried for found in methods if found.label == method.label)
         points, rewards = [], []
         for result in tried:
@@ -298,7 +298,7 @@ class Runner:
         still_open.difference_update(ended)
         if still_open:
             return
-        rows = self._rows(reader.read(self.store, self.experiment_id, cell.key).rows)
+        rows = self._rows(reader.read(self.location, self.experiment_id, cell.key).rows)
         if len(rows) == len(self.sweep.seeds):
             writer.summarize_cell(self.store, self.experiment_id, cell, label, rows)
 
@@ -311,11 +311,11 @@ class Runner:
         return [row for row in rows if row.seed in self.sweep.seeds]
 
 
-def plan_from_store(sweep: Sweep, data: Data, store: MlflowClient, experiment_id: str) -> Plan:
+def plan_from_store(sweep: Sweep, data: Data, location: StoreLocation, experiment_id: str) -> Plan:
     """Return the plan of a sweep as the store stands."""
-    found = reader.read_states(store, experiment_id)
+    found = runs.read_states(location, experiment_id)
     states = {item.replicate_key: item.state for item in found if item.state != "incomplete"}
-    return planning.make(sweep, data, states, reader.read_cells(store, experiment_id))
+    return planning.make(sweep, data, states, reader.read_cells(location, experiment_id))
 
 
 def _config(pack: Pack) -> str:

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from ray import tune
 from ray.exceptions import RayError
@@ -33,7 +32,7 @@ from sweeps.checkpoints import Checkpoints, DamagedCheckpointError
 from sweeps.plan import Pack
 from sweeps.spec import Sweep
 from tracking import writer
-from tracking.store import StoreLocation
+from tracking.store import StoreLocation, connect
 
 _SPLITS = ("train", "validation", "test")
 _Arrays = dict[str, np.ndarray[Any, Any]]
@@ -99,11 +98,6 @@ def keep_freed_memory() -> None:
         libc.mallopt(m_trim_threshold, one_gib)
 
 
-@cache
-def _client(location: StoreLocation) -> MlflowClient:
-    return writer.client(location)
-
-
 def pack_of(config: Mapping[str, Any], shared: Shared) -> Pack:
     """Return the pack of a trial: as planned, or as Optuna's values make it."""
     if shared.adaptive_label is None:
@@ -152,7 +146,7 @@ class PackTrial(tune.Trainable):
 
     def _open_runs(self, pack: Pack) -> list[writer.ReplicateRun]:
         shared, cell, label = self._shared, pack.cell, pack.method
-        store = _client(shared.location)
+        store = connect(shared.location)
         cell_run = shared.cell_run_ids.get(cell.key) or writer.ensure_cell(store, shared.experiment_id, cell, label)
         return writer.start_replicates(store, shared.experiment_id, cell_run, cell, label, pack.seeds)
 

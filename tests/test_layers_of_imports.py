@@ -1,6 +1,8 @@
 """The arrows between packages go down only: sweeps → tracking → dn_distributed."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,3 +60,10 @@ def test_every_form_of_import_is_seen(source: str) -> None:
 @pytest.mark.parametrize("source", ["import rayon", "from . import ray", "import numpy as ray", "x = 'import ray'"])
 def test_other_names_are_no_violation(source: str) -> None:
     assert not violations(source, {"ray"})
+
+
+def test_the_status_waits_for_no_large_library() -> None:
+    """They take seconds to import, and the answer a fifth of one."""
+    shown = "import sys, sweeps.cli, sweeps.watch; print(*{'torch', 'mlflow', 'ray', 'scipy'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", shown], cwd=ROOT, text=True, capture_output=True, check=True)
+    assert done.stdout.split() == []

@@ -1,6 +1,7 @@
 """What is remembered, and shown: the MLflow store, and the tables, figures and reports computed from it alone.
 
-One module writes (``writer``), one reads (``reader``); reading, choosing and drawing are apart.
+One module writes (``writer``), two read (``runs``, and ``reader`` what replicates have measured); reading, choosing and
+drawing are apart.
 """
 
 import os

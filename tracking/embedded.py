@@ -66,6 +66,14 @@ def find(
         return list(records.values())
 
 
+def experiment_id(database: Path, name: str) -> str | None:
+    """Return the id of the experiment ``name``; None where there is none."""
+    with _open(database) as connection:
+        query = "select experiment_id from experiments where name = ? and lifecycle_stage = 'active'"
+        row = connection.execute(query, [name]).fetchone()
+    return None if row is None else str(row[0])
+
+
 def histories(database: Path, run_ids: Sequence[str]) -> Iterator[tuple[str, str, int, float]]:
     """Yield run, metric, step and value of all that the runs have logged, of each metric in the order of time."""
     with _open(database) as connection:

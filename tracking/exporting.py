@@ -17,12 +17,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from dn_distributed.config import RESULT_VERSION, Cell
-from tracking import inspection, portable, reader, schema, writer
+from tracking import inspection, portable, reader, runs, schema, writer
 from tracking.manifest import Manifest
 from tracking.portable import CHUNK, Track, told, untold
-from tracking.reader import State
 from tracking.record import MADE_BY, CellRecord, Contents, DataRecord, Record, has_curve
-from tracking.store import StoreError, StoreLocation
+from tracking.runs import State
+from tracking.store import StoreError, StoreLocation, connect
 
 _MADE_BY = re.compile(MADE_BY)
 _ADDRESS = re.compile(r"\b[a-zA-Z][\w+.-]*://\S+")
@@ -43,33 +43,33 @@ def export(location: StoreLocation, name: str, target: Path, track: Track = unto
 
     StoreError where the store does not hold it, or the file is there already and ``force`` is not given.
     """
-    store = writer.client(location)
-    experiment_id = reader.find_experiment(store, location, name)
-    _, manifest = reader.read_manifest(store, experiment_id)
-    labelled = reader.read_cells(store, experiment_id)
+    store = connect(location)
+    experiment_id = runs.find_experiment(location, name)
+    _, manifest = runs.read_manifest(location, experiment_id)
+    labelled = reader.read_cells(location, experiment_id)
     with told(target):
         cells = {cell.key: CellRecord(label=label, cell=cell) for label, found in labelled.items() for cell in found}
-    runs = reader.find_runs(store, experiment_id, "replicate", {})
-    chosen = _decided(runs, cells)
+    found = runs.find_runs(store, experiment_id, "replicate", {})
+    chosen = _decided(found, cells)
     with _written(target, track, force=force) as archive:
         archive.add_sweep(manifest, list(cells.values()))
         for run in track(chosen, "exporting"):
             cell = cells[run.data.tags[schema.CELL_KEY]].cell
             record = _record(store, run, cell, target)
-            with reader.files_of(store, run) if record.finished else contextlib.nullcontext(Path()) as folder:
+            with runs.files_of(store, run) if record.finished else contextlib.nullcontext(Path()) as folder:
                 archive.add_replicate(record, cell, folder)
-    left_out = len({run.data.tags[schema.REPLICATE_KEY] for run in runs}) - len(chosen)
-    return Exported(Counter(map(reader.state_of_run, chosen)), left_out)
+    left_out = len({run.data.tags[schema.REPLICATE_KEY] for run in found}) - len(chosen)
+    return Exported(Counter(map(runs.state_of_run, chosen)), left_out)
 
 
-def _decided(runs: Sequence[Run], cells: dict[str, CellRecord]) -> list[Run]:
+def _decided(candidates: Sequence[Run], cells: dict[str, CellRecord]) -> list[Run]:
     """One run per key, as ``reader.read`` counts them, in the order of cell and seed."""
     found: dict[str, Run] = {}
-    for run in runs:
-        key, state = run.data.tags[schema.REPLICATE_KEY], reader.state_of_run(run)
+    for run in candidates:
+        key, state = run.data.tags[schema.REPLICATE_KEY], runs.state_of_run(run)
         if state == "incomplete" or run.data.tags[schema.CELL_KEY] not in cells:
             continue
-        if key not in found or (state == "finished" != reader.state_of_run(found[key])):
+        if key not in found or (state == "finished" != runs.state_of_run(found[key])):
             found[key] = run
     return sorted(found.values(), key=lambda run: (run.data.tags[schema.CELL_KEY], int(run.data.params[schema.SEED])))
 
@@ -77,7 +77,7 @@ def _decided(runs: Sequence[Run], cells: dict[str, CellRecord]) -> list[Run]:
 def _record(store: MlflowClient, run: Run, cell: Cell, target: Path) -> Record:
     """What leaves the store of a replicate. ``target``: what errors call the file."""
     tags, params, metrics = run.data.tags, run.data.params, run.data.metrics
-    state = reader.state_of_run(run)
+    state = runs.state_of_run(run)
     assert state != "incomplete"
     curves = reader.histories(store, run.info.run_id, sorted(filter(has_curve, metrics)))
     shown = {*writer.describe_cell(cell), schema.SEED, schema.LAYERS}

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mlflow import MlflowClient
-
-from tracking import reader, schema
+from tracking import runs, schema
 from tracking.cells import MethodResult, deviation
 from tracking.manifest import Manifest
+from tracking.store import StoreLocation
 
 Saving = Literal["density", "neurons_alive"]
 Curve = Sequence[Mapping[str, float]]
@@ -41,12 +40,12 @@ class Point:
         return self.density if name == "density" else self.neurons_alive
 
 
-def read(store: MlflowClient, methods: Sequence[MethodResult]) -> Curves:
+def read(location: StoreLocation, methods: Sequence[MethodResult]) -> Curves:
     """Return the curves of every replicate that has one."""
     measured = [result for method in methods for result in method.tried if result.cell.pruning.curve]
     rows = {row.run_id: row for result in measured for row in result.rows}
     found: dict[str, dict[int, Curve]] = {result.cell.key: {} for result in measured}
-    files = reader.download_each(store, list(rows), schema.CURVE_FILE)
+    files = runs.download_each(location, list(rows), schema.CURVE_FILE)
     for row, file in zip(rows.values(), files, strict=True):
         found[row.cell_key][row.seed] = json.loads(file.read_text())
     return found

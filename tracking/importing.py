@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tracking import portable, reader, schema, store, writer
+from tracking import portable, runs, schema, store, writer
 from tracking.manifest import Manifest, ManifestMethod
 from tracking.portable import Archive, Track, untold
-from tracking.reader import State
 from tracking.record import CellRecord
+from tracking.runs import State
 from tracking.store import StoreError, StoreLocation
 
 
@@ -48,7 +48,7 @@ def import_file(location: StoreLocation, path: Path, track: Track = untold) -> I
         if held is not None:
             manifest = united(held, manifest)
         store.prepare(location)
-        client = writer.client(location)
+        client = store.connect(location)
         experiment_id = writer.ensure_experiment(client, location, manifest.name)
         if manifest != held:
             writer.write_manifest(client, writer.ensure_report_run(client, experiment_id), manifest)
@@ -63,9 +63,8 @@ def _held(location: StoreLocation, name: str) -> Manifest | None:
     """The manifest that the store has under this name."""
     if not store.exists(location):
         return None
-    client = writer.client(location)
-    experiment = client.get_experiment_by_name(name)
-    found = reader.find_manifest(client, experiment.experiment_id) if experiment is not None else None
+    experiment = store.connect(location).get_experiment_by_name(name)
+    found = runs.find_manifest(location, experiment.experiment_id) if experiment is not None else None
     return found[1] if found is not None else None
 
 
@@ -112,33 +111,33 @@ def _ensure_cells(client: MlflowClient, experiment_id: str, cells: Mapping[str, 
 
 
 def _cell_runs(client: MlflowClient, experiment_id: str) -> dict[str, _CellRun]:
-    runs = reversed(reader.find_runs(client, experiment_id, "cell", {}))  # of two, the oldest counts
-    return {run.data.tags[schema.CELL_KEY]: _CellRun(run.info.run_id, run.data.tags[schema.LABEL]) for run in runs}
+    found = reversed(runs.find_runs(client, experiment_id, "cell", {}))  # of two, the oldest counts
+    return {run.data.tags[schema.CELL_KEY]: _CellRun(run.info.run_id, run.data.tags[schema.LABEL]) for run in found}
 
 
 def _add_replicates(
     client: MlflowClient, experiment_id: str, archive: Archive, cell_runs: Mapping[str, _CellRun], track: Track
 ) -> Imported:
     held: dict[str, list[Run]] = {}
-    for run in reader.find_runs(client, experiment_id, "replicate", {}):
+    for run in runs.find_runs(client, experiment_id, "replicate", {}):
         held.setdefault(run.data.tags[schema.REPLICATE_KEY], []).append(run)
     done = Imported(archive.manifest.name)
     for key in track(archive.keys, "importing"):
-        runs = held.get(key, [])
-        if not _adds(archive.states[key], runs):
+        present = held.get(key, [])
+        if not _adds(archive.states[key], present):
             done.present += 1
             continue
         with TemporaryDirectory(prefix="dn-") as folder:
             record = archive.unpack(key, Path(folder))
             cell = archive.cells[record.cell_key].cell
             place = cell_runs[record.cell_key].run_id
-            replaced = [run.info.run_id for run in runs]
+            replaced = [run.info.run_id for run in present]
             writer.restore_replicate(client, experiment_id, place, cell, record, Path(folder), replaced)
         done.written[record.state] += 1
     return done
 
 
-def _adds(state: State, runs: Sequence[Run]) -> bool:
+def _adds(state: State, present: Sequence[Run]) -> bool:
     """Whether a replicate of the file says more than the store's runs of it: a result outweighs an early end."""
-    held = {reader.state_of_run(run) for run in runs}
+    held = {runs.state_of_run(run) for run in present}
     return "finished" not in held and (state == "finished" or held <= {"incomplete"})

@@ -6,7 +6,6 @@ the work is doubled and the results are not: replicates are found by their key, 
 """
 
 import os
-import socket
 import threading
 import time
 import uuid
@@ -15,11 +14,9 @@ from types import TracebackType
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from pydantic import ValidationError
 
-from dn_distributed.config import FrozenModel
 from tracking import schema
-from tracking.processes import is_alive
+from tracking.driver import Holder, holder_in, this_host
 from tracking.store import StoreError, StoreLocation, check_answers
 
 BEAT_SECONDS = 5.0
@@ -28,23 +25,6 @@ EXPIRY_SECONDS = 30.0
 """A lease that has not changed for so long has no holder."""
 SETTLE_SECONDS = 0.5
 """After taking a lease, before looking whether another driver took it in the same moment."""
-
-
-class Holder(FrozenModel):
-    """A driver, and its last sign of life."""
-
-    owner: str
-    host: str
-    pid: int
-    began: int
-    """Seconds since 1970."""
-    beat: int
-    """Counts up."""
-
-    @property
-    def is_known_dead(self) -> bool:
-        """Whether this was a process of this very machine that is no more."""
-        return self.host == _host() and not is_alive(self.pid)
 
 
 class Lease:
@@ -59,7 +39,7 @@ class Lease:
         """
         self._store, self._location, self._run_id, self._sweep, self._say = store, location, run_id, sweep, say
         self._away = False
-        self._holder = Holder(owner=uuid.uuid4().hex, host=_host(), pid=os.getpid(), began=int(time.time()), beat=0)
+        self._holder = Holder(owner=uuid.uuid4().hex, host=this_host(), pid=os.getpid(), began=int(time.time()), beat=0)
         self.waited = False
         """Whether another driver was at work when this one came: the store may have changed."""
         self._ended = threading.Event()
@@ -91,7 +71,7 @@ class Lease:
             pass  # it runs out by itself
 
     def _wait_for_the_last(self) -> None:
-        found = read(self._store, self._run_id)
+        found = self._read()
         if found is None:
             return
         if found.is_known_dead:
@@ -102,14 +82,14 @@ class Lease:
         until = time.monotonic() + EXPIRY_SECONDS
         while time.monotonic() < until:
             time.sleep(BEAT_SECONDS / 2)
-            now = read(self._store, self._run_id)
+            now = self._read()
             if now is None:
                 return
             if now != found:
                 raise self._taken(now)
 
     def _check_ours(self) -> None:
-        found = read(self._store, self._run_id)
+        found = self._read()
         if found is not None and found.owner != self._holder.owner:
             raise self._taken(found)
 
@@ -147,21 +127,11 @@ class Lease:
         return True
 
     def _is_ours(self) -> bool:
-        found = read(self._store, self._run_id)
+        found = self._read()
         return found is not None and found.owner == self._holder.owner
+
+    def _read(self) -> Holder | None:
+        return holder_in(self._store.get_run(self._run_id).data.tags)
 
     def _write(self) -> None:
         self._store.set_tag(self._run_id, schema.DRIVER, self._holder.model_dump_json())
-
-
-def read(store: MlflowClient, run_id: str) -> Holder | None:
-    """Return who holds the lease of a sweep; None if nobody does."""
-    text = store.get_run(run_id).data.tags.get(schema.DRIVER)
-    try:
-        return Holder.model_validate_json(text) if text else None
-    except ValidationError:
-        return None  # of another version
-
-
-def _host() -> str:
-    return socket.gethostname()

@@ -22,8 +22,8 @@ from safetensors import SafetensorError
 from dn_distributed.config import RESULT_VERSION, Cell
 from tracking import inspection, schema
 from tracking.manifest import Manifest
-from tracking.reader import State
 from tracking.record import LAYER, CellRecord, Contents, DataRecord, Record, check_manifest
+from tracking.runs import State
 from tracking.store import StoreError
 
 FORMAT = 1

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from dn_distributed.config import Cell, Training
 from dn_distributed.regularizers import SHORTHANDS
-from tracking import cells, figures, findings, fronts, reader, render, tables, writer
+from tracking import cells, figures, findings, fronts, reader, render, runs, tables, writer
 from tracking.cells import CellResult, MethodResult
 from tracking.embedded import StoredRun
 from tracking.figures import Drawn, Evidence
@@ -25,7 +25,7 @@ from tracking.findings import Findings
 from tracking.manifest import Manifest, ManifestMethod, Selection
 from tracking.reader import Row
 from tracking.shipped import Provenance, Shipped, as_json, load
-from tracking.store import StoreLocation
+from tracking.store import StoreLocation, connect
 from tracking.tables import Table
 
 PAGE = "report.html"
@@ -47,17 +47,16 @@ def write(location: StoreLocation, name: str, out: Path, data_dir: Path) -> Path
 
     Files of an earlier report there are replaced. StoreError where the store does not hold the sweep.
     """
-    store = writer.client(location)
-    experiment_id = reader.find_experiment(store, location, name)
-    run_id, manifest = reader.read_manifest(store, experiment_id)
-    snapshot = reader.read(store, experiment_id)
-    evidence = figures.gather(store, manifest, cells.gather(manifest, snapshot), data_dir)
-    runs = reader.records(store, experiment_id, "replicate", {}, tags=_PROVENANCE)
+    experiment_id = runs.find_experiment(location, name)
+    run_id, manifest = runs.read_manifest(location, experiment_id)
+    snapshot = reader.read(location, experiment_id)
+    evidence = figures.gather(location, manifest, cells.gather(manifest, snapshot), data_dir)
+    made_by = runs.records(location, experiment_id, "replicate", {}, tags=_PROVENANCE)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
-        _write_files(made, evidence, Shipped(manifest, snapshot, _provenance(evidence.methods, runs)))
+        _write_files(made, evidence, Shipped(manifest, snapshot, _provenance(evidence.methods, made_by)))
         _publish(made, out)
-        writer.attach_report(store, run_id, made)
+        writer.attach_report(connect(location), run_id, made)
     return out / PAGE
 
 
@@ -238,10 +237,10 @@ def _facts(manifest: Manifest, methods: Sequence[MethodResult]) -> Iterator[tupl
     yield "Seeds", seeds_in_words(manifest.seeds)
 
 
-def _provenance(methods: Sequence[MethodResult], runs: Sequence[StoredRun]) -> Provenance:
+def _provenance(methods: Sequence[MethodResult], made_by: Sequence[StoredRun]) -> Provenance:
     """Where and when the replicates that count were trained."""
     counted = {row.run_id for method in methods for result in method.tried for row in result.rows}
-    ran = [run for run in runs if run.run_id in counted]
+    ran = [run for run in made_by if run.run_id in counted]
     tags = [run.tags for run in ran]
     return {
         "Software": _distinct(_software(run) for run in ran),

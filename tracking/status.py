@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from mlflow import MlflowClient
-
-from tracking import lease, reader
-from tracking.lease import Holder
+from tracking import runs, schema
+from tracking.driver import Holder, holder_in
 from tracking.manifest import Manifest
-from tracking.reader import Replicate, State
+from tracking.runs import Replicate, State
+from tracking.store import StoreLocation
 
 
 @dataclass(frozen=True)
@@ -88,11 +87,12 @@ class Status:
         return at_work if left is None else f"{at_work}; about {in_words(left)} to go"
 
 
-def read(store: MlflowClient, experiment_id: str) -> Status:
+def read(location: StoreLocation, experiment_id: str) -> Status:
     """Return the status of a sweep. StoreError if it was never started."""
-    report_run_id, manifest = reader.read_manifest(store, experiment_id)
-    known = {replicate.replicate_key: replicate for replicate in reader.read_states(store, experiment_id)}
-    driver = lease.read(store, report_run_id)
+    _, manifest = runs.read_manifest(location, experiment_id)
+    known = {replicate.replicate_key: replicate for replicate in runs.read_states(location, experiment_id)}
+    report_run = runs.records(location, experiment_id, "report", {}, tags=(schema.DRIVER,))[0]
+    driver = holder_in(report_run.tags)
     if driver is not None and driver.is_known_dead:
         driver = None
     return Status(manifest.name, tuple(_entries(manifest, known)), driver)

@@ -6,8 +6,11 @@ import sqlite3
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:  # importing it takes a second, which not all commands need
+    from mlflow import MlflowClient
 
 FOLDER = "dn-store"
 """Name of the embedded store's folder in the working folder."""
@@ -106,6 +109,42 @@ def commit_without_waiting() -> None:
     def _set(connection: Any, _: Any) -> None:
         if isinstance(connection, sqlite3.Connection):
             connection.execute("pragma synchronous=NORMAL")
+
+
+def location_of(client: "MlflowClient") -> StoreLocation:
+    """Return where the store of a client is."""
+    return StoreLocation(str(client.tracking_uri))
+
+
+@cache
+def connect(location: StoreLocation) -> "MlflowClient":
+    """Return the client of the store."""
+    log_in()
+    if location.database is not None:
+        commit_without_waiting()
+    from mlflow import MlflowClient
+
+    return MlflowClient(location.uri)
+
+
+def locate_answering(tracking_uri: str | None) -> StoreLocation:
+    """Return where the store is. StoreError where it is a server that does not answer, or not to us."""
+    location = locate(tracking_uri)
+    check_answers(location)
+    return location
+
+
+def locate_existing(tracking_uri: str | None) -> StoreLocation:
+    """Return where the store is. StoreError where there is none yet."""
+    location = locate_answering(tracking_uri)
+    check_exists(location)
+    return location
+
+
+def check_exists(location: StoreLocation) -> None:
+    """StoreError where an embedded store has not been made."""
+    if not exists(location):
+        raise StoreError(f"there is no store at {location.database}; run `dn sweep FILE` in this folder first")
 
 
 def exists(location: StoreLocation) -> bool:

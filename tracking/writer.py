@@ -24,21 +24,14 @@ from tracking.cells import deviation
 from tracking.embedded import StoredRun
 from tracking.manifest import Manifest
 from tracking.patterns import save_masks, save_pattern
-from tracking.reader import Row, State, find_runs, is_curve, read, read_histories, read_summarized, records, state_of
+from tracking.reader import Row, is_curve, read, read_histories, read_summarized
 from tracking.record import Record
-from tracking.store import StoreLocation, commit_without_waiting, log_in
+from tracking.runs import State, find_runs, records, state_of
+from tracking.store import StoreLocation, location_of
 
 _BATCH_LIMIT = 1000  # of MLflow: metrics in one log_batch
 FLUSH_SECONDS = 20.0
 """Per-epoch figures reach the store at most this late; short packs write them once."""
-
-
-def client(location: StoreLocation) -> MlflowClient:
-    """Return a client of the store."""
-    log_in()
-    if location.database is not None:
-        commit_without_waiting()
-    return MlflowClient(location.uri)
 
 
 def ensure_experiment(store: MlflowClient, location: StoreLocation, name: str) -> str:
@@ -86,13 +79,13 @@ def _shown_coefficients(cell: Cell) -> list[str]:
 
 def ensure_cell(store: MlflowClient, experiment_id: str, cell: Cell, label: str) -> str:
     """Return the run id of a cell, made if absent and renamed if its label has changed."""
-    found = records(store, experiment_id, "cell", {schema.CELL_KEY: cell.key}, tags=[schema.LABEL])
+    found = records(location_of(store), experiment_id, "cell", {schema.CELL_KEY: cell.key}, tags=[schema.LABEL])
     return _ensure_cell(store, experiment_id, cell, label, found[0] if found else None)
 
 
 def ensure_cells(store: MlflowClient, experiment_id: str, labels: Iterable[tuple[Cell, str]]) -> dict[str, str]:
     """Return the run ids of cells by cell key, as ``ensure_cell`` does: one look at the store for all of them."""
-    found = records(store, experiment_id, "cell", {}, tags=(schema.CELL_KEY, schema.LABEL))
+    found = records(location_of(store), experiment_id, "cell", {}, tags=(schema.CELL_KEY, schema.LABEL))
     by_key = {record.tags[schema.CELL_KEY]: record for record in reversed(found)}  # of several the oldest
     return {cell.key: _ensure_cell(store, experiment_id, cell, label, by_key.get(cell.key)) for cell, label in labels}
 
@@ -199,7 +192,7 @@ def start_replicates(
 ) -> list[ReplicateRun]:
     """Return a run per seed, marked RUNNING: found by its key before it is made, so a retry continues it."""
     where, shown = {schema.CELL_KEY: cell.key}, (schema.REPLICATE_KEY, schema.PARENT, *schema.MARKS)
-    known = records(store, experiment_id, "replicate", where, tags=shown, metrics=True)
+    known = records(location_of(store), experiment_id, "replicate", where, tags=shown, metrics=True)
     found = {record.tags[schema.REPLICATE_KEY]: record for record in reversed(known)}
     runs = []
     for seed in seeds:
@@ -349,10 +342,10 @@ def summarize_rest(
     """Summarize those of ``cells`` (each with its label) whose run has not the means of all that is stored."""
     rows: dict[str, list[Row]] = {}
     wanted = set(seeds)
-    for row in read(store, experiment_id).rows:
+    for row in read(location_of(store), experiment_id).rows:
         if row.seed in wanted:
             rows.setdefault(row.cell_key, []).append(row)
-    done = read_summarized(store, experiment_id)
+    done = read_summarized(location_of(store), experiment_id)
     for cell, label in cells:
         found = rows.get(cell.key, [])
         if done.get(cell.key, "") != schema.seed_list(row.seed for row in found):
@@ -375,7 +368,7 @@ def _final_summary(rows: Sequence[Row]) -> list[Metric]:
 
 def _mean_curves(store: MlflowClient, rows: Sequence[Row]) -> Iterable[Metric]:
     """Means per epoch over the replicates that reached it."""
-    histories = read_histories(store, [row.run_id for row in rows])
+    histories = read_histories(location_of(store), [row.run_id for row in rows])
     for name in sorted({name for history in histories for name in history}):
         points: dict[int, list[float]] = {}
         for history in histories:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tracking import reader, schema, store, writer
+from tracking import runs, schema, store
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SECONDS = 120
@@ -88,16 +88,14 @@ def wait_for(address: str, server: "subprocess.Popen[bytes]") -> None:
 
 def look(folder: Path, address: str) -> Served:
     location = store.locate(folder=folder / store.FOLDER)
-    client = writer.client(location)
-    experiment_id = reader.find_experiment(client, location, "seen")
+    client = store.connect(location)
+    experiment_id = runs.find_experiment(location, "seen")
     kinds: tuple[schema.Kind, ...] = ("cell", "replicate", "report")
-    runs = {
-        run.info.run_name: run.info.run_id
-        for kind in kinds
-        for run in reader.find_runs(client, experiment_id, kind, {})
+    found = {
+        run.info.run_name: run.info.run_id for kind in kinds for run in runs.find_runs(client, experiment_id, kind, {})
     }
     (link,) = re.findall(r"seen: (\S+)", (folder / "log").read_text())
-    return Served(address, link, experiment_id, runs)
+    return Served(address, link, experiment_id, found)
 
 
 @pytest.fixture

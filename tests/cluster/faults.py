@@ -23,7 +23,7 @@ from pathlib import Path
 
 from hosts import Hosts, missing
 
-from tracking import cells, reader, render, schema, store, tables, writer
+from tracking import cells, reader, render, runs, schema, store, tables
 
 ROOT = Path(__file__).parents[2]
 SWEEP = """
@@ -279,13 +279,13 @@ def read(site: Site, name: str) -> Outcome:
 def print_outcome(name: str) -> None:
     """Print what ``read`` takes; called on a host."""
     location = store.locate()
-    client = writer.client(location)
-    experiment_id = reader.find_experiment(client, location, name)
-    snapshot = reader.read(client, experiment_id)
+    experiment_id = runs.find_experiment(location, name)
+    snapshot = reader.read(location, experiment_id)
     rows = {row.replicate_key: {key: repr(value) for key, value in row.metrics.items()} for row in snapshot.rows}
-    runs = reader.find_runs(client, experiment_id, "replicate", {})
-    finished = Counter(run.data.tags[schema.REPLICATE_KEY] for run in runs if reader.state_of_run(run) == "finished")
-    _, manifest = reader.read_manifest(client, experiment_id)
+    shown = (schema.REPLICATE_KEY, *schema.MARKS)
+    found = runs.records(location, experiment_id, "replicate", {}, tags=shown)
+    finished = Counter(item.tags[schema.REPLICATE_KEY] for item in found if runs.state_of(item) == "finished")
+    _, manifest = runs.read_manifest(location, experiment_id)
     table = render.as_csv(tables.build(manifest, cells.gather(manifest, snapshot)))
     print(json.dumps([rows, finished, table]))
 

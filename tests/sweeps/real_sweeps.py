@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracking import cells, reader, render, schema, store, tables, writer
+from tracking import cells, reader, render, runs, schema, store, tables
 
 SWEEP = """
 name: small
@@ -54,14 +54,12 @@ class Folder:
         return store.locate(folder=self.path / store.FOLDER)
 
     def snapshot(self) -> reader.Snapshot:
-        client = writer.client(self.location)
-        return reader.read(client, reader.find_experiment(client, self.location, "small"))
+        return reader.read(self.location, runs.find_experiment(self.location, "small"))
 
     def table(self) -> str:
-        client = writer.client(self.location)
-        experiment_id = reader.find_experiment(client, self.location, "small")
-        _, manifest = reader.read_manifest(client, experiment_id)
-        return render.as_csv(tables.build(manifest, cells.gather(manifest, reader.read(client, experiment_id))))
+        experiment_id = runs.find_experiment(self.location, "small")
+        _, manifest = runs.read_manifest(self.location, experiment_id)
+        return render.as_csv(tables.build(manifest, cells.gather(manifest, reader.read(self.location, experiment_id))))
 
     def checkpoints(self) -> list[Path]:
         return list((self.path / store.FOLDER / "ray").glob("small/checkpoints/*/*.safetensors"))
@@ -107,13 +105,12 @@ def pack_workers(pid: int) -> list[int]:
 
 
 def runs_per_replicate(folder: Folder) -> Counter[str]:
-    client = writer.client(folder.location)
-    experiment_id = reader.find_experiment(client, folder.location, "small")
-    runs = reader.find_runs(client, experiment_id, "replicate", {})
-    return Counter(run.data.tags[schema.REPLICATE_KEY] for run in runs)
+    experiment_id = runs.find_experiment(folder.location, "small")
+    found = runs.records(folder.location, experiment_id, "replicate", {}, tags=[schema.REPLICATE_KEY])
+    return Counter(record.tags[schema.REPLICATE_KEY] for record in found)
 
 
 def epochs_logged(folder: Folder) -> list[list[int]]:
-    client = writer.client(folder.location)
+    client = store.connect(folder.location)
     rows = folder.snapshot().rows
     return [[point.step for point in client.get_metric_history(row.run_id, "train/loss")] for row in rows]

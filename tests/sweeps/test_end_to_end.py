@@ -11,7 +11,7 @@ from real_sweeps import Folder, epochs_logged, make_folder, pack_workers, runs_p
 from dn_distributed.training import Trainer
 from sweeps import plan as planning
 from sweeps import spec
-from tracking import reader, schema, writer
+from tracking import runs, schema, store
 
 
 def test_the_table_holds_what_each_replicate_gives_when_trained_alone_without_ray(
@@ -44,9 +44,9 @@ def test_the_printed_table_names_methods_and_seeds(undisturbed: Folder) -> None:
 
 def test_curves_are_logged_once_per_epoch_and_the_cell_carries_their_means(undisturbed: Folder) -> None:
     assert epochs_logged(undisturbed) == [list(range(1, 31))] * 6
-    client = writer.client(undisturbed.location)
-    experiment_id = reader.find_experiment(client, undisturbed.location, "small")
-    cell_runs = reader.find_runs(client, experiment_id, "cell", {})
+    client = store.connect(undisturbed.location)
+    experiment_id = runs.find_experiment(undisturbed.location, "small")
+    cell_runs = runs.find_runs(client, experiment_id, "cell", {})
     rows = undisturbed.snapshot().rows
     assert len(cell_runs) == 2
     for run in cell_runs:

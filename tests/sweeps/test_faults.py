@@ -7,7 +7,7 @@ from pathlib import Path
 
 from real_sweeps import Folder, epochs_logged, make_folder, pack_workers, runs_per_replicate, wait_until
 
-from tracking import lease
+from tracking.driver import this_host
 
 
 def kill(folder: Folder, number: signal.Signals) -> str:
@@ -58,7 +58,7 @@ def test_of_two_drivers_one_is_sent_away(tmp_path: Path) -> None:
     wait_until(lambda: bool(folder.checkpoints()), first)
     second = folder.run()
     assert second.returncode == 2
-    assert f"small is being run by {lease._host()} (process {first.pid})" in second.stderr
+    assert f"small is being run by {this_host()} (process {first.pid})" in second.stderr
     assert first.poll() is None
     first.send_signal(signal.SIGINT)
     first.communicate()

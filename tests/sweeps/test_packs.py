@@ -69,7 +69,7 @@ class Run:
 
     @property
     def metrics(self) -> dict[int, Mapping[str, float]]:
-        rows = reader.read(self.runner.store, self.runner.experiment_id).rows
+        rows = reader.read(self.runner.location, self.runner.experiment_id).rows
         return {row.seed: row.metrics for row in rows}
 
 
@@ -85,7 +85,7 @@ def test_a_pack_that_there_is_no_memory_for_is_tried_in_halves(run: Run, capsys:
 def test_a_replicate_that_there_is_no_memory_for_is_recorded_with_the_reason(run: Run) -> None:
     after = run("{name: hungry, most: 0}", "2")
     assert (after.count("failed"), after.num_to_run) == (5, 0)
-    reasons = {ended.reason for ended in reader.read(run.runner.store, run.runner.experiment_id).ended}
+    reasons = {ended.reason for ended in reader.read(run.runner.location, run.runner.experiment_id).ended}
     assert reasons == {"MemoryError: no memory for another replicate"}
 
 

@@ -14,7 +14,7 @@ from dn_distributed.data import DATASETS
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import TASKS
 from dn_distributed.training import EpochReport, Outcome
-from tracking import reader, schema, writer
+from tracking import reader, runs, schema, store, writer
 from tracking.manifest import Manifest, ManifestMethod, Selection
 from tracking.reader import Row, Snapshot
 from tracking.store import StoreLocation
@@ -96,7 +96,7 @@ class Recorder:
 
     def __init__(self, location: StoreLocation, name: str) -> None:
         self.location, self.name = location, name
-        self.store = writer.client(location)
+        self.store = store.connect(location)
         self.experiment_id = writer.ensure_experiment(self.store, location, name)
 
     def start(self, cell: Cell, *seeds: int, label: str = "M") -> list[ReplicateRun]:
@@ -123,7 +123,7 @@ class Recorder:
         return manifest
 
     def read(self) -> Snapshot:
-        return reader.read(self.store, self.experiment_id)
+        return reader.read(self.location, self.experiment_id)
 
     def artifact(self, run_id: str, name: str) -> Path:
         """Where the store itself keeps a file of a run."""
@@ -131,4 +131,4 @@ class Recorder:
         return Path(unquote(urlparse(uri).path)) / name
 
     def runs(self, kind: schema.Kind) -> list[Run]:
-        return reader.find_runs(self.store, self.experiment_id, kind, {})
+        return runs.find_runs(self.store, self.experiment_id, kind, {})

@@ -10,7 +10,7 @@ import pytest
 from fabricated import Recorder, make_cell, make_epoch
 from mlflow.exceptions import MlflowException
 
-from tracking import embedded, reader, schema, writer
+from tracking import embedded, reader, runs, schema, writer
 from tracking.embedded import StoredRun
 from tracking.schema import Kind
 from tracking.store import StoreLocation
@@ -34,7 +34,7 @@ def filled(location: StoreLocation) -> Recorder:
         running.log_epoch(make_epoch(epoch, num_nonzero=math.nan if epoch == 1 else 5.0, train__loss=1.0), 0)
     running.flush()
     recorder.store.delete_run(recorder.start(CELL, 9)[0].run_id)
-    rows = reader.read(recorder.store, recorder.experiment_id, CELL.key).rows
+    rows = reader.read(recorder.location, recorder.experiment_id, CELL.key).rows
     writer.summarize_cell(recorder.store, recorder.experiment_id, CELL, "ℓ1 'quoted'", rows)
     recorder.announce({"ℓ1 'quoted'": [CELL], "M": [OTHER]})
     return recorder
@@ -44,10 +44,10 @@ def both_ways(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch, *asked: Any, **options: Any
 ) -> list[list[StoredRun]]:
     """What SQL finds, and what the client does."""
-    by_sql = reader.records(recorder.store, recorder.experiment_id, *asked, **options)
+    by_sql = runs.records(recorder.location, recorder.experiment_id, *asked, **options)
     with monkeypatch.context() as patch:
         patch.setattr(StoreLocation, "database", None)
-        by_client = reader.records(recorder.store, recorder.experiment_id, *asked, **options)
+        by_client = runs.records(recorder.location, recorder.experiment_id, *asked, **options)
     return [by_sql, by_client]
 
 
@@ -74,7 +74,7 @@ def test_runs_are_those_of_the_client_in_its_order(
 
 
 def test_every_figure_of_every_replicate_is_read(filled: Recorder) -> None:
-    found = reader.records(filled.store, filled.experiment_id, "replicate", {}, metrics=True)
+    found = runs.records(filled.location, filled.experiment_id, "replicate", {}, metrics=True)
     assert len(found) == 8
     assert sum(len(record.metrics) for record in found) > 8 * 10
 
@@ -91,7 +91,7 @@ def test_runs_that_began_in_the_same_moment_stand_as_with_the_client(
 
 
 def test_nothing_is_read_that_is_not_asked_for(filled: Recorder) -> None:
-    for record in reader.records(filled.store, filled.experiment_id, "replicate", {}):
+    for record in runs.records(filled.location, filled.experiment_id, "replicate", {}):
         assert (record.tags, record.params, record.metrics) == ({}, {}, {})
 
 
@@ -103,19 +103,19 @@ def test_rows_and_states_are_those_of_the_client(filled: Recorder, monkeypatch: 
 
 def everything(recorder: Recorder) -> list[str]:
     """All that is read of a sweep, as text; the order of a row's figures means nothing."""
-    asked = (recorder.store, recorder.experiment_id)
+    asked = (recorder.location, recorder.experiment_id)
     snapshot = reader.read(*asked)
     rows = [replace(row, metrics=dict(sorted(row.metrics.items()))) for row in snapshot.rows]
-    others = (snapshot.ended, reader.read_states(*asked), reader.read_cells(*asked), reader.read_summarized(*asked))
+    others = (snapshot.ended, runs.read_states(*asked), reader.read_cells(*asked), reader.read_summarized(*asked))
     return list(map(repr, [*rows, *others]))
 
 
 def test_curves_are_those_of_the_client(filled: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     run_ids = [run.info.run_id for run in filled.runs("replicate")][::-1]
-    by_sql = reader.read_histories(filled.store, run_ids)
+    by_sql = reader.read_histories(filled.location, run_ids)
     monkeypatch.setattr(StoreLocation, "database", None)
     assert repr([sorted(history.items()) for history in by_sql]) == repr(
-        [sorted(history.items()) for history in reader.read_histories(filled.store, run_ids)]
+        [sorted(history.items()) for history in reader.read_histories(filled.location, run_ids)]
     )
     assert len(by_sql) == len(run_ids)
     assert any(by_sql)
@@ -123,34 +123,34 @@ def test_curves_are_those_of_the_client(filled: Recorder, monkeypatch: pytest.Mo
 
 def test_files_are_where_the_client_says(filled: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     run_ids = [run.info.run_id for run in filled.runs("replicate")]
-    by_sql = reader.download_each(filled.store, run_ids, schema.WEIGHTS_FILE)
+    by_sql = runs.download_each(filled.location, run_ids, schema.WEIGHTS_FILE)
     monkeypatch.setattr(StoreLocation, "database", None)
-    assert by_sql == reader.download_each(filled.store, run_ids, schema.WEIGHTS_FILE)
+    assert by_sql == runs.download_each(filled.location, run_ids, schema.WEIGHTS_FILE)
     assert by_sql[0].is_file()
 
 
 def test_files_of_a_run_that_is_not_there_are_an_error(filled: Recorder) -> None:
     with pytest.raises(MlflowException, match="not found"):
-        reader.download(filled.store, "0" * 32, schema.WEIGHTS_FILE)
+        runs.download(filled.location, "0" * 32, schema.WEIGHTS_FILE)
 
 
 def test_more_runs_than_a_statement_names_are_all_read(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "_MOST_NAMES", 2)
     recorder.finish(CELL, *range(5), epochs=1)
-    found = reader.read_histories(recorder.store, [run.info.run_id for run in recorder.runs("replicate")])
+    found = reader.read_histories(recorder.location, [run.info.run_id for run in recorder.runs("replicate")])
     assert [history["num_nonzero"].keys() for history in found] == [{1}] * 5
 
 
 def test_tables_that_are_not_known_are_left_to_the_client(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder.finish(CELL, 0, epochs=1)
-    by_sql = recorder.read(), reader.read_histories(recorder.store, [recorder.read().rows[0].run_id])
+    by_sql = recorder.read(), reader.read_histories(recorder.location, [recorder.read().rows[0].run_id])
 
     def other_tables(*_: object, **__: object) -> None:
         raise sqlite3.OperationalError("no such table: runs")
 
     for name in ("find", "histories"):
         monkeypatch.setattr(embedded, name, other_tables)
-    assert (recorder.read(), reader.read_histories(recorder.store, [recorder.read().rows[0].run_id])) == by_sql
+    assert (recorder.read(), reader.read_histories(recorder.location, [recorder.read().rows[0].run_id])) == by_sql
 
 
 def test_nothing_can_be_written(location: StoreLocation) -> None:

@@ -337,7 +337,7 @@ def test_a_network_is_evaluated_with_its_pruned_weights_and_without_dropout() ->
 
 def read_evidence(recorder: Recorder, methods: Mapping[str, Sequence[Cell]]) -> Evidence:
     manifest = make_manifest(methods)
-    return figures.gather(recorder.store, manifest, gather(manifest, recorder.read()), Path("unused"))
+    return figures.gather(recorder.location, manifest, gather(manifest, recorder.read()), Path("unused"))
 
 
 def autoencoder() -> Cell:

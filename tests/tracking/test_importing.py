@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from dn_distributed.config import Pruning
 from sweeps import cli
-from tracking import cells, reader, render, schema, tables, writer
+from tracking import cells, reader, render, runs, schema, store, tables, writer
 from tracking.exporting import export
 from tracking.importing import import_file, united
 from tracking.manifest import Manifest
@@ -18,7 +18,7 @@ from tracking.store import StoreError, StoreLocation
 
 
 def table(recorder: Recorder) -> str:
-    _, manifest = reader.read_manifest(recorder.store, recorder.experiment_id)
+    _, manifest = runs.read_manifest(recorder.location, recorder.experiment_id)
     return render.as_csv(tables.build(manifest, cells.gather(manifest, recorder.read())))
 
 
@@ -29,9 +29,9 @@ def test_another_store_holds_the_same_sweep(exported: tuple[Recorder, Path], els
     assert (done.written, done.present) == (Counter(finished=3, failed=1, stopped=1), 0)
     assert content(there) == content(here)
     assert table(there) == table(here)
-    manifests = [reader.read_manifest(item.store, item.experiment_id)[1] for item in (here, there)]
+    manifests = [runs.read_manifest(item.location, item.experiment_id)[1] for item in (here, there)]
     assert manifests[0] == manifests[1]
-    known = [reader.read_cells(item.store, item.experiment_id) for item in (here, there)]
+    known = [reader.read_cells(item.location, item.experiment_id) for item in (here, there)]
     assert known[0] == known[1]
 
 
@@ -118,7 +118,7 @@ def test_what_is_there_stays_and_what_is_not_whole_is_completed(
     carry(recorder, elsewhere, tmp_path)
     rows = {row.replicate_key: row for row in there.read().rows}
     assert rows[CELL.replicate_key(0)].metrics["test/nmse/after_pruning"] == 0.125
-    assert reader.read_histories(there.store, [rows[CELL.replicate_key(1)].run_id])[0]["validation/nmse"][1] == 1.0
+    assert reader.read_histories(there.location, [rows[CELL.replicate_key(1)].run_id])[0]["validation/nmse"][1] == 1.0
     assert OTHER.replicate_key(0) in rows
     assert {item.reason for item in there.read().ended} == {"here", "epoch 1"}
     assert len(by_key(there, "replicate", schema.REPLICATE_KEY)) == 5
@@ -203,7 +203,7 @@ def test_seeds_of_two_stores_come_together(recorder: Recorder, elsewhere: StoreL
     there.announce({"M": [CELL]}, seeds=(2,))
     writer.summarize_rest(there.store, there.experiment_id, [(CELL, "M")], (2,))
     carry(recorder, elsewhere, tmp_path)
-    assert reader.read_manifest(there.store, there.experiment_id)[1].seeds == (0, 1, 2)
+    assert runs.read_manifest(there.location, there.experiment_id)[1].seeds == (0, 1, 2)
     assert [row.seed for row in there.read().rows] == [0, 1, 2]
     (run,) = there.runs("cell")
     assert run.data.metrics["n"] == 3
@@ -218,7 +218,7 @@ def test_a_store_with_another_sweep_of_that_name_is_left_alone(
     with pytest.raises(StoreError, match="another sweep"):
         carry(recorder, elsewhere, tmp_path)
     assert there.runs("replicate") == there.runs("cell") == []
-    assert reader.read_manifest(there.store, there.experiment_id)[1] == held
+    assert runs.read_manifest(there.location, there.experiment_id)[1] == held
 
 
 def test_a_store_stays_as_it_is_when_a_file_is_refused(
@@ -228,7 +228,7 @@ def test_a_store_stays_as_it_is_when_a_file_is_refused(
     path = repack(path, tmp_path / "x.zip", put(schema.MASKS_FILE, b""))
     with pytest.raises(StoreError):
         import_file(elsewhere, path)
-    assert writer.client(elsewhere).get_experiment_by_name("untouched") is None
+    assert store.connect(elsewhere).get_experiment_by_name("untouched") is None
 
 
 def test_from_the_command_line_both_stores_give_the_same_report(

@@ -10,7 +10,8 @@ import pytest
 from fabricated import Recorder
 
 from tracking import lease, schema, writer
-from tracking.lease import Holder, Lease
+from tracking.driver import Holder, holder_in, this_host
+from tracking.lease import Lease
 from tracking.store import StoreError
 
 
@@ -35,18 +36,22 @@ def leave_behind(recorder: Recorder, run_id: str, host: str, pid: int) -> None:
     recorder.store.set_tag(run_id, schema.DRIVER, holder.model_dump_json())
 
 
+def holder_of(recorder: Recorder, run_id: str) -> Holder | None:
+    return holder_in(recorder.store.get_run(run_id).data.tags)
+
+
 def test_a_lease_is_seen_while_it_is_held_and_gone_afterwards(recorder: Recorder, report_run: str) -> None:
     with hold(recorder, report_run):
-        found = lease.read(recorder.store, report_run)
+        found = holder_of(recorder, report_run)
         assert found is not None
         assert found.pid == os.getpid()
-    assert lease.read(recorder.store, report_run) is None
+    assert holder_of(recorder, report_run) is None
 
 
 def test_a_lease_is_renewed(recorder: Recorder, report_run: str) -> None:
     with hold(recorder, report_run):
         deadline = time.monotonic() + 60
-        while (found := lease.read(recorder.store, report_run)) is not None and found.beat < 3:
+        while (found := holder_of(recorder, report_run)) is not None and found.beat < 3:
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
@@ -65,7 +70,7 @@ def test_a_second_driver_is_told_who_is_at_work(recorder: Recorder, report_run: 
 def test_the_place_of_a_process_that_died_here_is_taken_at_once(recorder: Recorder, report_run: str) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    leave_behind(recorder, report_run, lease._host(), gone.pid)
+    leave_behind(recorder, report_run, this_host(), gone.pid)
     said: list[str] = []
     with hold(recorder, report_run, said) as held:
         assert not held.waited
@@ -78,7 +83,7 @@ def test_the_place_of_a_driver_on_another_machine_is_taken_when_it_stays_silent(
     leave_behind(recorder, report_run, "elsewhere", 1)
     with hold(recorder, report_run) as held:
         assert held.waited
-        found = lease.read(recorder.store, report_run)
+        found = holder_of(recorder, report_run)
         assert found is not None
         assert found.pid == os.getpid()
 
@@ -134,7 +139,7 @@ def test_of_two_that_start_together_one_runs(recorder: Recorder, report_run: str
 
 def test_a_tag_that_no_one_understands_is_no_lease(recorder: Recorder, report_run: str) -> None:
     recorder.store.set_tag(report_run, schema.DRIVER, '{"unknown": 1}')
-    assert lease.read(recorder.store, report_run) is None
+    assert holder_of(recorder, report_run) is None
 
 
 def test_a_sweep_has_one_report_run(recorder: Recorder, report_run: str) -> None:

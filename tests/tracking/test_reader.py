@@ -2,26 +2,26 @@ import pytest
 from fabricated import Recorder, make_cell, make_epoch, make_outcome
 
 from dn_distributed import sparsity
-from tracking import reader, schema, writer
+from tracking import reader, runs, schema, writer
 from tracking.store import StoreError
 
 CELL, OTHER = make_cell(l1=1.0), make_cell(l1=2.0)
 
 
 def test_a_sweep_is_found_by_its_name(recorder: Recorder) -> None:
-    found = reader.find_experiment(recorder.store, recorder.location, recorder.name)
+    found = runs.find_experiment(recorder.location, recorder.name)
     assert found == recorder.experiment_id
 
 
 def test_an_absent_sweep_is_an_error_that_names_the_ones_there_are(recorder: Recorder) -> None:
     with pytest.raises(StoreError, match=rf"no sweep 'absent' in the store .*{recorder.name}"):
-        reader.find_experiment(recorder.store, recorder.location, "absent")
+        runs.find_experiment(recorder.location, "absent")
 
 
 def test_a_deleted_sweep_is_absent(recorder: Recorder) -> None:
     recorder.store.delete_experiment(recorder.experiment_id)
     with pytest.raises(StoreError):
-        reader.find_experiment(recorder.store, recorder.location, recorder.name)
+        runs.find_experiment(recorder.location, recorder.name)
 
 
 def test_rows_are_in_the_order_of_cell_and_seed(recorder: Recorder) -> None:
@@ -34,19 +34,19 @@ def test_rows_are_in_the_order_of_cell_and_seed(recorder: Recorder) -> None:
 def test_one_cell_can_be_read_alone(recorder: Recorder) -> None:
     recorder.finish(CELL, 0)
     recorder.finish(OTHER, 0)
-    (row,) = reader.read(recorder.store, recorder.experiment_id, OTHER.key).rows
+    (row,) = reader.read(recorder.location, recorder.experiment_id, OTHER.key).rows
     assert row.cell_key == OTHER.key
 
 
 def test_cells_are_read_by_label_oldest_first(recorder: Recorder) -> None:
     for cell, label in ((CELL, "A"), (OTHER, "A"), (make_cell(), "B")):
         writer.ensure_cell(recorder.store, recorder.experiment_id, cell, label)
-    assert reader.read_cells(recorder.store, recorder.experiment_id) == {"A": [CELL, OTHER], "B": [make_cell()]}
+    assert reader.read_cells(recorder.location, recorder.experiment_id) == {"A": [CELL, OTHER], "B": [make_cell()]}
 
 
 def test_a_sweep_that_never_ran_has_no_manifest(recorder: Recorder) -> None:
     with pytest.raises(StoreError, match="run `dn sweep` on its file first"):
-        reader.read_manifest(recorder.store, recorder.experiment_id)
+        runs.read_manifest(recorder.location, recorder.experiment_id)
 
 
 def test_curves_are_read_without_the_final_figures(recorder: Recorder) -> None:
@@ -55,7 +55,7 @@ def test_curves_are_read_without_the_final_figures(recorder: Recorder) -> None:
         figures = {"train__loss": 1 / epoch, "validation__nmse": 2 / epoch, "num_nonzero": 5.0, "neurons_alive": 3.0}
         run.log_epoch(make_epoch(epoch, **figures), 0)
     run.finish(make_outcome(CELL, 0), "cpu")
-    assert reader.read_histories(recorder.store, [run.run_id]) == [
+    assert reader.read_histories(recorder.location, [run.run_id]) == [
         {
             "train/loss": {1: 1.0, 2: 0.5},
             "validation/nmse": {1: 2.0, 2: 1.0},
@@ -76,7 +76,7 @@ def test_the_state_of_a_replicate_is_read_without_its_figures(recorder: Recorder
     recorder.start(CELL, 1)[0].fail("why")
     recorder.start(CELL, 2)[0].stop("where")
     recorder.start(OTHER, 5)
-    found = {item.replicate_key: item for item in reader.read_states(recorder.store, recorder.experiment_id)}
+    found = {item.replicate_key: item for item in runs.read_states(recorder.location, recorder.experiment_id)}
     shown = [found[CELL.replicate_key(seed)] for seed in range(3)] + [found[OTHER.replicate_key(5)]]
     assert [(item.cell_key, item.seed) for item in shown] == [*((CELL.key, seed) for seed in range(3)), (OTHER.key, 5)]
     assert [(item.state, item.reason, item.running) for item in shown] == [
@@ -97,7 +97,7 @@ def test_of_two_runs_of_a_replicate_the_finished_one_tells_its_state(recorder: R
     recorder.store.delete_run(first.run_id)
     recorder.finish(CELL, 0)
     recorder.store.restore_run(first.run_id)
-    (found,) = reader.read_states(recorder.store, recorder.experiment_id)
+    (found,) = runs.read_states(recorder.location, recorder.experiment_id)
     assert found.state == "finished"
     assert found.run_id == recorder.read().rows[0].run_id
     assert recorder.read().ended == ()
@@ -108,7 +108,7 @@ def test_a_replicate_of_an_earlier_version_has_a_seed_once_it_has_ended(recorder
     recorder.start(CELL, 1)
     for run in recorder.runs("replicate"):
         recorder.store.delete_tag(run.info.run_id, schema.SEED_TAG)
-    found = {item.replicate_key: item.seed for item in reader.read_states(recorder.store, recorder.experiment_id)}
+    found = {item.replicate_key: item.seed for item in runs.read_states(recorder.location, recorder.experiment_id)}
     assert found == {CELL.replicate_key(0): 0, CELL.replicate_key(1): None}
 
 

@@ -141,7 +141,7 @@ def client(running: Server, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     monkeypatch.setenv(store.PASSWORD_FILE, str(running.folder / "password"))
     location = store.locate(running.address)
     store.check_answers(location)
-    return writer.client(location)
+    return store.connect(location)
 
 
 CALLS = [

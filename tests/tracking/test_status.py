@@ -7,7 +7,8 @@ import pytest
 from fabricated import Recorder, make_cell
 
 from tracking import schema, status
-from tracking.lease import Holder, Lease
+from tracking.driver import Holder
+from tracking.lease import Lease
 from tracking.status import Entry, Status
 from tracking.store import StoreError
 
@@ -31,7 +32,7 @@ def test_every_replicate_of_the_sweep_is_in_one_state(recorder: Recorder) -> Non
     recorder.finish(ONE, 0, 1, label="first")
     recorder.start(ONE, 2, label="first")
     recorder.start(TWO, 0, label="second")[0].fail("the numbers ran away")
-    found = status.read(recorder.store, recorder.experiment_id)
+    found = status.read(recorder.location, recorder.experiment_id)
     counts = {state: found.count(state) for state in ("finished", "incomplete", "failed", None)}
     assert counts == {"finished": 2, "incomplete": 1, "failed": 1, None: 2}  # type: ignore[comparison-overlap]
     assert not found.done
@@ -44,7 +45,7 @@ def test_every_replicate_of_the_sweep_is_in_one_state(recorder: Recorder) -> Non
 def test_methods_that_share_a_cell_are_counted_once(recorder: Recorder) -> None:
     recorder.announce({"described": [ONE], "scripted": [ONE]}, seeds=(0, 1))
     recorder.finish(ONE, 0, 1)
-    found = status.read(recorder.store, recorder.experiment_id)
+    found = status.read(recorder.location, recorder.experiment_id)
     assert len(found.replicates) == 2
     assert found.done
     assert "  complete" in found.lines(time.time())
@@ -53,14 +54,14 @@ def test_methods_that_share_a_cell_are_counted_once(recorder: Recorder) -> None:
 def test_seeds_that_the_sweep_does_not_ask_for_are_not_counted(recorder: Recorder) -> None:
     recorder.announce({"M": [ONE]}, seeds=(0,))
     recorder.finish(ONE, 0, 1)
-    assert len(status.read(recorder.store, recorder.experiment_id).replicates) == 1
+    assert len(status.read(recorder.location, recorder.experiment_id).replicates) == 1
 
 
 def test_a_driver_at_work_is_named(recorder: Recorder) -> None:
     recorder.announce({"M": [ONE]})
     run_id = recorder.runs("report")[0].info.run_id
     with Lease(recorder.store, recorder.location, run_id, recorder.name, print):
-        found = status.read(recorder.store, recorder.experiment_id)
+        found = status.read(recorder.location, recorder.experiment_id)
     assert found.driver is not None
     assert found.driver.pid == os.getpid()
 
@@ -70,12 +71,12 @@ def test_a_driver_that_is_known_to_be_dead_is_none(recorder: Recorder) -> None:
     run_id = recorder.runs("report")[0].info.run_id
     dead = holder(0).model_copy(update={"pid": 2**22 + 1, "host": os.uname().nodename})
     recorder.store.set_tag(run_id, schema.DRIVER, dead.model_dump_json())
-    assert status.read(recorder.store, recorder.experiment_id).driver is None
+    assert status.read(recorder.location, recorder.experiment_id).driver is None
 
 
 def test_a_sweep_that_was_never_started_is_an_error(recorder: Recorder) -> None:
     with pytest.raises(StoreError, match="run `dn sweep` on its file first"):
-        status.read(recorder.store, recorder.experiment_id)
+        status.read(recorder.location, recorder.experiment_id)
 
 
 def test_the_time_to_finish_is_that_of_the_speed_so_far() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from tracking import private, store, writer
+from tracking import private, store
 from tracking.store import StoreError, StoreLocation
 
 LOGIN = (store.ADDRESS, store.USER, store.PASSWORD, store.PASSWORD_FILE)
@@ -77,7 +77,7 @@ def test_a_prepared_store_has_a_write_ahead_log(location: StoreLocation) -> None
 
 
 def test_a_commit_does_not_wait_for_the_disk(location: StoreLocation) -> None:
-    writer.client(location)
+    store.connect(location)
     with create_engine(location.uri).connect() as connection:
         assert connection.exec_driver_sql("pragma synchronous").scalar() == 1  # NORMAL
 
@@ -169,7 +169,7 @@ def test_every_client_takes_the_password_from_its_file(tmp_path: Path, monkeypat
     private.write(tmp_path / "password", "of a file\n")
     monkeypatch.setenv(store.USER, "researcher")
     monkeypatch.setenv(store.PASSWORD_FILE, str(tmp_path / "password"))
-    writer.client(StoreLocation("http://127.0.0.1:1"))
+    store.connect(StoreLocation("http://127.0.0.1:1"))
     assert os.environ[store.PASSWORD] == "of a file"
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from dn_distributed.config import Cell
-from tracking import reader, schema, writer
+from tracking import reader, runs, schema, writer
 from tracking.patterns import load_masks
 from tracking.reader import State
 
@@ -22,11 +22,11 @@ def points(recorder: Recorder, run_id: str, metric: str) -> list[tuple[int, floa
 
 def states(recorder: Recorder) -> dict[str, State]:
     """The state of every replicate, by its key."""
-    return {item.replicate_key: item.state for item in reader.read_states(recorder.store, recorder.experiment_id)}
+    return {item.replicate_key: item.state for item in runs.read_states(recorder.location, recorder.experiment_id)}
 
 
 def summarize(recorder: Recorder, cell: Cell = CELL, label: str = "M") -> None:
-    rows = reader.read(recorder.store, recorder.experiment_id, cell.key).rows
+    rows = reader.read(recorder.location, recorder.experiment_id, cell.key).rows
     writer.summarize_cell(recorder.store, recorder.experiment_id, cell, label, rows)
 
 
@@ -47,7 +47,7 @@ def test_a_cell_is_found_by_its_key_and_renamed(recorder: Recorder) -> None:
     assert writer.ensure_cell(recorder.store, recorder.experiment_id, CELL, "new") == first
     (run,) = recorder.runs("cell")
     assert run.info.run_name == "new"
-    assert reader.read_cells(recorder.store, recorder.experiment_id) == {"new": [CELL]}
+    assert reader.read_cells(recorder.location, recorder.experiment_id) == {"new": [CELL]}
 
 
 def test_many_cells_are_found_renamed_and_made_in_one_go(recorder: Recorder) -> None:
@@ -112,8 +112,8 @@ def test_a_finished_replicate_comes_back_as_it_was(recorder: Recorder) -> None:
 def test_weights_and_masks_come_back_bit_by_bit(recorder: Recorder) -> None:
     (outcome,) = recorder.finish(CELL, 0)
     run_id = recorder.read().rows[0].run_id
-    weights = load_file(reader.download(recorder.store, run_id, schema.WEIGHTS_FILE))
-    masks = load_masks(reader.download(recorder.store, run_id, schema.MASKS_FILE))
+    weights = load_file(runs.download(recorder.location, run_id, schema.WEIGHTS_FILE))
+    masks = load_masks(runs.download(recorder.location, run_id, schema.MASKS_FILE))
     assert weights.keys() == outcome.parameters.keys()
     assert all(torch.equal(weights[name], parameter) for name, parameter in outcome.parameters.items())
     assert all(torch.equal(masks[name], mask) for name, mask in outcome.masks.items())
@@ -121,7 +121,7 @@ def test_weights_and_masks_come_back_bit_by_bit(recorder: Recorder) -> None:
 
 def test_every_regularised_layer_has_a_picture(recorder: Recorder) -> None:
     recorder.finish(CELL, 0)
-    folder = reader.download(recorder.store, recorder.read().rows[0].run_id, schema.PATTERN_FOLDER)
+    folder = runs.download(recorder.location, recorder.read().rows[0].run_id, schema.PATTERN_FOLDER)
     assert sorted(path.name for path in Path(folder).iterdir()) == ["fc1.png", "fc2.png"]
     with Image.open(Path(folder) / "fc1.png") as picture:
         assert picture.size == (5, 20)  # outputs across, inputs down
@@ -287,7 +287,7 @@ def test_the_report_run_is_one_and_holds_the_latest_manifest(recorder: Recorder)
     recorder.announce({"M": [CELL]}, seeds=(0,))
     manifest = recorder.announce({"M": [CELL]}, seeds=(0, 1))
     (run,) = recorder.runs("report")
-    assert reader.read_manifest(recorder.store, recorder.experiment_id) == (run.info.run_id, manifest)
+    assert runs.read_manifest(recorder.location, recorder.experiment_id) == (run.info.run_id, manifest)
 
 
 def test_a_report_is_attached_to_its_run(recorder: Recorder, tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_a_report_is_attached_to_its_run(recorder: Recorder, tmp_path: Path) -> 
     (run,) = recorder.runs("report")
     (tmp_path / "report.html").write_text("<html>")
     writer.attach_report(recorder.store, run.info.run_id, tmp_path)
-    assert reader.download(recorder.store, run.info.run_id, "report/report.html").read_text() == "<html>"
+    assert runs.download(recorder.location, run.info.run_id, "report/report.html").read_text() == "<html>"
     assert recorder.store.get_run(run.info.run_id).info.status == "FINISHED"
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -14,12 +13,13 @@ from dn_distributed import recovery
 from dn_distributed.config import Cell
 from dn_distributed.data import DATASETS, DataError, Dataset, RawImages
 from dn_distributed.tasks import TASKS, ImageTask, Task
-from tracking import fronts, reader, schema
+from tracking import fronts, reader, runs, schema
 from tracking.cells import MethodResult
 from tracking.fronts import Curves, Point
 from tracking.manifest import Manifest
 from tracking.patterns import load_masks
 from tracking.reader import History, Row
+from tracking.store import StoreLocation
 
 NUM_SAMPLES = 10
 """Test images that are shown."""
@@ -96,13 +96,13 @@ class Evidence:
         return {method.label: fronts.points(self.manifest, method, self.curves) for method in self.methods}
 
 
-def gather(store: MlflowClient, manifest: Manifest, methods: tuple[MethodResult, ...], data_dir: Path) -> Evidence:
+def gather(location: StoreLocation, manifest: Manifest, methods: tuple[MethodResult, ...], data_dir: Path) -> Evidence:
     """Read what the figures show. What cannot be had is left out, and said in ``missing``."""
     missing: list[str] = []
     shown = _each_cell_once(methods, missing)
-    trained = _read_trained(store, shown, missing)
+    trained = _read_trained(location, shown, missing)
     histories = {
-        method.label: reader.read_histories(store, [row.run_id for row in method.chosen.rows])
+        method.label: reader.read_histories(location, [row.run_id for row in method.chosen.rows])
         for method in shown
         if method.chosen is not None and method.chosen.rows and method.chosen.cell.baseline is None
     }
@@ -115,7 +115,7 @@ def gather(store: MlflowClient, manifest: Manifest, methods: tuple[MethodResult,
     except DataError as error:
         missing.append(f"Reconstructions and encodings are left out: {error}.")
     networks = tuple(item for item in trained if item.is_network)
-    estimates, curves = _estimates(trained, cell), fronts.read(store, methods)
+    estimates, curves = _estimates(trained, cell), fronts.read(location, methods)
     return Evidence(manifest, methods, networks, histories, pictures, estimates, tuple(missing), curves)
 
 
@@ -129,23 +129,23 @@ def _each_cell_once(methods: Sequence[MethodResult], missing: list[str]) -> list
     return list(first.values())
 
 
-def _read_trained(store: MlflowClient, methods: Sequence[MethodResult], missing: list[str]) -> tuple[Trained, ...]:
+def _read_trained(location: StoreLocation, methods: Sequence[MethodResult], missing: list[str]) -> tuple[Trained, ...]:
     found = []
     for method in methods:
         if method.chosen is None or not method.chosen.rows:
             continue
         row = method.chosen.rows[0]
         try:
-            found.append(_read_one(store, method.label, method.chosen.cell, row))
+            found.append(_read_one(location, method.label, method.chosen.cell, row))
         except (OSError, MlflowException):
             missing.append(f"The weights of {method.label}, seed {row.seed}, could not be read from the store.")
     return tuple(found)
 
 
-def _read_one(store: MlflowClient, label: str, cell: Cell, row: Row) -> Trained:
+def _read_one(location: StoreLocation, label: str, cell: Cell, row: Row) -> Trained:
     task = TASKS[cell.task["name"]](**cell.task)
-    masks = load_masks(reader.download(store, row.run_id, schema.MASKS_FILE))
-    parameters = load_file(reader.download(store, row.run_id, schema.WEIGHTS_FILE))
+    masks = load_masks(runs.download(location, row.run_id, schema.MASKS_FILE))
+    parameters = load_file(runs.download(location, row.run_id, schema.WEIGHTS_FILE))
     return Trained(label, row.seed, task, masks, parameters)
 
 

@@ -1,0 +1,30 @@
+"""``dn status``. It answers at once: no torch, no Ray, and MLflow only where the store is a server."""
+
+import argparse
+import time
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from tracking import runs, store
+from tracking import status as tracking_status
+
+WATCH_SECONDS = 5.0
+
+
+def status(arguments: argparse.Namespace, out: Console) -> int:
+    """Print how far a sweep is; with ``--watch`` until it is complete."""
+    location = store.locate_existing(arguments.tracking_uri)
+    experiment_id = runs.find_experiment(location, arguments.name)
+    found = tracking_status.read(location, experiment_id)
+    if not arguments.watch:
+        out.print("\n".join(found.lines(time.time())), markup=False, highlight=False, soft_wrap=True)
+        return 0
+    with Live(console=out, auto_refresh=False) as live:
+        while True:
+            live.update(Text("\n".join(found.lines(time.time()))), refresh=True)
+            if found.done:
+                return 0
+            time.sleep(WATCH_SECONDS)
+            found = tracking_status.read(location, experiment_id)
