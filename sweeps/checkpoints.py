@@ -100,8 +100,8 @@ class RemoteCheckpoints:
         return self._call("read", name)  # type: ignore[no-any-return]
 
     def remove(self, pack: str) -> None:
-        """Delete what the driver's node has of the pack."""
-        self._call("remove", pack)
+        """Have the driver's node delete what it has of the pack; nobody waits for it."""
+        self._keeper.remove.remote(pack)
 
     def _call(self, method: str, *arguments: Any) -> Any:
         import ray

@@ -1,6 +1,7 @@
-"""Tasks that break what runs them. A module of its own: workers import it."""
+"""Tasks that break what runs them, or watch it. A module of its own: workers import it."""
 
 import os
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -49,4 +50,23 @@ class Deadly(Regression):
         super().initialize(network, draw)
 
 
-TASKS.update(hungry=Hungry, deadly=Deadly)
+class Meeting(Regression):
+    """Begins once ``num`` packs are there at the same time; each writes into ``folder`` which GPUs it may use."""
+
+    name: Literal["meeting"] = "meeting"  # type: ignore[assignment]
+    num: int
+    folder: str
+
+    def initialize(self, network: nn.Module, draw: torch.Generator) -> None:
+        """Say where this is, and wait for the others."""
+        folder = Path(self.folder)
+        (folder / str(os.getpid())).write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+        deadline = time.monotonic() + 120
+        while len(list(folder.iterdir())) < self.num:
+            if time.monotonic() > deadline:
+                raise TimeoutError("the others did not come")
+            time.sleep(0.05)
+        super().initialize(network, draw)
+
+
+TASKS.update(hungry=Hungry, deadly=Deadly, meeting=Meeting)
