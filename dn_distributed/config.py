@@ -21,14 +21,18 @@ class FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+Count = Annotated[int, Field(ge=1, le=10**9)]
+"""How many there are of something; more than anybody has time or memory for is a slip."""
+
+
 class Training(FrozenModel):
     """How long and how fast a replicate trains. The optimiser is Adam (β = 0.9, 0.999; ε = 1e-8)."""
 
-    epochs: Annotated[int, Field(ge=1)] | None = None
+    epochs: Count | None = None
     """Passes over the training set. Give this or ``steps``."""
-    steps: Annotated[int, Field(ge=1)] | None = None
+    steps: Count | None = None
     """Optimiser steps. Give this or ``epochs``."""
-    batch_size: Annotated[int, Field(ge=1)]
+    batch_size: Count
     """Samples per step. The last incomplete batch of an epoch is dropped."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Adam's step size."""

@@ -89,24 +89,27 @@ class RemoteCheckpoints:
 
     def save(self, pack: str, step: int, state: bytes) -> None:
         """Hand the state to the driver's node, and return when it is written."""
-        self._call("save", pack, step, state)
+        self._answer("save", pack, step, state)
 
     def names(self, pack: str) -> Sequence[str]:
         """Return what ``read`` takes."""
-        return self._call("names", pack)  # type: ignore[no-any-return]
+        return self._answer("names", pack)  # type: ignore[no-any-return]
 
     def read(self, name: str) -> bytes:
         """Fetch a state."""
-        return self._call("read", name)  # type: ignore[no-any-return]
+        return self._answer("read", name)  # type: ignore[no-any-return]
 
     def remove(self, pack: str) -> None:
         """Have the driver's node delete what it has of the pack; nobody waits for it."""
-        self._keeper.remove.remote(pack)
+        self._ask("remove", pack)
 
-    def _call(self, method: str, *arguments: Any) -> Any:
+    def _ask(self, method: str, *arguments: Any) -> Any:
+        return getattr(self._keeper, method).remote(*arguments)
+
+    def _answer(self, method: str, *arguments: Any) -> Any:
         import ray
 
-        return ray.get(getattr(self._keeper, method).remote(*arguments))
+        return ray.get(self._ask(method, *arguments))
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -54,6 +54,7 @@ class Runner:
         self.interrupted = False
         """Whether Ctrl-C ended the run."""
         self._checkpoint_seconds, self._retry_failed = checkpoint_seconds, retry_failed
+        self._checkpoints: Checkpoints = CheckpointFolder(self._scratch / "checkpoints")
         self._cell_run_ids: dict[str, str] = {}
         self._open_seeds: dict[str, set[int]] = {}
         """By cell key, of the cells that are at work."""
@@ -99,7 +100,8 @@ class Runner:
     def _run_rounds(self, plan: Plan, capacity: Capacity, progress: Progress) -> None:
         """Run all packs, then those again, smaller or after a pause, that were too large or were lost."""
         resources = self.sweep.resources
-        self._checkpoints = self._keep_checkpoints(capacity)
+        if capacity.joined:
+            self._checkpoints = RemoteCheckpoints(CheckpointFolder(self._scratch / "checkpoints"))
         slots = capacity.slots(resources.cpu, resources.gpu)
         cost = self._measure_packs(plan) if plan.measures_packs else None
         largest: dict[str, int] = {}
@@ -145,10 +147,6 @@ class Runner:
         why = "a search with a scheduler needs all seeds in one pack" if size else "with a single replicate"
         for run in self._open_runs(pack):
             run.fail(f"out of memory; {why}")
-
-    def _keep_checkpoints(self, capacity: Capacity) -> Checkpoints:
-        folder = CheckpointFolder(self._scratch / "checkpoints")
-        return RemoteCheckpoints(folder) if capacity.joined else folder
 
     @property
     def _scratch(self) -> Path:

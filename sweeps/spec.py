@@ -1,5 +1,6 @@
 """A sweep file as typed values. Strict: what is not understood is an error that names the valid choice."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,19 +9,22 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from pydantic import Field, ValidationError
 
 from dn_distributed import regularizers
-from dn_distributed.config import Baseline, Cell, FrozenModel, Pruning, Training
+from dn_distributed.config import Baseline, Cell, Count, FrozenModel, Pruning, Training
 from dn_distributed.data import DATASETS, Dataset
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.tasks import TASKS, Task
 from sweeps.spaces import Space, assignments, parse_space
 from sweeps.yaml_file import KeyPath, SpecError, YamlFile, parse_value, show
 from tracking import published
-from tracking.manifest import Selection, is_name
+from tracking.manifest import LONGEST_NAME, Selection, is_name
 
 Model = TypeVar("Model", bound=FrozenModel)
 
 _TOP = ("name", "task", "dataset", "seeds", "training", "pruning", "methods", "resources", "search")
 _MOST_SEEDS = 100_000
+_MOST_CONFIGURATIONS, _MOST_REPLICATES = 100_000, 1_000_000
+_LARGEST_SEED = 2**63 - 1
+_LONGEST_LABEL = 100
 _WHOLE = ("batch_size", "epochs", "steps")
 _FAULTS = ("dropout_at_test", "dropout_inert")
 _METHOD = ("label", "published", "baseline", *_FAULTS, *regularizers.COEFFICIENTS)
@@ -29,11 +33,11 @@ _METHOD = ("label", "published", "baseline", *_FAULTS, *regularizers.COEFFICIENT
 class Resources(FrozenModel):
     """What one pack gets, and how many replicates it holds."""
 
-    cpu: Annotated[float, Field(gt=0)] = 1
+    cpu: Annotated[float, Field(gt=0, le=10_000)] = 1
     """CPUs of a pack; it computes with as many threads."""
-    gpu: Annotated[float, Field(ge=0)] = 0
+    gpu: Annotated[float, Field(ge=0, le=10_000)] = 0
     """GPUs of a pack; a fraction lets packs share one."""
-    pack: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
+    pack: Annotated[int, Field(ge=1, le=_MOST_SEEDS)] | Literal["auto"] | None = None
     """Most replicates in a pack; ``auto`` measures how many fit and pay. Left out: what finishes soonest on a CPU,
     ``auto`` on a GPU. Results do not depend on it."""
 
@@ -42,7 +46,7 @@ class Search(FrozenModel):
     """How hyper-parameters are searched."""
 
     algorithm: Literal["grid", "random", "optuna"] = "grid"
-    samples: Annotated[int, Field(ge=1)] = 1
+    samples: Annotated[int, Field(ge=1, le=_MOST_CONFIGURATIONS)] = 1
     """Configurations per method that random and Optuna draw."""
     scheduler: Literal["none", "asha"] = "none"
     """ASHA ends configurations early whose mean over seeds falls behind."""
@@ -50,9 +54,9 @@ class Search(FrozenModel):
     """A validation metric; left out: the task's first score after pruning."""
     tolerance: Annotated[float, Field(ge=0)] = 0.0
     """Configurations within this of the best objective are equals; the sparsest of them is chosen."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of the draws."""
-    grace_epochs: Annotated[int, Field(ge=1)] = 1
+    grace_epochs: Count = 1
     """Epochs before ASHA may end a configuration."""
     reduction_factor: Annotated[int, Field(ge=2)] = 3
     """ASHA keeps one in this many at each rung."""
@@ -224,6 +228,7 @@ class _Reader:
             resources=self._model(("resources",), Resources, self._data.get("resources", {})),
             search=search,
         )
+        self._check_size(sweep)
         self._check_search(sweep)
         return sweep
 
@@ -269,7 +274,9 @@ class _Reader:
     def _name(self) -> str:
         name = self._data["name"]
         if not isinstance(name, str) or not is_name(name):
-            raise self._fail(("name",), f"expected letters, digits, '-', '_' and '.', not {name!r}")
+            raise self._fail(
+                ("name",), f"expected at most {LONGEST_NAME} letters, digits, '-', '_' and '.', not {name!r}"
+            )
         return name
 
     def _seeds(self) -> tuple[int, ...]:
@@ -277,7 +284,7 @@ class _Reader:
         if isinstance(value, int) and value > _MOST_SEEDS:
             raise self._fail(("seeds",), f"{value} are too many; at most {_MOST_SEEDS}")
         seeds = list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
-        whole = isinstance(seeds, list) and all(type(seed) is int and seed >= 0 for seed in seeds)
+        whole = isinstance(seeds, list) and all(type(seed) is int and 0 <= seed <= _LARGEST_SEED for seed in seeds)
         if not whole or not seeds or len(set(seeds)) != len(seeds):
             raise self._fail(("seeds",), f"expected a number of seeds ≥ 1 or a list of different ones, not {value!r}")
         return tuple(seeds)
@@ -329,6 +336,8 @@ class _Reader:
         label = value.get("label")
         if not isinstance(label, str) or not label.strip():
             raise self._fail((*keys, "label"), "each method needs a label, which is text")
+        if len(label) > _LONGEST_LABEL or not label.isprintable():
+            raise self._fail((*keys, "label"), f"expected at most {_LONGEST_LABEL} printable characters")
         given = {name: item for name, item in value.items() if name in regularizers.COEFFICIENTS}
         spaces = self._spaces(keys, given)
         fixed = {name: item for name, item in given.items() if name not in spaces}
@@ -385,6 +394,19 @@ class _Reader:
         if row is not None and row not in valid:
             raise self._fail((*keys, "published"), f"no published row {row!r}; valid: {', '.join(valid) or 'none'}")
         return row
+
+    def _check_size(self, sweep: Sweep) -> None:
+        """Before anything is enumerated."""
+        total = 0
+        for index, method in enumerate(sweep.methods):
+            drawn = sweep.search.samples if sweep.search and method.spaces else 1
+            count = drawn * math.prod(len(space.values) for space in method.spaces.values() if space.kind == "grid")
+            if count > _MOST_CONFIGURATIONS:
+                message = f"{count} configurations are too many; at most {_MOST_CONFIGURATIONS}"
+                raise self._fail(("methods", index), message)
+            total += count * len(sweep.seeds)
+        if total > _MOST_REPLICATES:
+            raise self._fail(("seeds",), f"{total} replicates are too many; at most {_MOST_REPLICATES}")
 
     def _check_search(self, sweep: Sweep) -> None:
         searched = any(method.spaces for method in sweep.methods)

@@ -6,7 +6,12 @@ from typing import Any
 
 import yaml
 
+_TOO_DEEP = "nested too deeply"
+
 KeyPath = tuple[str | int, ...]
+
+MOST_BYTES = 2**20
+"""Of a file: no sweep is described by more, and nothing larger is parsed."""
 
 
 class SpecError(Exception):
@@ -40,6 +45,8 @@ def parse_value(text: str) -> Any:
         return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise SpecError(f"{text!r} is no YAML value: {_describe(error)}") from error
+    except RecursionError as error:
+        raise SpecError(f"{text[:20]!r}… is no YAML value: {_TOO_DEEP}") from error
 
 
 class YamlFile:
@@ -49,7 +56,7 @@ class YamlFile:
         """Read ``path``. SpecError if it cannot be read or is no mapping."""
         self.path = path
         try:
-            text = path.read_text(encoding="utf-8")
+            text = _read(path)
             self.data = yaml.load(text, _Loader)
             self._root = yaml.compose(text, _Loader)
         except OSError as error:
@@ -58,6 +65,8 @@ class YamlFile:
             raise SpecError(f"{path}: not a text file in UTF-8") from error
         except (yaml.YAMLError, ValueError) as error:
             raise SpecError(f"{path}{_describe(error)}") from error
+        except RecursionError as error:
+            raise SpecError(f"{path}: {_TOO_DEEP}") from error
         if not isinstance(self.data, dict):
             raise SpecError(f"{path}: a sweep file is a mapping of keys to values")
 
@@ -88,6 +97,14 @@ def show(keys: KeyPath) -> str:
     """Return a key path as people write it: ``methods[0].l1``."""
     text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
     return text.lstrip(".")
+
+
+def _read(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise SpecError(f"{path}: larger than {MOST_BYTES} bytes: no sweep file")
+    return content.decode("utf-8")
 
 
 def _describe(error: Exception) -> str:

@@ -6,10 +6,13 @@ from pydantic import Field
 
 from dn_distributed.config import Cell, FrozenModel
 
+LONGEST_NAME = 100
+"""Characters: folders are called as the sweep."""
+
 
 def is_name(text: str) -> bool:
     """Return whether ``text`` may name a sweep: folders are called so too, and must not lead elsewhere."""
-    return bool(text) and all(c.isalnum() or c in "-_." for c in text) and not text.startswith(".")
+    return 0 < len(text) <= LONGEST_NAME and all(c.isalnum() or c in "-_." for c in text) and not text.startswith(".")
 
 
 class Selection(FrozenModel):

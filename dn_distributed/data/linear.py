@@ -9,25 +9,30 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from dn_distributed.config import Count
 from dn_distributed.data.base import Dataset, RawImages, Split, Splits
 from dn_distributed.seeds import generator
+
+_MOST_NUMBERS = 10**8  # in a split
 
 
 class SparseLinear(Dataset):
     """``y = X c`` with few non-zero ``c``: train, test and validation have ``samples`` rows each."""
 
     kind: ClassVar[str] = "linear"
-    samples: Annotated[int, Field(ge=1)] = 500
+    samples: Count = 500
     """Rows of each split."""
-    features: Annotated[int, Field(ge=1)] = 20
+    features: Count = 20
     """Columns of X."""
-    nonzeros: Annotated[int, Field(ge=1)] = 2
+    nonzeros: Count = 2
     """Non-zero true coefficients, at random positions."""
 
     @model_validator(mode="after")
     def _nonzeros_fit(self) -> Self:
         if self.nonzeros > self.features:
             raise ValueError(f"nonzeros {self.nonzeros} exceeds features {self.features}")
+        if self.samples * self.features > _MOST_NUMBERS:
+            raise ValueError(f"{self.samples} samples of {self.features} features are too many numbers")
         return self
 
     def digest(self, raw: RawImages | None) -> str:

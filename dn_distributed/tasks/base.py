@@ -1,13 +1,12 @@
 """What a task is: network, data, loss, scores, and the layers that are regularised."""
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from dn_distributed.config import FrozenModel, Pruning, Training
+from dn_distributed.config import Count, FrozenModel, Pruning, Training
 from dn_distributed.data import Data, Dataset, RawImages, SparseLinear, Split, Splits
 from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
 from dn_distributed.scores import Score
@@ -78,7 +77,7 @@ class ImageTask(Task):
 
     kind: ClassVar[Literal["images"]] = "images"
     default_dataset: ClassVar[str] = "mnist"
-    validation_size: Annotated[int, Field(ge=1)] = 5000
+    validation_size: Count = 5000
     """The first training images are held out for validation; of a small dataset a fifth at most."""
     pixel_shift: ClassVar[float] = 0.0
     """Added to pixels in [0, 1]."""

@@ -1,12 +1,11 @@
 """The network of ``lenet5`` trained as the published ``convnet`` script trains it."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import nn
 
-from dn_distributed.config import Training
+from dn_distributed.config import Count, Training
 from dn_distributed.tasks.lenet5 import LeNet5, truncated_normal_
 
 
@@ -14,7 +13,7 @@ class ConvNet(LeNet5):
     """Pixels in [−0.5, 0.5], 10 000 images held out, ten epochs in fixed order, a decaying learning rate."""
 
     name: Literal["convnet"] = "convnet"  # type: ignore[assignment]
-    validation_size: Annotated[int, Field(ge=1)] = 10000
+    validation_size: Count = 10000
     pixel_shift: ClassVar[float] = -0.5
     default_training: ClassVar[Training] = Training(epochs=10, batch_size=64, learning_rate_decay=0.95, shuffle=False)
     hidden_rule: ClassVar[Literal["min", "max"]] = "max"

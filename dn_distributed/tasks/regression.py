@@ -35,11 +35,14 @@ class LinearStack(nn.Module):
         return x
 
 
+Width = Annotated[int, Field(ge=1, le=4096)]
+
+
 class Regression(LinearTask):
     """20 → 5 → 1. DropNeuron acts on the first layer only, as in the published script."""
 
     name: Literal["regression"] = "regression"
-    hidden: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = (5,)
+    hidden: Annotated[tuple[Width, ...], Field(strict=False, max_length=100)] = (5,)
     """Sizes of the hidden layers; the paper also describes deeper stacks."""
 
     scores: ClassVar[tuple[Score, ...]] = (NMSE, MSE)

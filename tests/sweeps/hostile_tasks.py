@@ -1,4 +1,4 @@
-"""Tasks that break what runs them, or watch it. A module of its own: workers import it."""
+"""Tasks and a dataset that break what runs them, or watch it. A module of its own: workers import it."""
 
 import os
 import time
@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from dn_distributed.data import DATASETS, RawImages
+from dn_distributed.data.digits import Digits
 from dn_distributed.tasks import TASKS
 from dn_distributed.tasks.regression import Regression
 
@@ -69,4 +71,17 @@ class Meeting(Regression):
         super().initialize(network, draw)
 
 
+class Seldom(Digits):
+    """Leaves a file in ``folder`` each time that it is read."""
+
+    name: Literal["seldom"] = "seldom"  # type: ignore[assignment]
+    folder: str
+
+    def load(self, data_dir: Path) -> RawImages:
+        """Say that somebody reads."""
+        (Path(self.folder) / f"{os.getpid()}-{time.monotonic_ns()}").touch()
+        return super().load(data_dir)
+
+
 TASKS.update(hungry=Hungry, deadly=Deadly, meeting=Meeting)
+DATASETS.update(seldom=Seldom)

@@ -72,6 +72,10 @@ def test_set_overrides_a_key(load: Load, override: str, check: Callable[[spec.Sw
     assert check(load(BASE, override))
 
 
+MANY = [round(1e-9 * step, 12) for step in range(1, 1001)]
+LINEAR = "name: a\ntask: regression\ndataset: {name: linear_scripted, samples: SAMPLES}\nmethods: [{label: P}]\n"
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
@@ -107,6 +111,23 @@ def test_set_overrides_a_key(load: Load, override: str, check: Callable[[spec.Sw
         ("- 1\n", ["a sweep file is a mapping"]),
         ("a: [1\n", ["sweep.yaml:"]),
         ("a: !!python/object/apply:os.system [ls]\n", ["sweep.yaml:1", "could not determine a constructor"]),
+        ("a: " + "[" * 5000 + "]" * 5000, ["sweep.yaml: nested too deeply"]),
+        (BASE + "#" * 2**20, ["sweep.yaml: larger than 1048576 bytes"]),
+        (BASE.replace("name: small", f"name: {'a' * 101}"), ["name", "expected at most 100 letters"]),
+        (BASE.replace("label: DN", f"label: {'a' * 101}"), ["methods[1].label", "at most 100 printable"]),
+        (BASE.replace("label: DN", 'label: "D\\eN"'), ["methods[1].label", "printable"]),
+        (BASE + f"training: {{epochs: {10**24}}}\n", ["training.epochs", "less than or equal to"]),
+        (BASE.replace("seeds: 3", "seeds: 100001"), ["seeds", "too many"]),
+        (BASE.replace("seeds: 3", f"seeds: [{2**63}]"), ["seeds"]),
+        (
+            BASE.replace("dn: 5e-5", f"dn: {{grid: {MANY}}}, l1: {{grid: {MANY}}}"),
+            ["methods[1]: 1000000 configurations"],
+        ),
+        (BASE.replace("dn: 5e-5", f"dn: {{grid: {MANY}}}").replace("seeds: 3", "seeds: 9999"), ["seeds", "replicates"]),
+        (BASE + f"resources: {{cpu: {10**300}}}\n", ["resources.cpu", "less than or equal to"]),
+        (LINEAR.replace("SAMPLES", str(10**14)), ["dataset.samples", "less than or equal to"]),
+        (LINEAR.replace("SAMPLES", str(10**8)), ["dataset", "too many numbers"]),
+        (LINEAR.replace("SAMPLES", "9").replace("regression", "{name: regression, hidden: [99999]}"), ["task.hidden"]),
     ],
 )
 def test_a_mistake_is_one_line_that_names_key_and_choice(load: Load, text: str, parts: list[str]) -> None:

@@ -1,0 +1,68 @@
+"""The driver reads the dataset; workers get it from Ray's object store, and map it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import hostile_tasks  # noqa: F401  registers its dataset
+import numpy as np
+import pytest
+from rich.console import Console
+
+from sweeps import cluster, spec
+from sweeps import plan as planning
+from sweeps.cluster import Capacity
+from sweeps.progress import Progress
+from sweeps.runner import Runner
+from tracking import store
+
+SWEEP = """
+name: far
+task: lenet300
+dataset: {{name: seldom, folder: {folder}}}
+seeds: 4
+training: {{epochs: 1, batch_size: 64}}
+methods: [{{label: P}}]
+resources: {{pack: 1}}
+"""
+
+
+@pytest.fixture(scope="module")
+def capacity() -> Iterator[Capacity]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)  # workers import hostile_tasks
+        with cluster.connect(None, num_cpus=2) as found:
+            yield found
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Runner:
+    (tmp_path / "reads").mkdir()
+    (tmp_path / "sweep.yaml").write_text(SWEEP.format(folder=tmp_path / "reads"))
+    location = store.locate(folder=tmp_path / "dn-store")
+    store.prepare(location)
+    sweep = spec.load(tmp_path / "sweep.yaml")
+    return Runner(sweep, planning.load_data(sweep, None), location)
+
+
+def test_only_the_driver_reads_the_dataset(runner: Runner, capacity: Capacity, tmp_path: Path) -> None:
+    after = runner.run(runner.plan(), capacity, Progress(Console(quiet=True)))
+    assert (after.count("finished"), after.num_to_run) == (4, 0)
+    (read,) = (tmp_path / "reads").iterdir()
+    assert read.name.startswith(f"{os.getpid()}-")
+
+
+def test_a_worker_maps_the_data_and_copies_nothing(runner: Runner, capacity: Capacity) -> None:
+    import ray
+
+    def look(shared: object) -> tuple[bool, int]:
+        from sweeps.trial import Shared, _splits
+
+        assert isinstance(shared, Shared)
+        assert shared.arrays is not None
+        stored = shared.arrays["train.inputs"]  # Ray's object store gives it read-only
+        return stored.flags.writeable, _splits(shared, [0]).train.inputs.data_ptr() - stored.ctypes.data
+
+    shared = runner._shared(None)
+    assert ray.get(ray.remote(look).remote(ray.put(shared))) == (False, 0)
+    assert np.array_equal(shared.arrays["train.inputs"], runner.data.shared.train.inputs.numpy())
