@@ -27,8 +27,9 @@ VERDICT_RULE = (
 )
 COMPARISON_RULE = (
     "paired by seed (same initialisation and order of the data); interval and p of the mean difference by the paired t "
-    "test, p corrected by Holm over all comparisons of the sweep; effect: mean difference / its standard deviation; in "
-    "words, from the largest mean: > the difference holds, ≈ it may be noise"
+    "test (by the sign test where every seed differs by the same), p corrected by Holm over all comparisons of the "
+    "sweep; effect: mean difference / its standard deviation; in words, from the largest mean: > the difference holds, "
+    "≈ it may be noise"
 )
 
 
@@ -120,8 +121,8 @@ def compare(quantity: str, samples: Mapping[str, Mapping[int, float]]) -> list[C
 def _paired(quantity: str, first: str, second: str, differences: Sequence[float]) -> Comparison:
     mean, deviation = statistics.fmean(differences), statistics.stdev(differences)
     interval = _student(differences, 1 / len(differences))
-    if deviation == 0:  # every seed differs by the same: certain, or no difference at all
-        p, effect = (1.0, 0.0) if mean == 0 else (0.0, math.copysign(math.inf, mean))
+    if deviation == 0:  # no t: of n signs that are all the same, the two-sided sign test says what they are worth
+        p, effect = (1.0, 0.0) if mean == 0 else (2.0 ** (1 - len(differences)), math.copysign(math.inf, mean))
     else:
         p, effect = float(stats.ttest_1samp(differences, 0).pvalue), mean / deviation
     return Comparison(quantity, first, second, len(differences), mean, interval, effect, p, p)

@@ -37,7 +37,7 @@ def test_a_sentence_says_which_order_holds_and_which_is_noise(found: Findings) -
 def test_a_pair_that_is_not_told_apart_is_named_where_it_does_not_stand_side_by_side() -> None:
     wide, narrow = (-0.4, 0.5, -0.5, 0.4, 0.3, -0.2), (0.0, 0.001, 0.0, 0.001, 0.0, 0.001)
     rows = []
-    for cell, middle, wobble in ((SMALL, 0.1, wide), (LARGE, 0.2, narrow), (LIKE, 0.3, narrow)):
+    for cell, middle, wobble in ((SMALL, 0.1, wide), (LARGE, 0.2, narrow), (LIKE, 0.3, narrow[::-1])):
         rows += [make_row(cell, seed, test__nmse__after_pruning=middle + by) for seed, by in enumerate(wobble)]
     manifest = make_manifest({"wild": [SMALL], "low": [LARGE], "high": [LIKE]}, seeds=range(6))
     methods = gather(manifest, Snapshot(tuple(rows), ()))

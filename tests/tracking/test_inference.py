@@ -79,11 +79,13 @@ def test_pairs_are_made_of_the_seeds_that_both_have() -> None:
     assert inference.compare("q", {"a": {0: 1.0}, "b": {0: 2.0}}) == []
 
 
-def test_the_same_difference_at_every_seed_is_certain() -> None:
+def test_of_the_same_difference_at_every_seed_the_signs_are_counted() -> None:
     (same,) = inference.compare("q", {"a": {0: 1.0, 1: 2.0}, "b": {0: 1.0, 1: 2.0}})
     (apart,) = inference.compare("q", {"a": {0: 2.0, 1: 3.0}, "b": {0: 1.0, 1: 2.0}})
     assert (same.p, same.effect) == (1.0, 0.0)
-    assert (apart.p, apart.effect) == (0.0, math.inf)
+    assert (apart.p, apart.effect) == (0.5, math.inf)
+    (often,) = inference.compare("q", {"a": dict.fromkeys(range(10), 3.0), "b": dict.fromkeys(range(10), 1.0)})
+    assert often.p == pytest.approx(stats.binomtest(10, 10).pvalue)
 
 
 def with_p(p: float) -> inference.Comparison:
