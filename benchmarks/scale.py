@@ -133,7 +133,7 @@ def large(folder: Path) -> list[str]:
     lines = ["| command | wall, s | CPU, s | peak memory, MB |", "| --- | --: | --: | --: |", *_start(folder)]
     for title, arguments in (
         ("`dn sweep`, nothing to run", ("sweep", "large.yaml")),
-        ("`dn status`", ("status", "large.yaml")),
+        ("`dn status`", ("status", "large")),
         ("`dn report`", ("report", "large", "--out", "report")),
     ):
         lines.append(run_command(folder, "-m", "sweeps.cli", *arguments).line(title))

@@ -4,7 +4,7 @@ set -euo pipefail
 ip=$(hostname -I | cut -d' ' -f1)
 mkdir -p ~/dn-server
 echo "http://$ip:5000" >~/dn-server/address
-answers() { curl --silent --fail --output /dev/null "http://$ip:5000/health"; }
+answers() { python -c "import urllib.request; urllib.request.urlopen('http://$ip:5000/health', timeout=5)" 2>/dev/null; }
 if answers; then exit 0; fi
 export DN_SERVER_PASSWORD_FILE=$HOME/.dropneuron/password
 nohup setsid python -m sweeps.cli server --folder ~/dn-server --host "$ip" --allowed-hosts "$ip:5000" \

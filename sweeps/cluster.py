@@ -31,6 +31,8 @@ class Capacity:
     """Whether Ray was running already: it may have nodes on other machines, now or later."""
     given_slots: int | None = None
     """Packs at once, as the user says."""
+    grows: bool = False
+    """Whether its launcher may start more nodes."""
 
     def slots(self, cpu: float, gpu: float) -> int:
         """Return how many packs with these resources run at once. ClusterError where not even one fits."""
@@ -55,6 +57,7 @@ def connect(address: str | None, num_cpus: int | None = None, slots: int | None 
     """
     _ensure_token()
     import ray
+    from ray.exceptions import RayError
 
     try:
         if address is None:
@@ -67,7 +70,7 @@ def connect(address: str | None, num_cpus: int | None = None, slots: int | None 
             )
         else:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as error:
         where = f"no Ray cluster at {address}" if address else "Ray could not be started on this machine"
         raise ClusterError(f"{where}: {str(error).strip().splitlines()[0]}") from error
     try:
@@ -76,7 +79,7 @@ def connect(address: str | None, num_cpus: int | None = None, slots: int | None 
         joined = address is not None
         grown = _when_grown(LAUNCHED_WITH) if joined else {}
         cpus, gpus = (max(total.get(name, 0.0), grown.get(name, 0.0)) for name in ("CPU", "GPU"))
-        yield Capacity(cpus, gpus, alive, joined, slots)
+        yield Capacity(cpus, gpus, alive, joined, slots, grows=bool(grown))
     finally:
         ray.shutdown()
 

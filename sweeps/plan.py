@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,8 @@ class Plan:
     sweep: Sweep
     data: Data
     cells: tuple[PlannedCell, ...]
+    proposes: bool = True
+    """Whether a search may propose new configurations."""
 
     @property
     def distinct(self) -> tuple[PlannedCell, ...]:
@@ -91,13 +93,18 @@ class Plan:
         """Return how many known replicates are in one of these states."""
         return sum(len(cell.seeds_in(*states)) for cell in self.distinct)
 
-    def without(self, state: State) -> "Plan":
-        """Return the plan with the replicates in a state to be run again."""
-        cells = tuple(
-            replace(cell, states={seed: None if s == state else s for seed, s in cell.states.items()})
-            for cell in self.cells
-        )
-        return replace(self, cells=cells)
+    def only(self, again: Collection[str], begun: Collection[str]) -> "Plan":
+        """Return the plan of running these alone, by replicate key: ``again`` from the start, ``begun`` to the end."""
+
+        def states(cell: PlannedCell) -> dict[int, State | None]:
+            keys = {seed: cell.cell.replicate_key(seed) for seed in cell.states}
+            return {
+                seed: None if keys[seed] in again else state
+                for seed, state in cell.states.items()
+                if keys[seed] in again or keys[seed] in begun or state not in (None, "incomplete")
+            }
+
+        return replace(self, cells=tuple(replace(cell, states=states(cell)) for cell in self.cells), proposes=False)
 
     @property
     def open_samples(self) -> dict[str, int]:
@@ -106,7 +113,7 @@ class Plan:
         return {
             method.label: max(0, search.samples - sum(1 for cell in self.cells if cell.method.label == method.label))
             for method in self.sweep.methods
-            if search is not None and self.sweep.adaptive(method)
+            if search is not None and self.proposes and self.sweep.adaptive(method)
         }
 
     @property
@@ -211,6 +218,7 @@ def manifest(plan: Plan) -> Manifest:
                 dropout_at_test=method.dropout_at_test,
                 dropout_inert=method.dropout_inert,
                 cells=tuple(cell.cell for cell in plan.cells if cell.method.label == method.label),
+                to_propose=plan.open_samples.get(method.label, 0),
             )
             for method in sweep.methods
         ),

@@ -88,8 +88,13 @@ def measure_on_cluster(shared: "Shared", pack: Pack) -> tuple[list[Sample], floa
     import ray
 
     resources = shared.sweep.resources
-    task = ray.remote(num_cpus=resources.cpu, num_gpus=resources.gpu, max_calls=1)(measure)
-    return ray.get(task.remote(shared, pack, _memory_of_a_pack(resources.cpu)))
+    task = ray.remote(num_cpus=resources.cpu, num_gpus=resources.gpu, max_calls=1)(_measure_here)
+    return ray.get(task.remote(shared, pack))
+
+
+def _measure_here(shared: "Shared", pack: Pack) -> tuple[list[Sample], float]:
+    """Only where it runs, is a node known to be there that packs fit on: a cluster may grow from zero."""
+    return measure(shared, pack, _memory_of_a_pack(shared.sweep.resources.cpu))
 
 
 def _memory_of_a_pack(cpu: float) -> float:

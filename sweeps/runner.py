@@ -5,6 +5,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,22 @@ class Runner:
         """Whether Ctrl-C ended the run."""
         self._checkpoint_seconds, self._retry_failed = checkpoint_seconds, retry_failed
         self._checkpoints: Checkpoints = CheckpointFolder(self._scratch / "checkpoints")
+        self._failures: dict[str, int | None] | None = None
+        """What had failed before this command, by replicate key, and when; None until the first plan."""
         self._cell_run_ids: dict[str, str] = {}
         self._open_seeds: dict[str, set[int]] = {}
         """By cell key, of the cells that are at work."""
 
     def plan(self) -> Plan:
-        """Return the plan as the store stands now."""
+        """Return the plan as the store stands now, or of what had failed before, if that alone is to run."""
         plan = plan_from_store(self.sweep, self.data, self.location, self.experiment_id)
-        return plan.without("failed") if self._retry_failed else plan
+        if not self._retry_failed:
+            return plan
+        states = runs.read_states(self.location, self.experiment_id)
+        failed = {item.replicate_key: item.end_time for item in states if item.state == "failed"}
+        if self._failures is None:
+            self._failures = failed
+        return plan.only(again=dict(failed.items() & self._failures.items()), begun=self._failures)
 
     def run(self, plan: Plan, capacity: Capacity | None, progress: Progress) -> Plan:
         """Run what is missing and return the plan as it stands afterwards.
@@ -72,7 +81,6 @@ class Runner:
         report_run_id = writer.ensure_report_run(self.store, self.experiment_id)
         with Lease(self.store, self.location, report_run_id, self.sweep.name, say) as lease:
             plan = self.plan() if lease.waited else plan
-            self._retry_failed = False
             return self._run_alone(plan, capacity, progress, report_run_id)
 
     def _run_alone(self, plan: Plan, capacity: Capacity | None, progress: Progress, report_run_id: str) -> Plan:
@@ -84,14 +92,14 @@ class Runner:
         after = self.plan()
         writer.write_manifest(self.store, report_run_id, planning.manifest(after))
         self._summarize_rest(after)
-        if not after.num_to_run:
+        if not plan_from_store(self.sweep, self.data, self.location, self.experiment_id).num_to_run:
             shutil.rmtree(self._scratch, ignore_errors=True)
         return after
 
     def _check_reachable(self, capacity: Capacity, report_run_id: str) -> None:
-        if capacity.nodes > 1 and self.location.database is not None:
+        if (capacity.nodes > 1 or capacity.grows) and self.location.database is not None:
             raise ClusterError(
-                f"the store {self.location.uri} is a file of this machine, and the cluster has {capacity.nodes} nodes; "
+                f"the store {self.location.uri} is a file of this machine, and the cluster has, or can have, others; "
                 f"start an MLflow server that all of them reach and pass --tracking-uri http://HOST:PORT"
             )
         if capacity.joined:
@@ -126,13 +134,20 @@ class Runner:
 
     def _measure_packs(self, plan: Plan) -> PackCost | None:
         """Train a moment with the cell that has most to run."""
+        from ray.exceptions import RayError
+
         from sweeps import probe
 
         packs = [pack for pack in plan.packs(1, PackCost({1: 1.0}, MOST_MEASURED)) if pack.cell.baseline is None]
         if not packs:
             return None
         pack = max(packs, key=lambda pack: len(pack.seeds))
-        samples, memory = probe.measure_on_cluster(self._shared(None), pack)
+        try:
+            samples, memory = probe.measure_on_cluster(self._shared(None), pack)
+        except RayError as error:  # a bug of the task, or no room for one: its replicates say so when they run
+            reason = str(error).strip().splitlines()[-1]
+            say(f"{self.sweep.name}: packs could not be measured and hold one replicate each: {reason}")
+            return PackCost({1: 1.0}, largest=1)
         cost = cost_of(samples, memory)
         say(f"{self.sweep.name}: packs hold up to {cost.largest}: {'; '.join(map(str, samples))}")
         return cost
@@ -202,14 +217,21 @@ class Runner:
         self.interrupted = len(callback.round.ended) < num_trials
         return callback.round
 
+    @cached_property
+    def _arrays(self) -> Any:
+        """The data in Ray's object store: rounds and searches are many, and each node fetches them once."""
+        from sweeps.trial import share_arrays
+
+        return share_arrays(self.data)
+
     def _shared(self, adaptive_label: str | None) -> Any:
-        from sweeps.trial import Shared, share_arrays
+        from sweeps.trial import Shared
 
         selection = self.sweep.selection
         return Shared(
             sweep=self.sweep,
             data=dataclasses.replace(self.data, shared=None),
-            arrays=share_arrays(self.data),
+            arrays=self._arrays,
             location=self.location,
             experiment_id=self.experiment_id,
             cell_run_ids=self._cell_run_ids,

@@ -22,6 +22,7 @@ Model = TypeVar("Model", bound=FrozenModel)
 
 _TOP = ("name", "task", "dataset", "seeds", "training", "pruning", "methods", "resources", "search")
 _MOST_SEEDS = 100_000
+_MOST_METHODS = 1000
 _MOST_CONFIGURATIONS, _MOST_REPLICATES = 100_000, 1_000_000
 _LARGEST_SEED = 2**63 - 1
 _LONGEST_LABEL = 100
@@ -322,13 +323,16 @@ class _Reader:
         value = self._data["methods"]
         if not isinstance(value, list) or not value:
             raise self._fail(("methods",), "expected a list of methods, each with a label")
+        if len(value) > _MOST_METHODS:
+            raise self._fail(("methods",), f"{len(value)} are too many; at most {_MOST_METHODS}")
         methods = [self._method(("methods", index), item, task, shared) for index, item in enumerate(value)]
+        labels: dict[Any, str] = {}
         for index, method in enumerate(methods):
-            for other in methods[:index]:
-                if other.label == method.label:
-                    raise self._fail(("methods", index, "label"), f"{method.label!r} stands twice")
-                if _settings(other) == _settings(method):
-                    raise self._fail(("methods", index), f"{method.label!r} is the same as {other.label!r}")
+            if method.label in labels.values():
+                raise self._fail(("methods", index, "label"), f"{method.label!r} stands twice")
+            other = labels.setdefault(_settings(method), method.label)
+            if other != method.label:
+                raise self._fail(("methods", index), f"{method.label!r} is the same as {other!r}")
         return tuple(methods)
 
     def _method(self, keys: KeyPath, value: Any, task: Task, shared: Mapping[str, Space]) -> Method:
@@ -399,7 +403,8 @@ class _Reader:
         """Before anything is enumerated."""
         total = 0
         for index, method in enumerate(sweep.methods):
-            drawn = sweep.search.samples if sweep.search and method.spaces else 1
+            only_grids = all(space.kind == "grid" for space in method.spaces.values())
+            drawn = 1 if only_grids or sweep.search is None else sweep.search.samples
             count = drawn * math.prod(len(space.values) for space in method.spaces.values() if space.kind == "grid")
             if count > _MOST_CONFIGURATIONS:
                 message = f"{count} configurations are too many; at most {_MOST_CONFIGURATIONS}"
@@ -449,7 +454,8 @@ def _as_whole(name: str, value: float) -> float | int:
 def _settings(method: Method) -> Any:
     if method.spaces:
         return method.label
-    return regularizers.resolve(method.coefficients), method.dropout_at_test, method.dropout_inert, method.baseline
+    coefficients = frozenset(regularizers.resolve(method.coefficients).items())
+    return coefficients, method.dropout_at_test, method.dropout_inert, method.baseline
 
 
 def _examples(spaces: Mapping[str, Space]) -> list[dict[str, float]]:

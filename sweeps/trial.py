@@ -17,9 +17,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import ray
 import torch
 from mlflow.exceptions import MlflowException
-from ray import tune
+from ray import ObjectRef, tune
 from ray.exceptions import RayError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -45,7 +46,8 @@ class Shared:
     sweep: Sweep
     data: Data
     """Without ``shared``: its tensors travel as arrays, which workers map and never copy."""
-    arrays: _Arrays | None
+    arrays: "ObjectRef[_Arrays] | None"
+    """Of the ``_Arrays`` of shared splits, in Ray's object store."""
     location: StoreLocation
     experiment_id: str
     cell_run_ids: Mapping[str, str]
@@ -63,8 +65,8 @@ class Shared:
     """Least time between two of a pack."""
 
 
-def share_arrays(data: Data) -> _Arrays | None:
-    """Return the tensors of shared splits as arrays."""
+def share_arrays(data: Data) -> "ObjectRef[_Arrays] | None":
+    """Put the tensors of shared splits into Ray's object store as arrays, and return where they are."""
     if data.shared is None:
         return None
     arrays: _Arrays = {}
@@ -72,15 +74,16 @@ def share_arrays(data: Data) -> _Arrays | None:
         split: Split = getattr(data.shared, name)
         arrays[f"{name}.inputs"] = split.inputs.numpy()
         arrays[f"{name}.targets"] = arrays[f"{name}.inputs"] if split.targets_are_inputs else split.targets.numpy()
-    return arrays
+    return ray.put(arrays)
 
 
 def _splits(shared: Shared, seeds: Sequence[int]) -> Splits:
     if shared.arrays is None:
         return shared.data.for_seeds(seeds)
+    arrays: _Arrays = ray.get(shared.arrays)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        tensors = {name: torch.from_numpy(array) for name, array in shared.arrays.items()}
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     train, validation, test = (Split(tensors[f"{name}.inputs"], tensors[f"{name}.targets"]) for name in _SPLITS)
     return Splits(train, validation, test)
@@ -142,6 +145,7 @@ class PackTrial(tune.Trainable):
         """Start over for the next trial in the same worker."""
         self.cleanup()
         self.setup(new_config)
+        _release_device_memory()
         return True
 
     def _open_runs(self, pack: Pack) -> list[writer.ReplicateRun]:
@@ -197,6 +201,7 @@ class PackTrial(tune.Trainable):
         except Exception as error:  # the same would happen again: it is recorded, and the sweep goes on
             if is_out_of_memory(error) and len(self._runs) > 1:
                 self._trainer = None  # its memory is needed
+                _release_device_memory()
                 return self._result({"done": True, "out_of_memory": True})
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             for run in self._runs:
@@ -259,6 +264,12 @@ class PackTrial(tune.Trainable):
         """The trial ends here, perhaps early: what its replicates have logged must not be lost."""
         for run in self._runs:
             run.flush()
+
+
+def _release_device_memory() -> None:
+    """Give back what torch keeps for itself: other packs may share the GPU."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+_MOST_SHOWN = 500  # characters: a value that is wrong may be long
 _TOO_DEEP = "nested too deeply"
 
 KeyPath = tuple[str | int, ...]
@@ -19,7 +20,14 @@ class SpecError(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads ``1e-5`` as a number (YAML 1.1 does not) and refuses a repeated key."""
+    """SafeLoader that reads ``1e-5`` as a number (YAML 1.1 does not), and refuses a repeated key and an alias."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Aliases of aliases make gigabytes of a few lines."""
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(None, None, "aliases (*name) are not allowed: write it out", mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Build a mapping; a repeated key is an error."""
@@ -74,7 +82,8 @@ class YamlFile:
         """Return an error at a key: ``file:line: key: message``."""
         line = self._line(keys)
         where = f":{line}" if line else ""
-        return SpecError(f"{self.path}{where}: {show(keys)}: {message}")
+        shown = message if len(message) <= _MOST_SHOWN else f"{message[:_MOST_SHOWN]}…"
+        return SpecError(f"{self.path}{where}: {show(keys)}: {shown}")
 
     def _line(self, keys: KeyPath) -> int | None:
         """The line of the deepest part of ``keys`` that the file has."""

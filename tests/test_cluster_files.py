@@ -80,8 +80,8 @@ def test_the_job_runs_a_sweep_that_is_there_on_workers_that_start_from_zero() ->
         words = [f"--{name}={value}" for name, value in spec["rayStartParams"].items()]
         ray_start.make_context("ray start", words, resilient_parsing=False)
         (container,) = spec["template"]["spec"]["containers"]
-        secret = {item["name"]: item["value"] for item in container["env"]}["DN_TRACKING_PASSWORD_FILE"]
-        assert secret.startswith(container["volumeMounts"][0]["mountPath"])
+        (password,) = [item for item in container["env"] if item["name"] == "MLFLOW_TRACKING_PASSWORD"]
+        assert password["valueFrom"]["secretKeyRef"] == {"name": "dropneuron", "key": "password"}
 
 
 def test_every_file_names_the_same_ray() -> None:

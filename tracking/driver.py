@@ -20,6 +20,8 @@ class Holder(FrozenModel):
     """Seconds since 1970."""
     beat: int
     """Counts up."""
+    last: int = 0
+    """When it did so, in seconds since 1970 by the driver's clock; 0 where an earlier version wrote it."""
 
     @property
     def is_known_dead(self) -> bool:

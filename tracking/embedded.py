@@ -1,7 +1,8 @@
 """Runs of the embedded store, read by SQL from MLflow's own tables; nothing else knows them, and nothing is written.
 
 MLflow's client takes two milliseconds a run, for it makes an object of every parameter, tag and figure there is; this
-takes what is asked for. ``reader`` uses it where it can, and the tests hold it to what the client returns.
+takes what is asked for. ``runs`` and ``reader`` use it where they can, and the tests hold it to what the client
+returns.
 """
 
 import contextlib

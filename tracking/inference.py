@@ -25,6 +25,7 @@ VERDICT_RULE = (
     "a published figure is one run; it is inside where it lies in the 95 % prediction interval of one run, "
     "mean ± t(0.975, n - 1) · s · √(1 + 1/n), and outside by its distance to that interval"
 )
+_ROUNDING = 1e-12  # of the numbers that are compared
 COMPARISON_RULE = (
     "paired by seed (same initialisation and order of the data); interval and p of the mean difference by the paired t "
     "test (by the sign test where every seed differs by the same), p corrected by Holm over all comparisons of the "
@@ -114,15 +115,21 @@ def compare(quantity: str, samples: Mapping[str, Mapping[int, float]]) -> list[C
         seeds = sorted(samples[first].keys() & samples[second].keys())
         differences = [samples[first][seed] - samples[second][seed] for seed in seeds]
         if len(differences) >= 2 and all(map(math.isfinite, differences)):
-            found.append(_paired(quantity, first, second, differences))
+            largest = max(abs(samples[label][seed]) for label in (first, second) for seed in seeds)
+            found.append(_paired(quantity, first, second, differences, _ROUNDING * largest))
     return found
 
 
-def _paired(quantity: str, first: str, second: str, differences: Sequence[float]) -> Comparison:
+def _paired(quantity: str, first: str, second: str, differences: Sequence[float], rounding: float) -> Comparison:
+    """``rounding``: differences that are no further apart than this are the same."""
     mean, deviation = statistics.fmean(differences), statistics.stdev(differences)
     interval = _student(differences, 1 / len(differences))
-    if deviation == 0:  # no t: of n signs that are all the same, the two-sided sign test says what they are worth
-        p, effect = (1.0, 0.0) if mean == 0 else (2.0 ** (1 - len(differences)), math.copysign(math.inf, mean))
+    if (
+        deviation <= rounding
+    ):  # no t: of n signs that are all the same, the two-sided sign test says what they are worth
+        p, effect = (
+            (1.0, 0.0) if abs(mean) <= rounding else (2.0 ** (1 - len(differences)), math.copysign(math.inf, mean))
+        )
     else:
         p, effect = float(stats.ttest_1samp(differences, 0).pvalue), mean / deviation
     return Comparison(quantity, first, second, len(differences), mean, interval, effect, p, p)

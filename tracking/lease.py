@@ -106,8 +106,9 @@ class Lease:
                 continue
             try:
                 if not self._is_ours():
-                    return  # taken over while we could not renew it: the results are the same
-                self._holder = self._holder.model_copy(update={"beat": self._holder.beat + 1})
+                    self._say(f"another driver has taken over {self._sweep}; what both train is counted once")
+                    return
+                self._holder = self._holder.model_copy(update={"beat": self._holder.beat + 1, "last": int(time.time())})
                 self._write()
             except MlflowException:
                 continue  # the store is away: again at the next beat

@@ -7,12 +7,16 @@ from pydantic import Field
 from dn_distributed.config import Cell, FrozenModel
 
 LONGEST_NAME = 100
-"""Characters: folders are called as the sweep."""
+"""Bytes: folders are called as the sweep."""
 
 
 def is_name(text: str) -> bool:
     """Return whether ``text`` may name a sweep: folders are called so too, and must not lead elsewhere."""
-    return 0 < len(text) <= LONGEST_NAME and all(c.isalnum() or c in "-_." for c in text) and not text.startswith(".")
+    return (
+        0 < len(text.encode()) <= LONGEST_NAME
+        and all(c.isalnum() or c in "-_." for c in text)
+        and not text.startswith(".")
+    )
 
 
 class Selection(FrozenModel):
@@ -44,6 +48,8 @@ class ManifestMethod(FrozenModel):
     dropout_inert: bool = False
     """Its dropout is computed and thrown away: its cells have none."""
     cells: tuple[Cell, ...]
+    to_propose: int = 0
+    """Configurations that a search has still to propose, as of when this was written."""
 
     @property
     def fault(self) -> str:

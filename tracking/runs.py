@@ -35,6 +35,8 @@ class Replicate:
     run_id: str
     cell_key: str
     replicate_key: str
+    label: str
+    """Of the method."""
     seed: int | None
     """None where an earlier version began it and it has not ended."""
     state: State
@@ -110,7 +112,7 @@ def find_experiment(location: StoreLocation, name: str) -> str:
 
 def read_states(location: StoreLocation, experiment_id: str) -> list[Replicate]:
     """Return how far each replicate of a sweep is, without its figures. A key is there once, by its best run."""
-    shown, params = (*_IDENTITY, schema.SEED_TAG, *schema.MARKS), (schema.SEED,)
+    shown, params = (*_IDENTITY, schema.LABEL, schema.SEED_TAG, *schema.MARKS), (schema.SEED,)
     found: dict[str, Replicate] = {}
     for record in records(location, experiment_id, "replicate", {}, tags=shown, params=params):
         replicate = _replicate(record)
@@ -127,6 +129,7 @@ def _replicate(record: StoredRun) -> Replicate:
         run_id=record.run_id,
         cell_key=tags[schema.CELL_KEY],
         replicate_key=tags[schema.REPLICATE_KEY],
+        label=tags[schema.LABEL],
         seed=None if seed is None else int(seed),
         state=state,
         running=record.status == "RUNNING",

@@ -2,15 +2,17 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from tracking import runs, schema
 from tracking.driver import Holder, holder_in
-from tracking.manifest import Manifest
+from tracking.manifest import Manifest, ManifestMethod
 from tracking.runs import Replicate, State
 from tracking.store import StoreLocation
+
+_SILENT_SECONDS = 60.0  # of a driver that speaks every five
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,9 @@ class Status:
             return "complete" if self.done else "no driver is at work; `dn sweep FILE` goes on"
         since = time.strftime("%H:%M", time.localtime(self.driver.began))
         at_work = f"run by {self.driver.host} (process {self.driver.pid}) since {since}"
+        silence = now - self.driver.last
+        if self.driver.last and silence > _SILENT_SECONDS:
+            return f"{at_work}; no sign of life for {in_words(silence)}: if it is gone, `dn sweep FILE` takes over"
         left = self.seconds_left(now)
         return at_work if left is None else f"{at_work}; about {in_words(left)} to go"
 
@@ -107,6 +112,21 @@ def _entries(manifest: Manifest, known: Mapping[str, Replicate]) -> Iterable[Ent
             seen.add(cell.key)
             for seed in manifest.seeds:
                 yield _entry(method.label, seed, known.get(cell.replicate_key(seed)))
+    listed = {cell.key for method in manifest.methods for cell in method.cells}
+    for method in manifest.methods:
+        yield from _proposed(method, manifest.seeds, [item for item in known.values() if item.cell_key not in listed])
+
+
+def _proposed(method: ManifestMethod, seeds: Sequence[int], others: Sequence[Replicate]) -> Iterator[Entry]:
+    """What a search has proposed since the manifest was written, and what it has still to propose."""
+    cells: dict[str, dict[int | None, Replicate]] = {}
+    for item in sorted(others, key=lambda item: -item.start_time):
+        if item.label == method.label:
+            cells.setdefault(item.cell_key, {})[item.seed] = item
+    found = [*cells.values(), *({} for _ in range(method.to_propose))][: method.to_propose]
+    for by_seed in found:
+        for seed in seeds:
+            yield _entry(method.label, seed, by_seed.get(seed))
 
 
 def _entry(method: str, seed: int, found: Replicate | None) -> Entry:

@@ -27,7 +27,7 @@ from tracking.patterns import save_masks, save_pattern
 from tracking.reader import Row, is_curve, read, read_histories, read_summarized
 from tracking.record import Record
 from tracking.runs import State, find_runs, records, state_of
-from tracking.store import StoreLocation, location_of
+from tracking.store import StoreError, StoreLocation, location_of
 
 _BATCH_LIMIT = 1000  # of MLflow: metrics in one log_batch
 FLUSH_SECONDS = 20.0
@@ -35,7 +35,10 @@ FLUSH_SECONDS = 20.0
 
 
 def ensure_experiment(store: MlflowClient, location: StoreLocation, name: str) -> str:
-    """Return the id of the experiment of the sweep ``name``, made if absent. Only the driver calls this."""
+    """Return the id of the experiment of the sweep ``name``, made if absent. Only the driver calls this.
+
+    StoreError where it has been deleted: restored, it would have the runs too that were deleted one by one.
+    """
     found = store.get_experiment_by_name(name)
     if found is None:
         try:
@@ -45,7 +48,10 @@ def ensure_experiment(store: MlflowClient, location: StoreLocation, name: str) -
             if found is None:  # else another driver was quicker
                 raise
     if found.lifecycle_stage == "deleted":
-        store.restore_experiment(found.experiment_id)
+        raise StoreError(
+            f"the sweep {name!r} was deleted from the store: give this one another name, or restore it with "
+            f"`mlflow experiments restore --experiment-id {found.experiment_id}`"
+        )
     return str(found.experiment_id)
 
 

@@ -1,12 +1,18 @@
 """What a cluster has room for, also where it grows from zero; and what ``ray submit`` runs."""
 
+import os
 from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
-from sweeps import cli, cluster, run
+from sweeps import cli, cluster, run, spec
+from sweeps import plan as planning
 from sweeps.cluster import Capacity, ClusterError
+from sweeps.progress import Progress
+from sweeps.runner import Runner
+from tracking import store
 
 
 def test_as_many_packs_run_as_their_scarcest_resource_allows() -> None:
@@ -76,3 +82,29 @@ def test_slots_are_a_positive_number(value: str, capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit):
         cli.main(["sweep", "x.yaml", "--slots", value])
     assert "--slots" in capsys.readouterr().err
+
+
+def test_an_embedded_store_is_refused_where_there_are_other_machines_or_may_be(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("name: s\ntask: regression\nmethods: [{label: P}]\n")
+    location = store.locate(folder=tmp_path / "dn-store")
+    store.prepare(location)
+    sweep = spec.load(tmp_path / "s.yaml")
+    runner = Runner(sweep, planning.load_data(sweep, None), location)
+    for capacity in (Capacity(8, 0, nodes=2, joined=True), Capacity(0, 0, nodes=1, joined=True, grows=True)):
+        with pytest.raises(ClusterError, match="--tracking-uri http://HOST:PORT"):
+            runner.run(runner.plan(), capacity, Progress(Console(quiet=True)))
+    assert runner.plan().num_to_run == 1
+
+
+def test_rays_token_is_made_once_and_is_its_owners_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+    assert os.environ["RAY_AUTH_MODE"] == "token"  # without being asked for
+    cluster._ensure_token()
+    token = tmp_path / ".ray" / "auth_token"
+    first = token.read_text()
+    assert len(first) == 64
+    token.chmod(0o644)  # as Ray itself leaves it
+    cluster._ensure_token()
+    assert (token.read_text(), token.stat().st_mode & 0o777) == (first, 0o600)

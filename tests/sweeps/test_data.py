@@ -60,9 +60,10 @@ def test_a_worker_maps_the_data_and_copies_nothing(runner: Runner, capacity: Cap
 
         assert isinstance(shared, Shared)
         assert shared.arrays is not None
-        stored = shared.arrays["train.inputs"]  # Ray's object store gives it read-only
+        stored = ray.get(shared.arrays)["train.inputs"]  # Ray's object store gives it read-only
         return stored.flags.writeable, _splits(shared, [0]).train.inputs.data_ptr() - stored.ctypes.data
 
     shared = runner._shared(None)
     assert ray.get(ray.remote(look).remote(ray.put(shared))) == (False, 0)
-    assert np.array_equal(shared.arrays["train.inputs"], runner.data.shared.train.inputs.numpy())
+    assert runner._shared("another search").arrays is shared.arrays
+    assert np.array_equal(ray.get(shared.arrays)["train.inputs"], runner.data.shared.train.inputs.numpy())

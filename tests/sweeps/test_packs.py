@@ -13,7 +13,7 @@ from sweeps import plan as planning
 from sweeps.plan import Plan
 from sweeps.progress import Progress
 from sweeps.runner import Runner
-from tracking import reader, store
+from tracking import reader, runs, store
 
 SWEEP = """
 name: NAME
@@ -58,13 +58,18 @@ class Run:
 
     def __init__(self, location: store.StoreLocation, capacity: cluster.Capacity, folder: Path, name: str) -> None:
         self.location, self.capacity, self.folder, self.name = location, capacity, folder, name
+        self.seeds = "seeds: 5"
 
-    def __call__(self, task: str, pack: str) -> Plan:
+    def writes(self, seeds: str) -> None:
+        self.seeds = seeds
+
+    def __call__(self, task: str, pack: str, **options: bool) -> Plan:
         path = self.folder / "sweep.yaml"
         text = SWEEP.replace("NAME", self.name).replace("TASK", task).replace("PACK", pack)
+        text = text.replace("seeds: 5", self.seeds)
         path.write_text(text, encoding="utf-8")
         sweep = spec.load(path)
-        self.runner = Runner(sweep, planning.load_data(sweep, None), self.location)
+        self.runner = Runner(sweep, planning.load_data(sweep, None), self.location, **options)
         return self.runner.run(self.runner.plan(), self.capacity, Progress(Console(quiet=True)))
 
     @property
@@ -87,6 +92,22 @@ def test_a_replicate_that_there_is_no_memory_for_is_recorded_with_the_reason(run
     assert (after.count("failed"), after.num_to_run) == (5, 0)
     reasons = {ended.reason for ended in reader.read(run.runner.location, run.runner.experiment_id).ended}
     assert reasons == {"MemoryError: no memory for another replicate"}
+
+
+def test_what_failed_is_tried_again_when_asked_and_nothing_else_is(run: Run) -> None:
+    run("{name: hungry, most: 0}", "2")
+    run.writes("seeds: 7")
+    again = run("{name: hungry, most: 0}", "2", retry_failed=True)
+    assert (again.count("failed"), again.num_to_run) == (5, 0)
+    states = runs.read_states(run.runner.location, run.runner.experiment_id)
+    assert {item.seed for item in states} == set(range(5))  # 5 and 6 are missing, and were not asked for
+
+
+def test_packs_that_cannot_be_measured_hold_one_replicate(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    after = run("{name: hungry, most: 0}", "auto")
+    assert (after.count("failed"), after.num_to_run) == (5, 0)
+    said = capsys.readouterr().err
+    assert "could not be measured and hold one replicate each: MemoryError: no memory for another replicate" in said
 
 
 def test_packs_are_measured_before_they_are_cut(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,16 @@ def test_what_is_finished_or_failed_is_not_run_again(tmp_path: Path) -> None:
     plan = make(tmp_path, dict(zip(keys(cell, 0, 1), decided, strict=True)))
     assert plan.num_to_run == 6
     assert [seed for pack in plan.packs(2) if pack.cell == cell for seed in pack.seeds] == [2, 3]
-    assert plan.without("failed").num_to_run == 7
+
+
+def test_of_what_had_failed_alone_nothing_else_is_run(tmp_path: Path) -> None:
+    cell = make(tmp_path).cells[0].cell
+    done, failed, begun, _ = keys(cell, 0, 1, 2, 3)
+    plan = make(tmp_path, {done: "finished", failed: "failed", begun: "incomplete"})
+    assert [pack.seeds for pack in plan.only([failed], [failed]).packs(2)] == [(1,)]
+    assert [pack.seeds for pack in plan.only([failed], [failed, begun]).packs(1)] == [(1, 2)]
+    assert plan.only([], [failed]).num_to_run == 0
+    assert plan.only([], [failed]).count("finished", "failed") == 2
 
 
 def test_an_incomplete_replicate_is_run(tmp_path: Path) -> None:

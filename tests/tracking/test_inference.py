@@ -84,6 +84,8 @@ def test_of_the_same_difference_at_every_seed_the_signs_are_counted() -> None:
     (apart,) = inference.compare("q", {"a": {0: 2.0, 1: 3.0}, "b": {0: 1.0, 1: 2.0}})
     assert (same.p, same.effect) == (1.0, 0.0)
     assert (apart.p, apart.effect) == (0.5, math.inf)
+    (rounded,) = inference.compare("q", {"a": {0: 0.3, 1: 0.4}, "b": {0: 0.1, 1: 0.2}})
+    assert rounded.p == 0.5
     (often,) = inference.compare("q", {"a": dict.fromkeys(range(10), 3.0), "b": dict.fromkeys(range(10), 1.0)})
     assert often.p == pytest.approx(stats.binomtest(10, 10).pvalue)
 

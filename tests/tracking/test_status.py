@@ -6,7 +6,7 @@ import time
 import pytest
 from fabricated import Recorder, make_cell
 
-from tracking import schema, status
+from tracking import schema, status, writer
 from tracking.driver import Holder
 from tracking.lease import Lease
 from tracking.status import Entry, Status
@@ -25,6 +25,27 @@ def made_up(*states: str | None, driver: Holder | None = None, ended: float | No
 
 def holder(began: int) -> Holder:
     return Holder(owner="o", host="a-host", pid=7, began=began, beat=0)
+
+
+def test_what_a_search_proposes_is_counted_before_the_manifest_knows_it(recorder: Recorder) -> None:
+    manifest = recorder.announce({"first": [], "second": [TWO]}, seeds=(0, 1))
+    first = manifest.methods[0].model_copy(update={"to_propose": 3})
+    manifest = manifest.model_copy(update={"methods": (first, *manifest.methods[1:])})
+    writer.write_manifest(recorder.store, writer.ensure_report_run(recorder.store, recorder.experiment_id), manifest)
+    recorder.finish(TWO, 0, 1, label="second")
+    recorder.finish(ONE, 0, label="first")
+    recorder.finish(make_cell(l1=9.0), 0, label="of an earlier file")
+    found = status.read(recorder.location, recorder.experiment_id)
+    assert (found.count("finished"), found.count(None)) == (3, 5)
+    assert not found.done
+
+
+def test_a_driver_that_has_long_been_silent_is_not_taken_at_its_word() -> None:
+    quiet = holder(began=1000).model_copy(update={"last": 1100})
+    assert "to go" in "".join(made_up("finished", None, driver=quiet, ended=1050).lines(1110.0))
+    said = "".join(made_up("finished", None, driver=quiet, ended=1050).lines(1400.0))
+    assert "no sign of life for 5 min 0 s" in said
+    assert "to go" not in said
 
 
 def test_every_replicate_of_the_sweep_is_in_one_state(recorder: Recorder) -> None:

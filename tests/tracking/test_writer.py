@@ -11,6 +11,7 @@ from dn_distributed.config import Cell
 from tracking import reader, runs, schema, writer
 from tracking.patterns import load_masks
 from tracking.reader import State
+from tracking.store import StoreError
 
 CELL = make_cell(l1=1.0)
 
@@ -35,11 +36,10 @@ def test_an_experiment_is_found_again(recorder: Recorder) -> None:
     assert again == recorder.experiment_id
 
 
-def test_a_deleted_experiment_is_restored(recorder: Recorder) -> None:
+def test_a_deleted_experiment_is_not_filled_again(recorder: Recorder) -> None:
     recorder.store.delete_experiment(recorder.experiment_id)
-    again = writer.ensure_experiment(recorder.store, recorder.location, recorder.name)
-    assert again == recorder.experiment_id
-    assert recorder.store.get_experiment(again).lifecycle_stage == "active"
+    with pytest.raises(StoreError, match=f"restore --experiment-id {recorder.experiment_id}"):
+        writer.ensure_experiment(recorder.store, recorder.location, recorder.name)
 
 
 def test_a_cell_is_found_by_its_key_and_renamed(recorder: Recorder) -> None:
