@@ -224,6 +224,7 @@ def manifest(plan: Plan) -> Manifest:
         ),
         selection=sweep.selection,
         deviations=_deviations(sweep),
+        source=sweep.source,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
+import yaml
 from pydantic import Field, ValidationError
 
 from dn_distributed import regularizers
@@ -85,6 +86,8 @@ class Sweep:
     """A sweep file, checked."""
 
     path: Path
+    source: str
+    """A file that says the same: its text, or what the overrides have made of it."""
     name: str
     task: Task
     dataset: Dataset
@@ -170,7 +173,8 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     file = YamlFile(path)
     for override in overrides:
         _override(file, override)
-    return _Reader(file).sweep()
+    source = yaml.safe_dump(file.data, allow_unicode=True, sort_keys=False) if overrides else file.text
+    return _Reader(file, source).sweep()
 
 
 def _override(file: YamlFile, override: str) -> None:
@@ -199,8 +203,8 @@ def _override(file: YamlFile, override: str) -> None:
 class _Reader:
     """Turns the data of one file into a ``Sweep``, or raises at the first key that is wrong."""
 
-    def __init__(self, file: YamlFile) -> None:
-        self._file = file
+    def __init__(self, file: YamlFile, source: str) -> None:
+        self._file, self._source = file, source
         self._data: dict[str, Any] = file.data
 
     def sweep(self) -> Sweep:
@@ -219,6 +223,7 @@ class _Reader:
         search = self._model(("search",), Search, self._data["search"]) if "search" in self._data else None
         sweep = Sweep(
             path=self._file.path,
+            source=self._source,
             name=self._name(),
             task=task,
             dataset=dataset,

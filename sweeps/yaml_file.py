@@ -64,9 +64,9 @@ class YamlFile:
         """Read ``path``. SpecError if it cannot be read or is no mapping."""
         self.path = path
         try:
-            text = _read(path)
-            self.data = yaml.load(text, _Loader)
-            self._root = yaml.compose(text, _Loader)
+            self.text = _read(path)
+            self.data = yaml.load(self.text, _Loader)
+            self._root = yaml.compose(self.text, _Loader)
         except OSError as error:
             raise SpecError(f"{path}: {error.strerror or error}") from error
         except UnicodeDecodeError as error:

@@ -86,7 +86,7 @@ def united(held: Manifest, added: Manifest) -> Manifest:
 
 def _comparison(manifest: Manifest) -> Manifest:
     """What two parts of one sweep have in common."""
-    return manifest.model_copy(update={"methods": (), "seeds": (), "deviations": ()})
+    return manifest.model_copy(update={"methods": (), "seeds": (), "deviations": (), "source": ""})
 
 
 def _covers(one: Manifest, other: Manifest) -> bool:

@@ -75,3 +75,5 @@ class Manifest(FrozenModel):
     selection: Selection | None = None
     deviations: tuple[str, ...] = ()
     """Where training or pruning differ from the paper's settings, in words."""
+    source: str = ""
+    """A sweep file that asks for this; empty where an earlier version wrote it."""

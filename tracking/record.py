@@ -18,6 +18,7 @@ MADE_BY = r"device|host|version\.[\w.-]+"
 """The tags that leave the store: what made a replicate, and neither whose it is nor where it lay."""
 _LONGEST = 4000  # characters of a text: as much as the writer keeps of a reason
 _LONGEST_NAME = 200
+_LONGEST_SOURCE = 2**20
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -149,7 +150,10 @@ def check_manifest(manifest: Manifest) -> None:
     for method in manifest.methods:
         if method.published is not None and method.published not in published.row_names(manifest.task):
             raise ValueError(f"no published row {method.published!r}")
-    check_texts(manifest.model_dump())
+    check_texts(manifest.model_dump(exclude={"source"}))
+    if len(manifest.source) > _LONGEST_SOURCE:
+        raise ValueError(f"a sweep file of {len(manifest.source)} characters")
+    _readable("".join(manifest.source.split()))
 
 
 def check_texts(value: Any) -> None:

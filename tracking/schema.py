@@ -46,6 +46,8 @@ CURVE_FILE = "thresholds.json"
 """The trained replicate at other thresholds, where the sweep asks for them."""
 PATTERN_FOLDER = "sparsity"
 MANIFEST_FILE = "sweep.json"
+SWEEP_FILE = "sweep.yaml"
+"""What to run to have the sweep again, for a reader of the store."""
 REPORT_NAME = "report"
 
 

@@ -400,6 +400,8 @@ def ensure_report_run(store: MlflowClient, experiment_id: str) -> str:
 def write_manifest(store: MlflowClient, report_run_id: str, manifest: Manifest) -> None:
     """Write what the sweep compares to its report run, and how the UI shows it to the experiment."""
     store.log_text(report_run_id, manifest.model_dump_json(indent=1), schema.MANIFEST_FILE)
+    if manifest.source:
+        store.log_text(report_run_id, manifest.source, schema.SWEEP_FILE)
     experiment_id = store.get_run(report_run_id).info.experiment_id
     store.set_experiment_tag(experiment_id, view.TAG, view.tag(manifest, _now()))
 

@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,6 +147,14 @@ def test_a_mistake_is_one_line_that_names_key_and_choice(load: Load, text: str, 
 def test_a_wrong_override_is_refused(load: Load, override: str) -> None:
     with pytest.raises(SpecError):
         load(BASE, override)
+
+
+def test_the_source_says_what_the_file_and_its_overrides_say(load: Load, tmp_path: Path) -> None:
+    assert load(BASE).source == BASE
+    changed = load(BASE, "seeds=2", "methods.0.label=ℓ1")
+    again = tmp_path / "again.yaml"
+    again.write_text(changed.source, encoding="utf-8")
+    assert dataclasses.replace(spec.load(again), path=changed.path) == changed
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
