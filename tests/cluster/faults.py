@@ -11,19 +11,20 @@ import csv
 import io
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hosts import Hosts, missing
 
-from tracking import cells, reader, render, runs, schema, store, tables
+from tracking import cells, reader, render, runs, schema, status, store, tables
 
 ROOT = Path(__file__).parents[2]
 SWEEP = """
@@ -39,6 +40,7 @@ resources: {{pack: 1}}
 """
 HEAD, WORKERS, SERVER = "h0", ("h1", "h2"), "h3"
 SECONDS_TO_END = 900.0
+UNDISTURBED = "undisturbed"
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,20 @@ class Result:
     doubled: int
     differing: int
     same_table: bool
+    same_status: bool
+    """Whether ``dn status`` says that every replicate is done."""
+    told: bool
+    """Whether the log tells what happened: a fault that nobody felt shows nothing."""
     commands: int
     """How often ``dn sweep`` was called until the sweep was complete."""
     said: str
-    """What the log tells of it."""
+    """The line that tells it."""
 
     @property
     def harmless(self) -> bool:
-        """Whether nothing is lost, doubled or different."""
-        return not (self.lost or self.doubled or self.differing) and self.same_table
+        """Whether the fault was felt, and nothing is lost, doubled or different."""
+        same = self.same_table and self.same_status and self.told
+        return same and not (self.lost or self.doubled or self.differing)
 
 
 class Site:
@@ -135,8 +142,13 @@ class Site:
                 raise RuntimeError(f"{name} does not get going: {process.communicate()[0][-2000:]}")
             time.sleep(0.1)
 
+    def server_said(self) -> list[str]:
+        """Return what ``dn server`` has said so far."""
+        return [line for line in self.run(SERVER, "cat ~/server.log").splitlines() if line.startswith("dn: ")]
 
-Fault = Callable[[Site, str], None]
+
+Fault = Callable[[Site, str], str | None]
+"""Injures a sweep, and may return what a bystander was told."""
 
 
 def kill_worker(site: Site, name: str) -> None:
@@ -202,7 +214,10 @@ def fill_disk(site: Site, name: str) -> None:
 
 
 def damage_checkpoints(site: Site, name: str) -> None:
-    """The newest checkpoint of each pack is altered, and the trials are killed."""
+    """The trials are halted, the newest checkpoint of each pack is altered, and the trials are killed."""
+    for worker in WORKERS:
+        site.run(worker, "pkill -STOP -f [r]ay::ResourceTrainable; true")
+    time.sleep(1)  # what was handed over before is written
     newest = {path.parent: path for path in site.checkpoints(name)}
     for path in newest.values():
         with contextlib.suppress(FileNotFoundError):
@@ -213,39 +228,39 @@ def damage_checkpoints(site: Site, name: str) -> None:
         site.run(worker, "pkill -9 -f [r]ay::ResourceTrainable; true")
 
 
-def second_driver(site: Site, name: str) -> None:
+def second_driver(site: Site, name: str) -> str:
     """Another driver is started on the same sweep, from another host."""
     text = (site.hosts.home(HEAD) / f"{name}.yaml").read_text("utf-8")
     (site.hosts.home(WORKERS[0]) / f"{name}.yaml").write_text(text, "utf-8")
     done = site.hosts.on(WORKERS[0], f"dn sweep {name}.yaml --address auto --slots 2")
-    if "is being run by" not in done.stderr:
-        raise RuntimeError(f"the second driver was let in: {done.stdout[-500:]}{done.stderr[-500:]}")
+    return done.stderr
 
 
-FAULTS: tuple[Fault, ...] = (
-    kill_worker,
-    kill_raylet,
-    cut_host,
-    stop_server,
-    kill_server,
-    restart_postgres,
-    kill_driver,
-    kill_head,
-    fill_disk,
-    damage_checkpoints,
-    second_driver,
-)
+FAULTS: Mapping[Fault, str] = {
+    kill_worker: "taken up again, from its last checkpoint",
+    kill_raylet: "taken up again, from its last checkpoint",
+    cut_host: "taken up again, from its last checkpoint",
+    stop_server: "the store answers again",
+    kill_server: "the MLflow server has ended; starting it again",
+    restart_postgres: "PostgreSQL has ended; starting it again",
+    kill_driver: "is gone; going on where it was",
+    kill_head: "going on where it was|was running",
+    fill_disk: "taken up again, from its last checkpoint",
+    damage_checkpoints: "is damaged: going on from the one before it",
+    second_driver: "is being run by",
+}
+"""And what the log must tell."""
 
 
 def injure(site: Site, fault: Fault | None, whole: "Outcome | None") -> tuple[Result, "Outcome"]:
     """Run a sweep, injure it, run it again until it is complete, and compare with the ``whole`` one."""
-    title = fault.__name__ if fault else "undisturbed"
+    title = fault.__name__ if fault else UNDISTURBED
     name = title.replace("_", "-")
     process = site.sweep(name)
-    said: list[str] = []
+    said, before = [], len(site.server_said())
     if fault is not None:
         site.wait_for_checkpoints(name, process)
-        fault(site, name)
+        said += (fault(site, name) or "").splitlines()
     commands = 1
     while True:
         output = process.communicate(timeout=SECONDS_TO_END)[0]
@@ -254,7 +269,9 @@ def injure(site: Site, fault: Fault | None, whole: "Outcome | None") -> tuple[Re
             break
         process, commands = site.sweep(name), commands + 1
     outcome = read(site, name)
-    told = " / ".join(dict.fromkeys(said))
+    said += site.server_said()[before:]
+    lines = list(dict.fromkeys(line for line in said if line.startswith("dn: ")))
+    told = [line for line in lines if fault is None or re.search(FAULTS[fault], line)]
     return compare(title, outcome, whole or outcome, commands, told), outcome
 
 
@@ -264,16 +281,17 @@ class Outcome:
 
     rows: dict[str, dict[str, str]]
     """By replicate key: every final figure, to the last bit."""
-    finished: Counter[str]
-    """How many finished runs each replicate has."""
+    runs: Counter[str]
+    """How many runs each replicate has."""
     table: str
+    status: str
 
 
 def read(site: Site, name: str) -> Outcome:
     """Read a sweep from the server, as a host of the cluster does."""
     printed = site.run(HEAD, f"PYTHONPATH={ROOT}:{Path(__file__).parent} python -m faults --print {name}")
-    rows, finished, table = json.loads(printed.strip().splitlines()[-1])
-    return Outcome(rows, Counter(finished), table)
+    rows, per_key, table, status = json.loads(printed.strip().splitlines()[-1])
+    return Outcome(rows, Counter(per_key), table, status)
 
 
 def print_outcome(name: str) -> None:
@@ -282,24 +300,26 @@ def print_outcome(name: str) -> None:
     experiment_id = runs.find_experiment(location, name)
     snapshot = reader.read(location, experiment_id)
     rows = {row.replicate_key: {key: repr(value) for key, value in row.metrics.items()} for row in snapshot.rows}
-    shown = (schema.REPLICATE_KEY, *schema.MARKS)
-    found = runs.records(location, experiment_id, "replicate", {}, tags=shown)
-    finished = Counter(item.tags[schema.REPLICATE_KEY] for item in found if runs.state_of(item) == "finished")
+    found = runs.records(location, experiment_id, "replicate", {}, tags=[schema.REPLICATE_KEY])
+    per_key = Counter(item.tags[schema.REPLICATE_KEY] for item in found)
     _, manifest = runs.read_manifest(location, experiment_id)
     table = render.as_csv(tables.build(manifest, cells.gather(manifest, snapshot)))
-    print(json.dumps([rows, finished, table]))
+    lines = status.read(location, experiment_id).lines(time.time())
+    print(json.dumps([rows, per_key, table, "\n".join(lines).replace(name, "NAME")]))
 
 
-def compare(title: str, outcome: Outcome, whole: Outcome, commands: int, said: str) -> Result:
+def compare(title: str, outcome: Outcome, whole: Outcome, commands: int, told: Sequence[str]) -> Result:
     """Count what differs from the undisturbed sweep."""
     return Result(
         fault=title,
         lost=len(whole.rows.keys() - outcome.rows.keys()),
-        doubled=sum(count > 1 for count in outcome.finished.values()),
+        doubled=sum(count > 1 for count in outcome.runs.values()),
         differing=sum(outcome.rows[key] != whole.rows[key] for key in whole.rows.keys() & outcome.rows.keys()),
         same_table=list(csv.reader(io.StringIO(outcome.table))) == list(csv.reader(io.StringIO(whole.table))),
+        same_status=outcome.status == whole.status,
+        told=bool(told) or title == UNDISTURBED,
         commands=commands,
-        said=said,
+        said=told[0] if told else "",
     )
 
 
@@ -330,13 +350,14 @@ def main(names: Sequence[str]) -> int:
     results = []
     with site(folder, int(os.environ.get("DN_FAULT_EPOCHS", "150"))) as found:
         _, whole = injure(found, None, None)
-        print("| fault | lost | doubled | differing | table | commands | the log says |\n" + "| --- " * 7 + "|")
+        print("| fault | lost | doubled | differing | table, status | commands | the log says |\n" + "| --- " * 7 + "|")
         for name in names or known:
             result, _ = injure(found, known[name], whole)
             results.append(result)
             print(
                 f"| {result.fault} | {result.lost} | {result.doubled} | {result.differing} | "
-                f"{'same' if result.same_table else 'DIFFERS'} | {result.commands} | {result.said} |",
+                f"{'same' if result.same_table and result.same_status else 'DIFFERS'} | {result.commands} | "
+                f"{result.said or 'NOTHING'} |",
                 flush=True,
             )
     totals = [sum(getattr(result, part) for result in results) for part in ("lost", "doubled", "differing")]
