@@ -129,7 +129,9 @@ def _add_sweep(verbs: Any) -> None:
         "launcher may start.",
     )
     parser.add_argument("--num-cpus", type=int, metavar="N", help="CPUs for a Ray started here. Default: all.")
-    parser.add_argument("--retry-failed", action="store_true", help="Run replicates again that are recorded as failed.")
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="Run what is recorded as failed again, and nothing else."
+    )
     parser.add_argument(
         "--checkpoint-seconds",
         type=float,

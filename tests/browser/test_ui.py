@@ -50,6 +50,8 @@ class Served:
     experiment_id: str
     runs: dict[str, str]
     """Run ids of cells by label, of replicates as "LABEL seed N", and of the report."""
+    means: dict[str, float]
+    """Compression rate of each cell, by label."""
 
     def run(self, name: str, path: str = "") -> str:
         return f"{self.address}/#/experiments/{self.experiment_id}/runs/{self.runs[name]}{path}"
@@ -94,8 +96,10 @@ def look(folder: Path, address: str) -> Served:
     found = {
         run.info.run_name: run.info.run_id for kind in kinds for run in runs.find_runs(client, experiment_id, kind, {})
     }
+    cells = runs.find_runs(client, experiment_id, "cell", {})
+    means = {cell.info.run_name: cell.data.metrics[schema.COMPRESSION_RATE] for cell in cells}
     (link,) = re.findall(r"seen: (\S+)", (folder / "log").read_text())
-    return Served(address, link, experiment_id, found)
+    return Served(address, link, experiment_id, found, means)
 
 
 @pytest.fixture
@@ -132,6 +136,9 @@ def test_the_table_opens_on_the_methods_with_their_means(served: Served, page: P
     close_the_assistant(page)
     for column in ("test/accuracy/after_pruning", "compression_rate", "density", "neurons_alive"):
         expect(page.get_by_text(column, exact=True).first).to_be_visible()
+    assert len(set(served.means.values())) == 3
+    for mean in served.means.values():
+        expect(page.get_by_text(f"{mean:.9f}"[:-1]).first).to_be_visible()  # the last digit may be rounded
     shoot(page, "ui-runs")
 
 
