@@ -19,7 +19,7 @@ from sweeps import cluster, spec
 from sweeps import plan as planning
 from sweeps.cluster import Capacity
 from sweeps.plan import Plan
-from sweeps.progress import Progress
+from sweeps.progress import Progress, say
 from sweeps.runner import Runner, plan_from_store
 from sweeps.spec import Sweep
 from sweeps.yaml_file import SpecError
@@ -107,7 +107,7 @@ def export(arguments: argparse.Namespace, out: Console) -> int:
 
 def import_file(arguments: argparse.Namespace, out: Console) -> int:
     """``dn import``: a sweep from one file."""
-    done = importing.import_file(store.locate_answering(arguments.tracking_uri), arguments.file, _track(out))
+    done = importing.import_file(store.locate_answering(arguments.tracking_uri), arguments.file, _track(out), say)
     counts = f"{done.written.total()} replicates imported, {_ended(done.written)}; {done.present} were there already"
     _say(out, f"{done.name}: {counts}")
     return OK

@@ -1,7 +1,7 @@
 """From one file into a store: what it holds already stays as it is, and what is missing is added."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tracking import portable, runs, schema, store, writer
+from tracking.lease import Lease
 from tracking.manifest import Manifest, ManifestMethod
 from tracking.portable import Archive, Track, untold
 from tracking.record import CellRecord
@@ -36,8 +37,12 @@ class Imported:
     """Replicates that the store held already."""
 
 
-def import_file(location: StoreLocation, path: Path, track: Track = untold) -> Imported:
+def import_file(
+    location: StoreLocation, path: Path, track: Track = untold, say: Callable[[str], None] = lambda text: None
+) -> Imported:
     """Add the sweep that ``dn export`` wrote to ``path`` to the store. Interrupted, it goes on when called again.
+
+    ``say`` is as of ``Lease``: nobody trains the sweep meanwhile.
 
     StoreError, and a store that is untouched, where the file is not whole and consistent, or the store has another
     sweep of that name.
@@ -50,12 +55,14 @@ def import_file(location: StoreLocation, path: Path, track: Track = untold) -> I
         store.prepare(location)
         client = store.connect(location)
         experiment_id = writer.ensure_experiment(client, location, manifest.name)
-        if manifest != held:
-            writer.write_manifest(client, writer.ensure_report_run(client, experiment_id), manifest)
-        cell_runs = _ensure_cells(client, experiment_id, archive.cells)
-        done = _add_replicates(client, experiment_id, archive, cell_runs, track)
-        labelled = [(item.cell, cell_runs[key].label) for key, item in archive.cells.items()]
-        writer.summarize_rest(client, experiment_id, labelled, manifest.seeds)
+        report_run_id = writer.ensure_report_run(client, experiment_id)
+        with Lease(client, location, report_run_id, manifest.name, say):
+            if manifest != held:
+                writer.write_manifest(client, report_run_id, manifest)
+            cell_runs = _ensure_cells(client, experiment_id, archive.cells)
+            done = _add_replicates(client, experiment_id, archive, cell_runs, track)
+            labelled = [(item.cell, cell_runs[key].label) for key, item in archive.cells.items()]
+            writer.summarize_rest(client, experiment_id, labelled, manifest.seeds)
     return done
 
 

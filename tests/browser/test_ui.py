@@ -138,7 +138,7 @@ def test_the_table_opens_on_the_methods_with_their_means(served: Served, page: P
         expect(page.get_by_text(column, exact=True).first).to_be_visible()
     assert len(set(served.means.values())) == 3
     for mean in served.means.values():
-        expect(page.get_by_text(f"{mean:.9f}"[:-1]).first).to_be_visible()  # the last digit may be rounded
+        expect(page.get_by_text(repr(mean)[:9]).first).to_be_visible()
     shoot(page, "ui-runs")
 
 

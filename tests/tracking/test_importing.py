@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from dn_distributed.config import Pruning
 from sweeps import cli
-from tracking import cells, reader, render, runs, schema, store, tables, writer
+from tracking import cells, lease, reader, render, runs, schema, store, tables, writer
 from tracking.exporting import export
 from tracking.importing import import_file, united
 from tracking.manifest import Manifest
@@ -20,6 +20,26 @@ from tracking.store import StoreError, StoreLocation
 def table(recorder: Recorder) -> str:
     _, manifest = runs.read_manifest(recorder.location, recorder.experiment_id)
     return render.as_csv(tables.build(manifest, cells.gather(manifest, recorder.read())))
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.01)
+
+
+def test_nothing_is_added_to_a_sweep_that_is_being_run(
+    exported: tuple[Recorder, Path], elsewhere: StoreLocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.2)
+    recorder, file = exported
+    there = Recorder(elsewhere, recorder.name)
+    run_id = writer.ensure_report_run(there.store, there.experiment_id)
+    with (
+        lease.Lease(there.store, elsewhere, run_id, recorder.name, print),
+        pytest.raises(StoreError, match="is being run by"),
+    ):
+        import_file(elsewhere, file)
+    assert there.runs("replicate") == there.runs("cell") == []
 
 
 def test_another_store_holds_the_same_sweep(exported: tuple[Recorder, Path], elsewhere: StoreLocation) -> None:
