@@ -137,7 +137,11 @@ def large(folder: Path) -> list[str]:
         ("`dn report`", ("report", "large", "--out", "report")),
     ):
         lines.append(run_command(folder, "-m", "sweeps.cli", *arguments).line(title))
-    lines.append(run_command(folder, "-c", "import sweeps.commands").line("of each of these: imports"))
+    for title, script in (
+        ("imports of `dn sweep` and `dn report` alone", "import sweeps.commands"),
+        ("of them: torch", "import torch"),
+    ):
+        lines.append(run_command(folder, "-c", script).line(title))
     seconds, count = run_command(folder, "-c", STATES).output.split()[-2:]
     lines.append(f"| states of {count} replicates, in a process at work | {float(seconds):.2f} | | |")
     return [*lines, "", f"Filling the store took {seeded:.0f} s."]
