@@ -88,7 +88,7 @@ class Site:
                 (home / ".dropneuron" / file).chmod(0o600)
             (home / ".bashrc").write_text(
                 f"export PATH={Path(sys.executable).parent}:$PATH\n"
-                f". {ROOT}/deploy/node.sh\nexport PYTHONPATH={ROOT} DN_TRACKING_URI={self.uri} TMPDIR=$HOME/tmp\n"
+                f". {ROOT}/deploy/node.sh\nexport PYTHONPATH={ROOT} DN_TRACKING_URI={self.uri} TMPDIR=$HOME/tmp RAY_TMPDIR=/tmp\n"
                 "mkdir -p $HOME/tmp\n"
             )
             (home / ".bash_profile").write_text(". ~/.bashrc\n")
@@ -210,7 +210,7 @@ def fill_disk(site: Site, name: str) -> None:
     """A worker has no room for temporary files for half a minute."""
     site.run(WORKERS[0], "mount -t tmpfs -o size=64k tmpfs ~/tmp")
     time.sleep(30)
-    site.run(WORKERS[0], "mount -o remount,size=1g ~/tmp")
+    site.run(WORKERS[0], "umount --lazy ~/tmp")
 
 
 def damage_checkpoints(site: Site, name: str) -> None:
