@@ -1,6 +1,7 @@
 """What the driver does while Tune runs: show progress, say what went wrong, and hand each pack that ended on."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
@@ -8,6 +9,8 @@ from ray.tune import Callback
 from sweeps.plan import Pack, Round
 from sweeps.progress import Progress, say
 from sweeps.trial import Shared, pack_of
+
+_LONGEST_REASON = 300
 
 PackEnded = Callable[[Pack, Mapping[str, Any]], None]
 
@@ -39,7 +42,7 @@ class DriverCallback(Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack's worker is gone, and it begins again."""
-        say(f"{self._pack(trial)}: taken up again, from its last checkpoint: {_reason(trial)}")
+        say(f"{self._pack(trial)}: taken up again, from its last checkpoint: {_reason(_last_error(trial))}")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack is done, or too large, or a scheduler has ended it."""
@@ -55,14 +58,14 @@ class DriverCallback(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack was lost more often than it is taken up again."""
-        pack, reason = self._pack(trial), _reason(trial)
+        pack, error = self._pack(trial), _last_error(trial)
         self.round.ended.add(trial.trial_id)
         self._progress.pack_put_back(trial.trial_id)
-        if "running low on memory" in reason:  # so Ray's own guard says that it killed a worker
+        if "running low on memory" in error:  # so Ray's own guard says that it killed a worker
             self.round.too_large.append(pack)
             return
         self.round.lost.append(pack)
-        say(f"{pack}: given up for now: {reason}")
+        say(f"{pack}: given up for now: {_reason(error)}")
 
     def _pack(self, trial: Any) -> Pack:
         return pack_of(trial.config, self._shared)
@@ -78,9 +81,16 @@ def _let_go(trial: Any) -> None:
         getattr(kept, name, {}).clear()
 
 
-def _reason(trial: Any) -> str:
-    """Return what Tune knows of a trial's last failure, as one line."""
-    error = trial.get_error()
-    cause = getattr(error, "cause", None) or error
-    lines = [line.strip() for line in str(cause or "").splitlines() if line.strip()]
-    return lines[-1] if lines else "its worker or node is gone"
+def _last_error(trial: Any) -> str:
+    """Return what Tune has written of a trial's last failure. Its own means look where that is copied to later."""
+    try:
+        return Path(trial.error_file).read_text("utf-8").rpartition("Failure # ")[2] if trial.error_file else ""
+    except OSError:
+        return ""
+
+
+def _reason(error: str) -> str:
+    """Return a failure as one line: Ray's account of a worker that is gone is a page long and says no more."""
+    lines = [line.strip() for line in error.splitlines()[1:] if line.strip()]
+    gone = not lines or "The actor died" in error or "The actor is dead" in error
+    return "its worker or node is gone" if gone else lines[-1][:_LONGEST_REASON]

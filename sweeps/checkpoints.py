@@ -108,8 +108,12 @@ class RemoteCheckpoints:
 
     def _answer(self, method: str, *arguments: Any) -> Any:
         import ray
+        from ray.exceptions import RayTaskError
 
-        return ray.get(self._ask(method, *arguments))
+        try:
+            return ray.get(self._ask(method, *arguments))
+        except RayTaskError as error:  # its text is a page: what went wrong in the actor, as it was
+            raise error.cause from error
 
 
 def _newest_first(folder: Path) -> list[Path]:

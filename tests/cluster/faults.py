@@ -88,8 +88,8 @@ class Site:
                 (home / ".dropneuron" / file).chmod(0o600)
             (home / ".bashrc").write_text(
                 f"export PATH={Path(sys.executable).parent}:$PATH\n"
-                f". {ROOT}/deploy/node.sh\nexport PYTHONPATH={ROOT} DN_TRACKING_URI={self.uri} TMPDIR=$HOME/tmp RAY_TMPDIR=/tmp\n"
-                "mkdir -p $HOME/tmp\n"
+                f". {ROOT}/deploy/node.sh\nexport PYTHONPATH={ROOT} DN_TRACKING_URI={self.uri}\n"
+                "export TMPDIR=$HOME/tmp RAY_TMPDIR=/tmp; mkdir -p $HOME/tmp\n"
             )
             (home / ".bash_profile").write_text(". ~/.bashrc\n")
         self.start_server()

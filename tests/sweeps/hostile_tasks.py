@@ -1,5 +1,6 @@
 """Tasks and a dataset that break what runs them, or watch it. A module of its own: workers import it."""
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -48,8 +49,22 @@ class Deadly(Regression):
         used = len(list(Path(self.folder).iterdir()))
         if used < self.lives:
             (Path(self.folder) / str(used)).touch()
-            os._exit(1)
+            self.die()
         super().initialize(network, draw)
+
+    def die(self) -> None:
+        """What happens instead of the beginning."""
+        os._exit(1)
+
+
+class Clumsy(Deadly):
+    """Finds no room on a disk, as often as ``lives`` says."""
+
+    name: Literal["clumsy"] = "clumsy"  # type: ignore[assignment]
+
+    def die(self) -> None:
+        """What happens instead of the beginning."""
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 class Meeting(Regression):
@@ -83,5 +98,5 @@ class Seldom(Digits):
         return super().load(data_dir)
 
 
-TASKS.update(hungry=Hungry, deadly=Deadly, meeting=Meeting)
+TASKS.update(hungry=Hungry, deadly=Deadly, clumsy=Clumsy, meeting=Meeting)
 DATASETS.update(seldom=Seldom)

@@ -1,10 +1,12 @@
 """Checkpoints: whole or not there, checked before use, found again by packs that were cut otherwise."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sweeps.checkpoints import KEPT, CheckpointFolder, DamagedCheckpointError
+from sweeps import cluster
+from sweeps.checkpoints import KEPT, CheckpointFolder, DamagedCheckpointError, RemoteCheckpoints
 
 
 @pytest.fixture
@@ -58,3 +60,35 @@ def test_nothing_is_left_of_a_write_that_failed(checkpoints: CheckpointFolder, m
     with pytest.raises(OSError, match="No space left"):
         checkpoints.save("cell-pack", 1, b"state")
     assert not [path for path in checkpoints.folder.rglob("*") if path.is_file()]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> CheckpointFolder:
+    return CheckpointFolder(tmp_path_factory.mktemp("remote"))
+
+
+@pytest.fixture(scope="module")
+def remote(folder: CheckpointFolder) -> Iterator[RemoteCheckpoints]:
+    with cluster.connect(None, num_cpus=1):
+        yield RemoteCheckpoints(folder)
+
+
+def test_the_drivers_node_keeps_them_as_a_folder_would(remote: RemoteCheckpoints) -> None:
+    remote.save("cell-pack", 1, b"one")
+    remote.save("cell-pack", 2, b"two")
+    assert [remote.read(name) for name in remote.names("cell-pack")] == [b"two", b"one"]
+    remote.remove("cell-pack")
+    assert remote.names("cell-pack") == []
+
+
+def test_what_is_wrong_on_the_drivers_node_is_told_in_a_line(
+    remote: RemoteCheckpoints, folder: CheckpointFolder
+) -> None:
+    remote.save("cell-damaged", 1, b"one")
+    (name,) = remote.names("cell-damaged")
+    (folder.folder / name).write_bytes(b"two")
+    with pytest.raises(DamagedCheckpointError) as damaged:
+        remote.read(name)
+    assert str(damaged.value) == f"checkpoint {name} is damaged"
+    with pytest.raises(FileNotFoundError):
+        remote.read("cell-none/1-0.safetensors")

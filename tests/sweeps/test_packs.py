@@ -128,8 +128,17 @@ def test_a_pack_whose_worker_dies_is_taken_up_again(
     assert (after.count("finished"), after.num_to_run) == (5, 0)
     said = capsys.readouterr().err
     assert said.count("L1, seeds 0, 1, 2, 3, 4: taken up again, from its last checkpoint") == runner.MAX_FAILURES + 1
-    assert "L1, seeds 0, 1, 2, 3, 4: given up for now" in said
+    assert "L1, seeds 0, 1, 2, 3, 4: given up for now: its worker or node is gone" in said
     assert "dn: 1 packs were lost; trying again in 0.1 s" in said
+
+
+def test_a_pack_that_cannot_write_is_taken_up_again_and_the_reason_told(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "lives").mkdir()
+    after = run(f"{{name: clumsy, lives: 1, folder: {tmp_path / 'lives'}}}", "5")
+    assert (after.count("finished"), after.num_to_run) == (5, 0)
+    assert "taken up again, from its last checkpoint: OSError: [Errno 28] No space left" in capsys.readouterr().err
 
 
 def test_a_pack_whose_worker_always_dies_is_left_to_the_next_command(run: Run, tmp_path: Path) -> None:
