@@ -39,11 +39,11 @@ def fill(sweep: Sweep, data: Data, location: StoreLocation, missing: Mapping[str
     client = store.connect(location)
     experiment_id = writer.ensure_experiment(client, location, sweep.name)
     plan = planning.make(sweep, data, {}, {})
-    writer.ensure_report_run(client, experiment_id, planning.manifest(plan))
+    writer.write_manifest(client, writer.ensure_report_run(client, experiment_id), planning.manifest(plan))
     first, *others = plan.distinct
     _train(sweep, data, client, experiment_id, first)
     _Copier(client, experiment_id, location, first, missing).copy(others)
-    found = plan_from_store(sweep, data, client, experiment_id)
+    found = plan_from_store(sweep, data, location, experiment_id)
     assert found.num_to_run == sum(map(len, missing.values())), "the copies are not what the reader takes for finished"
     return experiment_id
 

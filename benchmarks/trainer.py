@@ -71,7 +71,7 @@ def limit_ms(task: Task, data: Data) -> float:
 
 def _products(module: torch.nn.Module, x: Tensor, first: bool) -> list[Callable[[], object]]:
     """The layer's own product, the gradient of its weight, and that of its input unless it is the first."""
-    weight = module.weight.detach()
+    weight = module.get_parameter("weight").detach()
     if isinstance(module, torch.nn.Linear):
         grad = torch.randn(len(x), module.out_features)
         found: list[Callable[[], object]] = [lambda: x @ weight.T, lambda: grad.T @ x]

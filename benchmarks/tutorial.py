@@ -78,7 +78,7 @@ def train(config: dict[str, Any]) -> None:
             target = x if config["task"] == "autoencoder" else y
             optimizer.zero_grad()
             loss = task.loss(network(x), target) + penalty(network, task.layers, dn_layers, config["l1"], config["dn"])
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         with torch.no_grad():
             losses = []
