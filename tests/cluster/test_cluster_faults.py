@@ -13,7 +13,7 @@ pytestmark = ON_HOSTS
 
 @pytest.fixture(scope="module")
 def site(open_folder: Path) -> Iterator[Site]:
-    with faults.site(open_folder, epochs=30) as found:
+    with faults.site(open_folder, epochs=120) as found:
         yield found
 
 
