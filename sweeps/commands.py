@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -71,10 +70,9 @@ def sweep(arguments: argparse.Namespace, out: Console) -> int:
 
 
 def _say_interrupted(plan: Plan) -> int:
-    print(
-        f"dn: interrupted; {plan.count('finished')} of {plan.total} replicates of {plan.sweep.name} are in the "
-        f"store, run the same command to go on",
-        file=sys.stderr,
+    say(
+        f"interrupted; {plan.count('finished')} of {plan.total} replicates of {plan.sweep.name} are in the "
+        f"store, run the same command to go on"
     )
     return INTERRUPTED
 
@@ -206,13 +204,7 @@ def _verdict(plan: Plan) -> int:
     """Say what is missing, if anything."""
     failed, left = plan.count("failed"), plan.num_to_run
     if failed:
-        print(
-            f"dn: {plan.sweep.name}: {failed} replicates failed; the reasons are under the table",
-            file=sys.stderr,
-        )
+        say(f"{plan.sweep.name}: {failed} replicates failed; the reasons are under the table")
     if left:
-        print(
-            f"dn: {plan.sweep.name}: {left} replicates were lost with their workers; run the same command again",
-            file=sys.stderr,
-        )
+        say(f"{plan.sweep.name}: {left} replicates were lost with their workers; run the same command again")
     return FAILED if failed or left else OK

@@ -55,7 +55,8 @@ class Runner:
         self.interrupted = False
         """Whether Ctrl-C ended the run."""
         self._checkpoint_seconds, self._retry_failed = checkpoint_seconds, retry_failed
-        self._checkpoints: Checkpoints = CheckpointFolder(self._scratch / "checkpoints")
+        self._folder = CheckpointFolder(self._scratch / "checkpoints")
+        self._checkpoints: Checkpoints = self._folder
         self._failures: dict[str, int | None] | None = None
         """What had failed before this command, by replicate key, and when; None until the first plan."""
         self._cell_run_ids: dict[str, str] = {}
@@ -64,7 +65,7 @@ class Runner:
 
     def plan(self) -> Plan:
         """Return the plan as the store stands now, or of what had failed before, if that alone is to run."""
-        plan = plan_from_store(self.sweep, self.data, self.location, self.experiment_id)
+        plan = self._whole_plan()
         if not self._retry_failed:
             return plan
         states = runs.read_states(self.location, self.experiment_id)
@@ -72,6 +73,9 @@ class Runner:
         if self._failures is None:
             self._failures = failed
         return plan.only(again=dict(failed.items() & self._failures.items()), begun=self._failures)
+
+    def _whole_plan(self) -> Plan:
+        return plan_from_store(self.sweep, self.data, self.location, self.experiment_id)
 
     def run(self, plan: Plan, capacity: Capacity | None, progress: Progress) -> Plan:
         """Run what is missing and return the plan as it stands afterwards.
@@ -92,7 +96,8 @@ class Runner:
         after = self.plan()
         writer.write_manifest(self.store, report_run_id, planning.manifest(after))
         self._summarize_rest(after)
-        if not plan_from_store(self.sweep, self.data, self.location, self.experiment_id).num_to_run:
+        whole = self._whole_plan() if self._retry_failed else after
+        if not whole.num_to_run:
             shutil.rmtree(self._scratch, ignore_errors=True)
         return after
 
@@ -109,7 +114,7 @@ class Runner:
         """Run all packs, then those again, smaller or after a pause, that were too large or were lost."""
         resources = self.sweep.resources
         if capacity.joined:
-            self._checkpoints = RemoteCheckpoints(CheckpointFolder(self._scratch / "checkpoints"))
+            self._checkpoints = RemoteCheckpoints(self._folder)
         slots = capacity.slots(resources.cpu, resources.gpu)
         cost = self._measure_packs(plan) if plan.measures_packs else None
         largest: dict[str, int] = {}

@@ -113,8 +113,9 @@ def _entries(manifest: Manifest, known: Mapping[str, Replicate]) -> Iterable[Ent
             for seed in manifest.seeds:
                 yield _entry(method.label, seed, known.get(cell.replicate_key(seed)))
     listed = {cell.key for method in manifest.methods for cell in method.cells}
+    others = [item for item in known.values() if item.cell_key not in listed]
     for method in manifest.methods:
-        yield from _proposed(method, manifest.seeds, [item for item in known.values() if item.cell_key not in listed])
+        yield from _proposed(method, manifest.seeds, others)
 
 
 def _proposed(method: ManifestMethod, seeds: Sequence[int], others: Sequence[Replicate]) -> Iterator[Entry]:

@@ -1,7 +1,14 @@
-"""One undisturbed sweep for all tests that disturb another."""
+"""One undisturbed sweep for all tests that disturb another, and a Ray for those that run sweeps in this process."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from real_sweeps import Folder, make_folder
+
+from sweeps import cluster
+from sweeps.cluster import Capacity
 
 
 @pytest.fixture(scope="session")
@@ -10,3 +17,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     result = folder.run()
     assert result.returncode == 0, result.stderr
     return folder
+
+
+@pytest.fixture(scope="module")
+def capacity() -> Iterator[Capacity]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)  # workers import hostile_tasks
+        with cluster.connect(None, num_cpus=2) as found:
+            yield found

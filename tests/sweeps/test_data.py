@@ -1,7 +1,6 @@
 """The driver reads the dataset; workers get it from Ray's object store, and map it."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import hostile_tasks  # noqa: F401  registers its dataset
@@ -9,8 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from sweeps import cluster, spec
 from sweeps import plan as planning
+from sweeps import spec
 from sweeps.cluster import Capacity
 from sweeps.progress import Progress
 from sweeps.runner import Runner
@@ -25,14 +24,6 @@ training: {{epochs: 1, batch_size: 64}}
 methods: [{{label: P}}]
 resources: {{pack: 1}}
 """
-
-
-@pytest.fixture(scope="module")
-def capacity() -> Iterator[Capacity]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)  # workers import hostile_tasks
-        with cluster.connect(None, num_cpus=2) as found:
-            yield found
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Packs that are too large, or whose workers die: tried again, smaller or later; results do not depend on it."""
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import hostile_tasks  # noqa: F401  registers its tasks
@@ -24,14 +23,6 @@ training: {epochs: 2}
 methods: [{label: L1, l1: 1.0e-3}]
 resources: {pack: PACK}
 """
-
-
-@pytest.fixture(scope="module")
-def capacity() -> Iterator[cluster.Capacity]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)  # workers import hostile_tasks
-        with cluster.connect(None, num_cpus=2) as found:
-            yield found
 
 
 @pytest.fixture(autouse=True)
