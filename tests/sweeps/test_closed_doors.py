@@ -122,5 +122,8 @@ def test_nobody_joins_without_the_token(head: Head) -> None:
 
 def test_with_the_token_every_door_opens(head: Head) -> None:
     for door in head.doors:
-        said, _ = head.join(door, head.token).communicate(timeout=SECONDS)
+        for _ in range(3):  # Ray's client server forks beside gRPC's threads: now and then the child dies at once
+            said, _ = head.join(door, head.token).communicate(timeout=SECONDS)
+            if "Starting Ray client server failed" not in said:
+                break
         assert "got 42" in said, said[-2000:]
