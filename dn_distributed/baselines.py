@@ -16,6 +16,11 @@ from dn_distributed.data import Splits
 from dn_distributed.scores import MSE, NMSE
 from dn_distributed.training import Outcome
 
+RULE = (
+    "for each seed the sparsest solution of its path (LASSO: 100 penalties down to a thousandth of the largest that "
+    "keeps anything; OMP: every number of features) within 1e-9 of the path's lowest validation error; networks have "
+    "one configuration for all seeds"
+)
 LAYER = "coefficients"
 """Name of the one layer ``[1, features]`` that a baseline's coefficients are counted as."""
 

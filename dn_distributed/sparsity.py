@@ -82,6 +82,16 @@ class NetworkCounts:
         """Units left on a path from an input to an output."""
         return sum(unit.alive for unit in self.units)
 
+    @property
+    def hidden_total(self) -> int:
+        """Units between the inputs and the outputs: what a network may drop and still take and give all there is."""
+        return sum(unit.total for unit in self.units[1:-1])
+
+    @property
+    def hidden_alive(self) -> int:
+        """Hidden units left on a path from an input to an output."""
+        return sum(unit.alive for unit in self.units[1:-1])
+
 
 def count(masks: Mapping[str, Tensor], hidden_rule: HiddenRule = "min") -> NetworkCounts:
     """Return the counts of a chain of layers, inputs first.

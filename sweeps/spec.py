@@ -54,8 +54,11 @@ class Search(FrozenModel):
     """ASHA ends configurations early whose mean over seeds falls behind."""
     objective: str | None = None
     """A validation metric; left out: the task's first score after pruning."""
+    average: Literal["mean", "geometric"] = "mean"
+    """Of the objective over seeds, in the final choice."""
     tolerance: Annotated[float, Field(ge=0)] = 0.0
-    """Configurations within this of the best objective are equals; the sparsest of them is chosen."""
+    """Configurations within this of the best average (of a geometric mean: within this share of it) are equals; the
+    sparsest of them is chosen."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of the draws."""
     grace_epochs: Count = 1
@@ -147,6 +150,7 @@ class Sweep:
         return Selection(
             objective=objective,
             higher_is_better=higher.get(objective.split("/")[1], False),
+            average=search.average,
             tolerance=search.tolerance,
         )
 

@@ -123,12 +123,13 @@ def choose(results: Sequence[CellResult], selection: Selection | None) -> CellRe
         return results[0] if results else None
     name = selection.objective
     scored = [(result.stat(lambda row: row.metrics.get(name)), result) for result in results if result.complete]
-    candidates = [(found.mean, result) for found, result in scored if found is not None and math.isfinite(found.mean)]
+    averages = [(selection.averaged(found.values), result) for found, result in scored if found is not None]
+    candidates = [(average, result) for average, result in averages if math.isfinite(average)]
     if not candidates:
         return None
     sign = -1.0 if selection.higher_is_better else 1.0
-    best = min(sign * mean for mean, _ in candidates)
-    equals = [(sign * mean, result) for mean, result in candidates if sign * mean <= best + selection.tolerance]
+    best = min((average for average, _ in candidates), key=lambda average: sign * average)
+    equals = [(sign * average, result) for average, result in candidates if selection.equals(average, best)]
     if not selection.tolerance:
         return min(equals, key=lambda item: (item[0], item[1].cell.key))[1]
     return min(equals, key=lambda item: (_mean_nonzero(item[1]), item[0], item[1].cell.key))[1]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tracking.reader import Row
@@ -13,6 +13,7 @@ DENSITY = "density"
 COMPRESSION = "compression_rate"
 NEURONS = "neurons_published"
 ALIVE = "neurons_alive"
+HIDDEN = "hidden_alive"
 
 
 def layer_density(index: int) -> str:
@@ -35,6 +36,18 @@ class Column:
     kind: Literal["percent", "score", "ratio", "count"]
     total: int | None = None
     """Of a count: how many there are."""
+    is_yes_or_no: bool = False
+    """Whether each replicate has all of it or nothing."""
+
+    @property
+    def plain(self) -> "Column":
+        """The column under the name that it has outside of the paper's tables: what they call sparsity is density."""
+        return replace(self, title=self.title.replace("sparsity", "density"))
+
+    @property
+    def is_error(self) -> bool:
+        """Whether factors, not differences, tell its values apart: errors span decades."""
+        return self.kind == "score"
 
     def format(self, value: float, *, beside: float | None = None, signed: bool = False) -> str:
         """Return ``value`` as text. ``signed``: it is a difference.
@@ -85,6 +98,11 @@ def columns_for(scores: Sequence[str], template: Row) -> list[Column]:
         ),
         Column(NEURONS, "neurons", of_network(lambda row: row.counts.neurons_published), "count", counts.neurons_total),
         Column(ALIVE, "neurons alive", of_network(lambda row: row.counts.neurons_alive), "count", counts.neurons_total),
+        *(
+            [Column(HIDDEN, "hidden alive", of_network(lambda row: row.counts.hidden_alive), "count", hidden)]
+            if (hidden := counts.hidden_total)
+            else []
+        ),
         *_recovery_columns(template),
     ]
 
@@ -107,7 +125,10 @@ def _recovery_columns(template: Row) -> list[Column]:
         "coefficients/nmse": "score",
     }
     shown = {name: kind for name, kind in kinds.items() if name in template.metrics}
-    return [Column(name, name.replace("/", " "), _metric(name), kind) for name, kind in shown.items()]
+    return [
+        Column(name, name.replace("/", " "), _metric(name), kind, is_yes_or_no=name == "support/exact")
+        for name, kind in shown.items()
+    ]
 
 
 def _metric(name: str) -> Callable[[Row], float | None]:

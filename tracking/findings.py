@@ -6,24 +6,25 @@ import io
 import itertools
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tracking import columns, fronts, inference, render
 from tracking.cells import MethodResult, Stat
 from tracking.columns import Column
 from tracking.fronts import Point, Saving
-from tracking.inference import Comparison
+from tracking.inference import Comparison, Interval
 from tracking.manifest import Manifest
 from tracking.tables import Table
 
-_KEYS = (columns.SCORE_AFTER, columns.DENSITY, columns.ALIVE)
-"""Quantities that methods are compared by: what a method costs, and the two things that it saves."""
+_KEYS = (columns.SCORE_AFTER, columns.DENSITY, columns.ALIVE, columns.HIDDEN)
+"""Quantities that methods are compared by: what a method costs, and what it saves."""
 
 _SAVINGS: Mapping[Saving, str] = {"density": "weights", "neurons_alive": "neurons alive"}
 EQUAL_RULE = (
     "at each validation score, the configuration and threshold with the fewest weights (or alive neurons) that reaches "
-    "it, means over seeds; the test score of the same point stands in brackets"
+    "it, mean ± standard deviation over seeds; the test score of the same point stands in brackets; in the head, how "
+    "many points there were to choose from: more find more, so methods with as many compare best"
 )
 
 Grid = list[list[str]]
@@ -53,13 +54,12 @@ class Findings:
 
 def find(table: Table, methods: Sequence[MethodResult], at_equal_score: Grid) -> Findings:
     """Return the findings of a sweep; grids are empty where there is one seed, or one method."""
-    shown = [column for column in table.columns if column.key in _KEYS]
+    shown = [column.plain for column in table.columns if column.key in _KEYS]
     samples = {column.key: _samples(column, methods) for column in shown}
-    comparisons = inference.corrected(
-        [item for column in shown for item in inference.compare(column.title, samples[column.key])]
-    )
+    comparisons = inference.corrected([item for column in shown for item in _compare(column, samples[column.key])])
     intervals = _intervals(table)
     rules = [inference.INTERVAL_RULE] * bool(intervals) + [inference.COMPARISON_RULE] * bool(comparisons)
+    rules += [inference.SHARE_RULE] * any(column.is_yes_or_no for column in table.columns)
     rules += [EQUAL_RULE] * bool(at_equal_score)
     return Findings(
         at_equal_score,
@@ -78,7 +78,7 @@ def at_equal_score(manifest: Manifest, points: Mapping[str, Sequence[Point]]) ->
         return []
     higher = manifest.score_higher_is_better
     sign = "≥" if higher else "≤"
-    lines = [["validation score", *shown]]
+    lines = [["validation score", *(f"{label} (of {len(found)})" for label, found in shown.items())]]
     for level in fronts.levels([point for found in shown.values() for point in found], higher_is_better=higher):
         for saving in _SAVINGS:
             best = [fronts.smallest_within(found, saving, level, higher_is_better=higher) for found in shown.values()]
@@ -90,9 +90,12 @@ def at_equal_score(manifest: Manifest, points: Mapping[str, Sequence[Point]]) ->
 def _point(manifest: Manifest, saving: Saving, point: Point | None) -> str:
     if point is None:
         return "not reached"
-    left = f"{100 * point.density:.2f} %" if saving == "density" else f"{point.neurons_alive:.1f}"
-    spread = "" if point.test_std is None else f" ± {point.test_std:.2g}"
-    return f"{left} (test {manifest.score} {point.test:.4g}{spread})"
+    factor, decimals, unit = (100, 2, " %") if saving == "density" else (1, 1, "")
+    left = f"{factor * point.saving(saving):.{decimals}f}"
+    spread = point.spread(saving)
+    left += "" if spread is None else f" ± {factor * spread:.{decimals}f}"
+    of_test = "" if point.test_std is None else f" ± {point.test_std:.2g}"
+    return f"{left}{unit} (test {manifest.score} {point.test:.4g}{of_test})"
 
 
 def _samples(column: Column, methods: Sequence[MethodResult]) -> Mapping[str, Mapping[int, float]]:
@@ -102,24 +105,48 @@ def _samples(column: Column, methods: Sequence[MethodResult]) -> Mapping[str, Ma
         if method.chosen is None or method.chosen.stat(column.value) is None:
             continue
         values = ((row.seed, column.value(row)) for row in method.chosen.rows)
-        found[method.label] = {seed: value for seed, value in values if value is not None}
-    return found
+        found[method.label] = (
+            method.chosen.cell.key,
+            {seed: value for seed, value in values if value is not None},
+        )
+    return _once(found)
+
+
+def _once(found: Mapping[str, tuple[str, dict[int, float]]]) -> Mapping[str, Mapping[int, float]]:
+    """Join methods that are the same networks and have the same values: there is nothing to compare them by."""
+    labels: dict[tuple[str, tuple[tuple[int, float], ...]], list[str]] = {}
+    for label, (cell_key, values) in found.items():
+        labels.setdefault((cell_key, tuple(sorted(values.items()))), []).append(label)
+    return {" = ".join(joined): dict(values) for (_, values), joined in labels.items()}
+
+
+def _compare(column: Column, samples: Mapping[str, Mapping[int, float]]) -> list[Comparison]:
+    logarithms = inference.logarithms(samples) if column.is_error else None
+    if logarithms is None:
+        return inference.compare(column.title, samples)
+    return inference.compare(column.title, logarithms, is_ratio=True)
 
 
 def _intervals(table: Table) -> Grid:
     lines = [["", *(row.label for row in table.rows)]]
-    for column in table.columns:
+    for column in (column.plain for column in table.columns):
         stats = [row.stats.get(column.key) for row in table.rows]
         if any(found is not None and found.n > 1 for found in stats):
-            lines.append([f"{column.heading}: 95 % interval", *(_interval(column, found) for found in stats)])
+            of_mean = inference.share_interval if column.is_yes_or_no else inference.mean_interval
+            lines.append([f"{column.heading}: 95 % interval", *(_interval(column, found, of_mean) for found in stats)])
+            if any(row.published for row in table.rows):
+                one_more = [_interval(column, found, inference.prediction_interval) for found in stats]
+                lines.append([f"{column.heading}: one more run", *one_more])
             lines.append([f"{column.heading}: range", *(_range(column, found) for found in stats)])
     return lines if len(lines) > 1 else []
 
 
-def _interval(column: Column, found: Stat | None) -> str:
-    interval = inference.mean_interval(found.values) if found else None
+def _interval(column: Column, found: Stat | None, of: Callable[[Sequence[float]], Interval | None]) -> str:
+    interval = of(found.values) if found else None
     if found is None or interval is None:
         return "—"
+    if interval.low == interval.high:
+        return "always the same"
     low, high = (column.format(end, beside=found.mean) for end in (interval.low, interval.high))
     return f"{low} to {high}{' b' * interval.bootstrap}"
 
@@ -133,17 +160,15 @@ def _range(column: Column, found: Stat | None) -> str:
 def _comparisons(comparisons: Sequence[Comparison], by_title: Mapping[str, Column]) -> Grid:
     if not comparisons:
         return []
-    lines = [["quantity", "first − second", "n", "mean difference", "95 % interval", "effect", "p", "p (Holm)", ""]]
+    lines = [["quantity", "pair", "n", "mean difference or ratio", "95 % interval", "effect", "p", "p (Holm)", ""]]
     for item in comparisons:
-        column = by_title[item.quantity]
-        beside = max(abs(item.difference), 1e-3) if column.kind == "score" else 1.0
-        low, high = (column.format(e, beside=beside, signed=True) for e in (item.interval.low, item.interval.high))
+        mean, low, high = _difference(item, by_title[item.quantity])
         lines.append(
             [
                 item.quantity,
-                f"{item.first} − {item.second}",
+                f"{item.first} {'/' if item.is_ratio else '−'} {item.second}",
                 str(item.n),
-                column.format(item.difference, beside=beside, signed=True),
+                mean,
                 f"{low} to {high}",
                 f"{item.effect:+.1f}" if math.isfinite(item.effect) else "always the same",
                 p_in_words(item.p),
@@ -154,25 +179,44 @@ def _comparisons(comparisons: Sequence[Comparison], by_title: Mapping[str, Colum
     return lines
 
 
+def _difference(item: Comparison, column: Column) -> tuple[str, str, str]:
+    """The mean and the ends of its interval; factors of logarithms."""
+    numbers = (item.difference, item.interval.low, item.interval.high)
+    if item.is_ratio:
+        mean, low, high = (f"× {inference.exp(value):.3g}" for value in numbers)
+    else:
+        beside = max(abs(item.difference), 1e-3) if column.kind == "score" else 1.0
+        mean, low, high = (column.format(value, beside=beside, signed=True) for value in numbers)
+    return mean, low, high
+
+
 def p_in_words(p: float) -> str:
     """Return a p value to two digits, the smallest as a bound."""
     return "< 1e-6" if p < 1e-6 else f"{p:.2g}"
 
 
 def _sentence(column: Column, samples: Mapping[str, Mapping[int, float]], comparisons: Sequence[Comparison]) -> str:
-    """Order the methods from the largest mean to the smallest, and say which steps hold."""
+    """Order the methods from the largest mean to the smallest, and say which steps hold and what they do not say."""
     own = [item for item in comparisons if item.quantity == column.title]
     if not own:
         return f"{column.title}: nothing to compare."
     hold = {item.larger_first for item in own if item.holds}
     compared = dict.fromkeys(label for item in own for label in (item.first, item.second))
-    order = sorted(compared, key=lambda label: statistics.fmean(samples[label].values()), reverse=True)
+    values = (inference.logarithms(samples) if own[0].is_ratio else None) or samples
+    order = sorted(compared, key=lambda label: statistics.fmean(values[label].values()), reverse=True)
     steps = list(itertools.pairwise(order))
     chain = order[0] + "".join(f" {'>' if step in hold else '≈'} {step[1]}" for step in steps)
-    neighbours = {frozenset(step) for step in steps}
-    noise = [item for item in own if not item.holds and {item.first, item.second} not in neighbours]
-    also = ", ".join(f"{item.first} against {item.second}" for item in noise)
-    return f"{column.title}: {chain}{f'; nor is shown: {also}' if also else ''}."
+    apart = [(first, last) for first, last in itertools.combinations(range(len(order)), 2) if last > first + 1]
+    tested = {frozenset((item.first, item.second)) for item in own}
+    kept, lost = [], []
+    for first, last in apart:
+        pair, between = (order[first], order[last]), steps[first:last]
+        if pair in hold and hold.isdisjoint(between):
+            kept.append(" > ".join(pair))
+        elif pair not in hold and frozenset(pair) in tested and not hold.isdisjoint(between):
+            lost.append(" against ".join(pair))
+    also = f"; what holds besides: {', '.join(kept)}" * bool(kept) + f"; not shown: {', '.join(lost)}" * bool(lost)
+    return f"{column.title}: {chain}{also}."
 
 
 def as_markdown(findings: Findings) -> str:
@@ -200,8 +244,11 @@ def as_csv(compared: Sequence[Comparison]) -> str:
     """Return the comparisons at full precision."""
     out = io.StringIO()
     lines = csv.writer(out, lineterminator="\n")
-    lines.writerow(["quantity", "first", "second", "n", "difference", "low", "high", "effect", "p", "p_holm", "holds"])
+    lines.writerow(
+        ["quantity", "first", "second", "n", "scale", "difference", "low", "high", "effect", "p", "p_holm", "holds"]
+    )
     for item in compared:
+        scale = "logarithm" if item.is_ratio else "plain"
         numbers = (item.difference, item.interval.low, item.interval.high, item.effect, item.p, item.p_corrected)
-        lines.writerow([item.quantity, item.first, item.second, item.n, *map(repr, numbers), item.holds])
+        lines.writerow([item.quantity, item.first, item.second, item.n, scale, *map(repr, numbers), item.holds])
     return out.getvalue()

@@ -29,7 +29,9 @@ class Point:
     cell_key: str
     threshold: float
     density: float
+    density_std: float | None
     neurons_alive: float
+    neurons_alive_std: float | None
     validation: float
     test: float
     test_std: float | None
@@ -38,6 +40,10 @@ class Point:
     def saving(self, name: Saving) -> float:
         """Return what is left of weights (a share) or of neurons."""
         return self.density if name == "density" else self.neurons_alive
+
+    def spread(self, name: Saving) -> float | None:
+        """Return the standard deviation of what is left over seeds; None for one seed."""
+        return self.density_std if name == "density" else self.neurons_alive_std
 
 
 def read(location: StoreLocation, methods: Sequence[MethodResult]) -> Curves:
@@ -62,16 +68,18 @@ def points(manifest: Manifest, method: MethodResult, curves: Curves) -> list[Poi
 
 
 def _point(score: str, cell_key: str, at: Sequence[Mapping[str, float]]) -> Point:
-    def mean(name: str) -> float:
-        return statistics.fmean(point[name] for point in at)
+    def values(name: str) -> list[float]:
+        return [point[name] for point in at]
 
-    tests = [point[f"test/{score}"] for point in at]
+    density, neurons, tests = values("density"), values("neurons_alive"), values(f"test/{score}")
     return Point(
         cell_key=cell_key,
         threshold=at[0]["threshold"],
-        density=mean("density"),
-        neurons_alive=mean("neurons_alive"),
-        validation=mean(f"validation/{score}"),
+        density=statistics.fmean(density),
+        density_std=deviation(density),
+        neurons_alive=statistics.fmean(neurons),
+        neurons_alive_std=deviation(neurons),
+        validation=statistics.fmean(values(f"validation/{score}")),
         test=statistics.fmean(tests),
         test_std=deviation(tests),
         n=len(tests),

@@ -6,6 +6,7 @@ Plain textbook statistics on a handful of values, one per seed; scipy's distribu
 import itertools
 import math
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,16 +22,20 @@ INTERVAL_RULE = (
     "95 % interval of the mean: Student t; where Shapiro-Wilk rejects a normal distribution (p < 0.05), the "
     "BCa bootstrap of the mean (10 000 resamples), marked b"
 )
+SHARE_RULE = "of what is found or not found (0 or 100 %): Clopper and Pearson's interval of the share"
 VERDICT_RULE = (
     "a published figure is one run; it is inside where it lies in the 95 % prediction interval of one run, "
-    "mean ± t(0.975, n - 1) · s · √(1 + 1/n), and outside by its distance to that interval"
+    "mean ± t(0.975, n - 1) · s · √(1 + 1/n) of the logarithms, since no quantity here can be negative, and outside by "
+    "its distance to that interval; where a value is 0 there is no logarithm and no verdict. Of twenty figures that "
+    "reproduce, one lies outside by chance"
 )
 _ROUNDING = 1e-12  # of the numbers that are compared
 COMPARISON_RULE = (
     "paired by seed (same initialisation and order of the data); interval and p of the mean difference by the paired t "
-    "test (by the sign test where every seed differs by the same), p corrected by Holm over all comparisons of the "
-    "sweep; effect: mean difference / its standard deviation; in words, from the largest mean: > the difference holds, "
-    "≈ it may be noise"
+    "test (by the sign test where every seed differs by the same); errors are compared on their logarithms, as a ratio "
+    "of geometric means (×); p corrected by Holm over all comparisons of the sweep, intervals not; effect: mean "
+    "difference / its standard deviation; in words, from the largest mean: > the difference holds, ≈ it may be noise, "
+    "= the same networks"
 )
 
 
@@ -59,10 +64,31 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
 
 
 def prediction_interval(values: Sequence[float]) -> Interval | None:
-    """Return the 95 % interval that one more run would lie in; None as ``mean_interval``."""
+    """Return the 95 % interval that one more run would lie in, of a quantity that cannot be negative.
+
+    None as ``mean_interval``, and where a value is 0 while others are not.
+    """
     if len(values) < 2 or not all(map(math.isfinite, values)):
         return None
-    return _student(values, 1 + 1 / len(values))
+    if min(values) == max(values):
+        return Interval(values[0], values[0])
+    if min(values) <= 0:
+        return None
+    found = _student([math.log(value) for value in values], 1 + 1 / len(values))
+    return Interval(exp(found.low), exp(found.high))
+
+
+def exp(value: float) -> float:
+    """Infinity where the exponential is no number of the machine."""
+    return math.exp(value) if value < math.log(sys.float_info.max) else math.inf
+
+
+def share_interval(values: Sequence[float]) -> Interval | None:
+    """Return Clopper and Pearson's 95 % interval of the share of ones among zeros and ones; None without any."""
+    if not values:
+        return None
+    found = stats.binomtest(round(sum(values)), len(values)).proportion_ci(CONFIDENCE, method="exact")
+    return Interval(float(found.low), float(found.high))
 
 
 def _student(values: Sequence[float], factor: float) -> Interval:
@@ -81,18 +107,21 @@ def _bootstrap(values: Sequence[float]) -> Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two methods on the seeds that both have: ``first`` minus ``second``."""
+    """Two methods on the seeds that both have: ``first`` minus ``second``, or the one divided by the other."""
 
     quantity: str
     first: str
     second: str
     n: int
     difference: float
+    """Mean difference; for a ratio, that of the logarithms, as its interval."""
     interval: Interval
     effect: float
     """Cohen's d of paired values: mean difference / standard deviation of the differences. Infinite without one."""
     p: float
     p_corrected: float
+    is_ratio: bool = False
+    """Whether logarithms are compared."""
 
     @property
     def holds(self) -> bool:
@@ -105,10 +134,18 @@ class Comparison:
         return (self.first, self.second) if self.difference > 0 else (self.second, self.first)
 
 
-def compare(quantity: str, samples: Mapping[str, Mapping[int, float]]) -> list[Comparison]:
+def logarithms(samples: Mapping[str, Mapping[int, float]]) -> Mapping[str, Mapping[int, float]] | None:
+    """Return the logarithm of every value; None where one is not positive."""
+    if any(value <= 0 for by_seed in samples.values() for value in by_seed.values()):
+        return None
+    return {label: {seed: math.log(v) for seed, v in by_seed.items()} for label, by_seed in samples.items()}
+
+
+def compare(quantity: str, samples: Mapping[str, Mapping[int, float]], *, is_ratio: bool = False) -> list[Comparison]:
     """Compare every pair of methods on a quantity, given by method and seed; p is not corrected yet.
 
-    Pairs with fewer than two seeds in common, or a value that is not finite, are left out.
+    ``is_ratio``: the values are logarithms. Pairs with fewer than two seeds in common, or a value that is not finite,
+    are left out.
     """
     found = []
     for first, second in itertools.combinations(samples, 2):
@@ -117,7 +154,7 @@ def compare(quantity: str, samples: Mapping[str, Mapping[int, float]]) -> list[C
         if len(differences) >= 2 and all(map(math.isfinite, differences)):
             largest = max(abs(samples[label][seed]) for label in (first, second) for seed in seeds)
             found.append(_paired(quantity, first, second, differences, _ROUNDING * largest))
-    return found
+    return [replace(item, is_ratio=is_ratio) for item in found]
 
 
 def _paired(quantity: str, first: str, second: str, differences: Sequence[float], rounding: float) -> Comparison:

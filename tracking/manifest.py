@@ -1,6 +1,9 @@
 """What a sweep compares, as the store remembers it. Tables are computed from this and the stored rows."""
 
-from typing import Annotated
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -25,16 +28,34 @@ class Selection(FrozenModel):
     objective: str
     """A validation metric of the replicates, as ``validation/accuracy/after_pruning``."""
     higher_is_better: bool
+    average: Literal["mean", "geometric"] = "mean"
+    """Of the objective over seeds. The geometric mean weighs factors alike: errors that span decades."""
     tolerance: Annotated[float, Field(ge=0)] = 0.0
-    """Cells whose mean objective is within this of the best are equals; the one with fewest weights wins."""
+    """Cells whose average is within this of the best (geometric: within this share of it) are equals; the one with
+    fewest weights wins."""
 
     @property
     def rule(self) -> str:
         """The rule in words, printed under the table."""
-        order = "highest" if self.higher_is_better else "lowest"
+        geometric = self.average == "geometric"
+        best = f"{'highest' if self.higher_is_better else 'lowest'} {'geometric ' * geometric}mean {self.objective}"
         if not self.tolerance:
-            return f"{order} mean {self.objective}"
-        return f"fewest non-zero weights within {self.tolerance:g} of the {order} mean {self.objective}"
+            return best
+        within = f"{100 * self.tolerance:g} %" if geometric else f"{self.tolerance:g}"
+        return f"fewest non-zero weights within {within} of the {best}"
+
+    def averaged(self, values: Sequence[float]) -> float:
+        """Return the average that cells are ordered by; NaN where a geometric mean has no logarithm."""
+        if self.average == "mean":
+            return statistics.fmean(values)
+        return statistics.geometric_mean(values) if min(values) > 0 else math.nan
+
+    def equals(self, average: float, best: float) -> bool:
+        """Return whether a cell is as good as the best, within the tolerance."""
+        if self.average == "geometric":
+            worse = best / average if self.higher_is_better else average / best
+            return worse <= 1 + self.tolerance
+        return (best - average if self.higher_is_better else average - best) <= self.tolerance
 
 
 class ManifestMethod(FrozenModel):

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from dn_distributed import baselines
+from dn_distributed.tasks import TASKS
 from tracking import inference, published
 from tracking.cells import CellResult, MethodResult, Stat
 from tracking.columns import Column, columns_for
@@ -96,6 +98,12 @@ def _notes(manifest: Manifest, methods: tuple[MethodResult, ...], rows: tuple[Ta
         'mean ± sample standard deviation (n) over seeds; "sparsity" is the paper\'s word for the share of '
         "weights that are left; neurons as the published scripts count them, alive: on a path from input to output."
     ]
+    task = TASKS.get(manifest.task)
+    if task is not None and task.hidden_rule == "max":
+        notes.append(
+            "Neurons of a hidden layer, by this script: the larger of those that have an input and those that have an "
+            "output left; by the others, the smaller."
+        )
     if any(row.published for row in rows):
         notes.append(f"Published: {published.SOURCE}. Difference: reproduced mean minus published.")
         notes.append(f"Verdict: {inference.VERDICT_RULE}.")
@@ -105,12 +113,18 @@ def _notes(manifest: Manifest, methods: tuple[MethodResult, ...], rows: tuple[Ta
     if manifest.deviations and any(row.published for row in rows):
         notes.append(f"Settings differ from the paper's: {'; '.join(manifest.deviations)}.")
     if manifest.selection is not None:
-        tried = ", ".join(f"{method.label} {len(method.tried)}" for method in methods)
+        tried = ", ".join(f"{method.label} {len(method.tried)}" for method in methods if not _is_baseline(method))
         notes.append(f"Chosen by: {manifest.selection.rule}. Configurations tried: {tried}.")
         notes += [f"{row.label}: {row.note}." for row in rows if row.note]
+    if classical := [method.label for method in methods if _is_baseline(method)]:
+        notes.append(f"{' and '.join(classical)}: {baselines.RULE}.")
     for method in methods:
         notes += _missing(method, len(manifest.seeds))
     return tuple(notes)
+
+
+def _is_baseline(method: MethodResult) -> bool:
+    return any(result.cell.baseline is not None for result in method.tried)
 
 
 def _missing(method: MethodResult, expected: int) -> list[str]:

@@ -21,6 +21,11 @@ def tried(l1: float, rows: Sequence[Row] | None = None, *, expected: int = 2, **
     return CellResult("M", None, cell, tuple(made), (), expected)
 
 
+def rows_of(l1: float, *errors: float, density: float = 0.5) -> list[Row]:
+    cell = make_cell(l1=l1)
+    return [make_row(cell, seed, density=density, **{OBJECTIVE: error}) for seed, error in enumerate(errors)]
+
+
 def test_statistics_of_some_values() -> None:
     assert stat([1.0, 2.0, 6.0]) == Stat(3.0, math.sqrt(7), 3)
 
@@ -100,6 +105,28 @@ def test_the_tolerance_counts_down_where_higher_is_better() -> None:
     assert choose([best, sparse], HIGHEST.model_copy(update={"tolerance": 0.02})) is sparse
 
 
+def test_a_geometric_mean_weighs_factors_alike() -> None:
+    """One seed's error, ten thousand times the others', decides a mean alone."""
+    often = tried(1.0, rows=rows_of(1.0, 1e-6, 0.2))
+    once = tried(2.0, rows=rows_of(2.0, 1e-2, 0.1))
+    geometric = LOWEST.model_copy(update={"average": "geometric"})
+    assert choose([often, once], LOWEST) is once
+    assert choose([often, once], geometric) is often
+
+
+def test_the_tolerance_of_a_geometric_mean_is_a_share() -> None:
+    best, sparse = tried(1.0, rows=rows_of(1.0, 1e-6, 1e-4)), tried(2.0, rows=rows_of(2.0, 1.04e-6, 1e-4, density=0.1))
+    geometric = LOWEST.model_copy(update={"average": "geometric"})
+    assert choose([best, sparse], geometric.model_copy(update={"tolerance": 0.05})) is sparse
+    assert choose([best, sparse], geometric.model_copy(update={"tolerance": 0.01})) is best
+    assert choose([best, sparse], geometric.model_copy(update={"higher_is_better": True, "tolerance": 0.01})) is sparse
+
+
+def test_without_an_error_there_is_no_geometric_mean() -> None:
+    geometric = LOWEST.model_copy(update={"average": "geometric"})
+    assert choose([tried(1.0, rows=rows_of(1.0, 0.0, 1.0))], geometric) is None
+
+
 def test_the_choice_does_not_depend_on_the_order() -> None:
     results = [tried(l1, validation__nmse__after_pruning=0.1) for l1 in (1.0, 2.0, 3.0)]
     found = choose(results, LOWEST)
@@ -140,6 +167,10 @@ def test_a_cell_whose_objective_is_nan_cannot_be_chosen() -> None:
         (
             LOWEST.model_copy(update={"tolerance": 0.01}),
             f"fewest non-zero weights within 0.01 of the lowest mean {OBJECTIVE}",
+        ),
+        (
+            LOWEST.model_copy(update={"average": "geometric", "tolerance": 0.1}),
+            f"fewest non-zero weights within 10 % of the lowest geometric mean {OBJECTIVE}",
         ),
     ],
 )

@@ -61,6 +61,15 @@ def test_drawing_leaves_matplotlibs_own_settings_alone() -> None:
     assert dict(mpl.rcParams) == before
 
 
+def test_a_method_looks_the_same_in_every_sweep() -> None:
+    first = style.looks(["P", "ℓ1+P", "ℓ1+DN+P"])
+    second = style.looks(["ℓ1+DN+P", "DO+P as scripted", "ℓ1", "DO+P"])
+    assert first["ℓ1+DN+P"] == second["ℓ1+DN+P"]
+    assert first["ℓ1+P"] == second["ℓ1"]
+    assert len(set(second.values())) == 4
+    assert style.looks(["ℓ1", "ℓ1+P"])["ℓ1+P"] != style.looks(["ℓ1", "ℓ1+P"])["ℓ1"]
+
+
 def test_a_method_looks_the_same_whatever_else_is_shown() -> None:
     whole = style.looks("ABCDEFG")
     assert len(set(whole.values())) == 7
@@ -196,8 +205,13 @@ def test_neurons_show_published_counts_where_there_are_any() -> None:
     without, beside = two_methods(), two_methods(published={"A": "ℓ1+DN+P"})
     assert legend_of(drawn(neurons.neurons(*without))) == ["A", "B", "all neurons of the layer"]
     figure = drawn(neurons.neurons(*beside))
-    assert legend_of(figure) == ["A", "B", "published (its rule counts as many or more)", "all neurons of the layer"]
-    stars = [line for line in figure.axes[0].lines if line.get_marker() == "*"]
+    signs = ["published (its rule counts as many or more)", "ours by that rule"]
+    assert legend_of(figure) == ["A", "B", *signs, "all neurons of the layer"]
+    stars, ours = ([line for line in figure.axes[0].lines if line.get_marker() == marker] for marker in "*_")
+    result = beside[1][0].chosen
+    assert result is not None
+    counted = sum(row.counts.units[0].published for row in result.rows) / len(result.rows)
+    assert pytest.approx(100 * counted / 20) in [line.get_ydata()[0] for line in ours]  # caps of the bars are _ too
     assert list(stars[0].get_ydata()) == pytest.approx([100 * 2 / 20, 100 * 1 / 5, 100.0])
 
 
@@ -285,6 +299,22 @@ def test_curves_show_mean_and_range_of_the_score_and_the_weights_left() -> None:
     assert list(neurons_alive.lines[0].get_ydata()) == [26.0]
 
 
+def test_curves_on_a_logarithmic_axis_show_the_median_and_the_middle_half() -> None:
+    manifest, _ = two_methods()
+    histories = {"A": [{"validation/nmse": {1: value}} for value in (1e-6, 1e-5, 1e-4, 1e-3, 1.0)]}
+    score = drawn(curves.training(manifest, histories)).axes[0]
+    assert list(score.lines[0].get_ydata()) == [1e-4]
+    band = score.collections[0].get_paths()[0].vertices
+    assert {y for _, y in band} == {1e-5, 1e-3}
+
+
+def test_the_first_epochs_do_not_flatten_the_others() -> None:
+    manifest, _ = two_methods()
+    values = {epoch: 0.98 + epoch / 1e4 for epoch in range(2, 21)}
+    score = drawn(curves.training(manifest, {"A": [{"validation/nmse": {1: 0.1, **values}}]})).axes[0]
+    assert 0.97 < score.get_ylim()[0] < 0.9806
+
+
 def test_a_curve_has_a_gap_where_a_seed_is_no_number() -> None:
     manifest, _ = two_methods()
     histories = {"A": [{"validation/nmse": {1: 1.0, 2: 0.5}}, {"validation/nmse": {1: 1.0, 2: math.nan}}]}
@@ -305,6 +335,14 @@ def test_coefficients_are_drawn_over_the_true_ones() -> None:
     assert dict(zip(estimated.get_xdata(), estimated.get_ydata(), strict=True)) == {4: 4.0, 8: 0.5}
     assert dict(zip(true.get_xdata(), true.get_ydata(), strict=True)) == {4: 5.0}
     assert estimated.get_color() == style.looks("AB")["B"].color
+
+
+def test_true_coefficients_far_apart_are_both_seen() -> None:
+    manifest, _ = two_methods()
+    truth = torch.zeros(20)
+    truth[3], truth[5] = 5.0, -0.05
+    (axes,) = drawn(coefficients.estimates(manifest, [Estimate("B", 0, truth, truth)])).axes
+    assert axes.get_yscale() == "symlog"
 
 
 def test_coefficients_need_an_estimate() -> None:

@@ -2,10 +2,12 @@
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 
 import pytest
 from fabricated import make_cell, make_manifest, make_row
 
+from dn_distributed.config import Cell
 from tracking import findings, tables
 from tracking.cells import gather
 from tracking.findings import Findings
@@ -42,11 +44,46 @@ def test_a_pair_that_is_not_told_apart_is_named_where_it_does_not_stand_side_by_
     manifest = make_manifest({"wild": [SMALL], "low": [LARGE], "high": [LIKE]}, seeds=range(6))
     methods = gather(manifest, Snapshot(tuple(rows), ()))
     sentences = findings.find(tables.build(manifest, methods), methods, []).sentences
-    assert "test nmse after P: high > low ≈ wild; nor is shown: wild against high." in sentences
+    assert "test nmse after P: high > low ≈ wild; not shown: high against wild." in sentences
+
+
+def sentence_of(errors: Mapping[str, Sequence[float]], cells: Mapping[str, Cell]) -> str:
+    rows = [
+        make_row(cells[label], seed, test__nmse__after_pruning=value)
+        for label, values in errors.items()
+        for seed, value in enumerate(values)
+    ]
+    seeds = range(len(next(iter(errors.values()))))
+    manifest = make_manifest({label: [cells[label]] for label in cells}, seeds=seeds)
+    methods = gather(manifest, Snapshot(tuple(rows), ()))
+    return findings.find(tables.build(manifest, methods), methods, []).sentences[0]
+
+
+def test_a_difference_that_no_single_step_shows_is_named() -> None:
+    middle = [0.5, 20.0, 0.4, 30.0, 0.6, 9.0]
+    errors = {"low": [1.0, 1.1, 0.9, 1.0, 1.05, 0.95], "middle": middle, "high": [5.0, 5.5, 4.5, 5.1, 4.9, 5.2]}
+    cells = {"low": SMALL, "middle": LARGE, "high": LIKE}
+    assert sentence_of(errors, cells) == "test nmse after P: high ≈ middle ≈ low; what holds besides: high > low."
+
+
+def test_errors_are_ordered_and_compared_by_their_logarithms() -> None:
+    """One seed in six that fails makes a mean; every other says the opposite."""
+    errors = {"lucky": [1e-6] * 5 + [1.0], "steady": [1e-2, 2e-2, 3e-2, 2e-2, 1e-2, 2e-2]}
+    assert sentence_of(errors, {"lucky": SMALL, "steady": LARGE}).startswith("test nmse after P: steady ≈ lucky")
+
+
+def test_rows_of_the_same_networks_are_compared_once_where_they_agree() -> None:
+    rows = [make_row(SMALL, seed, test__nmse__after_pruning=0.1 + seed / 10) for seed in range(3)]
+    rows += [make_row(LARGE, seed, test__nmse__after_pruning=0.5 + seed / 10) for seed in range(3)]
+    manifest = make_manifest({"as described": [SMALL], "as scripted": [SMALL], "other": [LARGE]}, seeds=range(3))
+    methods = gather(manifest, Snapshot(tuple(rows), ()))
+    found = findings.find(tables.build(manifest, methods), methods, [])
+    assert len(found.compared) == len(findings._KEYS)
+    assert {item.first for item in found.compared} == {"as described = as scripted"}
 
 
 def test_every_pair_and_quantity_is_compared_once(found: Findings) -> None:
-    assert len(found.comparisons) == 1 + 3 * 3
+    assert len(found.comparisons) == 1 + 4 * 3
     assert len({(line[0], line[1]) for line in found.comparisons}) == len(found.comparisons)
 
 
@@ -74,16 +111,19 @@ def test_html_escapes(found: Findings) -> None:
 
 def test_at_equal_score_the_method_that_keeps_least_is_seen() -> None:
     def point(density: float, validation: float) -> Point:
-        return Point("cell", 0.01, density, 1000 * density, validation, validation, 0.001, 3)
+        return Point("cell", 0.01, density, density / 10, 1000 * density, 2.0, validation, validation, 0.001, 3)
 
     manifest = make_manifest({"a": [make_cell(task="lenet300")], "b": [make_cell(task="lenet300")]})
     points = {"a": [point(0.1, 0.98), point(0.05, 0.97)], "b": [point(0.08, 0.976)], "none": []}
     head, *lines = findings.at_equal_score(manifest, points)
-    assert head == ["validation score", "a", "b"]
+    assert head == ["validation score", "a (of 2)", "b (of 1)"]
     by_heading = {name: values for name, *values in lines}
-    assert by_heading["accuracy ≥ 0.979: fewest weights"] == ["10.00 % (test accuracy 0.98 ± 0.001)", "not reached"]
-    assert by_heading["accuracy ≥ 0.975: fewest neurons alive"][1] == "80.0 (test accuracy 0.976 ± 0.001)"
-    assert by_heading["accuracy ≥ 0.97: fewest weights"][0].startswith("5.00 %")
+    assert by_heading["accuracy ≥ 0.979: fewest weights"] == [
+        "10.00 ± 1.00 % (test accuracy 0.98 ± 0.001)",
+        "not reached",
+    ]
+    assert by_heading["accuracy ≥ 0.975: fewest neurons alive"][1] == "80.0 ± 2.0 (test accuracy 0.976 ± 0.001)"
+    assert by_heading["accuracy ≥ 0.97: fewest weights"][0].startswith("5.00 ± 0.50 %")
 
 
 def test_without_curves_there_is_no_comparison_at_equal_score() -> None:

@@ -15,7 +15,7 @@ from tracking.reader import Snapshot
 
 
 def point(density: float, validation: float, test: float = 0.0) -> Point:
-    return Point("cell", 0.01, density, 100 * density, validation, test, None, 1)
+    return Point("cell", 0.01, density, None, 100 * density, None, validation, test, None, 1)
 
 
 POINTS = [point(0.5, 0.98), point(0.1, 0.95), point(0.2, 0.94), point(0.05, 0.5), point(0.3, 0.97), point(0.9, 0.98)]

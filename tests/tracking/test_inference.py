@@ -21,10 +21,30 @@ def test_an_interval_of_the_mean_is_students() -> None:
     assert found == Interval(pytest.approx(5 - half), pytest.approx(5 + half))
 
 
-def test_a_prediction_interval_is_for_one_more_run() -> None:
-    found = inference.prediction_interval(VALUES)
+def test_a_prediction_interval_is_for_one_more_run_of_what_cannot_be_negative() -> None:
+    found = inference.prediction_interval([math.exp(value) for value in VALUES])
     half = T_975_2 * math.sqrt(1 + 1 / 3)
-    assert found == Interval(pytest.approx(5 - half), pytest.approx(5 + half))
+    assert found == Interval(pytest.approx(math.exp(5 - half)), pytest.approx(math.exp(5 + half)))
+
+
+def test_where_some_runs_have_nothing_left_one_more_is_not_predicted() -> None:
+    assert inference.prediction_interval([0.0, 1.0, 2.0]) is None
+    assert inference.prediction_interval([0.0, 0.0]) == Interval(0.0, 0.0)
+
+
+def test_a_prediction_from_runs_that_differ_beyond_all_bounds_has_no_end() -> None:
+    found = inference.prediction_interval([1e-300, 1e300])
+    assert found == Interval(0.0, math.inf)
+
+
+@pytest.mark.parametrize(("ones", "low", "high"), [(10, 0.6915, 1.0), (1, 0.0025, 0.4450), (0, 0.0, 0.3085)])
+def test_a_share_of_ten_is_uncertain_also_where_all_agree(ones: int, low: float, high: float) -> None:
+    found = inference.share_interval([1.0] * ones + [0.0] * (10 - ones))
+    assert found == Interval(pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
+
+
+def test_of_no_values_there_is_no_share() -> None:
+    assert inference.share_interval([]) is None
 
 
 @pytest.mark.parametrize("values", [[], [1.0], [1.0, math.nan], [1.0, math.inf]])
@@ -51,7 +71,7 @@ def test_a_prediction_interval_holds_95_of_100_runs() -> None:
     trials = 4000
     inside = 0
     for _ in range(trials):
-        *sample, one_more = (draw.gauss(3, 2) for _ in range(11))
+        *sample, one_more = (draw.lognormvariate(3, 2) for _ in range(11))
         interval = inference.prediction_interval(sample)
         assert interval is not None
         inside += interval.distance(one_more) == 0
@@ -71,6 +91,16 @@ def test_a_comparison_is_the_paired_t_test() -> None:
     assert found.p == pytest.approx(expected.pvalue)
     assert (found.interval.low, found.interval.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
     assert (found.n, found.difference) == (4, pytest.approx(0.475))
+
+
+def test_logarithms_are_compared_as_ratios() -> None:
+    samples = {"a": {0: 2.0, 1: 0.02}, "b": {0: 1.0, 1: 0.01}}
+    logarithms = inference.logarithms(samples)
+    assert logarithms is not None
+    (found,) = inference.compare("q", logarithms, is_ratio=True)
+    assert found.is_ratio
+    assert math.exp(found.difference) == pytest.approx(2)
+    assert inference.logarithms({"a": {0: 0.0}}) is None
 
 
 def test_pairs_are_made_of_the_seeds_that_both_have() -> None:

@@ -46,7 +46,11 @@ def test_markdown_has_mean_and_deviation_then_published_then_difference(table: T
     quantities, whole, published, difference, *_ = markdown_columns(table)
     place = quantities.index("test nmse after P")
     assert (whole[0], published[0], difference[0]) == ("**whole**", "*published*", "*difference*")
-    assert (whole[place], published[place], difference[place]) == ("0.2611 ± 0.0674", "3.58e-04", "+0.2608, inside")
+    assert (whole[place], published[place], difference[place]) == (
+        "0.2611 ± 0.0674",
+        "3.58e-04",
+        "+0.2608, outside by 0.0712",
+    )
     assert (whole[-1], published[-1], difference[-1]) == ("3", "1", "")
 
 
@@ -122,7 +126,7 @@ def test_a_terminal_table_has_published_figures_under_reproduced_ones(table: Tab
     console = Console(width=160, file=io.StringIO(), record=True)
     console.print(render.terminal(table))
     text = console.export_text()
-    assert "3.58e-04 (+0.2608, inside)" in text
+    assert "3.58e-04 (+0.2608, outside by 0.0712)" in text
     assert "2 of 3" in text
 
 

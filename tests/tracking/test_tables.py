@@ -43,6 +43,7 @@ def test_the_columns_are_those_of_the_paper_and_the_alive_count() -> None:
         "neurons fc2 (of 1)",
         "neurons (of 26)",
         "neurons alive (of 26)",
+        "hidden alive (of 5)",
     ]
 
 

@@ -33,7 +33,7 @@ FIGURES: tuple[Kind, ...] = (
         "tradeoff",
         "Density against score",
         "The share of weights that pruning leaves against the test score of the pruned network: small points are "
-        "seeds, large ones the mean of a configuration.",
+        "seeds, large ones the mean of a configuration (of densities and errors the geometric mean).",
         lambda evidence: tradeoff.tradeoff(evidence.manifest, evidence.methods),
     ),
     Kind(
@@ -47,7 +47,8 @@ FIGURES: tuple[Kind, ...] = (
     Kind(
         "neurons",
         "Neurons left per layer",
-        "Neurons on a path of non-zero weights from an input to an output: mean and standard deviation over seeds.",
+        "Neurons on a path of non-zero weights from an input to an output: mean and standard deviation over seeds. "
+        "Where there is a published count, a line gives ours by the same rule.",
         lambda evidence: neurons.neurons(evidence.manifest, evidence.methods),
     ),
     Kind(
@@ -93,7 +94,8 @@ FIGURES: tuple[Kind, ...] = (
         "training",
         "Training",
         "Validation score before pruning, and the weights and alive neurons that pruning would leave, after each "
-        "epoch: mean over seeds, and the range from the lowest to the highest.",
+        "epoch: mean over seeds, and the range from the lowest to the highest; on a logarithmic axis the median, and "
+        "the middle half of the seeds.",
         lambda evidence: curves.training(evidence.manifest, evidence.histories),
     ),
 )

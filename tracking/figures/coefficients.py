@@ -43,6 +43,9 @@ def _draw(axes: Axes, item: Estimate, color: str) -> None:
     axes.set_title(f"{item.label}: {len(found)} of {len(item.found)} not zero, {len(truth)} in truth")
     axes.set(xlim=(0, len(item.truth) + 1), xticks=range(5, len(item.truth) + 1, 5))
     axes.yaxis.grid(visible=True)
+    sizes = [abs(value) for value in truth.values()]
+    if style.is_wide(sizes):  # in both directions, and linear where nothing is true
+        axes.set_yscale("symlog", linthresh=min(sizes) / 3)
 
 
 def _nonzero(values: Tensor) -> dict[int, float]:

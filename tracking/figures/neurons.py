@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -20,6 +21,7 @@ _GROUP = 0.84  # of the room of a layer, the share that its bars take
 _BAR = 0.88  # of the room of a bar
 _MOST_NUMBERED = 24  # bars; more leave no room for the numbers
 _PUBLISHED = style.sign("*", 10, face="white")
+_BY_THEIR_RULE = style.sign("_", 11)
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class _Bar:
     mean: float
     share: float
     error: float
+    by_their_rule: float
     published: float
 
 
@@ -64,7 +67,9 @@ def _bars(task: str, result: CellResult) -> list[_Bar]:
         assert found is not None
         percent = 100 / unit.total
         left = given.get(columns.layer_neurons(place), math.nan)
-        bars.append(_Bar(found.mean, percent * found.mean, percent * (found.std or math.nan), percent * left))
+        counted = fmean(row.counts.units[place].published for row in result.rows) if given else math.nan
+        spread = found.std or math.nan
+        bars.append(_Bar(found.mean, *(percent * value for value in (found.mean, spread, counted, left))))
     return bars
 
 
@@ -73,6 +78,7 @@ def _draw(axes: Axes, bars: Sequence[_Bar], middles: list[float], width: float, 
     axes.bar(middles, [100.0] * len(bars), width, facecolor="none", edgecolor=style.FAINT, lw=0.8)
     axes.bar(middles, shares, width, color=color)
     axes.errorbar(middles, shares, [bar.error for bar in bars], color=style.INK, lw=1, capsize=2.5, ls="none")
+    axes.plot(middles, [bar.by_their_rule for bar in bars], **_BY_THEIR_RULE)
     axes.plot(middles, [bar.published for bar in bars], **_PUBLISHED)
 
 
@@ -98,4 +104,5 @@ def _legend(colors: dict[str, str], any_published: bool) -> dict[str, Artist]:
     entries: dict[str, Artist] = {label: Patch(color=color) for label, color in colors.items()}
     if any_published:
         entries["published (its rule counts as many or more)"] = Line2D([], [], **_PUBLISHED)
+        entries["ours by that rule"] = Line2D([], [], **_BY_THEIR_RULE)
     return {**entries, "all neurons of the layer": Patch(facecolor="none", edgecolor=style.MUTED, lw=0.8)}

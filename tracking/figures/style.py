@@ -1,6 +1,7 @@
 """One look for all figures: size, type, colours, and how a figure becomes a small file."""
 
 import io
+import itertools
 import math
 import sys
 import textwrap
@@ -39,7 +40,7 @@ _LOG_TICKS: tuple[tuple[float, tuple[float, ...]], ...] = (
     (math.inf, (1,)),
 )
 """Ticks in each power of ten of a logarithmic axis, by the factor that it spans."""
-_LEGEND_LETTERS = 125  # in one line, with five for each sign
+_LEGEND_LETTERS = 130  # in one line, with eight for each sign and the room around it
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, safe for colour-blind readers, without its yellow: that is too pale on white."""
@@ -84,14 +85,30 @@ class Look(NamedTuple):
     line: str
 
 
+_USUAL: tuple[frozenset[str], ...] = tuple(
+    frozenset(parts.split("+")) for parts in ("ℓ1+DN", "ℓ1+DO", "DO", "ℓ1", "", "DN", "L2")
+)
+"""Methods by their parts, pruning aside, that look the same in every sweep."""
+
+
 def looks(labels: Iterable[str]) -> dict[str, Look]:
-    """Return a look per method, by its place in the sweep."""
-    return {
-        label: Look(
-            _COLORS[place % len(_COLORS)], _MARKERS[place % len(_MARKERS)], _LINES[place // len(_COLORS) % len(_LINES)]
-        )
-        for place, label in enumerate(dict.fromkeys(labels))
-    }
+    """Return a look per method: the usual one of its parts where that is free, else the first that is."""
+    shown = list(dict.fromkeys(labels))
+    places: dict[str, int] = {}
+    for label in shown:
+        parts = frozenset(label.split("+")) - {"P"} or frozenset({""})
+        if parts in _USUAL and _USUAL.index(parts) not in places.values():
+            places[label] = _USUAL.index(parts)
+    free = (place for place in itertools.count() if place not in places.values())
+    for label in shown:
+        if label not in places:
+            places[label] = next(free)
+    return {label: _look(places[label]) for label in shown}
+
+
+def _look(place: int) -> Look:
+    line = _LINES[place // len(_COLORS) % len(_LINES)]
+    return Look(_COLORS[place % len(_COLORS)], _MARKERS[place % len(_MARKERS)], line)
 
 
 def styled(draw: Callable[P, T]) -> Callable[P, T]:
@@ -167,7 +184,7 @@ def log_axis(axes: Axes, which: Literal["x", "y"], values: Sequence[float], text
 
 def legend_above(figure: Figure, entries: Mapping[str, Artist]) -> None:
     """Put a legend over the panels, in as few lines as the width allows."""
-    lengths = [len(label) + 5 for label in entries]
+    lengths = [len(label) + 8 for label in entries]
     columns = len(lengths) if sum(lengths) <= _LEGEND_LETTERS else max(1, _LEGEND_LETTERS // max(lengths))
     figure.legend(list(entries.values()), list(entries), loc="outside upper left", ncols=columns)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from statistics import fmean, geometric_mean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -38,11 +39,11 @@ def _draw_method(axes: Axes, manifest: Manifest, method: MethodResult, look: sty
     shown = [(result, [_point(manifest, row) for row in result.rows]) for result in method.tried if result.rows]
     drawn = [point for _, points in shown for point in points]
     if drawn:  # a line for all of them: one a cell would take seconds where there are a thousand
-        means = [_mean(points) for _, points in shown]
+        means = [_mean(manifest, points) for _, points in shown]
         axes.plot(*zip(*means, strict=True), look.marker, ms=9, mec=look.color, mew=1.3, mfc=(look.color, 0.25))
         axes.plot(*zip(*drawn, strict=True), look.marker, ms=3, color=look.color, mew=0)
     if manifest.selection is not None and method.chosen is not None and method.chosen.rows:
-        axes.plot(*_mean([_point(manifest, row) for row in method.chosen.rows]), **style.sign("o", 18))
+        axes.plot(*_mean(manifest, [_point(manifest, row) for row in method.chosen.rows]), **style.sign("o", 18))
     star = _published_point(manifest, method)
     if star is not None:
         axes.plot(*star, zorder=3, **style.sign("*", 15, face=look.color))
@@ -58,9 +59,11 @@ def _point(manifest: Manifest, row: Row) -> _Point:
     return density, score if style.is_number(score) else math.nan
 
 
-def _mean(points: Sequence[_Point]) -> _Point:
+def _mean(manifest: Manifest, points: Sequence[_Point]) -> _Point:
+    """The middle of the points as the axes show it: the geometric mean of densities, and of errors."""
     densities, scores = zip(*points, strict=True)
-    return sum(densities) / len(points), sum(scores) / len(points)
+    is_error = not manifest.score_higher_is_better and all(score > 0 for score in scores)
+    return geometric_mean(densities), geometric_mean(scores) if is_error else fmean(scores)
 
 
 def _published_point(manifest: Manifest, method: MethodResult) -> _Point | None:
