@@ -4,12 +4,10 @@ import argparse
 import datetime
 import importlib.metadata
 import os
-import platform
 from pathlib import Path
 
-import torch
-
 from benchmarks import overhead, scale, trainer, whole_sweep
+from dn_distributed.hardware import cpu_name
 from sweeps.plan import resolve_data_dir
 
 PARTS = {
@@ -24,14 +22,8 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 def machine() -> str:
     """Return one line about the machine."""
-    model = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
-    flags = torch.backends.cpu.get_cpu_capability()
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "ray", "mlflow"))
-    return f"{os.cpu_count()} cores of {model} ({flags}), {versions}"
+    return f"{os.cpu_count()} cores of {cpu_name()}, {versions}"
 
 
 def main() -> None:

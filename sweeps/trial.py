@@ -28,6 +28,7 @@ from safetensors.torch import load, save
 from dn_distributed import baselines
 from dn_distributed.config import Baseline, Cell
 from dn_distributed.data import Data, Split, Splits
+from dn_distributed.hardware import device_name
 from dn_distributed.training import EpochReport, Trainer
 from sweeps.checkpoints import Checkpoints, DamagedCheckpointError
 from sweeps.plan import Pack
@@ -275,8 +276,3 @@ def _release_device_memory() -> None:
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether a device or this machine had no memory left; torch's CPU allocator raises a RuntimeError."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-
-
-def device_name(device: torch.device) -> str:
-    """Return what a reader of the store should know the device as."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

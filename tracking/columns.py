@@ -45,6 +45,11 @@ class Column:
         return replace(self, title=self.title.replace("sparsity", "density"))
 
     @property
+    def most(self) -> float:
+        """The largest value that there can be."""
+        return 1.0 if self.kind == "percent" else math.inf if self.total is None else float(self.total)
+
+    @property
     def is_error(self) -> bool:
         """Whether factors, not differences, tell its values apart: errors span decades."""
         return self.kind == "score"

@@ -8,6 +8,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tracking import columns, fronts, inference, render
 from tracking.cells import MethodResult, Stat
@@ -134,8 +135,9 @@ def _intervals(table: Table) -> Grid:
         if any(found is not None and found.n > 1 for found in stats):
             of_mean = inference.share_interval if column.is_yes_or_no else inference.mean_interval
             lines.append([f"{column.heading}: 95 % interval", *(_interval(column, found, of_mean) for found in stats)])
-            if any(row.published for row in table.rows):
-                one_more = [_interval(column, found, inference.prediction_interval) for found in stats]
+            if any(column.key in row.published for row in table.rows):
+                of_one_more = partial(inference.prediction_interval, most=column.most)
+                one_more = [_interval(column, found, of_one_more) for found in stats]
                 lines.append([f"{column.heading}: one more run", *one_more])
             lines.append([f"{column.heading}: range", *(_range(column, found) for found in stats)])
     return lines if len(lines) > 1 else []
@@ -147,7 +149,8 @@ def _interval(column: Column, found: Stat | None, of: Callable[[Sequence[float]]
         return "—"
     if interval.low == interval.high:
         return "always the same"
-    low, high = (column.format(end, beside=found.mean) for end in (interval.low, interval.high))
+    beside = None if column.is_error and interval.low > 0 else found.mean  # the ends of an error may lie decades apart
+    low, high = (column.format(end, beside=beside) for end in (interval.low, interval.high))
     return f"{low} to {high}{' b' * interval.bootstrap}"
 
 

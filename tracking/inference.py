@@ -63,8 +63,8 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
     return _student(values, 1 / len(values))
 
 
-def prediction_interval(values: Sequence[float]) -> Interval | None:
-    """Return the 95 % interval that one more run would lie in, of a quantity that cannot be negative.
+def prediction_interval(values: Sequence[float], most: float = math.inf) -> Interval | None:
+    """Return the 95 % interval that one more run would lie in, of a quantity between 0 and ``most``.
 
     None as ``mean_interval``, and where a value is 0 while others are not.
     """
@@ -75,7 +75,7 @@ def prediction_interval(values: Sequence[float]) -> Interval | None:
     if min(values) <= 0:
         return None
     found = _student([math.log(value) for value in values], 1 + 1 / len(values))
-    return Interval(exp(found.low), exp(found.high))
+    return Interval(exp(found.low), min(exp(found.high), most))
 
 
 def exp(value: float) -> float:

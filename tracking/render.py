@@ -54,7 +54,8 @@ def _difference(row: TableRow, column: Column) -> str:
     outside = row.outside(column.key)
     if outside is None:
         return column.format(difference, beside=beside, signed=True)
-    verdict = f"outside by {column.format(abs(outside), beside=beside)}" if outside else "inside"
+    by = column.format(abs(outside), beside=beside)
+    verdict = f"outside by {by}" if float(by) else "just outside" if outside else "inside"
     return f"{column.format(difference, beside=beside, signed=True)}, {verdict}"
 
 
@@ -92,7 +93,7 @@ def as_csv(table: Table) -> str:
     writer.writerow(["method", "quantity", *_CSV_COLUMNS])
     for row in table.rows:
         for column in table.columns:
-            values = _csv_values(row, column.key)
+            values = _csv_values(row, column)
             writer.writerow([row.label, column.key, *("" if value is None else repr(value) for value in values)])
     return out.getvalue()
 
@@ -103,12 +104,16 @@ _CSV_COLUMNS = (
 )  # fmt: skip
 
 
-def _csv_values(row: TableRow, key: str) -> list[float | None]:
+def _csv_values(row: TableRow, column: Column) -> list[float | None]:
+    key = column.key
     found, given = row.stats.get(key), row.published.get(key)
     ends: list[float | None] = [None, None, row.n, row.num_expected, *[None] * 6]
     if found is not None:
         ends = [found.mean, found.std, row.n, row.num_expected, *_range(found)]
-        for interval in (inference.mean_interval(found.values), inference.prediction_interval(found.values)):
+        for interval in (
+            inference.mean_interval(found.values),
+            inference.prediction_interval(found.values, column.most),
+        ):
             ends += [interval.low, interval.high] if interval else [None, None]
     return [*ends, given, row.difference(key), row.outside(key)]
 

@@ -38,7 +38,8 @@ FIGURES = "figures"
 
 _NO_STORE = "Made from shipped rows: figures of weights and of the course of training need the store."
 _SOFTWARE = ("torch", "ray", "mlflow", "python")
-_PROVENANCE = ("host", "device", *(f"version.{name}" for name in _SOFTWARE))
+_COMMIT = "version.commit"
+_PROVENANCE = ("host", "device", _COMMIT, *(f"version.{name}" for name in _SOFTWARE))
 _FEW = 3  # different values that are written out; of more, only the ends
 
 
@@ -242,8 +243,10 @@ def _provenance(methods: Sequence[MethodResult], made_by: Sequence[StoredRun]) -
     counted = {row.run_id for method in methods for result in method.tried for row in result.rows}
     ran = [run for run in made_by if run.run_id in counted]
     tags = [run.tags for run in ran]
+    commits = [found.get(_COMMIT, "") for found in tags]
     return {
         "Software": _distinct(_software(run) for run in ran),
+        **({"Commit": _distinct(commits)} if any(commits) else {}),
         "Machine": _distinct(f"{found.get('host', '?')}, {found.get('device', '?')}" for found in tags),
         "Date": _period(ran),
     }

@@ -5,6 +5,7 @@ import json
 import platform
 import socket
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -63,7 +64,20 @@ def _artifact_location(location: StoreLocation, name: str) -> str | None:
 def _versions() -> dict[str, str]:
     packages = ("torch", "torchvision", "ray", "mlflow", "numpy", "dropneuron-distributed")
     found = {f"version.{name}": importlib.metadata.version(name) for name in packages}
-    return {**found, "version.python": platform.python_version(), "host": socket.gethostname()}
+    found |= {"version.python": platform.python_version(), "host": socket.gethostname()}
+    return found | ({"version.commit": commit} if (commit := _commit()) else {})
+
+
+def _commit() -> str:
+    """The commit of this code, with ``-dirty`` where files were changed; empty outside of a git checkout."""
+    folder = Path(__file__).parents[1]
+    words = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    if not (folder / ".git").exists():  # installed, maybe inside of another project's checkout
+        return ""
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def describe_cell(cell: Cell) -> dict[str, str]:

@@ -1,4 +1,5 @@
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,8 @@ def test_a_replicate_carries_versions_device_and_data(recorder: Recorder) -> Non
     tags = run.data.tags
     assert tags["device"] == "cpu"
     assert all(tags[name] for name in ("version.torch", "version.ray", "version.mlflow", "version.python", "host"))
+    if (Path(__file__).parents[2] / ".git").exists():
+        assert re.fullmatch("[0-9a-f]{40}(-dirty)?", tags["version.commit"])
     (data,) = run.inputs.dataset_inputs
     assert (data.dataset.name, data.dataset.digest) == ("linear_scripted", CELL.dataset_digest[:32])
 

@@ -40,7 +40,7 @@ _LOG_TICKS: tuple[tuple[float, tuple[float, ...]], ...] = (
     (math.inf, (1,)),
 )
 """Ticks in each power of ten of a logarithmic axis, by the factor that it spans."""
-_LEGEND_LETTERS = 130  # in one line, with eight for each sign and the room around it
+_LEGEND_LETTERS = 124  # in one line, with eight for each sign and the room around it
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, safe for colour-blind readers, without its yellow: that is too pale on white."""

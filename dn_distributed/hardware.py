@@ -1,0 +1,24 @@
+"""What a figure was made on, in words."""
+
+import platform
+from functools import cache
+from pathlib import Path
+
+import torch
+
+
+@cache
+def cpu_name() -> str:
+    """Return the processor's name and the vector instructions that torch uses of it."""
+    name = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")  # where there is none, the name is the architecture's
+    for line in information.read_text(encoding="utf-8").splitlines() if information.exists() else []:
+        if line.startswith("model name"):
+            name = line.partition(":")[2].strip()
+            break
+    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def device_name(device: torch.device) -> str:
+    """Return what a reader of results should know a device as."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
