@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test lint bench faults paper paper-quick clean
 
 PAPER := $(addprefix sweeps/paper/,regression.yaml regression-described.yaml regression-noise.yaml \
-	regression-deep.yaml autoencoder.yaml lenet300.yaml lenet5.yaml convnet.yaml)
+	regression-deep.yaml autoencoder.yaml lenet300.yaml lenet5.yaml convnet.yaml grid-lenet300.yaml grid-autoencoder.yaml)
 
 demo: .venv/installed
 	$(BIN)/dn sweep sweeps/demo/regression.yaml sweeps/demo/autoencoder.yaml sweeps/demo/lenet300.yaml --report demo-report
@@ -30,13 +30,17 @@ paper: .venv/installed
 	@echo "about 9 core-hours by the step times in benchmarks/RESULTS.md (AVX-512), two to three times that on older cores"
 	$(BIN)/dn sweep $(PAPER) --report paper-report
 
-# A true but small version: the regression whole, two networks with two seeds and ten epochs. Minutes, not hours.
+# A true but small version: the regression with ten seeds, and of each network of MNIST a few epochs.
 paper-quick: .venv/installed
-	$(BIN)/dn sweep sweeps/paper/regression.yaml --report paper-quick-report
+	$(BIN)/dn sweep sweeps/paper/regression.yaml --report paper-quick-report --set name=quick-regression --set seeds=10
 	$(BIN)/dn sweep sweeps/paper/autoencoder.yaml --report paper-quick-report \
 		--set name=quick-autoencoder --set seeds=2 --set training.epochs=10
 	$(BIN)/dn sweep sweeps/paper/lenet300.yaml --report paper-quick-report \
 		--set name=quick-lenet300 --set seeds=2 --set training.epochs=10
+	$(BIN)/dn sweep sweeps/paper/lenet5.yaml --report paper-quick-report \
+		--set name=quick-lenet5 --set seeds=1 --set training.steps=800
+	$(BIN)/dn sweep sweeps/paper/grid-lenet300.yaml --report paper-quick-report \
+		--set name=quick-grid --set seeds=1 --set training.epochs=2
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

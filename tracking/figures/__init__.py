@@ -94,8 +94,8 @@ FIGURES: tuple[Kind, ...] = (
         "training",
         "Training",
         "Validation score before pruning, and the weights and alive neurons that pruning would leave, after each "
-        "epoch: mean over seeds, and the range from the lowest to the highest; on a logarithmic axis the median, and "
-        "the middle half of the seeds.",
+        "epoch: mean over seeds, and the middle nine tenths of them; on a logarithmic axis the median, and the middle "
+        "half.",
         lambda evidence: curves.training(evidence.manifest, evidence.histories),
     ),
 )

@@ -1,10 +1,12 @@
 """What a linear network estimates, beside what made its data."""
 
+import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator
 from torch import Tensor
 
 from tracking.figures import style
@@ -45,7 +47,11 @@ def _draw(axes: Axes, item: Estimate, color: str) -> None:
     axes.yaxis.grid(visible=True)
     sizes = [abs(value) for value in truth.values()]
     if style.is_wide(sizes):  # in both directions, and linear where nothing is true
-        axes.set_yscale("symlog", linthresh=min(sizes) / 3)
+        axes.set_yscale("symlog", linthresh=min(sizes))
+        ticks = [10.0**power for power in range(math.floor(math.log10(min(sizes))), math.ceil(math.log10(max(sizes))))]
+        axes.yaxis.set_major_locator(FixedLocator([*(-tick for tick in ticks), 0, *ticks]))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.margins(y=0.15)
 
 
 def _nonzero(values: Tensor) -> dict[int, float]:

@@ -29,7 +29,7 @@ class _Quantity:
 
 @style.styled
 def training(manifest: Manifest, histories: Mapping[str, Sequence[History]]) -> Figure | None:
-    """Draw the mean over seeds with its range, a line per method; on a logarithmic axis median and middle half.
+    """Draw the mean over seeds and the middle nine tenths, a line per method; on a logarithmic axis median and half.
 
     None where no epoch was logged.
     """
@@ -81,7 +81,7 @@ def _draw(axes: Axes, points: _ByEpoch, look: style.Look, *, is_wide: bool) -> N
     epochs = sorted(points)
     # A mean over what is no number is none: the line has a gap there.
     values = [points[epoch] if all(map(style.is_number, points[epoch])) else [math.nan] for epoch in epochs]
-    low, high = (0.25, 0.75) if is_wide else (0.0, 1.0)
+    low, high = (0.25, 0.75) if is_wide else (0.05, 0.95)
     lows, highs = ([float(np.quantile(group, share)) for group in values] for share in (low, high))
     axes.fill_between(epochs, lows, highs, color=look.color, alpha=0.18, lw=0)
     marker = "." if len(epochs) == 1 else ""
