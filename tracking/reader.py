@@ -15,7 +15,7 @@ from dn_distributed.sparsity import LayerCount, NetworkCounts, UnitCount
 from dn_distributed.training import TEST_WITH_DROPOUT
 from tracking import embedded, schema
 from tracking.embedded import StoredRun
-from tracking.runs import State, reason_of, records, state_of
+from tracking.runs import State, reason_of, records, state_of, stored_as
 from tracking.store import StoreLocation, connect
 
 History = Mapping[str, Mapping[int, float]]
@@ -85,7 +85,7 @@ def read_cells(location: StoreLocation, experiment_id: str) -> dict[str, list[Ce
     """Return the cells that the store knows, by label, oldest first."""
     cells: dict[str, list[Cell]] = {}
     for record in records(location, experiment_id, "cell", {}, tags=(schema.CELL, schema.LABEL)):
-        cell = Cell.model_validate_json(record.tags[schema.CELL])
+        cell = stored_as(Cell, record.tags[schema.CELL])
         cells.setdefault(record.tags[schema.LABEL], []).append(cell)
     return cells
 

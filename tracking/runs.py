@@ -10,8 +10,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import unquote, urlparse
+
+from pydantic import BaseModel, ValidationError
 
 from tracking import embedded, schema
 from tracking.embedded import StoredRun
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+Model = TypeVar("Model", bound=BaseModel)
 State = Literal["finished", "failed", "stopped", "incomplete"]
 
 _IDENTITY = (schema.CELL_KEY, schema.REPLICATE_KEY)
@@ -174,8 +177,20 @@ def find_manifest(location: StoreLocation, experiment_id: str) -> tuple[str, Man
     for record in records(location, experiment_id, "report", {})[:1]:
         if _has(location, record.run_id, schema.MANIFEST_FILE):
             text = download(location, record.run_id, schema.MANIFEST_FILE).read_text("utf-8")
-            return record.run_id, Manifest.model_validate_json(text)
+            return record.run_id, stored_as(Manifest, text)
     return None
+
+
+def stored_as(kind: type[Model], text: str) -> Model:
+    """Return what a stored text says. StoreError in a line where another version of this project wrote it."""
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        raise StoreError(
+            f"the store holds this sweep as another version of this project wrote it ({kind.__name__}: {place}): "
+            "give it another name, or read it with that version"
+        ) from error
 
 
 def _has(location: StoreLocation, run_id: str, path: str) -> bool:

@@ -2,6 +2,7 @@ import pytest
 from fabricated import Recorder, make_cell, make_epoch, make_outcome
 
 from dn_distributed import sparsity
+from dn_distributed.config import Cell
 from tracking import reader, runs, schema, writer
 from tracking.store import StoreError
 
@@ -47,6 +48,14 @@ def test_cells_are_read_by_label_oldest_first(recorder: Recorder) -> None:
 def test_a_sweep_that_never_ran_has_no_manifest(recorder: Recorder) -> None:
     with pytest.raises(StoreError, match="run `dn sweep` on its file first"):
         runs.read_manifest(recorder.location, recorder.experiment_id)
+
+
+def test_what_another_version_wrote_is_refused_in_a_line(recorder: Recorder) -> None:
+    text = CELL.model_copy(update={"regularization": {"l1": 1.0}}).model_dump_json()
+    with pytest.raises(StoreError, match=r"another version of this project wrote it \(Cell: forgotten\)") as caught:
+        runs.stored_as(Cell, text.replace("{", '{"forgotten": 1, ', 1))
+    assert len(str(caught.value).splitlines()) == 1
+    assert runs.stored_as(Cell, text).regularization == {"l1": 1.0}
 
 
 def test_curves_are_read_without_the_final_figures(recorder: Recorder) -> None:
