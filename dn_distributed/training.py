@@ -283,6 +283,7 @@ class Trainer:
             "density": [c.density for c in counts],
             "neurons_published": [float(c.neurons_published) for c in counts],
             "neurons_alive": [float(c.neurons_alive) for c in counts],
+            "hidden_alive": [float(c.hidden_alive) for c in counts],
         }
         for name in ("validation", "test"):
             scores = self.evaluate(getattr(self._splits, name), threshold=threshold)

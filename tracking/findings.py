@@ -21,7 +21,6 @@ from tracking.tables import Table
 _KEYS = (columns.SCORE_AFTER, columns.DENSITY, columns.ALIVE, columns.HIDDEN)
 """Quantities that methods are compared by: what a method costs, and what it saves."""
 
-_SAVINGS: Mapping[Saving, str] = {"density": "weights", "neurons_alive": "neurons alive"}
 EQUAL_RULE = (
     "at each validation score, the configuration and threshold with the fewest weights (or alive neurons) that reaches "
     "it, mean ± standard deviation over seeds; the test score of the same point stands in brackets; in the head, how "
@@ -80,10 +79,11 @@ def at_equal_score(manifest: Manifest, points: Mapping[str, Sequence[Point]]) ->
     higher = manifest.score_higher_is_better
     sign = "≥" if higher else "≤"
     lines = [["validation score", *(f"{label} (of {len(found)})" for label, found in shown.items())]]
-    for level in fronts.levels([point for found in shown.values() for point in found], higher_is_better=higher):
-        for saving in _SAVINGS:
+    every = [point for found in shown.values() for point in found]
+    for level in fronts.levels(every, higher_is_better=higher):
+        for saving in fronts.savings(every):
             best = [fronts.smallest_within(found, saving, level, higher_is_better=higher) for found in shown.values()]
-            heading = f"{manifest.score} {sign} {level:.4g}: fewest {_SAVINGS[saving]}"
+            heading = f"{manifest.score} {sign} {level:.4g}: fewest {fronts.SAVINGS[saving]}"
             lines.append([heading, *(_point(manifest, saving, point) for point in best)])
     return lines
 
@@ -92,8 +92,8 @@ def _point(manifest: Manifest, saving: Saving, point: Point | None) -> str:
     if point is None:
         return "not reached"
     factor, decimals, unit = (100, 2, " %") if saving == "density" else (1, 1, "")
-    left = f"{factor * point.saving(saving):.{decimals}f}"
-    spread = point.spread(saving)
+    left = f"{factor * point.left[saving]:.{decimals}f}"
+    spread = point.left_std[saving]
     left += "" if spread is None else f" ± {factor * spread:.{decimals}f}"
     of_test = "" if point.test_std is None else f" ± {point.test_std:.2g}"
     return f"{left}{unit} (test {manifest.score} {point.test:.4g}{of_test})"

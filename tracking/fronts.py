@@ -15,7 +15,13 @@ from tracking.cells import MethodResult, deviation
 from tracking.manifest import Manifest
 from tracking.store import StoreLocation
 
-Saving = Literal["density", "neurons_alive"]
+Saving = Literal["density", "neurons_alive", "hidden_alive"]
+SAVINGS: Mapping[Saving, str] = {
+    "density": "weights",
+    "neurons_alive": "neurons alive",
+    "hidden_alive": "hidden neurons alive",
+}
+"""What may be left of a network, in the words of tables and figures."""
 Curve = Sequence[Mapping[str, float]]
 """A trained replicate at several thresholds, as ``training.Outcome.curve``."""
 Curves = Mapping[str, Mapping[int, Curve]]
@@ -28,22 +34,13 @@ class Point:
 
     cell_key: str
     threshold: float
-    density: float
-    density_std: float | None
-    neurons_alive: float
-    neurons_alive_std: float | None
+    left: Mapping[Saving, float]
+    left_std: Mapping[Saving, float | None]
+    """None of one seed."""
     validation: float
     test: float
     test_std: float | None
     n: int
-
-    def saving(self, name: Saving) -> float:
-        """Return what is left of weights (a share) or of neurons."""
-        return self.density if name == "density" else self.neurons_alive
-
-    def spread(self, name: Saving) -> float | None:
-        """Return the standard deviation of what is left over seeds; None for one seed."""
-        return self.density_std if name == "density" else self.neurons_alive_std
 
 
 def read(location: StoreLocation, methods: Sequence[MethodResult]) -> Curves:
@@ -71,14 +68,13 @@ def _point(score: str, cell_key: str, at: Sequence[Mapping[str, float]]) -> Poin
     def values(name: str) -> list[float]:
         return [point[name] for point in at]
 
-    density, neurons, tests = values("density"), values("neurons_alive"), values(f"test/{score}")
+    left = {name: values(name) for name in SAVINGS if all(name in point for point in at)}
+    tests = values(f"test/{score}")
     return Point(
         cell_key=cell_key,
         threshold=at[0]["threshold"],
-        density=statistics.fmean(density),
-        density_std=deviation(density),
-        neurons_alive=statistics.fmean(neurons),
-        neurons_alive_std=deviation(neurons),
+        left={name: statistics.fmean(found) for name, found in left.items()},
+        left_std={name: deviation(found) for name, found in left.items()},
         validation=statistics.fmean(values(f"validation/{score}")),
         test=statistics.fmean(tests),
         test_std=deviation(tests),
@@ -86,11 +82,16 @@ def _point(score: str, cell_key: str, at: Sequence[Mapping[str, float]]) -> Poin
     )
 
 
+def savings(found: Sequence[Point]) -> list[Saving]:
+    """Return what was counted at every point: curves of an earlier version lack the hidden neurons."""
+    return [name for name in SAVINGS if found and all(name in point.left for point in found)]
+
+
 def front(found: Sequence[Point], saving: Saving, *, higher_is_better: bool) -> list[Point]:
     """Return the points that no other beats in both the saving and the validation score, the smallest first."""
     sign = -1.0 if higher_is_better else 1.0
     kept: list[Point] = []
-    for point in sorted(found, key=lambda p: (p.saving(saving), sign * p.validation)):
+    for point in sorted(found, key=lambda p: (p.left[saving], sign * p.validation)):
         if not kept or sign * point.validation < sign * kept[-1].validation:
             kept.append(point)
     return kept
@@ -121,4 +122,4 @@ def load(path: Path) -> Curves:
 def smallest_within(found: Sequence[Point], saving: Saving, level: float, *, higher_is_better: bool) -> Point | None:
     """Return the point with the largest saving whose validation score is at least as good as ``level``."""
     good = [p for p in found if (p.validation >= level if higher_is_better else p.validation <= level)]
-    return min(good, key=lambda p: p.saving(saving), default=None)
+    return min(good, key=lambda p: p.left[saving], default=None)

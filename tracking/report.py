@@ -143,6 +143,7 @@ def _quantities(manifest: Manifest, selection: Selection) -> dict[str, Callable[
         test: lambda row: row.metrics.get(test),
         "density": lambda row: row.counts.density,
         "neurons_alive": lambda row: row.counts.neurons_alive,
+        "hidden_alive": lambda row: row.counts.hidden_alive,
     }
 
 

@@ -111,7 +111,11 @@ def test_html_escapes(found: Findings) -> None:
 
 def test_at_equal_score_the_method_that_keeps_least_is_seen() -> None:
     def point(density: float, validation: float) -> Point:
-        return Point("cell", 0.01, density, density / 10, 1000 * density, 2.0, validation, validation, 0.001, 3)
+        left, left_std = (
+            {"density": density, "hidden_alive": 1000 * density},
+            {"density": density / 10, "hidden_alive": 2},
+        )
+        return Point("cell", 0.01, left, left_std, validation, validation, 0.001, 3)
 
     manifest = make_manifest({"a": [make_cell(task="lenet300")], "b": [make_cell(task="lenet300")]})
     points = {"a": [point(0.1, 0.98), point(0.05, 0.97)], "b": [point(0.08, 0.976)], "none": []}
@@ -122,7 +126,7 @@ def test_at_equal_score_the_method_that_keeps_least_is_seen() -> None:
         "10.00 ± 1.00 % (test accuracy 0.98 ± 0.001)",
         "not reached",
     ]
-    assert by_heading["accuracy ≥ 0.975: fewest neurons alive"][1] == "80.0 ± 2.0 (test accuracy 0.976 ± 0.001)"
+    assert by_heading["accuracy ≥ 0.975: fewest hidden neurons alive"][1] == "80.0 ± 2.0 (test accuracy 0.976 ± 0.001)"
     assert by_heading["accuracy ≥ 0.97: fewest weights"][0].startswith("5.00 ± 0.50 %")
 
 

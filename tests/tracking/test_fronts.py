@@ -15,7 +15,8 @@ from tracking.reader import Snapshot
 
 
 def point(density: float, validation: float, test: float = 0.0) -> Point:
-    return Point("cell", 0.01, density, None, 100 * density, None, validation, test, None, 1)
+    left = {"density": density, "neurons_alive": 100 * density}
+    return Point("cell", 0.01, left, dict.fromkeys(left), validation, test, None, 1)
 
 
 POINTS = [point(0.5, 0.98), point(0.1, 0.95), point(0.2, 0.94), point(0.05, 0.5), point(0.3, 0.97), point(0.9, 0.98)]
@@ -23,13 +24,13 @@ POINTS = [point(0.5, 0.98), point(0.1, 0.95), point(0.2, 0.94), point(0.05, 0.5)
 
 def test_a_front_has_what_no_other_point_beats() -> None:
     best = fronts.front(POINTS, "density", higher_is_better=True)
-    assert [(p.density, p.validation) for p in best] == [(0.05, 0.5), (0.1, 0.95), (0.3, 0.97), (0.5, 0.98)]
+    assert [(p.left["density"], p.validation) for p in best] == [(0.05, 0.5), (0.1, 0.95), (0.3, 0.97), (0.5, 0.98)]
 
 
 def test_where_lower_is_better_the_front_turns_over() -> None:
-    errors = [point(p.density, 1 - p.validation) for p in POINTS]
+    errors = [point(p.left["density"], 1 - p.validation) for p in POINTS]
     best = fronts.front(errors, "density", higher_is_better=False)
-    assert [p.density for p in best] == [0.05, 0.1, 0.3, 0.5]
+    assert [p.left["density"] for p in best] == [0.05, 0.1, 0.3, 0.5]
 
 
 def test_test_scores_take_no_part() -> None:
@@ -41,7 +42,7 @@ def test_test_scores_take_no_part() -> None:
 def test_the_smallest_at_a_level(level: float, density: float) -> None:
     found = fronts.smallest_within(POINTS, "density", level, higher_is_better=True)
     assert found is not None
-    assert found.density == density
+    assert found.left["density"] == density
 
 
 def test_no_point_reaches_too_high_a_level() -> None:
@@ -67,7 +68,10 @@ def test_points_are_means_over_the_seeds_of_complete_configurations(manifest: Ma
     curves = {whole.key: {0: curve(0.5, 0.25), 1: curve(0.7, 0.35)}, half.key: {0: curve(0.1, 0.1)}}
     found = fronts.points(manifest, method, curves)
     assert [(p.cell_key, p.threshold, p.n) for p in found] == [(whole.key, 0, 2), (whole.key, 1, 2)]
-    assert [p.density for p in found] == pytest.approx([0.6, 0.3])
+    assert [p.left["density"] for p in found] == pytest.approx([0.6, 0.3])
+    assert found[0].left_std["neurons_alive"] == pytest.approx(2**0.5)
+    assert fronts.savings(found) == ["density", "neurons_alive"]
+    assert fronts.savings([]) == []
     assert [p.test for p in found] == pytest.approx([1.4, 1.7])
     assert found[0].test_std == pytest.approx(0.1 * 2**0.5)
 

@@ -186,7 +186,7 @@ def test_every_configuration_of_a_search_is_told(searched: Recorder, tmp_path: P
     assert float(whole["validation/nmse/after_pruning/mean"]) == 0.5
     assert float(whole["validation/nmse/after_pruning/std"]) == pytest.approx(math.sqrt(0.125))
     assert whole["validation/nmse/after_pruning/n"] == "2"
-    for name in ("test/nmse/after_pruning", "density", "neurons_alive"):
+    for name in ("test/nmse/after_pruning", "density", "neurons_alive", "hidden_alive"):
         assert float(whole[f"{name}/mean"]) > 0
     assert (lines[2.0]["density/std"], lines[2.0]["density/n"]) == ("", "1")
     assert (lines[3.0]["density/mean"], lines[3.0]["density/n"]) == ("", "0")

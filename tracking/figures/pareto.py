@@ -11,8 +11,6 @@ from tracking.figures import style
 from tracking.fronts import Point, Saving
 from tracking.manifest import Manifest
 
-_PANELS: Mapping[Saving, str] = {"density": "weights left (%)", "neurons_alive": "neurons alive"}
-
 
 @style.styled
 def pareto(manifest: Manifest, points: Mapping[str, Sequence[Point]]) -> Figure | None:
@@ -22,33 +20,37 @@ def pareto(manifest: Manifest, points: Mapping[str, Sequence[Point]]) -> Figure 
         return None
     looks = style.looks(method.label for method in manifest.methods)
     figure = style.new_figure(4.6)
-    for axes, (saving, title) in zip(figure.subplots(1, 2, sharey=True), _PANELS.items(), strict=True):
+    every = [point for found in shown.values() for point in found]
+    savings = fronts.savings(every)
+    for axes, saving in zip(figure.subplots(1, len(savings), sharey=True), savings, strict=True):
         for label, found in shown.items():
             _draw(axes, manifest, saving, found, looks[label])
-        _axes(axes, manifest, saving, title, [p for found in shown.values() for p in found])
+        _axes(axes, manifest, saving, every)
     entries = {label: Line2D([], [], color=looks[label].color, ls=looks[label].line, lw=2) for label in shown}
     style.legend_above(figure, entries)
     return figure
 
 
 def _draw(axes: Axes, manifest: Manifest, saving: Saving, found: Sequence[Point], look: style.Look) -> None:
+    found = _shown(found, saving)
     best = fronts.front(found, saving, higher_is_better=manifest.score_higher_is_better)
-    at = [_across(point, saving) for point in best]
+    at = [point.left[saving] for point in best]
     lows = [point.test - (point.test_std or 0.0) for point in best]
     highs = [point.test + (point.test_std or 0.0) for point in best]
-    axes.plot([_across(p, saving) for p in found], [p.test for p in found], ".", color=look.color, ms=3, alpha=0.35)
+    axes.plot([p.left[saving] for p in found], [p.test for p in found], ".", color=look.color, ms=3, alpha=0.35)
     axes.fill_between(at, lows, highs, color=look.color, alpha=0.18, lw=0)
     axes.plot(at, [point.test for point in best], look.line, color=look.color, lw=1.8, marker=look.marker, ms=4)
 
 
-def _across(point: Point, saving: Saving) -> float:
-    return max(point.saving(saving), 1e-6)  # a logarithmic axis has no place for nothing
+def _shown(found: Sequence[Point], saving: Saving) -> list[Point]:
+    """A logarithmic axis has no place for a network of nothing."""
+    return [point for point in found if point.left[saving] > 0]
 
 
-def _axes(axes: Axes, manifest: Manifest, saving: Saving, title: str, found: Sequence[Point]) -> None:
+def _axes(axes: Axes, manifest: Manifest, saving: Saving, found: Sequence[Point]) -> None:
     percent = manifest.score == "accuracy"
     text = (lambda value: f"{100 * value:g}") if saving == "density" else (lambda value: f"{value:g}")
-    style.log_axis(axes, "x", [_across(point, saving) for point in found], text)
+    style.log_axis(axes, "x", [point.left[saving] for point in _shown(found, saving)], text)
     scores = sorted((point.test for point in found), reverse=manifest.score_higher_is_better)
     best, middle = scores[0], scores[len(scores) // 2]
     # Networks that are pruned to nothing would flatten the part that matters.
@@ -57,5 +59,6 @@ def _axes(axes: Axes, manifest: Manifest, saving: Saving, title: str, found: Seq
         axes.set_ylim(*ends)
     if percent:
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
+    title = "weights left (%)" if saving == "density" else fronts.SAVINGS[saving]
     axes.set(xlabel=title, ylabel=f"test {manifest.score}{' (%)' * percent}" if saving == "density" else "")
     axes.grid(visible=True)
