@@ -25,12 +25,12 @@ bench: .venv/installed
 faults: .venv/installed
 	$(BIN)/python tests/cluster/faults.py
 
-# Ten seeds of everything. It resumes: stop it and start it again as you like.
+# The paper's tables, ten seeds or more, and the grids. It resumes: stop it and start it again as you like.
 paper: .venv/installed
 	@echo "about 9 core-hours by the step times in benchmarks/RESULTS.md (AVX-512), two to three times that on older cores"
 	$(BIN)/dn sweep $(PAPER) --report paper-report
 
-# A true but small version: the regression with ten seeds, and of each network of MNIST a few epochs.
+# A true but small version: the regression with ten seeds, a few epochs of three networks, and a small grid.
 paper-quick: .venv/installed
 	$(BIN)/dn sweep sweeps/paper/regression.yaml --report paper-quick-report --set name=quick-regression --set seeds=10
 	$(BIN)/dn sweep sweeps/paper/autoencoder.yaml --report paper-quick-report \

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from tracking import inference
+from tracking.inference import Interval
 from tracking.reader import Row
 
 SCORE_BEFORE = "score_before"
@@ -45,14 +47,20 @@ class Column:
         return replace(self, title=self.title.replace("sparsity", "density"))
 
     @property
-    def most(self) -> float:
-        """The largest value that there can be."""
-        return 1.0 if self.kind == "percent" else math.inf if self.total is None else float(self.total)
-
-    @property
-    def is_error(self) -> bool:
-        """Whether factors, not differences, tell its values apart: errors span decades."""
+    def by_ratio(self) -> bool:
+        """Whether ratios, not differences, tell its values apart: errors span decades."""
         return self.kind == "score"
+
+    def mean_interval(self, values: Sequence[float]) -> Interval | None:
+        """Return the 95 % interval of the mean of some replicates; None where it has none."""
+        return inference.share_interval(values) if self.is_yes_or_no else inference.mean_interval(values)
+
+    def prediction_interval(self, values: Sequence[float]) -> Interval | None:
+        """Return the 95 % interval that one more replicate would lie in; None where it has none."""
+        if self.is_yes_or_no:
+            return None
+        most = 1.0 if self.kind == "percent" else math.inf if self.total is None else float(self.total)
+        return inference.prediction_interval(values, 1.0 if self.kind == "ratio" else 0.0, most)
 
     def format(self, value: float, *, beside: float | None = None, signed: bool = False) -> str:
         """Return ``value`` as text. ``signed``: it is a difference.

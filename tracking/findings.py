@@ -8,7 +8,6 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from tracking import columns, fronts, inference, render
 from tracking.cells import MethodResult, Stat
@@ -59,7 +58,9 @@ def find(table: Table, methods: Sequence[MethodResult], at_equal_score: Grid) ->
     comparisons = inference.corrected([item for column in shown for item in _compare(column, samples[column.key])])
     intervals = _intervals(table)
     rules = [inference.INTERVAL_RULE] * bool(intervals) + [inference.COMPARISON_RULE] * bool(comparisons)
-    rules += [inference.SHARE_RULE] * any(column.is_yes_or_no for column in table.columns)
+    if intervals:
+        rules += [inference.SHARE_RULE] * any(column.is_yes_or_no for column in table.columns)
+        rules += [f"one more run: {inference.VERDICT_RULE}"] * any(row.published for row in table.rows)
     rules += [EQUAL_RULE] * bool(at_equal_score)
     return Findings(
         at_equal_score,
@@ -122,7 +123,7 @@ def _once(found: Mapping[str, tuple[str, dict[int, float]]]) -> Mapping[str, Map
 
 
 def _compare(column: Column, samples: Mapping[str, Mapping[int, float]]) -> list[Comparison]:
-    logarithms = inference.logarithms(samples) if column.is_error else None
+    logarithms = inference.logarithms(samples) if column.by_ratio else None
     if logarithms is None:
         return inference.compare(column.title, samples)
     return inference.compare(column.title, logarithms, is_ratio=True)
@@ -133,11 +134,14 @@ def _intervals(table: Table) -> Grid:
     for column in (column.plain for column in table.columns):
         stats = [row.stats.get(column.key) for row in table.rows]
         if any(found is not None and found.n > 1 for found in stats):
-            of_mean = inference.share_interval if column.is_yes_or_no else inference.mean_interval
-            lines.append([f"{column.heading}: 95 % interval", *(_interval(column, found, of_mean) for found in stats)])
+            lines.append(
+                [
+                    f"{column.heading}: 95 % interval",
+                    *(_interval(column, found, column.mean_interval) for found in stats),
+                ]
+            )
             if any(column.key in row.published for row in table.rows):
-                of_one_more = partial(inference.prediction_interval, most=column.most)
-                one_more = [_interval(column, found, of_one_more) for found in stats]
+                one_more = [_interval(column, found, column.prediction_interval) for found in stats]
                 lines.append([f"{column.heading}: one more run", *one_more])
             lines.append([f"{column.heading}: range", *(_range(column, found) for found in stats)])
     return lines if len(lines) > 1 else []
@@ -149,7 +153,7 @@ def _interval(column: Column, found: Stat | None, of: Callable[[Sequence[float]]
         return "—"
     if interval.low == interval.high:
         return "always the same"
-    beside = None if column.is_error and interval.low > 0 else found.mean  # the ends of an error may lie decades apart
+    beside = None if column.by_ratio and interval.low > 0 else found.mean  # the ends of an error may lie decades apart
     low, high = (column.format(end, beside=beside) for end in (interval.low, interval.high))
     return f"{low} to {high}{' b' * interval.bootstrap}"
 
@@ -206,7 +210,9 @@ def _sentence(column: Column, samples: Mapping[str, Mapping[int, float]], compar
     hold = {item.larger_first for item in own if item.holds}
     compared = dict.fromkeys(label for item in own for label in (item.first, item.second))
     values = (inference.logarithms(samples) if own[0].is_ratio else None) or samples
-    order = sorted(compared, key=lambda label: statistics.fmean(values[label].values()), reverse=True)
+    common = set.intersection(*(set(values[label]) for label in compared))  # as pairs are compared on
+    means = {label: statistics.fmean(values[label][seed] for seed in common or values[label]) for label in compared}
+    order = sorted(compared, key=means.__getitem__, reverse=True)
     steps = list(itertools.pairwise(order))
     chain = order[0] + "".join(f" {'>' if step in hold else '≈'} {step[1]}" for step in steps)
     apart = [(first, last) for first, last in itertools.combinations(range(len(order)), 2) if last > first + 1]

@@ -45,7 +45,12 @@ class Point:
 
 def read(location: StoreLocation, methods: Sequence[MethodResult]) -> Curves:
     """Return the curves of every replicate that has one."""
-    measured = [result for method in methods for result in method.tried if result.cell.pruning.curve]
+    measured = [
+        result
+        for method in methods
+        for result in method.tried
+        if result.cell.pruning.curve and not result.cell.baseline
+    ]
     rows = {row.run_id: row for result in measured for row in result.rows}
     found: dict[str, dict[int, Curve]] = {result.cell.key: {} for result in measured}
     files = runs.download_each(location, list(rows), schema.CURVE_FILE)

@@ -26,16 +26,16 @@ SHARE_RULE = "of what is found or not found (0 or 100 %): Clopper and Pearson's 
 VERDICT_RULE = (
     "a published figure is one run; it is inside where it lies in the 95 % prediction interval of one run, "
     "mean ± t(0.975, n - 1) · s · √(1 + 1/n) of the logarithms, since no quantity here can be negative, and outside by "
-    "its distance to that interval; where a value is 0 there is no logarithm and no verdict. Of twenty figures that "
-    "reproduce, one lies outside by chance"
+    "its distance to that interval; where a value is 0, or all are the same, there is no verdict. Of twenty figures "
+    "that reproduce, one lies outside by chance"
 )
 _ROUNDING = 1e-12  # of the numbers that are compared
 COMPARISON_RULE = (
     "paired by seed (same initialisation and order of the data); interval and p of the mean difference by the paired t "
     "test (by the sign test where every seed differs by the same); errors are compared on their logarithms, as a ratio "
-    "of geometric means (×); p corrected by Holm over all comparisons of the sweep, intervals not; effect: mean "
-    "difference / its standard deviation; in words, from the largest mean: > the difference holds, ≈ it may be noise, "
-    "= the same networks"
+    "of geometric means (×), unless one is 0; p corrected by Holm over all comparisons of the sweep, intervals not; "
+    "effect: mean difference / its standard deviation; in words, from the largest mean: > the difference holds, ≈ it "
+    "may be noise, = the same networks"
 )
 
 
@@ -63,19 +63,17 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
     return _student(values, 1 / len(values))
 
 
-def prediction_interval(values: Sequence[float], most: float = math.inf) -> Interval | None:
-    """Return the 95 % interval that one more run would lie in, of a quantity between 0 and ``most``.
+def prediction_interval(values: Sequence[float], least: float = 0.0, most: float = math.inf) -> Interval | None:
+    """Return the 95 % interval that one more run would lie in, of a quantity between ``least`` and ``most``.
 
-    None as ``mean_interval``, and where a value is 0 while others are not.
+    None as ``mean_interval``, where a value is not positive, and where all are the same: nothing tells their spread.
     """
     if len(values) < 2 or not all(map(math.isfinite, values)):
         return None
-    if min(values) == max(values):
-        return Interval(values[0], values[0])
-    if min(values) <= 0:
+    if min(values) <= 0 or min(values) == max(values):
         return None
     found = _student([math.log(value) for value in values], 1 + 1 / len(values))
-    return Interval(exp(found.low), min(exp(found.high), most))
+    return Interval(max(least, exp(found.low)), min(most, exp(found.high)))
 
 
 def exp(value: float) -> float:

@@ -45,16 +45,16 @@ class Selection(FrozenModel):
         return f"fewest non-zero weights within {within} of the {best}"
 
     def averaged(self, values: Sequence[float]) -> float:
-        """Return the average that cells are ordered by; NaN where a geometric mean has no logarithm."""
+        """Return the average that cells are ordered by; NaN where a value is negative and the mean geometric."""
         if self.average == "mean":
             return statistics.fmean(values)
-        return statistics.geometric_mean(values) if min(values) > 0 else math.nan
+        return math.nan if min(values) < 0 else statistics.geometric_mean(values) if min(values) > 0 else 0.0
 
     def equals(self, average: float, best: float) -> bool:
         """Return whether a cell is as good as the best, within the tolerance."""
         if self.average == "geometric":
-            worse = best / average if self.higher_is_better else average / best
-            return worse <= 1 + self.tolerance
+            least = 1 + self.tolerance
+            return average * least >= best if self.higher_is_better else average <= best * least
         return (best - average if self.higher_is_better else average - best) <= self.tolerance
 
 

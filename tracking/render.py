@@ -11,7 +11,6 @@ import rich.table
 from rich import box
 from rich.text import Text
 
-from tracking import inference
 from tracking.cells import Stat
 from tracking.columns import Column
 from tracking.tables import Table, TableRow
@@ -51,7 +50,7 @@ def _difference(row: TableRow, column: Column) -> str:
     if difference is None:
         return ""
     beside = max(row.stats[column.key].mean, row.published[column.key])
-    outside = row.outside(column.key)
+    outside = row.outside(column)
     if outside is None:
         return column.format(difference, beside=beside, signed=True)
     by = column.format(abs(outside), beside=beside)
@@ -110,12 +109,9 @@ def _csv_values(row: TableRow, column: Column) -> list[float | None]:
     ends: list[float | None] = [None, None, row.n, row.num_expected, *[None] * 6]
     if found is not None:
         ends = [found.mean, found.std, row.n, row.num_expected, *_range(found)]
-        for interval in (
-            inference.mean_interval(found.values),
-            inference.prediction_interval(found.values, column.most),
-        ):
+        for interval in (column.mean_interval(found.values), column.prediction_interval(found.values)):
             ends += [interval.low, interval.high] if interval else [None, None]
-    return [*ends, given, row.difference(key), row.outside(key)]
+    return [*ends, given, row.difference(key), row.outside(column)]
 
 
 def _range(found: Stat) -> tuple[float | None, float | None]:

@@ -121,11 +121,13 @@ def configurations_as_csv(manifest: Manifest, selection: Selection, methods: Seq
     out = io.StringIO()
     lines = csv.writer(out, lineterminator="\n")
     parts = [f"{name}/{part}" for name in quantities for part in ("mean", "std", "n")]
-    lines.writerow(["method", "cell_key", "state", "chosen", *shown, *parts])
+    lines.writerow(["method", "cell_key", "state", "chosen", f"{selection.average} objective", *shown, *parts])
     for (method, result), settings in zip(tried, described, strict=True):
         chosen = "yes" if result is method.chosen else "no"
         values = [value for quantity in quantities.values() for value in _statistics(result, quantity)]
-        fixed = [result.label, result.cell.key, state_of(result), chosen]
+        objective = result.stat(quantities[selection.objective])
+        average = repr(selection.averaged(objective.values)) if objective else ""
+        fixed = [result.label, result.cell.key, state_of(result), chosen, average]
         lines.writerow([*fixed, *(settings.get(name, "") for name in shown), *values])
     return out.getvalue()
 

@@ -29,14 +29,15 @@ class TableRow:
             return self.stats[key].mean - self.published[key]
         return None
 
-    def outside(self, key: str) -> float | None:
+    def outside(self, column: Column) -> float | None:
         """Return how far the published figure lies outside of what one more run would give.
 
         0 inside, negative below; None where it, or a spread, is missing.
         """
+        key = column.key
         if key not in self.stats or key not in self.published:
             return None
-        interval = inference.prediction_interval(self.stats[key].values)
+        interval = column.prediction_interval(self.stats[key].values)
         return interval.distance(self.published[key]) if interval else None
 
 

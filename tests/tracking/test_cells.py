@@ -122,9 +122,12 @@ def test_the_tolerance_of_a_geometric_mean_is_a_share() -> None:
     assert choose([best, sparse], geometric.model_copy(update={"higher_is_better": True, "tolerance": 0.01})) is sparse
 
 
-def test_without_an_error_there_is_no_geometric_mean() -> None:
-    geometric = LOWEST.model_copy(update={"average": "geometric"})
-    assert choose([tried(1.0, rows=rows_of(1.0, 0.0, 1.0))], geometric) is None
+def test_an_error_of_nothing_has_the_lowest_geometric_mean() -> None:
+    geometric = LOWEST.model_copy(update={"average": "geometric", "tolerance": 0.1})
+    perfect, good = tried(1.0, rows=rows_of(1.0, 0.0, 1.0)), tried(2.0, rows=rows_of(2.0, 0.1, 0.1, density=0.1))
+    assert choose([good, perfect], geometric) is perfect
+    assert choose([good, perfect], geometric.model_copy(update={"higher_is_better": True})) is good
+    assert choose([tried(1.0, rows=rows_of(1.0, -1.0, 1.0))], geometric) is None
 
 
 def test_the_choice_does_not_depend_on_the_order() -> None:

@@ -53,7 +53,7 @@ def sentence_of(errors: Mapping[str, Sequence[float]], cells: Mapping[str, Cell]
         for label, values in errors.items()
         for seed, value in enumerate(values)
     ]
-    seeds = range(len(next(iter(errors.values()))))
+    seeds = range(max(map(len, errors.values())))
     manifest = make_manifest({label: [cells[label]] for label in cells}, seeds=seeds)
     methods = gather(manifest, Snapshot(tuple(rows), ()))
     return findings.find(tables.build(manifest, methods), methods, []).sentences[0]
@@ -64,6 +64,12 @@ def test_a_difference_that_no_single_step_shows_is_named() -> None:
     errors = {"low": [1.0, 1.1, 0.9, 1.0, 1.05, 0.95], "middle": middle, "high": [5.0, 5.5, 4.5, 5.1, 4.9, 5.2]}
     cells = {"low": SMALL, "middle": LARGE, "high": LIKE}
     assert sentence_of(errors, cells) == "test nmse after P: high ≈ middle ≈ low; what holds besides: high > low."
+
+
+def test_methods_are_ordered_by_the_seeds_that_all_of_them_have() -> None:
+    """The seventh seed of ``b`` alone would turn the order of the means over."""
+    errors = {"a": [2.0, 2.1, 1.9, 2.0, 2.05, 1.95], "b": [1.0, 1.1, 0.9, 1.0, 1.05, 0.95, 1e9]}
+    assert sentence_of(errors, {"a": SMALL, "b": LARGE}) == "test nmse after P: a > b."
 
 
 def test_errors_are_ordered_and_compared_by_their_logarithms() -> None:

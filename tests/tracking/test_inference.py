@@ -29,7 +29,20 @@ def test_a_prediction_interval_is_for_one_more_run_of_what_cannot_be_negative() 
 
 def test_where_some_runs_have_nothing_left_one_more_is_not_predicted() -> None:
     assert inference.prediction_interval([0.0, 1.0, 2.0]) is None
-    assert inference.prediction_interval([0.0, 0.0]) == Interval(0.0, 0.0)
+    assert inference.prediction_interval([-1.0, 1.0]) is None
+
+
+def test_runs_that_are_all_the_same_predict_nothing() -> None:
+    assert inference.prediction_interval([2.0, 2.0, 2.0]) is None
+
+
+def test_a_prediction_keeps_to_what_there_can_be() -> None:
+    found = inference.prediction_interval([0.9, 0.5, 0.99], most=1.0)
+    assert found is not None
+    assert found.high == 1.0
+    above = inference.prediction_interval([1.1, 1.5, 4.0], least=1.0)
+    assert above is not None
+    assert above.low == 1.0 < above.high
 
 
 def test_a_prediction_from_runs_that_differ_beyond_all_bounds_has_no_end() -> None:

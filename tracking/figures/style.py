@@ -88,11 +88,14 @@ class Look(NamedTuple):
 _USUAL: tuple[frozenset[str], ...] = tuple(
     frozenset(parts.split("+")) for parts in ("ℓ1+DN", "ℓ1+DO", "DO", "ℓ1", "", "DN", "L2")
 )
-"""Methods by their parts, pruning aside, that look the same in every sweep."""
+"""Methods by their parts, pruning aside, that look the same wherever they are the first of these parts."""
 
 
 def looks(labels: Iterable[str]) -> dict[str, Look]:
-    """Return a look per method: the usual one of its parts where that is free, else the first that is."""
+    """Return a look per method: the usual one of its parts where that is free, else the first that is.
+
+    Rows "as scripted" have no usual look: in one figure no two methods may share a colour.
+    """
     shown = list(dict.fromkeys(labels))
     places: dict[str, int] = {}
     for label in shown:
