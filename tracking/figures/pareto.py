@@ -50,13 +50,14 @@ def _shown(found: Sequence[Point], saving: Saving) -> list[Point]:
 def _axes(axes: Axes, manifest: Manifest, saving: Saving, found: Sequence[Point]) -> None:
     percent = manifest.score == "accuracy"
     text = (lambda value: f"{100 * value:g}") if saving == "density" else (lambda value: f"{value:g}")
-    style.log_axis(axes, "x", [point.left[saving] for point in _shown(found, saving)], text)
     scores = sorted((point.test for point in found), reverse=manifest.score_higher_is_better)
     best, middle = scores[0], scores[len(scores) // 2]
     # Networks that are pruned to nothing would flatten the part that matters.
     ends = sorted((best + 0.1 * (best - middle), best - 1.6 * (best - middle)))
     if ends[0] < ends[1]:
         axes.set_ylim(*ends)
+        found = [point for point in found if ends[0] <= point.test <= ends[1]]
+    style.log_axis(axes, "x", [point.left[saving] for point in _shown(found, saving)], text)
     if percent:
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
     title = "weights left (%)" if saving == "density" else fronts.SAVINGS[saving]
