@@ -27,7 +27,7 @@ faults: .venv/installed
 
 # The paper's tables, ten seeds or more, and the grids. It resumes: stop it and start it again as you like.
 paper: .venv/installed
-	@echo "about 9 core-hours by the step times in benchmarks/RESULTS.md (AVX-512), two to three times that on older cores"
+	@echo "about 15 core-hours with AVX-512 (docs/results, benchmarks/RESULTS.md), two to three times that on older cores"
 	$(BIN)/dn sweep $(PAPER) --report paper-report
 
 # A true but small version: the regression with ten seeds, a few epochs of three networks, and a small grid.
