@@ -27,6 +27,8 @@ EQUAL_RULE = (
 )
 
 Grid = list[list[str]]
+Samples = Mapping[str, Mapping[int, float]]
+"""Values of a quantity by method and seed."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,14 @@ class Findings:
 def find(table: Table, methods: Sequence[MethodResult], at_equal_score: Grid) -> Findings:
     """Return the findings of a sweep; grids are empty where there is one seed, or one method."""
     shown = [column.plain for column in table.columns if column.key in _KEYS]
-    samples = {column.key: _samples(column, methods) for column in shown}
-    comparisons = inference.corrected([item for column in shown for item in _compare(column, samples[column.key])])
+    samples = {column.key: _scaled(column, _samples(column, methods)) for column in shown}
+    comparisons = inference.corrected(
+        [
+            item
+            for column in shown
+            for item in inference.compare(column.title, samples[column.key][0], is_ratio=samples[column.key][1])
+        ]
+    )
     intervals = _intervals(table)
     rules = [inference.INTERVAL_RULE] * bool(intervals) + [inference.COMPARISON_RULE] * bool(comparisons)
     if intervals:
@@ -66,7 +74,7 @@ def find(table: Table, methods: Sequence[MethodResult], at_equal_score: Grid) ->
         at_equal_score,
         intervals,
         _comparisons(comparisons, {column.title: column for column in shown}),
-        tuple(_sentence(column, samples[column.key], comparisons) for column in shown if comparisons),
+        tuple(_sentence(column, samples[column.key][0], comparisons) for column in shown if comparisons),
         tuple(rules),
         tuple(comparisons),
     )
@@ -100,7 +108,7 @@ def _point(manifest: Manifest, saving: Saving, point: Point | None) -> str:
     return f"{left}{unit} (test {manifest.score} {point.test:.4g}{of_test})"
 
 
-def _samples(column: Column, methods: Sequence[MethodResult]) -> Mapping[str, Mapping[int, float]]:
+def _samples(column: Column, methods: Sequence[MethodResult]) -> Samples:
     """By method and seed; a method that misses the quantity is left out."""
     found = {}
     for method in methods:
@@ -114,7 +122,7 @@ def _samples(column: Column, methods: Sequence[MethodResult]) -> Mapping[str, Ma
     return _once(found)
 
 
-def _once(found: Mapping[str, tuple[str, dict[int, float]]]) -> Mapping[str, Mapping[int, float]]:
+def _once(found: Mapping[str, tuple[str, dict[int, float]]]) -> Samples:
     """Join methods that are the same networks and have the same values: there is nothing to compare them by."""
     labels: dict[tuple[str, tuple[tuple[int, float], ...]], list[str]] = {}
     for label, (cell_key, values) in found.items():
@@ -122,11 +130,10 @@ def _once(found: Mapping[str, tuple[str, dict[int, float]]]) -> Mapping[str, Map
     return {" = ".join(joined): dict(values) for (_, values), joined in labels.items()}
 
 
-def _compare(column: Column, samples: Mapping[str, Mapping[int, float]]) -> list[Comparison]:
+def _scaled(column: Column, samples: Samples) -> tuple[Samples, bool]:
+    """The values as they are compared, and whether these are logarithms."""
     logarithms = inference.logarithms(samples) if column.by_ratio else None
-    if logarithms is None:
-        return inference.compare(column.title, samples)
-    return inference.compare(column.title, logarithms, is_ratio=True)
+    return (samples, False) if logarithms is None else (logarithms, True)
 
 
 def _intervals(table: Table) -> Grid:
@@ -202,16 +209,15 @@ def p_in_words(p: float) -> str:
     return "< 1e-6" if p < 1e-6 else f"{p:.2g}"
 
 
-def _sentence(column: Column, samples: Mapping[str, Mapping[int, float]], comparisons: Sequence[Comparison]) -> str:
+def _sentence(column: Column, samples: Samples, comparisons: Sequence[Comparison]) -> str:
     """Order the methods from the largest mean to the smallest, and say which steps hold and what they do not say."""
     own = [item for item in comparisons if item.quantity == column.title]
     if not own:
         return f"{column.title}: nothing to compare."
     hold = {item.larger_first for item in own if item.holds}
     compared = dict.fromkeys(label for item in own for label in (item.first, item.second))
-    values = (inference.logarithms(samples) if own[0].is_ratio else None) or samples
-    common = set.intersection(*(set(values[label]) for label in compared))  # as pairs are compared on
-    means = {label: statistics.fmean(values[label][seed] for seed in common or values[label]) for label in compared}
+    common = set.intersection(*(set(samples[label]) for label in compared))  # as pairs are compared on
+    means = {label: statistics.fmean(samples[label][seed] for seed in common or samples[label]) for label in compared}
     order = sorted(compared, key=means.__getitem__, reverse=True)
     steps = list(itertools.pairwise(order))
     chain = order[0] + "".join(f" {'>' if step in hold else '≈'} {step[1]}" for step in steps)

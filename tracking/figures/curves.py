@@ -45,10 +45,17 @@ def training(manifest: Manifest, histories: Mapping[str, Sequence[History]]) -> 
     figure = style.new_figure(3.7)
     for axes, quantity in zip(figure.subplots(1, len(quantities)), quantities, strict=True):
         by_label = {label: _by_epoch(each, quantity.metric) for label, each in histories.items()}
-        is_wide = style.is_wide([value for points in by_label.values() for group in points.values() for value in group])
+        values = [value for points in by_label.values() for group in points.values() for value in group]
+        is_wide = style.is_wide(values)
         for label, points in by_label.items():
             _draw(axes, points, looks[label], is_wide=is_wide)
-        _axes(axes, quantity, list(by_label.values()), is_wide=is_wide)
+        _axes(axes, quantity)
+        if is_wide:
+            style.log_axis(axes, "y", values, quantity.text)
+        elif quantity.from_zero:
+            axes.set_ylim(bottom=0)
+        else:
+            _without_the_start(axes, list(by_label.values()))
     entries = {label: Line2D([], [], color=looks[label].color, ls=looks[label].line, lw=2) for label in histories}
     style.legend_above(figure, entries)
     return figure
@@ -89,19 +96,11 @@ def _draw(axes: Axes, points: _ByEpoch, look: style.Look, *, is_wide: bool) -> N
     axes.plot(epochs, [middle(v) for v in values], look.line, color=look.color, lw=1.8, marker=marker)
 
 
-def _axes(axes: Axes, quantity: _Quantity, by_label: Sequence[_ByEpoch], *, is_wide: bool) -> None:
+def _axes(axes: Axes, quantity: _Quantity) -> None:
     axes.set(xlabel="epoch", title=quantity.title)
     axes.grid(visible=True)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if is_wide:
-        values = [value for points in by_label for group in points.values() for value in group]
-        style.log_axis(axes, "y", values, quantity.text)
-        return
     axes.yaxis.set_major_formatter(lambda value, _: quantity.text(value))
-    if quantity.from_zero:
-        axes.set_ylim(bottom=0)
-    else:
-        _without_the_start(axes, by_label)
 
 
 def _without_the_start(axes: Axes, by_label: Sequence[_ByEpoch]) -> None:
