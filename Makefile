@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test lint bench faults paper paper-quick clean
 
 PAPER := $(addprefix sweeps/paper/,regression.yaml regression-described.yaml regression-noise.yaml \
-	regression-deep.yaml autoencoder.yaml lenet300.yaml lenet5.yaml convnet.yaml grid-lenet300.yaml grid-autoencoder.yaml)
+	regression-noise-half.yaml regression-two-hidden.yaml regression-deep.yaml autoencoder.yaml lenet300.yaml lenet5.yaml convnet.yaml grid-lenet300.yaml grid-autoencoder.yaml)
 
 demo: .venv/installed
 	$(BIN)/dn sweep sweeps/demo/regression.yaml sweeps/demo/autoencoder.yaml sweeps/demo/lenet300.yaml --report demo-report
