@@ -402,8 +402,11 @@ class _Reader:
     def _published(self, keys: KeyPath, value: Mapping[str, Any], task: Task) -> str | None:
         row = value.get("published")
         valid = published.row_names(task.name)
-        if row is not None and task != TASKS[task.name](name=task.name):
-            raise self._fail((*keys, "published"), "the published figures are of the task without options")
+        if row is not None and task != TASKS[task.name](name=task.name, **task.published_options):
+            options = ", ".join(
+                f"{key}: {value}" for key, value in {"name": task.name, **task.published_options}.items()
+            )
+            raise self._fail((*keys, "published"), f"the published figures are of task {{{options}}}")
         if row is not None and row not in valid:
             raise self._fail((*keys, "published"), f"no published row {row!r}; valid: {', '.join(valid) or 'none'}")
         return row

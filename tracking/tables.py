@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from dn_distributed import baselines
-from dn_distributed.tasks import TASKS
 from tracking import inference, published
 from tracking.cells import CellResult, MethodResult, Stat
 from tracking.columns import Column, columns_for
@@ -99,11 +98,10 @@ def _notes(manifest: Manifest, methods: tuple[MethodResult, ...], rows: tuple[Ta
         'mean ± sample standard deviation (n) over seeds; "sparsity" is the paper\'s word for the share of '
         "weights that are left; neurons as the published scripts count them, alive: on a path from input to output."
     ]
-    task = TASKS.get(manifest.task)
-    if task is not None and task.hidden_rule == "max":
+    if any(result.cell.task.get("count_hidden_by") == "max" for method in methods for result in method.tried):
         notes.append(
-            "Neurons of a hidden layer, by this script: the larger of those that have an input and those that have an "
-            "output left; by the others, the smaller."
+            "Neurons of a hidden layer (count_hidden_by: max): the larger of those that have an input and those that "
+            "have an output left, as this script counts; the others take the smaller."
         )
     if any(row.published for row in rows):
         notes.append(f"Published: {published.SOURCE}. Difference: reproduced mean minus published.")

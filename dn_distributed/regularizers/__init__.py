@@ -7,12 +7,18 @@ from dn_distributed.regularizers.base import Penalty
 from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
 from dn_distributed.regularizers.l1 import L1
 from dn_distributed.regularizers.l2 import L2
+from dn_distributed.regularizers.scripted_l2 import L1OfLast, L2ButLast
 
 __all__ = ["COEFFICIENTS", "PENALTIES", "SHORTHANDS", "Penalty", "build_penalties", "resolve"]
 
-PENALTIES: dict[str, type[Penalty]] = {penalty.name: penalty for penalty in (L1, L2, Incoming, Outgoing)}
+PENALTIES: dict[str, type[Penalty]] = {
+    penalty.name: penalty for penalty in (L1, L2, Incoming, Outgoing, L2ButLast, L1OfLast)
+}
 
-SHORTHANDS: dict[str, tuple[str, ...]] = {"dn": (Incoming.name, Outgoing.name)}
+SHORTHANDS: dict[str, tuple[str, ...]] = {
+    "dn": (Incoming.name, Outgoing.name),
+    "l2_as_scripted": (L2ButLast.name, L1OfLast.name),
+}
 """Keys of a sweep file that set several coefficients at once."""
 
 COEFFICIENTS: tuple[str, ...] = (*PENALTIES, *SHORTHANDS, dropout.NAME)
@@ -33,7 +39,8 @@ def resolve(coefficients: Mapping[str, float]) -> dict[str, float]:
             raise ValueError(f"{name} = {value} is out of range ({limits})")
         for target in SHORTHANDS.get(name, (name,)):
             if target in resolved:
-                raise ValueError(f"{target} is set twice: 'dn' is short for {' and '.join(SHORTHANDS['dn'])}")
+                short = next(key for key, targets in SHORTHANDS.items() if target in targets)
+                raise ValueError(f"{target} is set twice: {short!r} is short for {' and '.join(SHORTHANDS[short])}")
             resolved[target] = float(value)
     return {name: resolved[name] for name in sorted(resolved) if resolved[name]}
 

@@ -23,6 +23,8 @@ class Penalty(ABC):
     touches: ClassVar[Literal["parameters", "weights"]]
     """"parameters": weights and biases of the regularised layers, flattened to ``[..., n]``.
     "weights": each regularised layer's weight alone, ``[..., n_out, n_in]``."""
+    reach: ClassVar[slice] = slice(None)
+    """Which of the regularised layers, where a task does not say otherwise: all."""
 
     @abstractmethod
     def value(self, tensor: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """What a task is: network, data, loss, scores, and the layers that are regularised."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -8,8 +9,10 @@ from torch import Tensor, nn
 
 from dn_distributed.config import Count, FrozenModel, Pruning, Training
 from dn_distributed.data import Data, Dataset, RawImages, SparseLinear, Split, Splits
+from dn_distributed.regularizers import PENALTIES
 from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
 from dn_distributed.scores import Score
+from dn_distributed.sparsity import HiddenRule
 
 
 class Task(FrozenModel, ABC):
@@ -27,8 +30,8 @@ class Task(FrozenModel, ABC):
     default_dataset: ClassVar[str]
     default_training: ClassVar[Training]
     default_pruning: ClassVar[Pruning]
-    hidden_rule: ClassVar[Literal["min", "max"]] = "min"
-    """How the published script counts hidden neurons (see ``sparsity.count``)."""
+    published_options: ClassVar[Mapping[str, Any]] = {}
+    """Options that the published figures were made with, where they are not the defaults."""
     stack_overhead: ClassVar[float] = 1.0
     """Fixed cost of a step in units of one more replicate's cost, on a CPU (``make bench`` measures it).
     Large: stack as many replicates as there are. Small: packs may be split to fill the cores."""
@@ -38,6 +41,11 @@ class Task(FrozenModel, ABC):
     """Layout of the inputs where replicates run one by one."""
     max_stack: ClassVar[int] = 10
     """Most replicates in a stack on a CPU, where nothing else is said."""
+
+    @property
+    def hidden_rule(self) -> HiddenRule:
+        """How hidden neurons are counted beside the alive ones (see ``sparsity.count``)."""
+        return "min"
 
     @property
     @abstractmethod
@@ -57,8 +65,8 @@ class Task(FrozenModel, ABC):
         """Return the dataset as this task trains on it."""
 
     def layers_of(self, penalty: str) -> tuple[str, ...]:
-        """Return the layers that a penalty touches: all regularised ones unless a task says otherwise."""
-        return self.layers
+        """Return the layers that a penalty touches: those in its reach, unless a task says otherwise."""
+        return self.layers[PENALTIES[penalty].reach]
 
     def initialize(self, network: nn.Module, draw: torch.Generator) -> None:
         """Draw the initial parameters; by default those that ``network()`` gives itself."""

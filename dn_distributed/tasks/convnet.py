@@ -1,11 +1,13 @@
 """The network of ``lenet5`` trained as the published ``convnet`` script trains it."""
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import nn
 
 from dn_distributed.config import Count, Training
+from dn_distributed.sparsity import HiddenRule
 from dn_distributed.tasks.lenet5 import LeNet5, truncated_normal_
 
 
@@ -16,7 +18,15 @@ class ConvNet(LeNet5):
     validation_size: Count = 10000
     pixel_shift: ClassVar[float] = -0.5
     default_training: ClassVar[Training] = Training(epochs=10, batch_size=64, learning_rate_decay=0.95, shuffle=False)
-    hidden_rule: ClassVar[Literal["min", "max"]] = "max"
+    count_hidden_by: HiddenRule = "min"
+    """``max`` counts the larger of the hidden units that have an input and those that have an output left, as this
+    script alone does; by ``min``, as all others, the smaller."""
+    published_options: ClassVar[Mapping[str, Any]] = {"count_hidden_by": "max"}
+
+    @property
+    def hidden_rule(self) -> HiddenRule:
+        """As the option says."""
+        return self.count_hidden_by
 
     def initialize(self, network: nn.Module, draw: torch.Generator) -> None:
         """Weights from the truncated N(0, 0.1²); biases 0 in the first convolution, 0.1 elsewhere."""

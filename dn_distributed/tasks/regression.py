@@ -57,8 +57,8 @@ class Regression(LinearTask):
         return tuple(f"fc{index + 1}" for index in range(len(self.hidden) + 1))
 
     def layers_of(self, penalty: str) -> tuple[str, ...]:
-        """DropNeuron touches the first layer, everything else all of them."""
-        return self.layers[:1] if penalty in DROPNEURON else self.layers
+        """DropNeuron touches the first layer, everything else what it reaches."""
+        return self.layers[:1] if penalty in DROPNEURON else super().layers_of(penalty)
 
     def data(self, dataset: Dataset, raw: RawImages | None) -> Data:
         """Every seed draws its own problem of 20 features. ValueError for another number of them."""

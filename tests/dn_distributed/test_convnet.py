@@ -41,4 +41,10 @@ def test_defaults_are_the_published_ones() -> None:
         epochs=10, batch_size=64, learning_rate=1e-3, learning_rate_decay=0.95, shuffle=False
     )
     assert ConvNet.default_pruning.threshold == 0.01
-    assert (ConvNet().validation_size, ConvNet().hidden_rule) == (10000, "max")
+    assert (ConvNet().validation_size, ConvNet().hidden_rule) == (10000, "min")
+
+
+def test_hidden_neurons_are_counted_as_its_script_counts_only_when_asked_for() -> None:
+    published = ConvNet(**ConvNet.published_options)
+    assert published.hidden_rule == "max"
+    assert published.identity() != ConvNet().identity()

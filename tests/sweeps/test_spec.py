@@ -101,6 +101,14 @@ LINEAR = "name: a\ntask: regression\ndataset: {name: linear_scripted, samples: S
         (BASE + "resources: {pack: 0}\n", ["resources.pack"]),
         (BASE + "search: {algorithm: grid}\n", ["search", "search space"]),
         (BASE.replace("label: DN", "label: DN, published: ℓ1"), ["methods[1].published", "ℓ1+DN+DO+P"]),
+        (
+            BASE.replace("lenet300", "convnet").replace("label: DN", "label: DN, published: ℓ1+DN+P"),
+            ["methods[1].published", "{name: convnet, count_hidden_by: max}"],
+        ),
+        (
+            BASE.replace("task: lenet300", "task: {name: convnet, count_hidden_by: sum}"),
+            ["task.count_hidden_by", "'min' or 'max'"],
+        ),
         (BASE.replace("dn: 5e-5", "dn: {gird: [1]}"), ["methods[1].dn", "grid, choice, uniform, loguniform"]),
         (BASE.replace("dn: 5e-5", "dn: {grid: []}"), ["methods[1].dn", "list of numbers"]),
         (BASE.replace("dn: 5e-5", "dn: {grid: [1, -2]}"), ["methods[1].dn", "out of range"]),
