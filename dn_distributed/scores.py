@@ -1,11 +1,18 @@
 """Scores as sums: each is a numerator over a denominator, so batches add up whatever their sizes."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
-from torch import Tensor
+if TYPE_CHECKING:  # names of scores are read where nothing is computed
+    from torch import Tensor
 
-Parts = tuple[Tensor, Tensor]
+Parts: TypeAlias = "tuple[Tensor, Tensor]"
+
+TEST_WITH_DROPOUT = "test_with_dropout"
+"""The test data with dropout left on, as two of the published scripts have it (a fault)."""
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,20 @@
 """What is left after pruning: weights per layer and neurons per layer of units. Pure functions.
 
-Masks are boolean ``[n_out, n_in]`` in forward order, the orientation of ``nn.Linear``.
+Masks are boolean ``[n_out, n_in]`` in forward order, the orientation of ``nn.Linear``: tensors on any device while
+training, NumPy arrays in a report, which does not wait for torch.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from torch import Tensor
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
 
 HiddenRule = Literal["min", "max"]
+Mask = TypeVar("Mask", "Tensor", "np.ndarray[Any, np.dtype[np.bool_]]")
 
 
 @dataclass(frozen=True)
@@ -93,24 +97,26 @@ class NetworkCounts:
         return sum(unit.alive for unit in self.units[1:-1])
 
 
-def count(masks: Mapping[str, Tensor], hidden_rule: HiddenRule = "min") -> NetworkCounts:
+def count(masks: Mapping[str, Mask], hidden_rule: HiddenRule = "min") -> NetworkCounts:
     """Return the counts of a chain of layers, inputs first.
 
     ValueError where a mask is no matrix, or a layer's inputs are not the outputs of the one before.
     """
     _check_chain(masks)
     layers = tuple(
-        LayerCount(name, (mask.shape[0], mask.shape[1]), mask.numel(), int(mask.sum())) for name, mask in masks.items()
+        LayerCount(name, (n_out, n_in), n_out * n_in, int(mask.sum()))
+        for name, mask in masks.items()
+        for n_out, n_in in [mask.shape]
     )
     return NetworkCounts(layers, _count_units(masks, hidden_rule))
 
 
-def _check_chain(masks: Mapping[str, Tensor]) -> None:
+def _check_chain(masks: Mapping[str, Mask]) -> None:
     if not masks:
         raise ValueError("no layers to count")
     previous: tuple[str, int] | None = None
     for name, mask in masks.items():
-        if mask.ndim != 2 or not mask.numel():
+        if mask.ndim != 2 or 0 in mask.shape:
             raise ValueError(f"layer {name!r} has shape {tuple(mask.shape)}; expected a matrix [n_out, n_in]")
         if previous is not None and mask.shape[1] != previous[1]:
             raise ValueError(
@@ -119,8 +125,8 @@ def _check_chain(masks: Mapping[str, Tensor]) -> None:
         previous = (name, mask.shape[0])
 
 
-def _count_units(masks: Mapping[str, Tensor], hidden_rule: HiddenRule) -> tuple[UnitCount, ...]:
-    matrices = list(masks.values())
+def _count_units(masks: Mapping[str, Mask], hidden_rule: HiddenRule) -> tuple[UnitCount, ...]:
+    matrices: list[Any] = list(masks.values())
     names = ["input", *masks]
     receives = [None, *(mask.any(1) for mask in matrices)]
     sends = [*(mask.any(0) for mask in matrices), None]
@@ -132,15 +138,15 @@ def _count_units(masks: Mapping[str, Tensor], hidden_rule: HiddenRule) -> tuple[
     return tuple(units)
 
 
-def alive_units(masks: Mapping[str, Tensor]) -> list[Tensor]:
+def alive_units(masks: Mapping[str, Mask]) -> list[Mask]:
     """Return, per layer of units, which lie on a path of non-zero weights from an input to an output."""
-    matrices = list(masks.values())
-    reached = [matrices[0].new_ones(matrices[0].shape[1])]
+    matrices: list[Any] = list(masks.values())
+    reached = [matrices[0].any(0) | True]
     for mask in matrices:
         reached.append((mask & reached[-1]).any(1))
-    useful = [matrices[-1].new_ones(matrices[-1].shape[0])]
+    useful = [matrices[-1].any(1) | True]
     for mask in reversed(matrices):
-        useful.append((mask & useful[-1].unsqueeze(1)).any(0))
+        useful.append((mask.T & useful[-1]).any(1))
     return [forward & backward for forward, backward in zip(reached, reversed(useful), strict=True)]
 
 

@@ -18,11 +18,9 @@ from dn_distributed.regularizers import build_penalties
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.regularizers.dropout import MaskSource
 from dn_distributed.replicas import Replicas
+from dn_distributed.scores import TEST_WITH_DROPOUT
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import Task
-
-TEST_WITH_DROPOUT = "test_with_dropout"
-"""Scores on the test data with dropout left on, as two of the published scripts have it (a fault)."""
 
 _EVALUATION_VALUES = 2**21
 """Input values per replicate in one evaluation batch: bounds its memory."""

@@ -300,9 +300,10 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from sweeps import commands
+    from sweeps import reporting
 
-    return commands.report(arguments, _out)
+    _import(arguments.imports)
+    return reporting.report(arguments, _out)
 
 
 def _export(arguments: argparse.Namespace) -> int:

@@ -8,13 +8,12 @@ import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from rich import progress
 from rich.console import Console
 
-from sweeps import cluster, spec
+from sweeps import cluster, reporting, spec
 from sweeps import plan as planning
 from sweeps.cluster import Capacity
 from sweeps.plan import Plan
@@ -23,7 +22,6 @@ from sweeps.runner import Runner, plan_from_store
 from sweeps.spec import Sweep
 from sweeps.yaml_file import SpecError
 from tracking import cells, exporting, importing, mlflow_server, reader, render, runs, store, tables, view
-from tracking import report as reporting
 from tracking.portable import Track
 from tracking.runs import State
 from tracking.store import StoreLocation
@@ -65,7 +63,7 @@ def sweep(arguments: argparse.Namespace, out: Console) -> int:
             _print_table(runner, out)
             code = max(code, _verdict(after))
             if arguments.report:
-                _write_report(arguments, location, item.name, arguments.report / item.name, out)
+                reporting.write(location, item.name, arguments.report / item.name, arguments.data_dir, out)
     return code
 
 
@@ -75,23 +73,6 @@ def _say_interrupted(plan: Plan) -> int:
         f"store, run the same command to go on"
     )
     return INTERRUPTED
-
-
-def _write_report(
-    arguments: argparse.Namespace, location: StoreLocation, name: str, folder: Path, out: Console
-) -> None:
-    page = reporting.write(location, name, folder, planning.resolve_data_dir(arguments.data_dir))
-    out.print(f"report: {page}", soft_wrap=True)
-
-
-def report(arguments: argparse.Namespace, out: Console) -> int:
-    """``dn report``: tables, figures and one page."""
-    if arguments.rows is not None:
-        out.print(f"report: {reporting.write_from_rows(arguments.rows, arguments.out)}", soft_wrap=True)
-        return OK
-    location = store.locate_existing(arguments.tracking_uri)
-    _write_report(arguments, location, arguments.name, arguments.out, out)
-    return OK
 
 
 def export(arguments: argparse.Namespace, out: Console) -> int:

@@ -1,21 +1,19 @@
 """The plan: all packs of a sweep, minus the replicates that the store already holds."""
 
 import hashlib
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dn_distributed.config import Cell
-from dn_distributed.data import Data, DataError, RawImages
+from dn_distributed.data import Data, RawImages
+from sweeps.data_dir import resolve_data_dir
 from sweeps.packing import PackCost, best_size, split_evenly
 from sweeps.spec import Method, Sweep
 from sweeps.yaml_file import SpecError
 from tracking.manifest import Manifest, ManifestMethod
 from tracking.runs import State
-
-DATA_DIR_VARIABLE = "DN_DATA_DIR"
 
 
 @dataclass(frozen=True)
@@ -168,14 +166,6 @@ def load_data(sweep: Sweep, data_dir: Path | None) -> Data:
             except ValueError as error:
                 raise SpecError(f"{sweep.path}: training: {error}") from error
     return data
-
-
-def resolve_data_dir(data_dir: Path | None) -> Path:
-    """Return the folder of image datasets: as given, or from DN_DATA_DIR, or ``./data``."""
-    folder = data_dir or Path(os.environ.get(DATA_DIR_VARIABLE) or "data")
-    if data_dir is not None and not data_dir.is_dir():
-        raise DataError(f"--data-dir {data_dir}: no such folder")
-    return folder.absolute()
 
 
 def make(sweep: Sweep, data: Data, states: Mapping[str, State], known: Mapping[str, Sequence[Cell]]) -> Plan:

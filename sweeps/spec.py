@@ -13,6 +13,7 @@ from dn_distributed import regularizers
 from dn_distributed.config import Baseline, Cell, Count, FrozenModel, Pruning, Training
 from dn_distributed.data import DATASETS, Dataset
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
+from dn_distributed.shorthands import SHORTHANDS
 from dn_distributed.tasks import TASKS, Task
 from sweeps.spaces import Space, assignments, parse_space
 from sweeps.yaml_file import KeyPath, SpecError, YamlFile, parse_value, show
@@ -167,7 +168,7 @@ def _value_in(cell: Cell, name: str) -> float | None:
     part, _, key = name.rpartition(".")
     if part:
         return getattr(getattr(cell, part), key)  # type: ignore[no-any-return]
-    targets = regularizers.SHORTHANDS.get(name, (name,))
+    targets = SHORTHANDS.get(name, (name,))
     values = {cell.regularization.get(target, 0.0) for target in targets}
     return values.pop() if len(values) == 1 else None
 

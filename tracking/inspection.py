@@ -19,7 +19,7 @@ from tracking.record import Figure, Layers, Name, Record, check_texts
 
 _LONGEST_TAG = 8000  # of MLflow, which would cut a longer one
 _MOST_TENSORS = 10_000
-_FLOATS = ("F64", "F32", "F16", "BF16")
+_FLOATS = ("F64", "F32", "F16")  # a report reads them with NumPy, which has no other
 _PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _SHAPES = TypeAdapter(dict[str, tuple[int, int]])
 _PARAMS = TypeAdapter(dict[Name, str])

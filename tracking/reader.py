@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from mlflow import MlflowClient
 
 from dn_distributed.config import Cell
+from dn_distributed.scores import TEST_WITH_DROPOUT
 from dn_distributed.sparsity import LayerCount, NetworkCounts, UnitCount
-from dn_distributed.training import TEST_WITH_DROPOUT
 from tracking import embedded, schema
 from tracking.embedded import StoredRun
 from tracking.runs import State, reason_of, records, state_of, stored_as

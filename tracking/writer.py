@@ -11,15 +11,15 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from safetensors.torch import save_file
+from safetensors.numpy import save_file
 
 from dn_distributed import sparsity
 from dn_distributed.config import Cell
-from dn_distributed.training import EpochReport, Outcome
 from tracking import schema, view
 from tracking.cells import deviation
 from tracking.embedded import StoredRun
@@ -29,6 +29,9 @@ from tracking.reader import Row, is_curve, read, read_histories, read_summarized
 from tracking.record import Record
 from tracking.runs import State, find_runs, records, state_of
 from tracking.store import StoreError, StoreLocation, location_of
+
+if TYPE_CHECKING:  # a report is attached without torch
+    from dn_distributed.training import EpochReport, Outcome
 
 _BATCH_LIMIT = 1000  # of MLflow: metrics in one log_batch
 FLUSH_SECONDS = 20.0
@@ -144,7 +147,7 @@ class ReplicateRun:
         self._buffer: list[Metric] = []
         self._last_flush = time.monotonic()
 
-    def log_epoch(self, report: EpochReport, row: int) -> None:
+    def log_epoch(self, report: "EpochReport", row: int) -> None:
         """Log the figures of an epoch, unless an earlier try of the same pack has done so."""
         if report.epoch <= self._logged_epoch:
             return
@@ -161,7 +164,7 @@ class ReplicateRun:
         self._buffer = []
         self._last_flush = time.monotonic()
 
-    def finish(self, outcome: Outcome, device: str) -> None:
+    def finish(self, outcome: "Outcome", device: str) -> None:
         """Write the result, its files, and last the marker that it is whole."""
         if self.finished:
             return
@@ -305,9 +308,9 @@ def _metrics_of(record: Record) -> list[Metric]:
     return [Metric(name, value, record.end, step) for name, value, step in (*by_epoch, *final)]
 
 
-def write_outcome_files(outcome: Outcome, folder: Path) -> None:
+def write_outcome_files(outcome: "Outcome", folder: Path) -> None:
     """Write a replicate's weights (before pruning), masks and pictures of its sparsity patterns."""
-    save_file(dict(outcome.parameters), folder / schema.WEIGHTS_FILE)
+    save_file({name: value.numpy() for name, value in outcome.parameters.items()}, folder / schema.WEIGHTS_FILE)
     save_masks(outcome.masks, folder / schema.MASKS_FILE)
     if outcome.curve:
         (folder / schema.CURVE_FILE).write_text(json.dumps(outcome.curve), encoding="utf-8")
@@ -317,7 +320,7 @@ def write_outcome_files(outcome: Outcome, folder: Path) -> None:
         save_pattern(mask, pictures / f"{name}.png")
 
 
-def final_metrics(outcome: Outcome) -> dict[str, float]:
+def final_metrics(outcome: "Outcome") -> dict[str, float]:
     """Return the final figures of a replicate by metric name: scores, counts, and two ratios for the eye."""
     counts = outcome.counts
     metrics = dict(outcome.scores)

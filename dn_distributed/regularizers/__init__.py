@@ -8,18 +8,13 @@ from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
 from dn_distributed.regularizers.l1 import L1
 from dn_distributed.regularizers.l2 import L2
 from dn_distributed.regularizers.scripted_l2 import L1OfLast, L2ButLast
+from dn_distributed.shorthands import SHORTHANDS
 
-__all__ = ["COEFFICIENTS", "PENALTIES", "SHORTHANDS", "Penalty", "build_penalties", "resolve"]
+__all__ = ["COEFFICIENTS", "PENALTIES", "Penalty", "build_penalties", "resolve"]
 
 PENALTIES: dict[str, type[Penalty]] = {
     penalty.name: penalty for penalty in (L1, L2, Incoming, Outgoing, L2ButLast, L1OfLast)
 }
-
-SHORTHANDS: dict[str, tuple[str, ...]] = {
-    "dn": (Incoming.name, Outgoing.name),
-    "l2_as_scripted": (L2ButLast.name, L1OfLast.name),
-}
-"""Keys of a sweep file that set several coefficients at once."""
 
 COEFFICIENTS: tuple[str, ...] = (*PENALTIES, *SHORTHANDS, dropout.NAME)
 """Every key that a method may set."""

@@ -47,6 +47,15 @@ HALF_DEAD: Masks = {"fc1": mask("11", "00"), "fc2": mask("01")}
 """Two hidden units: the first only receives, the second only sends."""
 
 
+@given(chains())
+@quick
+def test_arrays_are_counted_as_tensors_are(masks: Masks) -> None:
+    arrays = {name: matrix.numpy() for name, matrix in masks.items()}
+    assert count(arrays) == count(masks)
+    for array, tensor in zip(alive_units(arrays), alive_units(masks), strict=True):
+        assert array.tolist() == tensor.tolist()
+
+
 def test_a_dense_network_is_counted_whole() -> None:
     counts = count({"fc1": torch.ones(5, 20, dtype=torch.bool), "fc2": torch.ones(1, 5, dtype=torch.bool)})
     assert (counts.num_weights, counts.num_nonzero) == (105, 105)

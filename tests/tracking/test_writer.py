@@ -2,6 +2,7 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from fabricated import Recorder, make_cell, make_epoch, make_outcome
@@ -117,7 +118,7 @@ def test_weights_and_masks_come_back_bit_by_bit(recorder: Recorder) -> None:
     masks = load_masks(runs.download(recorder.location, run_id, schema.MASKS_FILE))
     assert weights.keys() == outcome.parameters.keys()
     assert all(torch.equal(weights[name], parameter) for name, parameter in outcome.parameters.items())
-    assert all(torch.equal(masks[name], mask) for name, mask in outcome.masks.items())
+    assert all(np.array_equal(masks[name], mask) for name, mask in outcome.masks.items())
 
 
 def test_every_regularised_layer_has_a_picture(recorder: Recorder) -> None:

@@ -7,10 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
-from torch import Tensor
 
 from tracking.figures import style
-from tracking.figures.evidence import Estimate
+from tracking.figures.evidence import Estimate, Floats
 from tracking.manifest import Manifest
 
 _TRUTH = style.sign("o", 9)
@@ -54,6 +53,6 @@ def _draw(axes: Axes, item: Estimate, color: str) -> None:
         axes.margins(y=0.15)
 
 
-def _nonzero(values: Tensor) -> dict[int, float]:
+def _nonzero(values: Floats) -> dict[int, float]:
     """By feature, counted from one."""
     return {place: value for place, value in enumerate(values.tolist(), start=1) if value != 0}

@@ -3,12 +3,11 @@
 import math
 from collections.abc import Mapping
 
+import numpy as np
 from matplotlib.figure import Figure
-from torch import Tensor
-from torch.nn import functional
 
 from tracking.figures import style
-from tracking.figures.evidence import Pictures
+from tracking.figures.evidence import Floats, Pictures
 
 
 @style.styled
@@ -25,7 +24,7 @@ def encodings(pictures: Pictures | None) -> Figure | None:
     return _lines({"input": pictures.inputs, **pictures.codes})
 
 
-def _lines(lines: Mapping[str, Tensor]) -> Figure:
+def _lines(lines: Mapping[str, Floats]) -> Figure:
     """Draw lines of square pictures, one per value vector; dark is 1."""
     across = max(len(values) for values in lines.values())
     figure = style.new_figure(0.92 * len(lines))
@@ -33,13 +32,13 @@ def _lines(lines: Mapping[str, Tensor]) -> Figure:
     for axes_line, (label, values) in zip(grid, lines.items(), strict=True):
         style.row_label(axes_line[0], label, width=12)
         for axes, picture in zip(axes_line, _squares(values), strict=True):
-            axes.imshow(picture.numpy(), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+            axes.imshow(picture, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
             style.picture_frame(axes)
     return figure
 
 
-def _squares(values: Tensor) -> Tensor:
+def _squares(values: Floats) -> Floats:
     """``[N, n]`` to ``[N, side, side]``; NaN, which is drawn as nothing, fills up what is no square."""
     side = math.isqrt(values.shape[1] - 1) + 1
-    padded = functional.pad(values, [0, side * side - values.shape[1]], value=math.nan)
+    padded = np.pad(values, [(0, 0), (0, side * side - values.shape[1])], constant_values=math.nan)
     return padded.reshape(len(values), side, side)

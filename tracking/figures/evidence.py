@@ -1,28 +1,29 @@
 """What the figures are drawn from, read from the store: trained networks, what they put out, and curves."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import torch
+import numpy as np
 from mlflow.exceptions import MlflowException
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
-from dn_distributed import recovery
 from dn_distributed.config import Cell
-from dn_distributed.data import DATASETS, DataError, Dataset, RawImages
-from dn_distributed.tasks import TASKS, ImageTask, Task
 from tracking import fronts, reader, runs, schema
 from tracking.cells import MethodResult
 from tracking.fronts import Curves, Point
 from tracking.manifest import Manifest
-from tracking.patterns import load_masks
+from tracking.patterns import Mask, load_masks
 from tracking.reader import History, Row
 from tracking.store import StoreLocation
 
+NUM_PIXELS = 28 * 28
 NUM_SAMPLES = 10
 """Test images that are shown."""
+
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -31,48 +32,54 @@ class Trained:
 
     label: str
     seed: int
-    task: Task
-    masks: Mapping[str, Tensor]
+    cell: Cell
+    masks: Mapping[str, Mask]
     """What pruning leaves of each regularised layer ``[n_out, n_in]``, in forward order."""
-    parameters: Mapping[str, Tensor]
+    parameters: Mapping[str, Floats]
     """All parameters before pruning."""
+    reads_pixels: bool = False
+    """Whether its first regularised layer reads an image."""
 
     @property
-    def is_network(self) -> bool:
-        """Whether it is the task's network, and not the coefficients of a baseline."""
-        return set(self.masks) == set(self.task.layers)
+    def is_linear(self) -> bool:
+        """Whether it estimates the coefficients of a linear problem, which is made with a number of features."""
+        return "features" in self.cell.dataset
 
-    def pruned_weights(self) -> dict[str, Tensor]:
+    @property
+    def is_chain(self) -> bool:
+        """Whether the regularised layers are the whole network, so that their shapes tell its inputs and outputs."""
+        return {name.rpartition(".")[0] for name in self.parameters} == set(self.masks)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Inputs of the first regularised layer, and outputs of the last."""
+        matrices = list(self.masks.values())
+        return matrices[0].shape[1], matrices[-1].shape[0]
+
+    def pruned_weights(self) -> dict[str, Floats]:
         """Return the pruned weight of each regularised layer."""
         return {name: self.parameters[f"{name}.weight"] * mask for name, mask in self.masks.items()}
-
-    def network(self) -> nn.Module:
-        """Return the pruned network, dropout off."""
-        network = self.task.network()
-        weights = {f"{name}.weight": weight for name, weight in self.pruned_weights().items()}
-        network.load_state_dict({**self.parameters, **weights})
-        return network.eval()
 
 
 @dataclass(frozen=True)
 class Pictures:
     """Test images ``[N, pixels]``, and per method what its network makes of them."""
 
-    inputs: Tensor
-    outputs: Mapping[str, Tensor]
+    inputs: Floats
+    outputs: Mapping[str, Floats]
     """``[N, pixels]`` by method."""
-    codes: Mapping[str, Tensor]
+    codes: Mapping[str, Floats]
     """``[N, units]`` by method; empty for a network that has no ``encode``."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The coefficients that a linear network found for the problem of a seed, and those that made it."""
+    """The coefficients ``[features]`` that a linear network found for a seed's problem, and those that made it."""
 
     label: str
     seed: int
-    found: Tensor
-    truth: Tensor
+    found: Floats
+    truth: Floats
 
 
 @dataclass(frozen=True)
@@ -106,17 +113,10 @@ def gather(location: StoreLocation, manifest: Manifest, methods: tuple[MethodRes
         for method in shown
         if method.chosen is not None and method.chosen.rows and method.chosen.cell.baseline is None
     }
-    if not trained:
-        return Evidence(manifest, methods, histories=histories, missing=tuple(missing))
-    cell = next(method.chosen.cell for method in methods if method.chosen is not None)  # one dataset in a sweep
-    pictures = None
-    try:
-        pictures = _pictures(trained, cell, data_dir)
-    except DataError as error:
-        missing.append(f"Reconstructions and encodings are left out: {error}.")
-    networks = tuple(item for item in trained if item.is_network)
-    estimates, curves = _estimates(trained, cell), fronts.read(location, methods)
-    return Evidence(manifest, methods, networks, histories, pictures, estimates, tuple(missing), curves)
+    networks = tuple(item for item in trained if item.cell.baseline is None)
+    pictures = _pictures(networks, data_dir, missing)
+    curves = fronts.read(location, methods)
+    return Evidence(manifest, methods, networks, histories, pictures, _estimates(trained), tuple(missing), curves)
 
 
 def _each_cell_once(methods: Sequence[MethodResult], missing: list[str]) -> list[MethodResult]:
@@ -143,73 +143,45 @@ def _read_trained(location: StoreLocation, methods: Sequence[MethodResult], miss
 
 
 def _read_one(location: StoreLocation, label: str, cell: Cell, row: Row) -> Trained:
-    task = TASKS[cell.task["name"]](**cell.task)
     masks = load_masks(runs.download(location, row.run_id, schema.MASKS_FILE))
     parameters = load_file(runs.download(location, row.run_id, schema.WEIGHTS_FILE))
-    return Trained(label, row.seed, task, masks, parameters)
+    found = Trained(label, row.seed, cell, masks, parameters)
+    return replace(found, reads_pixels=reads_pixels(found))
 
 
-def _dataset_of(cell: Cell) -> Dataset:
-    return DATASETS[cell.dataset["name"]](**cell.dataset)
-
-
-def _pictures(trained: Sequence[Trained], cell: Cell, data_dir: Path) -> Pictures | None:
-    """DataError where the images cannot be had, or are not those that the networks were trained on."""
-    if not _reconstructs(trained[0]):
-        return None
-    dataset = _dataset_of(cell)
-    raw = dataset.load(data_dir)
-    assert raw is not None
-    if dataset.digest(raw) != cell.dataset_digest:
-        raise DataError(f"the images of {dataset.name!r} in {data_dir} are not those of this sweep")
-    inputs = sample_inputs(trained[0].task, dataset, raw)
-    networks = {item.label: item.network() for item in trained}
-    outputs = {label: _evaluate(network, inputs) for label, network in networks.items()}
-    encoders = {label: getattr(network, "encode", None) for label, network in networks.items()}
-    codes = {label: _evaluate(encode, inputs) for label, encode in encoders.items() if encode is not None}
-    return Pictures(inputs.flatten(1), outputs, codes)
-
-
-def _reconstructs(item: Trained) -> bool:
-    """Whether the network puts out an image."""
-    if not isinstance(item.task, ImageTask):
+def reads_pixels(item: Trained) -> bool:
+    """Return whether the first regularised layer reads an image; the network is asked where shapes do not tell."""
+    if item.is_linear or item.sizes[0] != NUM_PIXELS:
         return False
-    blank = torch.zeros(1, *item.task.input_shape)
-    return _evaluate(item.network(), blank).shape == blank.flatten(1).shape
+    if item.is_chain:
+        return True
+    from dn_distributed.data import DataError
+    from tracking.figures import rerun
+
+    with contextlib.suppress(DataError):
+        return rerun.reads_pixels(item)
+    return False
 
 
-@torch.no_grad()
-def _evaluate(network: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-    return network(inputs).flatten(1)
+def _pictures(networks: Sequence[Trained], data_dir: Path, missing: list[str]) -> Pictures | None:
+    if not networks or networks[0].is_linear:
+        return None
+    inputs, outputs = networks[0].sizes
+    if networks[0].is_chain and inputs != outputs:
+        return None
+    from dn_distributed.data import DataError
+    from tracking.figures import rerun
+
+    try:
+        return rerun.pictures(networks, networks[0].cell, data_dir)
+    except DataError as error:
+        missing.append(f"Reconstructions and encodings are left out: {error}.")
+        return None
 
 
-def sample_inputs(task: Task, dataset: Dataset, raw: RawImages) -> Tensor:
-    """Return test images as the task feeds them to its network: see ``choose_samples``."""
-    chosen = choose_samples(raw.test_labels)
-    images, labels = raw.test_images[chosen], raw.test_labels[chosen]
-    # Only these go through the task's own scaling: a whole dataset as floats takes a second and much memory.
-    data = task.data(dataset, RawImages(images, labels, images, labels))
-    assert data.shared is not None
-    return data.shared.test.inputs
-
-
-def choose_samples(labels: Tensor) -> list[int]:
-    """Return the place of the first image of each class; of the first ten images where classes are not ten."""
-    first: dict[int, int] = {}
-    for place, label in enumerate(labels.tolist()):
-        first.setdefault(label, place)
-    if len(first) == NUM_SAMPLES:
-        return [first[label] for label in sorted(first)]
-    return list(range(min(NUM_SAMPLES, len(labels))))
-
-
-def _estimates(trained: Sequence[Trained], cell: Cell) -> tuple[Estimate, ...]:
-    if trained[0].task.kind != "linear":
+def _estimates(trained: Sequence[Trained]) -> tuple[Estimate, ...]:
+    if not trained or not trained[0].is_linear:
         return ()
-    dataset = _dataset_of(cell)
-    found = []
-    for item in trained:
-        truth = item.task.data(dataset, None).for_seeds([item.seed]).truth
-        assert truth is not None
-        found.append(Estimate(item.label, item.seed, recovery.estimate(item.pruned_weights().values()), truth[0]))
-    return tuple(found)
+    from tracking.figures import rerun
+
+    return rerun.estimates(trained, trained[0].cell)

@@ -2,18 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 
-import torch
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from torch import Tensor
 
 from dn_distributed import sparsity
 from tracking.figures import style
 from tracking.figures.evidence import Trained
+from tracking.patterns import Mask
 
-Masks = Mapping[str, Tensor]
+Masks = Mapping[str, Mask]
 
 _MOST_DRAWN = 40  # neurons of a layer; more have no room of their own
 
@@ -23,7 +23,7 @@ def networks(trained: Sequence[Trained]) -> Figure | None:
     """Draw what pruning leaves of each network, beside all of it. None without a trained network."""
     if not trained:
         return None
-    whole = {name: torch.ones_like(mask) for name, mask in trained[0].masks.items()}
+    whole = {name: np.ones_like(mask) for name, mask in trained[0].masks.items()}
     shown: list[tuple[str, Masks]] = [("before dropping", whole), *((item.label, item.masks) for item in trained)]
     names = ["input", *trained[0].masks]
     small = max(_sizes(whole)) <= _MOST_DRAWN
@@ -55,7 +55,7 @@ def _draw_small(axes: Axes, masks: Masks) -> None:
     for place, mask in enumerate(masks.values()):
         ends = [
             [(place, heights[place][source]), (place + 1, heights[place + 1][target])]
-            for target, source in mask.nonzero().tolist()
+            for target, source in np.argwhere(mask).tolist()
         ]
         axes.add_collection(LineCollection(ends, colors=style.BLUE, linewidths=0.7, alpha=0.6))
     for place, (column, alive) in enumerate(zip(heights, sparsity.alive_units(masks), strict=True)):
@@ -75,5 +75,5 @@ def _draw_layers(axes: Axes, masks: Masks) -> None:
         axes.add_patch(Rectangle((place - 0.2, -share), 0.4, 2 * share, fc=style.BLUE, lw=0))
         axes.text(place, height + 0.05, f"{left} of {size}", ha="center", va="bottom", fontsize=8)
     for place, mask in enumerate(masks.values()):
-        axes.text(place + 0.5, 0, f"{100 * float(mask.float().mean()):.3g} %", ha="center", va="center", fontsize=8)
+        axes.text(place + 0.5, 0, f"{100 * float(mask.mean()):.3g} %", ha="center", va="center", fontsize=8)
     axes.set_ylim(-1.05, 1.25)

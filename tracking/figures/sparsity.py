@@ -3,14 +3,15 @@
 import math
 from collections.abc import Sequence
 
-import torch
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
-from torch import Tensor
+from numpy.typing import NDArray
 
 from tracking.figures import style
 from tracking.figures.evidence import Trained
+from tracking.patterns import Mask
 
 _PIXELS = (28, 28)
 _PIXEL_PANELS = 4  # in a line
@@ -40,31 +41,31 @@ def patterns(trained: Sequence[Trained]) -> Figure | None:
     return figure
 
 
-def _draw_mask(axes: Axes, mask: Tensor) -> None:
+def _draw_mask(axes: Axes, mask: Mask) -> None:
     n_out, n_in = mask.shape
-    picture = axes.imshow(_fine(mask).numpy(), cmap=_MASK_COLORS, norm=_MASK_SHADES, aspect="auto")
+    picture = axes.imshow(_fine(mask), cmap=_MASK_COLORS, norm=_MASK_SHADES, aspect="auto")
     picture.set_interpolation_stage("data")  # average zeros and ones, not their colours
     picture.set_extent((0, n_out, n_in, 0))
     style.picture_frame(axes, style.MUTED)
     axes.set(xticks=[0, n_out], yticks=[0, n_in], box_aspect=1)
 
 
-def _fine(mask: Tensor) -> Tensor:
+def _fine(mask: Mask) -> NDArray[np.float32]:
     """Inputs down, outputs across, each weight repeated so that a panel only ever shrinks it: edges stay sharp."""
-    image = mask.t().float()
+    image = mask.T.astype(np.float32)
     for dimension, size in enumerate(image.shape):
-        image = image.repeat_interleave(math.ceil(_FINE / size), dim=dimension)
+        image = image.repeat(math.ceil(_FINE / size), axis=dimension)
     return image
 
 
-def _percent(mask: Tensor) -> str:
-    return f"{100 * mask.float().mean().item():.3g} %"
+def _percent(mask: Mask) -> str:
+    return f"{100 * float(mask.mean()):.3g} %"
 
 
 @style.styled
 def pixels(trained: Sequence[Trained]) -> Figure | None:
     """Draw how many weights leave each input pixel, per method. None where no such layer reads pixels."""
-    shown = [item for item in trained if _reads_pixels(item)]
+    shown = [item for item in trained if item.reads_pixels]
     if not shown:
         return None
     figure, panels = style.panels(len(shown), most=_PIXEL_PANELS, height=2.9, layout="compressed")
@@ -72,17 +73,9 @@ def pixels(trained: Sequence[Trained]) -> Figure | None:
     counts = [next(iter(item.masks.values())).sum(0) for item in shown]
     most = max(1, *(int(count.max()) for count in counts))
     for axes, item, count in zip(panels, shown, counts, strict=True):
-        left = torch.where(count > 0, count, torch.nan).reshape(_PIXELS)
-        picture = axes.imshow(left.numpy(), cmap=_WEIGHTS_LEFT, vmin=1, vmax=max(most, 2))
+        left = np.where(count > 0, count, np.nan).reshape(_PIXELS)
+        picture = axes.imshow(left, cmap=_WEIGHTS_LEFT, vmin=1, vmax=max(most, 2))
         style.picture_frame(axes, style.MUTED)
-        axes.set_title(f"{item.label}\n{int((count > 0).sum())} of {count.numel()} pixels left")
+        axes.set_title(f"{item.label}\n{int((count > 0).sum())} of {count.size} pixels left")
     figure.colorbar(picture, ax=panels, label="weights left (white: none)", shrink=0.8 / lines, aspect=20)
     return figure
-
-
-def _reads_pixels(item: Trained) -> bool:
-    """Whether the first regularised layer is the network's first, and its inputs are an image."""
-    layer, mask = next(iter(item.masks.items()))
-    first, _ = next(item.task.network().named_parameters())
-    is_image = item.task.kind == "images" and mask.shape[1] == _PIXELS[0] * _PIXELS[1]
-    return is_image and first.rpartition(".")[0] == layer

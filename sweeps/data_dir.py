@@ -1,0 +1,15 @@
+"""Where image datasets are: as given, or in the folder that DN_DATA_DIR names, or in ``./data``."""
+
+import os
+from pathlib import Path
+
+VARIABLE = "DN_DATA_DIR"
+
+
+def resolve_data_dir(data_dir: Path | None) -> Path:
+    """Return the folder. DataError where the one that was given does not exist."""
+    if data_dir is not None and not data_dir.is_dir():
+        from dn_distributed.data import DataError  # and torch, which not every command waits for
+
+        raise DataError(f"--data-dir {data_dir}: no such folder")
+    return (data_dir or Path(os.environ.get(VARIABLE) or "data")).absolute()

@@ -1,0 +1,110 @@
+"""What stored weights alone do not tell: what networks put out, and the truth of a linear problem.
+
+The one module of the figures that needs torch. It is imported where a figure asks for it, and not before: torch takes
+seconds and half a gigabyte, which the report of a network that is a chain of layers can do without.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dn_distributed import recovery
+from dn_distributed.config import Cell
+from dn_distributed.data import DATASETS, DataError, Dataset, RawImages
+from dn_distributed.tasks import TASKS, ImageTask, Task
+from tracking.figures.evidence import NUM_SAMPLES, Estimate, Pictures, Trained
+
+
+def task_of(cell: Cell) -> Task:
+    """Return the task of a cell. DataError for one that is not registered here."""
+    name = cell.task["name"]
+    if name not in TASKS:
+        raise DataError(f"the task {name!r} is not known here (--import MODULE names the module that registers it)")
+    return TASKS[name](**cell.task)
+
+
+def network(item: Trained) -> nn.Module:
+    """Return the pruned network, dropout off."""
+    made = task_of(item.cell).network()
+    weights = {f"{name}.weight": weight for name, weight in item.pruned_weights().items()}
+    made.load_state_dict({name: torch.from_numpy(value) for name, value in {**item.parameters, **weights}.items()})
+    return made.eval()
+
+
+def reads_pixels(item: Trained) -> bool:
+    """Return whether the first regularised layer is the first of a network of images."""
+    task = task_of(item.cell)
+    first, _ = next(task.network().named_parameters())
+    return isinstance(task, ImageTask) and first.rpartition(".")[0] == next(iter(item.masks))
+
+
+def pictures(trained: Sequence[Trained], cell: Cell, data_dir: Path) -> Pictures | None:
+    """Return what the networks make of test images; None where they put out no images.
+
+    DataError where the images cannot be had, or are not those that the networks were trained on.
+    """
+    task = task_of(cell)
+    if not _reconstructs(trained[0], task):
+        return None
+    dataset = _dataset_of(cell)
+    raw = dataset.load(data_dir)
+    assert raw is not None
+    if dataset.digest(raw) != cell.dataset_digest:
+        raise DataError(f"the images of {dataset.name!r} in {data_dir} are not those of this sweep")
+    inputs = sample_inputs(task, dataset, raw)
+    networks = {item.label: network(item) for item in trained}
+    outputs = {label: _evaluate(made, inputs).numpy() for label, made in networks.items()}
+    encoders = {label: getattr(made, "encode", None) for label, made in networks.items()}
+    codes = {label: _evaluate(encode, inputs).numpy() for label, encode in encoders.items() if encode is not None}
+    return Pictures(inputs.flatten(1).numpy(), outputs, codes)
+
+
+def estimates(trained: Sequence[Trained], cell: Cell) -> tuple[Estimate, ...]:
+    """Return what linear networks estimate, beside what made the data of their seed."""
+    task, dataset = task_of(cell), _dataset_of(cell)
+    found = []
+    for item in trained:
+        truth = task.data(dataset, None).for_seeds([item.seed]).truth
+        assert truth is not None
+        weights = [torch.from_numpy(weight) for weight in item.pruned_weights().values()]
+        found.append(Estimate(item.label, item.seed, recovery.estimate(weights).numpy(), truth[0].numpy()))
+    return tuple(found)
+
+
+def _dataset_of(cell: Cell) -> Dataset:
+    return DATASETS[cell.dataset["name"]](**cell.dataset)
+
+
+def _reconstructs(item: Trained, task: Task) -> bool:
+    """Whether the network puts out an image."""
+    if not isinstance(task, ImageTask):
+        return False
+    blank = torch.zeros(1, *task.input_shape)
+    return _evaluate(network(item), blank).shape == blank.flatten(1).shape
+
+
+@torch.no_grad()
+def _evaluate(made: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    return made(inputs).flatten(1)
+
+
+def sample_inputs(task: Task, dataset: Dataset, raw: RawImages) -> Tensor:
+    """Return test images as the task feeds them to its network: see ``choose_samples``."""
+    chosen = choose_samples(raw.test_labels)
+    images, labels = raw.test_images[chosen], raw.test_labels[chosen]
+    # Only these go through the task's own scaling: a whole dataset as floats takes a second and much memory.
+    data = task.data(dataset, RawImages(images, labels, images, labels))
+    assert data.shared is not None
+    return data.shared.test.inputs
+
+
+def choose_samples(labels: Tensor) -> list[int]:
+    """Return the place of the first image of each class; of the first ten images where classes are not ten."""
+    first: dict[int, int] = {}
+    for place, label in enumerate(labels.tolist()):
+        first.setdefault(label, place)
+    if len(first) == NUM_SAMPLES:
+        return [first[label] for label in sorted(first)]
+    return list(range(min(NUM_SAMPLES, len(labels))))
