@@ -158,6 +158,7 @@ def seed(folder: Path) -> None:
     last = planning.make(sweep, data, {}, {}).distinct[-MISSING:]
     missing = {item.cell.key: sweep.seeds[-PACK:] for item in last}
     seeding.fill(sweep, data, store.locate(folder=folder / store.FOLDER), missing)
+    os.sync()  # the disk is not to be busy with ten thousand new files while commands are timed
 
 
 def _grid(count: int) -> list[float]:

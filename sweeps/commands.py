@@ -13,7 +13,7 @@ from typing import TypeVar
 from rich import progress
 from rich.console import Console
 
-from sweeps import cluster, reporting, spec
+from sweeps import cluster, spec
 from sweeps import plan as planning
 from sweeps.cluster import Capacity
 from sweeps.plan import Plan
@@ -63,6 +63,8 @@ def sweep(arguments: argparse.Namespace, out: Console) -> int:
             _print_table(runner, out)
             code = max(code, _verdict(after))
             if arguments.report:
+                from sweeps import reporting  # and Matplotlib, which a sweep without figures does not wait for
+
                 reporting.write(location, item.name, arguments.report / item.name, arguments.data_dir, out)
     return code
 

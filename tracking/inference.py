@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+import scipy  # loads its parts where they are used, and statistics take half a second
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
@@ -58,7 +58,7 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
         return None
     if min(values) == max(values):
         return Interval(values[0], values[0])
-    if len(values) >= _FEWEST_FOR_SHAPE and stats.shapiro(values).pvalue < SIGNIFICANCE:
+    if len(values) >= _FEWEST_FOR_SHAPE and scipy.stats.shapiro(values).pvalue < SIGNIFICANCE:
         return _bootstrap(values)
     return _student(values, 1 / len(values))
 
@@ -85,19 +85,19 @@ def share_interval(values: Sequence[float]) -> Interval | None:
     """Return Clopper and Pearson's 95 % interval of the share of ones among zeros and ones; None without any."""
     if not values:
         return None
-    found = stats.binomtest(round(sum(values)), len(values)).proportion_ci(CONFIDENCE, method="exact")
+    found = scipy.stats.binomtest(round(sum(values)), len(values)).proportion_ci(CONFIDENCE, method="exact")
     return Interval(float(found.low), float(found.high))
 
 
 def _student(values: Sequence[float], factor: float) -> Interval:
     mean = statistics.fmean(values)
-    t = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
+    t = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
     half = t * statistics.stdev(values) * math.sqrt(factor)
     return Interval(mean - half, mean + half)
 
 
 def _bootstrap(values: Sequence[float]) -> Interval:
-    found = stats.bootstrap(
+    found = scipy.stats.bootstrap(
         (np.asarray(values),), np.mean, n_resamples=_RESAMPLES, confidence_level=CONFIDENCE, method="BCa", rng=0
     ).confidence_interval
     return Interval(float(found.low), float(found.high), bootstrap=True)
@@ -166,7 +166,7 @@ def _paired(quantity: str, first: str, second: str, differences: Sequence[float]
             (1.0, 0.0) if abs(mean) <= rounding else (2.0 ** (1 - len(differences)), math.copysign(math.inf, mean))
         )
     else:
-        p, effect = float(stats.ttest_1samp(differences, 0).pvalue), mean / deviation
+        p, effect = float(scipy.stats.ttest_1samp(differences, 0).pvalue), mean / deviation
     return Comparison(quantity, first, second, len(differences), mean, interval, effect, p, p)
 
 
