@@ -1,0 +1,83 @@
+"""Artifacts in an S3-compatible store: moto's, on the loopback address."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from served import FIRST, USER, Server, free_port
+
+from tracking import runs, store, writer
+
+boto3 = pytest.importorskip("boto3")
+pytest.importorskip("moto.server")
+
+BUCKET = "results"
+KEY, SECRET, REGION = "a-key", "a secret of the bucket", "us-east-1"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_DEFAULT_REGION": REGION}
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[Any]:
+    """A client of an S3 server with an empty bucket."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    client = boto3.client(
+        "s3",
+        endpoint_url=f"http://127.0.0.1:{port}",
+        region_name=REGION,
+        aws_access_key_id=KEY,
+        aws_secret_access_key=SECRET,
+    )
+    while True:
+        try:
+            client.create_bucket(Bucket=BUCKET)
+            break
+        except Exception:
+            assert process.poll() is None
+            time.sleep(0.2)
+    yield client
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def running(open_folder: Path, bucket: Any) -> Iterator[Server]:
+    endpoint = {"MLFLOW_S3_ENDPOINT_URL": bucket.meta.endpoint_url}
+    options = ("--artifacts", f"s3://{BUCKET}/sweeps")
+    made = Server(open_folder, free_port(), options=options, environment={**CREDENTIALS, **endpoint})
+    made.start(FIRST)
+    yield made
+    made.process.terminate()
+    made.process.wait()
+
+
+def test_an_artifact_goes_through_the_server_to_the_bucket_and_back(
+    running: Server, bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(store.USER, USER)
+    monkeypatch.setenv(store.PASSWORD, FIRST)
+    location = store.locate(running.address)
+    client = store.connect(location)
+    experiment_id = writer.ensure_experiment(client, location, "in a bucket")
+    run_id = writer.ensure_report_run(client, experiment_id)
+    client.log_text(run_id, "some text", "folder/file.txt")
+    (held,) = bucket.list_objects_v2(Bucket=BUCKET)["Contents"]
+    assert held["Key"].startswith("sweeps/")
+    assert held["Key"].endswith(f"{run_id}/artifacts/folder/file.txt")
+    assert runs.download(location, run_id, "folder/file.txt").read_text() == "some text"
+    assert not (running.data / "artifacts").exists() or not list((running.data / "artifacts").rglob("*.txt"))
+
+
+def test_the_credentials_of_the_bucket_stay_with_the_server(running: Server) -> None:
+    """Clients have none, and no log names them."""
+    logs = [path.read_text("utf-8", "replace") for path in (running.data / "log").glob("*.log")]
+    assert logs
+    assert not any(SECRET in text for text in (*logs, running.output))
