@@ -28,7 +28,7 @@ from safetensors.torch import load, save
 from dn_distributed import baselines
 from dn_distributed.config import Baseline, Cell
 from dn_distributed.data import Data, Split, Splits
-from dn_distributed.hardware import device_name
+from dn_distributed.hardware import cpu_name, device_name
 from dn_distributed.training import EpochReport, Trainer
 from sweeps.checkpoints import Checkpoints, DamagedCheckpointError
 from sweeps.plan import Pack
@@ -158,7 +158,7 @@ class PackTrial(tune.Trainable):
     def _fit_baseline(self, name: Baseline, seeds: Sequence[int]) -> dict[str, Any]:
         """A classical method takes a moment: there is nothing to report on the way."""
         for run, outcome in zip(self._runs, baselines.outcomes(name, _splits(self._shared, seeds), seeds), strict=True):
-            run.finish(outcome, "cpu")
+            run.finish(outcome, cpu_name())
         return self._result({"done": True, "done_training": True, "failed": ""})
 
     def _start(self, pack: Pack) -> Trainer:
