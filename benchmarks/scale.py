@@ -16,13 +16,15 @@ from benchmarks import seeding
 from dn_distributed.training import Trainer
 from sweeps import plan as planning
 from sweeps import spec
-from tracking import store, writer
+from tracking import mlflow_server, store, writer
+from tracking.mlflow_server import MlflowServer
 from tracking.store import StoreLocation
 
 L1, DN, SEEDS, PACK = 27, 37, 10, 2  # with one cell without either: 1 000 cells in 5 000 packs
 MISSING = 10
 """Packs that are not done when the large sweep is started."""
 SHORT_CELLS, SHORT_SEEDS = 200, 10
+_PORT = 5077  # of the server that the store is asked through
 _PARTS = 100  # packs that the parts of one are timed over
 
 LARGE = """
@@ -137,14 +139,36 @@ def large(folder: Path) -> list[str]:
         ("`dn report`", ("report", "large", "--out", "report")),
     ):
         lines.append(run_command(folder, "-m", "sweeps.cli", *arguments).line(title))
+    lines += _through_a_server(folder)
     for title, script in (
-        ("imports of `dn sweep` and `dn report` alone", "import sweeps.commands"),
-        ("of them: torch", "import torch"),
+        ("imports of `dn sweep` alone", "import sweeps.commands"),
+        ("imports of `dn report` alone", "import sweeps.reporting"),
+        ("import of torch alone", "import torch"),
     ):
         lines.append(run_command(folder, "-c", script).line(title))
     seconds, count = run_command(folder, "-c", STATES).output.split()[-2:]
     lines.append(f"| states of {count} replicates, in a process at work | {float(seconds):.2f} | | |")
     return [*lines, "", f"Filling the store took {seeded:.0f} s."]
+
+
+def _through_a_server(folder: Path) -> list[str]:
+    """The same store behind MLflow's server: the client's ``search_runs`` in place of SQL."""
+    location = store.locate(folder=folder / store.FOLDER)
+    served = mlflow_server.command("127.0.0.1", _PORT, 1, mlflow_server.loopback_names(_PORT))
+    server = MlflowServer(served, mlflow_server.environment(location.uri), folder / "server.log")
+    server.start()
+    try:
+        server.wait_until_ready("127.0.0.1", _PORT)
+        address = ("--tracking-uri", f"http://127.0.0.1:{_PORT}")
+        commands = {
+            "`dn status`, through a server": ("status", "large", *address),
+            "`dn report`, through a server": ("report", "large", "--out", "report", *address),
+        }
+        return [
+            run_command(folder, "-m", "sweeps.cli", *arguments).line(title) for title, arguments in commands.items()
+        ]
+    finally:
+        server.stop()
 
 
 def seed(folder: Path) -> None:

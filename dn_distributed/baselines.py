@@ -15,17 +15,10 @@ from dn_distributed.config import Baseline
 from dn_distributed.data import Splits
 from dn_distributed.scores import MSE, NMSE
 from dn_distributed.training import Outcome
+from dn_distributed.wording import EQUAL_ERRORS
 
-RULE = (
-    "for each seed the sparsest solution of its path (LASSO: 100 penalties down to a thousandth of the largest that "
-    "keeps anything; OMP: every number of features) within 1e-9 of the path's lowest validation error; networks have "
-    "one configuration for all seeds"
-)
 LAYER = "coefficients"
 """Name of the one layer ``[1, features]`` that a baseline's coefficients are counted as."""
-
-_EQUAL = 1e-9
-"""Validation errors (NMSE) this close are equals; without noise, rounding would decide between them."""
 
 _Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -62,7 +55,7 @@ def _outcome(name: Baseline, splits: Splits, row: int, seed: int) -> Outcome:
     inputs, targets = (part.numpy() for part in train)
     path = torch.from_numpy(_PATHS[name](inputs, targets.ravel()).copy())
     errors = np.array([_scores(splits, "validation", row, estimate)["nmse"] for estimate in path])
-    found = path[int(np.argmax(errors <= errors.min() + _EQUAL))]  # paths begin with the sparsest
+    found = path[int(np.argmax(errors <= errors.min() + EQUAL_ERRORS))]  # paths begin with the sparsest
     scores = {
         f"{split}/{score}/{stage}_pruning": value
         for split in ("validation", "test")

@@ -13,8 +13,8 @@ from dn_distributed import regularizers
 from dn_distributed.config import Baseline, Cell, Count, FrozenModel, Pruning, Training
 from dn_distributed.data import DATASETS, Dataset
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
-from dn_distributed.shorthands import SHORTHANDS
 from dn_distributed.tasks import TASKS, Task
+from dn_distributed.wording import SHORTHANDS
 from sweeps.spaces import Space, assignments, parse_space
 from sweeps.yaml_file import KeyPath, SpecError, YamlFile, parse_value, show
 from tracking import published

@@ -73,11 +73,13 @@ def _check_weights(path: Path, layers: Layers) -> None:
         names = set(file.keys())
         if len(names) > _MOST_TENSORS:
             raise ValueError(f"{path.name}: {len(names)} tensors")
+        if other := {file.get_slice(name).get_dtype() for name in names} - set(_FLOATS):
+            raise ValueError(f"{path.name}: numbers of type {min(other)}")
         for name, n_out, n_in in layers:
             if f"{name}.weight" not in names:
                 raise ValueError(f"{path.name}: no weights of layer {name!r}")
             weight = file.get_slice(f"{name}.weight")
-            if weight.get_shape() != [n_out, n_in] or weight.get_dtype() not in _FLOATS:
+            if weight.get_shape() != [n_out, n_in]:
                 raise ValueError(f"{path.name}: layer {name!r} is not {n_out} × {n_in} numbers")
 
 

@@ -28,14 +28,20 @@ _Application = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
 
 def create_app() -> _Application:
-    """Return MLflow's application, with its login if there is one, less what is closed."""
+    """Return MLflow's application with ``bulk``'s path, and its login if there is one, less what is closed."""
+    from mlflow.server import app as routes
+
+    from tracking import bulk_route
+
+    bulk_route.add_to(routes)
     if LOGIN not in os.environ:
         from mlflow.server.fastapi_app import app
 
         return without(_CLOSED, app)
-    from mlflow.server.auth import create_app as with_login
+    from mlflow.server import auth
 
-    return without(_CLOSED, with_login())
+    auth.BEFORE_REQUEST_VALIDATORS[bulk_route.KEY] = auth.validate_can_read_experiment
+    return without(_CLOSED, auth.create_app())
 
 
 def without(prefixes: tuple[str, ...], application: _Application) -> _Application:

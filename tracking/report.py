@@ -16,7 +16,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from dn_distributed.config import Cell, Training
-from dn_distributed.shorthands import SHORTHANDS
+from dn_distributed.wording import SHORTHANDS
 from tracking import cells, figures, findings, fronts, reader, render, runs, tables, writer
 from tracking.cells import CellResult, MethodResult
 from tracking.embedded import StoredRun

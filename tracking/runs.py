@@ -1,4 +1,5 @@
-"""Runs of a store, and their files: by SQL from an embedded store, by MLflow's client from a server.
+"""Runs of a store, and their files: by SQL from an embedded store, in one answer from a server of ours, else by
+MLflow's client.
 
 ``dn status`` needs no more than this: importing it takes neither torch nor, for an embedded store, MLflow.
 """
@@ -15,7 +16,7 @@ from urllib.parse import unquote, urlparse
 
 from pydantic import BaseModel, ValidationError
 
-from tracking import embedded, schema
+from tracking import bulk, embedded, schema
 from tracking.embedded import StoredRun
 from tracking.manifest import Manifest
 from tracking.store import StoreError, StoreLocation, connect
@@ -79,10 +80,14 @@ def records(
 ) -> list[StoredRun]:
     """Return what is asked for of the runs of a kind that have the tags ``where``, oldest first."""
     database = location.database
+    wanted = {**where, schema.KIND: kind}  # what most runs have comes last: it is looked up, not gone through
     if database is not None:
-        wanted = {**where, schema.KIND: kind}  # what most runs have comes last: it is looked up, not gone through
         with contextlib.suppress(sqlite3.OperationalError):  # an MLflow with other tables, or a lock that stays
             return embedded.find(database, experiment_id, wanted, tags=tags, params=params, metrics=metrics)
+    elif (
+        answered := bulk.find(location, experiment_id, wanted, tags=tags, params=params, metrics=metrics)
+    ) is not None:
+        return answered
     found = find_runs(connect(location), experiment_id, kind, where)
     return [
         StoredRun(

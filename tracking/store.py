@@ -11,6 +11,8 @@ from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:  # importing it takes a second, which not all commands need
     from mlflow import MlflowClient
+    from mlflow.utils.rest_utils import MlflowHostCreds
+    from requests import Response
 
 FOLDER = "dn-store"
 """Name of the embedded store's folder in the working folder."""
@@ -156,22 +158,36 @@ def check_answers(location: StoreLocation) -> None:
     """StoreError where a server does not answer, or not to us: MLflow's own client would try for minutes."""
     if location.database is not None:
         return
-    log_in()
-    from mlflow.exceptions import MlflowException
-    from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.rest_utils import http_request
-
-    login = get_default_host_creds(location.uri)  # type: ignore[no-untyped-call]
     try:
-        answer = http_request(  # type: ignore[no-untyped-call]
-            login, _CHEAP_CALL, "GET", timeout=_SECONDS_TO_ANSWER, max_retries=0, raise_on_status=False,
-            allow_redirects=False,
-        )  # fmt: skip
-    except (MlflowException, OSError, ValueError) as error:
-        raise StoreError(f"no MLflow server answers at {location.uri} ({_reason(error)})") from error
+        answer = ask(location, "GET", _CHEAP_CALL, timeout=_SECONDS_TO_ANSWER)
+    except ConnectionError as error:
+        raise StoreError(f"no MLflow server answers at {location.uri} ({error})") from error
+    login = _login(location)
     said = _refusal(answer.status_code, answer.text, login.username if login.password else None)
     if said is not None:
         raise StoreError(f"the server at {location.uri} {said}")
+
+
+def ask(location: StoreLocation, method: str, path: str, *, timeout: float, **options: Any) -> "Response":
+    """Return what a server answers to one request with our login. ConnectionError where it does not answer at once.
+
+    ``options`` as of ``requests.request``.
+    """
+    log_in()
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.rest_utils import http_request
+
+    once = {"max_retries": 0, "raise_on_status": False, "allow_redirects": False}
+    try:
+        return http_request(_login(location), path, method, timeout=timeout, **once, **options)  # type: ignore[no-any-return, no-untyped-call]
+    except (MlflowException, OSError, ValueError) as error:
+        raise ConnectionError(_reason(error)) from error
+
+
+def _login(location: StoreLocation) -> "MlflowHostCreds":
+    from mlflow.utils.credentials import get_default_host_creds
+
+    return get_default_host_creds(location.uri)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def log_in() -> None:

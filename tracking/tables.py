@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dn_distributed.wording import BASELINE_RULE
 from tracking import inference, published
 from tracking.cells import CellResult, MethodResult, Stat
 from tracking.columns import Column, columns_for
@@ -115,9 +116,7 @@ def _notes(manifest: Manifest, methods: tuple[MethodResult, ...], rows: tuple[Ta
         notes.append(f"Chosen by: {manifest.selection.rule}. Configurations tried: {tried}.")
         notes += [f"{row.label}: {row.note}." for row in rows if row.note]
     if classical := [method.label for method in methods if _is_baseline(method)]:
-        from dn_distributed import baselines  # and torch, which other tables do without
-
-        notes.append(f"{' and '.join(classical)}: {baselines.RULE}.")
+        notes.append(f"{' and '.join(classical)}: {BASELINE_RULE}.")
     for method in methods:
         notes += _missing(method, len(manifest.seeds))
     return tuple(notes)

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
@@ -310,7 +311,9 @@ def _metrics_of(record: Record) -> list[Metric]:
 
 def write_outcome_files(outcome: "Outcome", folder: Path) -> None:
     """Write a replicate's weights (before pruning), masks and pictures of its sparsity patterns."""
-    save_file({name: value.numpy() for name, value in outcome.parameters.items()}, folder / schema.WEIGHTS_FILE)
+    # safetensors takes the memory of an array as it lies.
+    weights = {name: np.ascontiguousarray(value) for name, value in outcome.parameters.items()}
+    save_file(weights, folder / schema.WEIGHTS_FILE)
     save_masks(outcome.masks, folder / schema.MASKS_FILE)
     if outcome.curve:
         (folder / schema.CURVE_FILE).write_text(json.dumps(outcome.curve), encoding="utf-8")

@@ -8,7 +8,7 @@ from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
 from dn_distributed.regularizers.l1 import L1
 from dn_distributed.regularizers.l2 import L2
 from dn_distributed.regularizers.scripted_l2 import L1OfLast, L2ButLast
-from dn_distributed.shorthands import SHORTHANDS
+from dn_distributed.wording import SHORTHANDS
 
 __all__ = ["COEFFICIENTS", "PENALTIES", "Penalty", "build_penalties", "resolve"]
 

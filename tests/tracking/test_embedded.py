@@ -1,43 +1,25 @@
 """What is read by SQL is held to what MLflow's client returns, in a store with everything that may be in one."""
 
-import math
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fabricated import Recorder, make_cell, make_epoch
+from everything import CELL, OTHER, PARAMS, TAGS, exactly, fill_with_everything
+from fabricated import Recorder
 from mlflow.exceptions import MlflowException
 
-from tracking import embedded, reader, runs, schema, writer
+from tracking import embedded, reader, runs, schema
 from tracking.embedded import StoredRun
 from tracking.schema import Kind
 from tracking.store import StoreLocation
-
-CELL, OTHER = make_cell(l1=1.0), make_cell(l1=2.0)
-TAGS = (schema.LABEL, schema.CELL_KEY, schema.REPLICATE_KEY, schema.SUMMARIZED, *schema.MARKS)
-PARAMS = (schema.SEED, schema.LAYERS)
 
 
 @pytest.fixture(scope="module")
 def filled(location: StoreLocation) -> Recorder:
     """An experiment that no test changes."""
-    recorder = Recorder(location, "test_embedded")
-    recorder.finish(CELL, 0, 1, 2, label="ℓ1 'quoted'", epochs=3)
-    recorder.finish(OTHER, 0, epochs=1, test__nmse__after_pruning=math.nan, test__loss__after_pruning=math.inf)
-    recorder.finish(OTHER, 1, density=0.0, test__loss__after_pruning=-math.inf)
-    recorder.start(OTHER, 2)[0].fail("why; not")
-    recorder.start(OTHER, 3)[0].stop("where")
-    (running,) = recorder.start(OTHER, 4)
-    for epoch in (1, 2):
-        running.log_epoch(make_epoch(epoch, num_nonzero=math.nan if epoch == 1 else 5.0, train__loss=1.0), 0)
-    running.flush()
-    recorder.store.delete_run(recorder.start(CELL, 9)[0].run_id)
-    rows = reader.read(recorder.location, recorder.experiment_id, CELL.key).rows
-    writer.summarize_cell(recorder.store, recorder.experiment_id, CELL, "ℓ1 'quoted'", rows)
-    recorder.announce({"ℓ1 'quoted'": [CELL], "M": [OTHER]})
-    return recorder
+    return fill_with_everything(Recorder(location, "test_embedded"))
 
 
 def both_ways(
@@ -49,19 +31,6 @@ def both_ways(
         patch.setattr(StoreLocation, "database", None)
         by_client = runs.records(recorder.location, recorder.experiment_id, *asked, **options)
     return [by_sql, by_client]
-
-
-def exactly(records: list[StoredRun]) -> list[str]:
-    """Records as text, in which NaN equals NaN; the order of names within a run means nothing."""
-    return [
-        repr(
-            (
-                *(record.run_id, record.status, record.start_time, record.end_time),
-                *(sorted(named.items()) for named in (record.tags, record.params, record.metrics)),
-            )
-        )
-        for record in records
-    ]
 
 
 @pytest.mark.parametrize("kind", ["replicate", "cell", "report"])

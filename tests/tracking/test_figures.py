@@ -477,6 +477,17 @@ def test_the_task_of_another_module_is_named(recorder: Recorder, monkeypatch: py
     assert "--import MODULE" in found.missing[0]
 
 
+def test_the_estimates_of_a_task_of_another_module_are_left_out(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder.finish(L1, 0)
+    manifest = make_manifest({"A": [L1]})
+    monkeypatch.delitem(TASKS, "regression")
+    found = figures.gather(recorder.location, manifest, gather(manifest, recorder.read()), Path("unused"))
+    assert found.estimates == ()
+    assert "Estimated coefficients are left out" in found.missing[0]
+
+
 def test_a_regression_has_estimates_beside_the_truth(recorder: Recorder) -> None:
     recorder.finish(L1, 1)
     found = read_evidence(recorder, {"A": [L1], "B": [DN]})

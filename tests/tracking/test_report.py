@@ -4,6 +4,8 @@ import io
 import json
 import math
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,21 @@ def test_a_report_is_these_files(written: tuple[Recorder, Path]) -> None:
     ]
     found = sorted(str(path.relative_to(written[1])) for path in written[1].rglob("*") if path.is_file())
     assert found == sorted([*expected, *(f"figures/{name}.png" for name in pictures)])
+
+
+def test_the_report_of_a_chain_of_layers_is_written_without_torch(location: StoreLocation, tmp_path: Path) -> None:
+    recorder = Recorder(location, "without-torch")
+    cell = make_cell("lenet300")
+    recorder.finish(cell, 0, 1, epochs=2)
+    recorder.announce({"ℓ1": [cell]})
+    script = (
+        "import sys; from pathlib import Path; from tracking import report; from tracking.store import StoreLocation;"
+        f"report.write(StoreLocation({location.uri!r}), 'without-torch', Path('out'), Path('unused'));"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, text=True, capture_output=True, check=True)
+    assert done.stdout.split() == ["False"]
+    assert {"network.png", "patterns.png", "pixels.png"} <= {path.name for path in (tmp_path / "out/figures").iterdir()}
 
 
 def test_a_report_is_attached_to_its_run(written: tuple[Recorder, Path]) -> None:

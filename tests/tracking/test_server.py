@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from everything import PARAMS, TAGS, exactly, fill_with_everything
+from fabricated import Recorder
 from mlflow import MlflowClient
+from mlflow.server.auth.client import AuthServiceClient
 from served import FIRST, USER, Server, command_lines, free_port
 
-from tracking import private, server, store, writer
+from tracking import bulk, private, runs, schema, server, store, writer
+from tracking.schema import Kind
 from tracking.store import StoreError
 
 SECOND = "second password, long"
@@ -44,6 +48,7 @@ CALLS = [
     ("GET", "/"),
     ("GET", SEARCH),
     ("POST", CREATE),
+    ("POST", bulk.PATH),
     ("POST", "/graphql"),
     ("POST", "/api/2.0/mlflow/users/create"),
     ("GET", f"{ARTIFACTS}/x"),
@@ -111,6 +116,42 @@ def test_a_client_writes_and_reads_back(running: Server, client: MlflowClient, t
     assert Path(client.download_artifacts(run_id, "folder/file.txt", str(tmp_path))).read_text() == "an artifact"
     kept = list((running.data / "artifacts").rglob("file.txt"))
     assert [path.read_text() for path in kept] == ["an artifact"]
+
+
+def test_runs_are_answered_at_once_as_the_client_gives_them(
+    running: Server, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds: tuple[Kind, ...] = ("replicate", "cell", "report")
+    recorder = fill_with_everything(Recorder(store.locate(running.address), "everything"))
+    asked = (recorder.location, recorder.experiment_id)
+    for kind in kinds:
+        at_once = bulk.find(*asked, {schema.KIND: kind}, tags=TAGS, params=PARAMS, metrics=True)
+        assert at_once
+        with monkeypatch.context() as patch:
+            patch.setattr(bulk, "find", lambda *_, **__: None)
+            by_client = runs.records(*asked, kind, {}, tags=TAGS, params=PARAMS, metrics=True)
+        assert exactly(at_once) == exactly(by_client)
+
+
+def test_runs_are_answered_to_those_who_may_read_them(
+    running: Server, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment_id = client.create_experiment("of some")
+    client.create_run(experiment_id)
+    access = AuthServiceClient(running.address)
+    access.create_user("reader", "password of a reader")
+    access.grant_user_permission("reader", "experiment", experiment_id, "DENY")
+    with monkeypatch.context() as patch:
+        patch.setenv(store.USER, "reader")
+        patch.setenv(store.PASSWORD, "password of a reader")
+        assert bulk.find(store.locate(running.address), experiment_id, {}) is None
+    access.revoke_user_permission("reader", "experiment", experiment_id)
+    access.grant_user_permission("reader", "experiment", experiment_id, "READ")
+    monkeypatch.setenv(store.USER, "reader")
+    monkeypatch.setenv(store.PASSWORD, "password of a reader")
+    found = bulk.find(store.locate(running.address), experiment_id, {})
+    assert found is not None
+    assert len(found) == 1
 
 
 def test_a_command_without_the_login_is_told_what_to_set(running: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,15 @@ def test_weights_and_masks_come_back_bit_by_bit(recorder: Recorder) -> None:
     assert weights.keys() == outcome.parameters.keys()
     assert all(torch.equal(weights[name], parameter) for name, parameter in outcome.parameters.items())
     assert all(np.array_equal(masks[name], mask) for name, mask in outcome.masks.items())
+
+
+def test_weights_that_lie_otherwise_in_memory_are_written_as_they_read(tmp_path: Path) -> None:
+    outcome = make_outcome(CELL, 0)
+    turned = {name: value.t().contiguous().t() for name, value in outcome.parameters.items()}
+    assert not turned["fc1.weight"].is_contiguous()
+    writer.write_outcome_files(replace(outcome, parameters=turned), tmp_path)
+    written = load_file(tmp_path / schema.WEIGHTS_FILE)
+    assert all(torch.equal(written[name], value) for name, value in outcome.parameters.items())
 
 
 def test_every_regularised_layer_has_a_picture(recorder: Recorder) -> None:

@@ -115,8 +115,8 @@ def gather(location: StoreLocation, manifest: Manifest, methods: tuple[MethodRes
     }
     networks = tuple(item for item in trained if item.cell.baseline is None)
     pictures = _pictures(networks, data_dir, missing)
-    curves = fronts.read(location, methods)
-    return Evidence(manifest, methods, networks, histories, pictures, _estimates(trained), tuple(missing), curves)
+    estimates, curves = _estimates(trained, missing), fronts.read(location, methods)
+    return Evidence(manifest, methods, networks, histories, pictures, estimates, tuple(missing), curves)
 
 
 def _each_cell_once(methods: Sequence[MethodResult], missing: list[str]) -> list[MethodResult]:
@@ -179,9 +179,14 @@ def _pictures(networks: Sequence[Trained], data_dir: Path, missing: list[str]) -
         return None
 
 
-def _estimates(trained: Sequence[Trained]) -> tuple[Estimate, ...]:
+def _estimates(trained: Sequence[Trained], missing: list[str]) -> tuple[Estimate, ...]:
     if not trained or not trained[0].is_linear:
         return ()
+    from dn_distributed.data import DataError
     from tracking.figures import rerun
 
-    return rerun.estimates(trained, trained[0].cell)
+    try:
+        return rerun.estimates(trained, trained[0].cell)
+    except DataError as error:
+        missing.append(f"Estimated coefficients are left out: {error}.")
+        return ()
