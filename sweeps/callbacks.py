@@ -18,14 +18,21 @@ PackEnded = Callable[[Pack, Mapping[str, Any]], None]
 class DriverCallback(Callback):
     """Called by Tune in the driver's process."""
 
-    def __init__(self, progress: Progress, pack_ended: PackEnded, shared: Shared) -> None:
-        """``pack_ended`` gets every pack that was decided, and its last result."""
+    def __init__(
+        self, progress: Progress, pack_ended: PackEnded, shared: Shared, look: Callable[[], None] | None = None
+    ) -> None:
+        """``pack_ended`` gets every pack that was decided, and its last result; ``look`` is called all along."""
         self.round = Round()
-        self._progress, self._pack_ended, self._shared = progress, pack_ended, shared
+        self._progress, self._pack_ended, self._shared, self._look = progress, pack_ended, shared, look
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune saves its callbacks with its own state, which nothing here is restored from."""
         return {}
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Tune turns to its trials."""
+        if self._look is not None:
+            self._look()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack begins, or begins again."""

@@ -48,6 +48,15 @@ class Capacity:
             )
         return int(min(fitting) + 1e-9)
 
+    def advice(self, gpu: float) -> str | None:
+        """Return a line for a sweep that leaves GPUs idle which are there and may be paid for."""
+        if gpu or not self.gpus:
+            return None
+        return (
+            f"there are {self.gpus:g} GPUs and this sweep asks for none: its packs train on CPUs "
+            "(--set resources.gpu=0.25 lets four share one)"
+        )
+
 
 @contextlib.contextmanager
 def connect(address: str | None, num_cpus: int | None = None, slots: int | None = None) -> Iterator[Capacity]:

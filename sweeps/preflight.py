@@ -1,5 +1,7 @@
-"""Before a sweep starts on a cluster, every node writes to the store and reads back: who cannot is named."""
+"""On a cluster, every node writes to the store and reads back, before its packs count on it: who cannot is named."""
 
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sweeps.cluster import ClusterError
@@ -8,28 +10,69 @@ from tracking.store import StoreLocation
 
 SECONDS = 120.0
 """A node that has not answered by then cannot be used: importing MLflow takes seconds, not minutes."""
+_PAUSE = 5.0  # between two looks for nodes that have joined
 
 
-def check(location: StoreLocation, run_id: str) -> None:
-    """ClusterError names each node that cannot write to ``run_id`` in the store, and why."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+class Preflight:
+    """Asks each node once: those that are there at the start, and those that join later."""
 
-    remote = ray.remote(num_cpus=0, max_retries=0)(preflight.check)
-    asked: dict[Any, str] = {}
-    for node in ray.nodes():  # type: ignore[no-untyped-call]
-        if node["Alive"]:
-            name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+    def __init__(self, location: StoreLocation, run_id: str, say: Callable[[str], None]) -> None:
+        """``run_id``: what is written to. ``say``: told of nodes that joined and cannot use the store."""
+        self._location, self._run_id, self._say = location, run_id, say
+        self._known: set[str] = set()
+        self._asked: dict[Any, str] = {}
+        self._last_look = 0.0
+
+    def check(self) -> None:
+        """ClusterError names each node that is there and cannot use the store, and why."""
+        import ray
+
+        self._ask_new_nodes()
+        answered, silent = ray.wait(list(self._asked), num_returns=len(self._asked), timeout=SECONDS)
+        failed = [f"{self._asked[task]}: no answer in {SECONDS:g} s" for task in silent]
+        failed += self._failures(answered)
+        self._asked.clear()
+        if failed:
+            raise ClusterError(f"the store {self._location.uri} cannot be used from {'; '.join(failed)}")
+
+    def look(self) -> None:
+        """Ask the nodes that have joined since, and tell of those that cannot; waits for none of them."""
+        import ray
+
+        if time.monotonic() - self._last_look < _PAUSE:
+            return
+        self._last_look = time.monotonic()
+        self._ask_new_nodes()
+        if not self._asked:
+            return
+        answered, _ = ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)
+        for failure in self._failures(answered):
+            self._say(f"a node has joined that cannot use the store {self._location.uri}: {failure}")
+        for task in answered:
+            del self._asked[task]
+
+    def _ask_new_nodes(self) -> None:
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        remote = ray.remote(num_cpus=0, max_retries=0)(preflight.check)
+        for node in ray.nodes():  # type: ignore[no-untyped-call]
+            if not node["Alive"] or node["NodeID"] in self._known:
+                continue
+            self._known.add(node["NodeID"])
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             label = node["NodeManagerAddress"].replace(":", ".")
-            asked[remote.options(scheduling_strategy=there).remote(location, run_id, label)] = name
-    answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=SECONDS)
-    failed = [f"{asked[task]}: no answer in {SECONDS:g} s" for task in silent]
-    for task in answered:
-        try:
-            ray.get(task)
-        except Exception as error:  # whatever it is, this node cannot be used
-            cause = getattr(error, "cause", None) or error
-            failed.append(f"{asked[task]}: {str(cause).strip().splitlines()[-1]}")
-    if failed:
-        raise ClusterError(f"the store {location.uri} cannot be used from {'; '.join(failed)}")
+            task = remote.options(scheduling_strategy=there).remote(self._location, self._run_id, label)
+            self._asked[task] = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+
+    def _failures(self, answered: Iterable[Any]) -> list[str]:
+        import ray
+
+        found = []
+        for task in answered:
+            try:
+                ray.get(task)
+            except Exception as error:  # whatever it is, this node cannot be used
+                cause = getattr(error, "cause", None) or error
+                found.append(f"{self._asked[task]}: {str(cause).strip().splitlines()[-1]}")
+        return found

@@ -15,11 +15,11 @@ from mlflow.exceptions import MlflowException
 from dn_distributed.config import Cell
 from dn_distributed.data import Data
 from sweeps import plan as planning
-from sweeps import preflight
 from sweeps.checkpoints import CheckpointFolder, Checkpoints, RemoteCheckpoints
 from sweeps.cluster import Capacity, ClusterError
 from sweeps.packing import PackCost, cost_of
 from sweeps.plan import Pack, Plan, Round
+from sweeps.preflight import Preflight
 from sweeps.progress import Progress, say
 from sweeps.spec import Method, Search, Sweep
 from tracking import cells, reader, runs, writer
@@ -60,6 +60,7 @@ class Runner:
         self._failures: dict[str, int | None] | None = None
         """What had failed before this command, by replicate key, and when; None until the first plan."""
         self._cell_run_ids: dict[str, str] = {}
+        self._preflight: Preflight | None = None
         self._open_seeds: dict[str, set[int]] = {}
         """By cell key, of the cells that are at work."""
 
@@ -90,6 +91,8 @@ class Runner:
     def _run_alone(self, plan: Plan, capacity: Capacity | None, progress: Progress, report_run_id: str) -> Plan:
         self._announce(plan, report_run_id)
         if capacity is not None:
+            if advice := capacity.advice(self.sweep.resources.gpu):
+                say(f"{self.sweep.name}: {advice}")
             self._check_reachable(capacity, report_run_id)
             with progress.sweep(plan):
                 self._run_rounds(plan, capacity, progress)
@@ -108,7 +111,8 @@ class Runner:
                 f"start an MLflow server that all of them reach and pass --tracking-uri http://HOST:PORT"
             )
         if capacity.joined:
-            preflight.check(self.location, report_run_id)
+            self._preflight = Preflight(self.location, report_run_id, say)
+            self._preflight.check()
 
     def _run_rounds(self, plan: Plan, capacity: Capacity, progress: Progress) -> None:
         """Run all packs, then those again, smaller or after a pause, that were too large or were lost."""
@@ -203,7 +207,8 @@ class Runner:
 
         resources = self.sweep.resources
         shared = self._shared(adaptive[0].label if adaptive else None)
-        callback = DriverCallback(progress, self._pack_ended, shared)
+        look = self._preflight.look if self._preflight is not None else None
+        callback = DriverCallback(progress, self._pack_ended, shared, look)
         tune.Tuner(
             tune.with_resources(
                 tune.with_parameters(PackTrial, shared=shared), {"cpu": resources.cpu, "gpu": resources.gpu}

@@ -108,3 +108,10 @@ def test_rays_token_is_made_once_and_is_its_owners_alone(tmp_path: Path, monkeyp
     token.chmod(0o644)  # as Ray itself leaves it
     cluster._ensure_token()
     assert (token.read_text(), token.stat().st_mode & 0o777) == (first, 0o600)
+
+
+@pytest.mark.parametrize(("gpus", "asked", "told"), [(4, 0, True), (4, 0.25, False), (0, 0, False)])
+def test_gpus_that_a_sweep_leaves_idle_are_told(gpus: float, asked: float, told: bool) -> None:
+    advice = Capacity(cpus=8, gpus=gpus, nodes=1, joined=True).advice(asked)
+    assert (advice is not None) == told
+    assert advice is None or advice.startswith("there are 4 GPUs and this sweep asks for none")

@@ -1,0 +1,74 @@
+"""Nodes are asked once each, before a sweep and while it runs; who cannot use the store is named."""
+
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from sweeps import preflight
+from sweeps.cluster import Capacity, ClusterError
+from sweeps.preflight import Preflight
+from tracking import store, writer
+from tracking.store import StoreLocation
+
+
+@pytest.fixture(scope="module")
+def location(tmp_path_factory: pytest.TempPathFactory) -> StoreLocation:
+    made = store.locate(folder=tmp_path_factory.mktemp("store"))
+    store.prepare(made)
+    return made
+
+
+@pytest.fixture
+def run_id(location: StoreLocation) -> str:
+    client = store.connect(location)
+    return writer.ensure_report_run(client, writer.ensure_experiment(client, location, "a-sweep"))
+
+
+@pytest.fixture
+def nowhere() -> StoreLocation:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return StoreLocation(f"http://127.0.0.1:{probe.getsockname()[1]}")
+
+
+def test_a_node_that_can_use_the_store_has_left_its_proof(
+    capacity: Capacity, location: StoreLocation, run_id: str
+) -> None:
+    said: list[str] = []
+    Preflight(location, run_id, said.append).check()
+    metrics = store.connect(location).get_run(run_id).data.metrics
+    assert [name for name in metrics if name.startswith("preflight/")]
+    assert said == []
+
+
+def test_a_node_that_cannot_is_named_before_the_sweep(capacity: Capacity, nowhere: StoreLocation) -> None:
+    with pytest.raises(ClusterError, match=rf"cannot be used from {socket.gethostname()} \(.*\): no MLflow server"):
+        Preflight(nowhere, "0" * 32, print).check()
+
+
+def test_a_node_that_joins_later_and_cannot_is_named_once(
+    capacity: Capacity, nowhere: StoreLocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "_PAUSE", 0.0)
+    said: list[str] = []
+    checks = Preflight(nowhere, "0" * 32, said.append)
+    for _ in range(600):  # never asked before: as good as one that has just joined
+        checks.look()
+        if said:
+            break
+        time.sleep(0.1)
+    checks.look()
+    (line,) = said
+    assert line.startswith(f"a node has joined that cannot use the store {nowhere.uri}: {socket.gethostname()} (")
+
+
+def test_nodes_that_were_asked_before_are_not_asked_again(
+    capacity: Capacity, location: StoreLocation, run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "_PAUSE", 0.0)
+    checks = Preflight(location, run_id, print)
+    checks.check()
+    checks.look()
+    assert checks._asked == {}
