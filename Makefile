@@ -5,7 +5,8 @@ BIN := .venv/bin
 .PHONY: demo test lint bench faults paper paper-quick clean
 
 PAPER := $(addprefix sweeps/paper/,regression.yaml regression-described.yaml regression-noise.yaml \
-	regression-noise-half.yaml regression-two-hidden.yaml regression-deep.yaml autoencoder.yaml lenet300.yaml lenet5.yaml convnet.yaml grid-lenet300.yaml grid-autoencoder.yaml)
+	regression-noise-half.yaml regression-two-hidden.yaml regression-deep.yaml regression-decay.yaml \
+	autoencoder.yaml lenet300.yaml lenet5.yaml lenet5-causes.yaml lenet5-longer.yaml convnet.yaml grid-lenet300.yaml grid-autoencoder.yaml)
 
 demo: .venv/installed
 	$(BIN)/dn sweep sweeps/demo/regression.yaml sweeps/demo/autoencoder.yaml sweeps/demo/lenet300.yaml --report demo-report
@@ -27,7 +28,8 @@ faults: .venv/installed
 
 # The paper's tables, ten seeds or more, and the grids. It resumes: stop it and start it again as you like.
 paper: .venv/installed
-	@echo "about 15 core-hours with AVX-512 (docs/results, benchmarks/RESULTS.md), two to three times that on older cores"
+	@echo "about 14 core-hours of training with AVX-512 (the steps of each sweep by benchmarks/RESULTS.md (a)), up to twice"
+	@echo "that beside other work, two to three times on older cores"
 	$(BIN)/dn sweep $(PAPER) --report paper-report
 
 # A true but small version: the regression with ten seeds, a few epochs of three networks, and a small grid.

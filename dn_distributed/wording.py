@@ -10,7 +10,7 @@ EQUAL_ERRORS = 1e-9
 """Of the baselines: validation errors (NMSE) this close are equals; without noise, rounding would decide."""
 BASELINE_RULE = (
     "for each seed the sparsest solution of its path (LASSO: 100 penalties down to a thousandth of the largest that "
-    f"keeps anything; OMP: every number of features) within {EQUAL_ERRORS:g} of the path's lowest validation error; "
-    "networks have one configuration for all seeds"
+    "keeps anything; OMP: every number of features) within 1e-9 of the path's lowest validation error; networks have "
+    "one configuration for all seeds"
 )
-"""How many coefficients they keep."""
+"""How many coefficients they keep; 1e-9 is ``EQUAL_ERRORS``."""

@@ -53,14 +53,23 @@ class Column:
 
     def mean_interval(self, values: Sequence[float]) -> Interval | None:
         """Return the 95 % interval of the mean of some replicates; None where it has none."""
-        return inference.share_interval(values) if self.is_yes_or_no else inference.mean_interval(values)
+        if self.is_yes_or_no:
+            return inference.share_interval(values)
+        found = inference.mean_interval(values)
+        least, most = self._bounds
+        return found and replace(found, low=max(least, found.low), high=min(most, found.high))
 
     def prediction_interval(self, values: Sequence[float]) -> Interval | None:
         """Return the 95 % interval that one more replicate would lie in; None where it has none."""
         if self.is_yes_or_no:
             return None
+        return inference.prediction_interval(values, *self._bounds)
+
+    @property
+    def _bounds(self) -> tuple[float, float]:
+        """What no value lies outside of: no quantity here can be negative."""
         most = 1.0 if self.kind == "percent" else math.inf if self.total is None else float(self.total)
-        return inference.prediction_interval(values, 1.0 if self.kind == "ratio" else 0.0, most)
+        return (1.0 if self.kind == "ratio" else 0.0), most
 
     def format(self, value: float, *, beside: float | None = None, signed: bool = False) -> str:
         """Return ``value`` as text. ``signed``: it is a difference.

@@ -9,24 +9,16 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tracking import columns, fronts, inference, render
+from tracking import columns, equal_score, inference, render
 from tracking.cells import MethodResult, Stat
 from tracking.columns import Column
-from tracking.fronts import Point, Saving
+from tracking.equal_score import EqualScore, Grid
 from tracking.inference import Comparison, Interval
-from tracking.manifest import Manifest
 from tracking.tables import Table
 
 _KEYS = (columns.SCORE_AFTER, columns.DENSITY, columns.ALIVE, columns.HIDDEN)
 """Quantities that methods are compared by: what a method costs, and what it saves."""
 
-EQUAL_RULE = (
-    "at each validation score, the configuration and threshold with the fewest weights (or alive neurons) that reaches "
-    "it, mean ± standard deviation over seeds; the test score of the same point stands in brackets; in the head, how "
-    "many points there were to choose from: more find more, so methods with as many compare best"
-)
-
-Grid = list[list[str]]
 Samples = Mapping[str, Mapping[int, float]]
 """Values of a quantity by method and seed."""
 
@@ -36,6 +28,7 @@ class Findings:
     """Grids of text with a head each, and sentences."""
 
     at_equal_score: Grid
+    at_equal_score_in_pairs: Grid
     intervals: Grid
     comparisons: Grid
     sentences: tuple[str, ...]
@@ -47,13 +40,14 @@ class Findings:
         """The grids that there are, each with its title."""
         titled = (
             ("At equal score", self.at_equal_score),
+            ("At equal score, in pairs", self.at_equal_score_in_pairs),
             ("Intervals", self.intervals),
             ("Comparisons", self.comparisons),
         )
         return [(title, grid) for title, grid in titled if grid]
 
 
-def find(table: Table, methods: Sequence[MethodResult], at_equal_score: Grid) -> Findings:
+def find(table: Table, methods: Sequence[MethodResult], equal: EqualScore) -> Findings:
     """Return the findings of a sweep; grids are empty where there is one seed, or one method."""
     shown = [column.plain for column in table.columns if column.key in _KEYS]
     samples = {column.key: _scaled(column, _samples(column, methods)) for column in shown}
@@ -69,43 +63,16 @@ def find(table: Table, methods: Sequence[MethodResult], at_equal_score: Grid) ->
     if intervals:
         rules += [inference.SHARE_RULE] * any(column.is_yes_or_no for column in table.columns)
         rules += [f"one more run: {inference.VERDICT_RULE}"] * any(row.published for row in table.rows)
-    rules += [EQUAL_RULE] * bool(at_equal_score)
+    rules += [equal_score.RULE] * bool(equal.grid) + [equal_score.PAIRS_RULE] * bool(equal.compared)
     return Findings(
-        at_equal_score,
+        equal.grid,
+        _comparisons(equal.compared, equal.columns),
         intervals,
         _comparisons(comparisons, {column.title: column for column in shown}),
         tuple(_sentence(column, samples[column.key][0], comparisons) for column in shown if comparisons),
         tuple(rules),
         tuple(comparisons),
     )
-
-
-def at_equal_score(manifest: Manifest, points: Mapping[str, Sequence[Point]]) -> Grid:
-    """Say at several validation scores what each method has to keep; empty where no curve was measured."""
-    shown = {label: found for label, found in points.items() if found}
-    if not shown:
-        return []
-    higher = manifest.score_higher_is_better
-    sign = "≥" if higher else "≤"
-    lines = [["validation score", *(f"{label} (of {len(found)})" for label, found in shown.items())]]
-    every = [point for found in shown.values() for point in found]
-    for level in fronts.levels(every, higher_is_better=higher):
-        for saving in fronts.savings(every):
-            best = [fronts.smallest_within(found, saving, level, higher_is_better=higher) for found in shown.values()]
-            heading = f"{manifest.score} {sign} {level:.4g}: fewest {fronts.SAVINGS[saving]}"
-            lines.append([heading, *(_point(manifest, saving, point) for point in best)])
-    return lines
-
-
-def _point(manifest: Manifest, saving: Saving, point: Point | None) -> str:
-    if point is None:
-        return "not reached"
-    factor, decimals, unit = (100, 2, " %") if saving == "density" else (1, 1, "")
-    left = f"{factor * point.left[saving]:.{decimals}f}"
-    spread = point.left_std[saving]
-    left += "" if spread is None else f" ± {factor * spread:.{decimals}f}"
-    of_test = "" if point.test_std is None else f" ± {point.test_std:.2g}"
-    return f"{left}{unit} (test {manifest.score} {point.test:.4g}{of_test})"
 
 
 def _samples(column: Column, methods: Sequence[MethodResult]) -> Samples:

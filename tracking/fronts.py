@@ -6,7 +6,7 @@ Points are chosen on validation data; what is shown of them is measured on test 
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -41,6 +41,8 @@ class Point:
     test: float
     test_std: float | None
     n: int
+    by_seed: Mapping[Saving, Mapping[int, float]] = field(default_factory=dict)
+    """What is left of each seed's network."""
 
 
 def read(location: StoreLocation, methods: Sequence[MethodResult]) -> Curves:
@@ -65,11 +67,12 @@ def points(manifest: Manifest, method: MethodResult, curves: Curves) -> list[Poi
     for result in method.tried:
         by_seed = curves.get(result.cell.key, {})
         if result.complete and by_seed:
-            found += [_point(manifest.score, result.cell.key, at) for at in zip(*by_seed.values(), strict=True)]
+            seeds = list(by_seed)
+            found += [_point(manifest.score, result.cell.key, seeds, at) for at in zip(*by_seed.values(), strict=True)]
     return found
 
 
-def _point(score: str, cell_key: str, at: Sequence[Mapping[str, float]]) -> Point:
+def _point(score: str, cell_key: str, seeds: Sequence[int], at: Sequence[Mapping[str, float]]) -> Point:
     def values(name: str) -> list[float]:
         return [point[name] for point in at]
 
@@ -84,6 +87,7 @@ def _point(score: str, cell_key: str, at: Sequence[Mapping[str, float]]) -> Poin
         test=statistics.fmean(tests),
         test_std=deviation(tests),
         n=len(tests),
+        by_seed={name: dict(zip(seeds, found, strict=True)) for name, found in left.items()},
     )
 
 

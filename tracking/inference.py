@@ -26,8 +26,9 @@ SHARE_RULE = "of what is found or not found (0 or 100 %): Clopper and Pearson's 
 VERDICT_RULE = (
     "a published figure is one run; it is inside where it lies in the 95 % prediction interval of one run, "
     "mean ± t(0.975, n - 1) · s · √(1 + 1/n) of the logarithms, since no quantity here can be negative, and outside by "
-    "its distance to that interval; where a value is 0, or all are the same, there is no verdict. Of twenty figures "
-    "that reproduce, one lies outside by chance"
+    "its distance to that interval. Where a value is 0, the interval is the range of the values less their outermost "
+    "fortieths; of fewer than 39 there is none, and no verdict. Where all are the same, equal is said, or nothing. Of "
+    "twenty figures that reproduce, one lies outside by chance"
 )
 _ROUNDING = 1e-12  # of the numbers that are compared
 COMPARISON_RULE = (
@@ -66,14 +67,22 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
 def prediction_interval(values: Sequence[float], least: float = 0.0, most: float = math.inf) -> Interval | None:
     """Return the 95 % interval that one more run would lie in, of a quantity between ``least`` and ``most``.
 
-    None as ``mean_interval``, where a value is not positive, and where all are the same: nothing tells their spread.
+    None as ``mean_interval``, and where all are the same: nothing tells their spread. Where a value is not positive,
+    the ends are order statistics, and None if there are too few for them.
     """
-    if len(values) < 2 or not all(map(math.isfinite, values)):
+    if len(values) < 2 or not all(map(math.isfinite, values)) or min(values) == max(values):
         return None
-    if min(values) <= 0 or min(values) == max(values):
-        return None
+    if min(values) <= 0:
+        return _order_statistics(values)
     found = _student([math.log(value) for value in values], 1 + 1 / len(values))
     return Interval(max(least, exp(found.low)), min(most, exp(found.high)))
+
+
+def _order_statistics(values: Sequence[float]) -> Interval | None:
+    """One more value lies between the k-th smallest and the k-th largest of n with probability 1 - 2k / (n + 1)."""
+    beyond = math.floor((1 - CONFIDENCE) / 2 * (len(values) + 1) + _ROUNDING)
+    ordered = sorted(values)
+    return Interval(ordered[beyond - 1], ordered[-beyond]) if beyond else None
 
 
 def exp(value: float) -> float:

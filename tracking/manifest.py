@@ -75,9 +75,13 @@ class ManifestMethod(FrozenModel):
     @property
     def fault(self) -> str:
         """What the method does as a published script does, and not as the paper describes; empty if nothing."""
-        if self.dropout_at_test:
-            return "dropout left on while testing, as the published script has it"
-        return "dropout computed and thrown away, as the published script has it" if self.dropout_inert else ""
+        faults = {
+            "dropout left on while testing": self.dropout_at_test,
+            "dropout computed and thrown away": self.dropout_inert,
+            "L2 of the last layer an L1": any("l1_of_last" in cell.regularization for cell in self.cells),
+        }
+        found = [what for what, asked in faults.items() if asked]
+        return f"{', '.join(found)}, as the published script has it" if found else ""
 
 
 class Manifest(FrozenModel):

@@ -50,12 +50,14 @@ def _difference(row: TableRow, column: Column) -> str:
     if difference is None:
         return ""
     beside = max(row.stats[column.key].mean, row.published[column.key])
+    shown = column.format(difference, beside=beside, signed=True)
     outside = row.outside(column)
     if outside is None:
-        return column.format(difference, beside=beside, signed=True)
+        values = row.stats[column.key].values
+        return f"{shown}, equal" if not difference and len(values) > 1 and min(values) == max(values) else shown
     by = column.format(abs(outside), beside=beside)
     verdict = f"outside by {by}" if float(by) else "just outside" if outside else "inside"
-    return f"{column.format(difference, beside=beside, signed=True)}, {verdict}"
+    return f"{shown}, {verdict}"
 
 
 def _count(row: TableRow) -> str:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from dn_distributed.config import Cell, Training
 from dn_distributed.wording import SHORTHANDS
-from tracking import cells, figures, findings, fronts, reader, render, runs, tables, writer
+from tracking import cells, equal_score, figures, findings, fronts, reader, render, runs, tables, writer
 from tracking.cells import CellResult, MethodResult
 from tracking.embedded import StoredRun
 from tracking.figures import Drawn, Evidence
@@ -79,7 +79,7 @@ def write_from_rows(path: Path, out: Path) -> Path:
 def _write_files(folder: Path, evidence: Evidence, shipped: Shipped) -> None:
     manifest, methods = evidence.manifest, evidence.methods
     table = tables.build(manifest, methods)
-    found = findings.find(table, methods, findings.at_equal_score(manifest, evidence.points()))
+    found = findings.find(table, methods, equal_score.at_equal_score(manifest, evidence.points()))
     texts = {f"table.{ending}": draw(table) for ending, draw in render.FORMATS.items()}
     texts |= {ROWS: as_json(shipped), STATISTICS: findings.as_markdown(found)}
     texts |= {COMPARISONS: findings.as_csv(found.compared)} if found.compared else {}

@@ -90,6 +90,10 @@ def _coefficients(method: MethodResult, chosen: CellResult) -> str:
         return ""
     names = {name for result in method.tried for name in result.cell.regularization}
     pairs = [f"{name} {chosen.cell.regularization.get(name, 0.0):.3g}" for name in sorted(names)]
+    for part in ("training", "pruning"):
+        tried = [getattr(result.cell, part).model_dump() for result in method.tried]
+        searched = [name for name in tried[0] if len({repr(values[name]) for values in tried}) > 1]
+        pairs += [f"{part}.{name} {getattr(getattr(chosen.cell, part), name):g}" for name in searched]
     return f"chosen of {len(method.tried)}: {', '.join(pairs)}"
 
 

@@ -107,6 +107,11 @@ def test_the_manifest_says_what_is_done_as_scripted(tmp_path: Path) -> None:
     assert "thrown away" in faults[2]
 
 
+def test_the_scripts_l2_is_told(tmp_path: Path) -> None:
+    text = SHARED.replace("  - {label: P}", "  - {label: L2, l2_as_scripted: 1.0e-4}")
+    assert planning.manifest(make(tmp_path, text=text)).methods[3].fault.startswith("L2 of the last layer an L1, as")
+
+
 def test_seeds_that_are_added_do_not_bring_back_a_cell_that_the_search_stopped(tmp_path: Path) -> None:
     cell = make(tmp_path).cells[0].cell
     stopped: dict[str, State] = dict.fromkeys(keys(cell, 0, 1), "stopped")

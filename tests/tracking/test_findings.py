@@ -10,8 +10,8 @@ from fabricated import make_cell, make_manifest, make_row
 from dn_distributed.config import Cell
 from tracking import findings, tables
 from tracking.cells import gather
+from tracking.equal_score import EqualScore
 from tracking.findings import Findings
-from tracking.fronts import Point
 from tracking.reader import Snapshot
 
 SMALL, LARGE, LIKE = (make_cell(l1=float(place)) for place in (1, 2, 3))
@@ -28,7 +28,7 @@ def found() -> Findings:
         rows.append(make_row(LIKE, seed, test__nmse__after_pruning=0.1 + (5 - seed) % 4 / 1000))
     manifest = make_manifest({"small": [SMALL], "large": [LARGE], "like|it": [LIKE]}, seeds=range(6))
     methods = gather(manifest, Snapshot(tuple(rows), ()))
-    return findings.find(tables.build(manifest, methods), methods, [])
+    return findings.find(tables.build(manifest, methods), methods, EqualScore())
 
 
 def test_a_sentence_says_which_order_holds_and_which_is_noise(found: Findings) -> None:
@@ -43,7 +43,7 @@ def test_a_pair_that_is_not_told_apart_is_named_where_it_does_not_stand_side_by_
         rows += [make_row(cell, seed, test__nmse__after_pruning=middle + by) for seed, by in enumerate(wobble)]
     manifest = make_manifest({"wild": [SMALL], "low": [LARGE], "high": [LIKE]}, seeds=range(6))
     methods = gather(manifest, Snapshot(tuple(rows), ()))
-    sentences = findings.find(tables.build(manifest, methods), methods, []).sentences
+    sentences = findings.find(tables.build(manifest, methods), methods, EqualScore()).sentences
     assert "test nmse after P: high > low ≈ wild; not shown: high against wild." in sentences
 
 
@@ -56,7 +56,7 @@ def sentence_of(errors: Mapping[str, Sequence[float]], cells: Mapping[str, Cell]
     seeds = range(max(map(len, errors.values())))
     manifest = make_manifest({label: [cells[label]] for label in cells}, seeds=seeds)
     methods = gather(manifest, Snapshot(tuple(rows), ()))
-    return findings.find(tables.build(manifest, methods), methods, []).sentences[0]
+    return findings.find(tables.build(manifest, methods), methods, EqualScore()).sentences[0]
 
 
 def test_a_difference_that_no_single_step_shows_is_named() -> None:
@@ -83,7 +83,7 @@ def test_rows_of_the_same_networks_are_compared_once_where_they_agree() -> None:
     rows += [make_row(LARGE, seed, test__nmse__after_pruning=0.5 + seed / 10) for seed in range(3)]
     manifest = make_manifest({"as described": [SMALL], "as scripted": [SMALL], "other": [LARGE]}, seeds=range(3))
     methods = gather(manifest, Snapshot(tuple(rows), ()))
-    found = findings.find(tables.build(manifest, methods), methods, [])
+    found = findings.find(tables.build(manifest, methods), methods, EqualScore())
     assert len(found.compared) == len(findings._KEYS)
     assert {item.first for item in found.compared} == {"as described = as scripted"}
 
@@ -115,35 +115,10 @@ def test_html_escapes(found: Findings) -> None:
     assert "<i>" not in findings.as_html([["<i>", "a"], ["b & c", "<b>"]])
 
 
-def test_at_equal_score_the_method_that_keeps_least_is_seen() -> None:
-    def point(density: float, validation: float) -> Point:
-        left, left_std = (
-            {"density": density, "hidden_alive": 1000 * density},
-            {"density": density / 10, "hidden_alive": 2},
-        )
-        return Point("cell", 0.01, left, left_std, validation, validation, 0.001, 3)
-
-    manifest = make_manifest({"a": [make_cell(task="lenet300")], "b": [make_cell(task="lenet300")]})
-    points = {"a": [point(0.1, 0.98), point(0.05, 0.97)], "b": [point(0.08, 0.976)], "none": []}
-    head, *lines = findings.at_equal_score(manifest, points)
-    assert head == ["validation score", "a (of 2)", "b (of 1)"]
-    by_heading = {name: values for name, *values in lines}
-    assert by_heading["accuracy ≥ 0.979: fewest weights"] == [
-        "10.00 ± 1.00 % (test accuracy 0.98 ± 0.001)",
-        "not reached",
-    ]
-    assert by_heading["accuracy ≥ 0.975: fewest hidden neurons alive"][1] == "80.0 ± 2.0 (test accuracy 0.976 ± 0.001)"
-    assert by_heading["accuracy ≥ 0.97: fewest weights"][0].startswith("5.00 ± 0.50 %")
-
-
-def test_without_curves_there_is_no_comparison_at_equal_score() -> None:
-    assert findings.at_equal_score(make_manifest({"a": [SMALL]}), {"a": []}) == []
-
-
 def test_one_seed_has_no_statistics() -> None:
     manifest = make_manifest({"small": [SMALL], "large": [LARGE]}, seeds=[0])
     methods = gather(manifest, Snapshot((make_row(SMALL, 0), make_row(LARGE, 0)), ()))
-    found = findings.find(tables.build(manifest, methods), methods, [])
+    found = findings.find(tables.build(manifest, methods), methods, EqualScore())
     assert (found.intervals, found.comparisons, found.sentences) == ([], [], ())
 
 

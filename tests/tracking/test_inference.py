@@ -36,6 +36,13 @@ def test_runs_that_are_all_the_same_predict_nothing() -> None:
     assert inference.prediction_interval([2.0, 2.0, 2.0]) is None
 
 
+def test_with_many_runs_of_which_some_have_nothing_left_the_outermost_are_cut_off() -> None:
+    values = [float(value) for value in range(100)]
+    assert inference.prediction_interval(values) == Interval(1.0, 98.0)
+    assert inference.prediction_interval(values[:39]) == Interval(0.0, 38.0)
+    assert inference.prediction_interval(values[:38]) is None
+
+
 def test_a_prediction_keeps_to_what_there_can_be() -> None:
     found = inference.prediction_interval([0.9, 0.5, 0.99], most=1.0)
     assert found is not None

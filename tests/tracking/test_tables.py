@@ -122,6 +122,15 @@ def test_a_search_tells_its_rule_and_what_it_chose() -> None:
     assert "A: chosen of 2: l1 1." in table.notes
 
 
+def test_a_search_of_the_training_tells_what_it_chose() -> None:
+    other = L1.model_copy(update={"training": L1.training.model_copy(update={"learning_rate_decay": 0.5})})
+    rows = [make_row(L1, seed, validation__loss__after_pruning=1.0) for seed in (0, 1)]
+    rows += [make_row(other, seed, validation__loss__after_pruning=0.5) for seed in (0, 1)]
+    selection = Selection(objective="validation/loss/after_pruning", higher_is_better=False)
+    notes = build({"A": [L1, other]}, rows, selection=selection).notes
+    assert "A: chosen of 2: l1 1, training.learning_rate_decay 0.5." in notes
+
+
 def test_a_search_without_a_complete_configuration_says_so() -> None:
     selection = Selection(objective="validation/loss/after_pruning", higher_is_better=False)
     table = build({"A": [L1, make_cell(l1=2.0)]}, [make_row(L1, 0)], selection=selection)
