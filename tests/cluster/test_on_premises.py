@@ -12,11 +12,13 @@ import yaml
 from hosts import Hosts
 from marks import ON_HOSTS
 
+from dn_distributed.data.digits import Digits
+
 ROOT = Path(__file__).parents[2]
 SWEEP = """
 name: small
 task: lenet300
-dataset: digits
+dataset: mnist
 seeds: 3
 training: {epochs: 6, batch_size: 64}
 methods:
@@ -25,7 +27,29 @@ methods:
 resources: {pack: 1}
 """
 
+# Of every replicate, the host that trained it.
+WHERE = """
+from tracking import runs, store
+location = store.locate()
+experiment = runs.find_experiment(location, "small")
+print(*{run.tags["host"] for run in runs.records(location, experiment, "replicate", {}, tags=["host"])})
+"""
+
 pytestmark = ON_HOSTS
+
+
+def write_mnist(data_dir: Path) -> None:
+    """Write the embedded digits in torchvision's layout of MNIST."""
+    raw = Digits().load(data_dir)
+    folder = data_dir / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for split, images, labels in (
+        ("train", raw.train_images, raw.train_labels),
+        ("t10k", raw.test_images, raw.test_labels),
+    ):
+        for name, values in ((f"{split}-images-idx3-ubyte", images), (f"{split}-labels-idx1-ubyte", labels)):
+            header = bytes([0, 0, 8, values.ndim]) + b"".join(size.to_bytes(4, "big") for size in values.shape)
+            (folder / name).write_bytes(header + values.byte().numpy().tobytes())
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +110,8 @@ class Cluster:
 def test_a_sweep_submitted_to_the_cluster_gives_the_table_of_one_machine(
     cluster: Cluster, hosts: Hosts, tmp_path: Path
 ) -> None:
+    write_mnist(hosts.home("h0") / "data")  # of the driver's host alone: the others have it of Ray
+    write_mnist(tmp_path / "data")
     (hosts.home("h0") / "small.yaml").write_text(SWEEP, encoding="utf-8")
     hosts.on("h0", "until ray status 2>/dev/null | grep -q '3 local'; do sleep 1; done")
     said = cluster.submit("small.yaml", "--report", "report")
@@ -101,6 +127,14 @@ def test_a_sweep_submitted_to_the_cluster_gives_the_table_of_one_machine(
     assert alone.returncode == 0, alone.stderr
     ours, theirs = (folder / "report" / "small" / "table.csv" for folder in (hosts.home("h0"), tmp_path))
     assert ours.read_text() == theirs.read_text()
+
+
+def test_hosts_without_the_data_have_trained_on_them(cluster: Cluster, hosts: Hosts) -> None:
+    (hosts.home("h0") / "where.py").write_text(WHERE)
+    said = hosts.on("h0", f"DN_TRACKING_URI=http://{hosts.address('h0')}:5000 python where.py")
+    assert {"h1", "h2"} <= set(said.stdout.split()), said.stdout + said.stderr
+    for name in ("h1", "h2"):
+        assert hosts.on(name, "find / -xdev -name '*-ubyte*' -path \"$HOME/*\"").stdout == ""
 
 
 def test_every_node_has_written_to_the_store_before(cluster: Cluster, hosts: Hosts) -> None:
