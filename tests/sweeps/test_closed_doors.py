@@ -18,6 +18,9 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+import ray
+
+from sweeps.cluster import Capacity
 
 SECONDS = 120
 
@@ -47,11 +50,16 @@ class Head:
 
     def join(self, address: str, token: str | None) -> "subprocess.Popen[str]":
         """Join from a process of its own and run a task."""
-        script = f"import ray; ray.init('{address}'); print('got', ray.get(ray.remote(lambda: 6 * 7).remote()))"
-        return subprocess.Popen(
-            [sys.executable, "-c", script], env=environment_of(self.home, token), cwd=self.home, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        return join(address, self.home, token)
+
+
+def join(address: str, home: Path, token: str | None) -> "subprocess.Popen[str]":
+    """See ``Head.join``."""
+    script = f"import ray; ray.init('{address}'); print('got', ray.get(ray.remote(lambda: 6 * 7).remote()))"
+    return subprocess.Popen(
+        [sys.executable, "-c", script], env=environment_of(home, token), cwd=home, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
 
 
 def environment_of(home: Path, token: str | None) -> dict[str, str]:
@@ -115,6 +123,15 @@ def test_no_job_is_taken_without_the_token(head: Head, token: str | None) -> Non
 def test_nobody_joins_without_the_token(head: Head) -> None:
     strangers = [head.join(door, token) for door in head.doors for token in (None, "0" * 64)]
     for stranger in strangers:  # at once: each tries for half a minute
+        said, _ = stranger.communicate(timeout=SECONDS)
+        assert stranger.returncode != 0
+        assert "got" not in said.split()
+
+
+def test_nobody_joins_a_ray_that_a_sweep_has_started_here(capacity: Capacity, tmp_path: Path) -> None:
+    address = ray.get_runtime_context().gcs_address
+    strangers = [join(address, tmp_path, token) for token in (None, "0" * 64)]
+    for stranger in strangers:
         said, _ = stranger.communicate(timeout=SECONDS)
         assert stranger.returncode != 0
         assert "got" not in said.split()
