@@ -25,7 +25,7 @@ class Question(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    experiment_id: Annotated[str, Field(pattern=r"^[0-9]{1,18}$")]
+    experiment_id: Annotated[str, Field(pattern=r"^[0-9]{1,19}$")]
     where: Annotated[dict[_Name, str], Field(max_length=10)]
     tags: _Names
     params: _Names

@@ -1,6 +1,7 @@
 """The comparison table as a value: method by column, reproduced beside published. Drawing it is ``render``."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from dn_distributed.wording import BASELINE_RULE
 from tracking import inference, published
@@ -88,13 +89,34 @@ def _row(manifest: Manifest, method: MethodResult, columns: list[Column]) -> Tab
 def _coefficients(method: MethodResult, chosen: CellResult) -> str:
     if len(method.tried) == 1:
         return ""
-    names = {name for result in method.tried for name in result.cell.regularization}
-    pairs = [f"{name} {chosen.cell.regularization.get(name, 0.0):.3g}" for name in sorted(names)]
-    for part in ("training", "pruning"):
-        tried = [getattr(result.cell, part).model_dump() for result in method.tried]
-        searched = [name for name in tried[0] if len({repr(values[name]) for values in tried}) > 1]
-        pairs += [f"{part}.{name} {getattr(getattr(chosen.cell, part), name):g}" for name in searched]
+    names = sorted({name for result in method.tried for name in result.cell.regularization})
+    tried = [_settings(result, names) for result in method.tried]
+    fixed = [name for name in tried[0] if name not in names and len({repr(values[name]) for values in tried}) == 1]
+    pairs = [
+        f"{name} {_in_digits(value)}{_place(value, [values[name] for values in tried])}"
+        for name, value in _settings(chosen, names).items()
+        if name not in fixed
+    ]
     return f"chosen of {len(method.tried)}: {', '.join(pairs)}"
+
+
+def _in_digits(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.3g}"
+
+
+def _settings(result: CellResult, coefficients: list[str]) -> dict[str, Any]:
+    """What may have been searched: coefficients, and settings of training and pruning."""
+    found: dict[str, Any] = {name: result.cell.regularization.get(name, 0.0) for name in coefficients}
+    for part in ("training", "pruning"):
+        found |= {f"{part}.{name}": value for name, value in getattr(result.cell, part).model_dump().items()}
+    return found
+
+
+def _place(value: float, tried: list[float]) -> str:
+    """A remark on a choice at the edge of what was tried: beyond it there may be a better one."""
+    if len(set(tried)) < 3 or min(tried) < value < max(tried):
+        return ""
+    return " (smallest tried)" if value == min(tried) else " (largest tried)"
 
 
 def _notes(manifest: Manifest, methods: tuple[MethodResult, ...], rows: tuple[TableRow, ...]) -> tuple[str, ...]:

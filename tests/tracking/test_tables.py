@@ -122,6 +122,19 @@ def test_a_search_tells_its_rule_and_what_it_chose() -> None:
     assert "A: chosen of 2: l1 1." in table.notes
 
 
+@pytest.mark.parametrize(("best", "remark"), [(1.0, " (smallest tried)"), (2.0, ""), (3.0, " (largest tried)")])
+def test_a_choice_at_the_edge_of_what_was_tried_is_told(best: float, remark: str) -> None:
+    tried = [make_cell(l1=value) for value in (1.0, 2.0, 3.0)]
+    rows = [
+        make_row(cell, seed, validation__loss__after_pruning=abs(cell.regularization["l1"] - best))
+        for cell in tried
+        for seed in (0, 1)
+    ]
+    selection = Selection(objective="validation/loss/after_pruning", higher_is_better=False)
+    notes = build({"A": tried}, rows, selection=selection).notes
+    assert f"A: chosen of 3: l1 {best:g}{remark}." in notes
+
+
 def test_a_search_of_the_training_tells_what_it_chose() -> None:
     other = L1.model_copy(update={"training": L1.training.model_copy(update={"learning_rate_decay": 0.5})})
     rows = [make_row(L1, seed, validation__loss__after_pruning=1.0) for seed in (0, 1)]
