@@ -181,10 +181,14 @@ def stop_server(site: Site, name: str) -> None:
 
 
 def kill_server(site: Site, name: str) -> None:
-    """SIGKILL MLflow's processes again and again, in the middle of what they write; `dn server` starts them anew."""
-    for _ in range(5):
-        site.run(SERVER, "pkill -9 -f [t]racking.mlflow_app; true")
-        time.sleep(8)
+    """SIGKILL MLflow's processes three times, each when the first file of a replicate has come in: what belongs to it
+    is still being written. `dn server` starts them anew.
+    """
+    seen = "find ~/dn-server/artifacts -newer ~/mark -type f -print -quit | grep -q ."
+    for _ in range(3):
+        wait = f"touch ~/mark; timeout 120 bash -c 'until {seen}; do sleep 0.01; done'"
+        site.run(SERVER, f"{wait}; pkill -9 -f [t]racking.mlflow_app; true")
+        site.run(SERVER, f"timeout 120 bash -c 'until curl -sf {site.uri}/health >/dev/null; do sleep 0.2; done'")
 
 
 def restart_postgres(site: Site, name: str) -> None:

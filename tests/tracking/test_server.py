@@ -10,7 +10,6 @@ import pytest
 from everything import PARAMS, TAGS, exactly, fill_with_everything
 from fabricated import Recorder
 from mlflow import MlflowClient
-from mlflow.server.auth.client import AuthServiceClient
 from served import FIRST, USER, Server, command_lines, free_port
 
 from tracking import bulk, private, runs, schema, server, store, writer
@@ -136,6 +135,8 @@ def test_runs_are_answered_at_once_as_the_client_gives_them(
 def test_runs_are_answered_to_those_who_may_read_them(
     running: Server, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from mlflow.server.auth.client import AuthServiceClient  # and the whole server
+
     experiment_id = client.create_experiment("of some")
     client.create_run(experiment_id)
     access = AuthServiceClient(running.address)
