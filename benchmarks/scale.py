@@ -152,7 +152,7 @@ def large(folder: Path) -> list[str]:
 
 
 def _through_a_server(folder: Path) -> list[str]:
-    """The same store behind MLflow's server: the client's ``search_runs`` in place of SQL."""
+    """The same store behind the server that ``dn ui`` runs."""
     location = store.locate(folder=folder / store.FOLDER)
     served = mlflow_server.command("127.0.0.1", _PORT, 1, mlflow_server.loopback_names(_PORT))
     server = MlflowServer(served, mlflow_server.environment(location.uri), folder / "server.log")

@@ -25,7 +25,8 @@ class Question(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    experiment_id: Annotated[str, Field(pattern=r"^[0-9]{1,19}$")]
+    experiment_id: Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,18})$")]
+    """Written in one way only: permissions are looked up by it as a text."""
     where: Annotated[dict[_Name, str], Field(max_length=10)]
     tags: _Names
     params: _Names

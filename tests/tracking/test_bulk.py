@@ -74,6 +74,8 @@ def test_a_server_that_does_not_answer_is_left_to_the_client() -> None:
     [
         {"experiment_id": "1 or 1=1"},
         {"experiment_id": 1},
+        {"experiment_id": "01"},
+        {"experiment_id": "1\n"},
         {"where": {"a": 1}},
         {"where": {str(number): "" for number in range(11)}},
         {"tags": ["a"] * 101},

@@ -146,6 +146,11 @@ def test_runs_are_answered_to_those_who_may_read_them(
         patch.setenv(store.USER, "reader")
         patch.setenv(store.PASSWORD, "password of a reader")
         assert bulk.find(store.locate(running.address), experiment_id, {}) is None
+        question = {"where": {}, "tags": [], "params": [], "metrics": False}
+        for other_way in (f"0{experiment_id}", f" {experiment_id}", f"+{experiment_id}"):
+            asked = {**question, "experiment_id": other_way}
+            answer = store.ask(store.locate(running.address), "POST", bulk.PATH, timeout=20, json=asked)
+            assert answer.status_code in (400, 403)
     access.revoke_user_permission("reader", "experiment", experiment_id)
     access.grant_user_permission("reader", "experiment", experiment_id, "READ")
     monkeypatch.setenv(store.USER, "reader")
