@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from dn_distributed.config import RESULT_VERSION, Cell
+from dn_distributed.text import one_line
 from tracking import inspection, portable, reader, runs, schema, writer
 from tracking.manifest import Manifest
 from tracking.portable import CHUNK, Track, told, untold
@@ -101,8 +102,8 @@ def _record(store: MlflowClient, run: Run, cell: Cell, target: Path) -> Record:
 
 
 def without_places(reason: str) -> str:
-    """Return a reason on one line without addresses, and with no more of a path than its last part."""
-    return _FOLDERS.sub("…/", _ADDRESS.sub("…", " ".join(reason.split())))
+    """Return a reason as it is kept, without addresses, and with no more of a path than its last part."""
+    return _FOLDERS.sub("…/", _ADDRESS.sub("…", one_line(reason, schema.LONGEST_TEXT))) or "no reason was given"
 
 
 @contextlib.contextmanager

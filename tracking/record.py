@@ -16,7 +16,6 @@ LAYER = r"[\w-]+(?:\.[\w-]+)*"
 """The name of a layer, which is also that of a file: nothing in it leads to another folder."""
 MADE_BY = r"device|host|version\.[\w.-]+"
 """The tags that leave the store: what made a replicate, and neither whose it is nor where it lay."""
-_LONGEST = 4000  # characters of a text: as much as the writer keeps of a reason
 _LONGEST_NAME = 200
 _LONGEST_SOURCE = 2**20
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -35,7 +34,7 @@ def _readable(text: str) -> str:
 
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 """Of a cell or a replicate."""
-Text = Annotated[str, Field(max_length=_LONGEST), AfterValidator(_readable)]
+Text = Annotated[str, Field(max_length=schema.LONGEST_TEXT), AfterValidator(_readable)]
 Name = Annotated[str, Field(max_length=_LONGEST_NAME, pattern=r"^[\w :-][\w. :-]*(?:/[\w :-][\w. :-]*)*$")]
 """Of a metric or a parameter, as MLflow allows it: a path, none of whose parts begins with a dot."""
 Tag = Annotated[str, Field(max_length=_LONGEST_NAME, pattern=f"^(?:{MADE_BY})$")]
@@ -159,7 +158,7 @@ def check_manifest(manifest: Manifest) -> None:
 def check_texts(value: Any) -> None:
     """ValueError where a text in plain data is too long or holds control characters."""
     if isinstance(value, str):
-        if len(_readable(value)) > _LONGEST:
+        if len(_readable(value)) > schema.LONGEST_TEXT:
             raise ValueError(f"a text of {len(value)} characters")
     elif isinstance(value, Mapping):
         check_texts([*value, *value.values()])

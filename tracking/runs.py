@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlparse
 
 from pydantic import BaseModel, ValidationError
 
+from dn_distributed.text import one_line
 from tracking import bulk, embedded, schema
 from tracking.embedded import StoredRun
 from tracking.manifest import Manifest
@@ -164,9 +165,9 @@ def state_of_run(run: "Run") -> State:
 
 
 def reason_of(record: StoredRun, state: State) -> str:
-    """Return why a replicate ended without a result; else an empty text."""
+    """Return why a replicate ended without a result, as a line that can be shown; else an empty text."""
     tag = {"failed": schema.FAILURE, "stopped": schema.STOPPED}.get(state)
-    return record.tags[tag] if tag else ""
+    return one_line(record.tags[tag]) if tag else ""
 
 
 def read_manifest(location: StoreLocation, experiment_id: str) -> tuple[str, Manifest]:

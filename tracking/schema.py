@@ -20,6 +20,8 @@ STOPPED = "dn.stopped"
 """Where a search ended a replicate early."""
 DRIVER = "dn.driver"
 """On the report run, while a driver is at work: which one, and its last sign of life."""
+LONGEST_TEXT = 4000
+"""Characters of a text that somebody else has written: as much as is kept of a reason."""
 MARKS = (COMPLETE, FAILURE, STOPPED)
 """What says how a replicate has ended."""
 SUMMARIZED = "dn.summarized"

@@ -21,6 +21,7 @@ from safetensors.numpy import save_file
 
 from dn_distributed import sparsity
 from dn_distributed.config import Cell
+from dn_distributed.text import one_line
 from tracking import schema, view
 from tracking.cells import deviation
 from tracking.embedded import StoredRun
@@ -206,7 +207,9 @@ class ReplicateRun:
         self.flush()
         params = {**describe_cell(self._cell), schema.SEED: str(self._seed)}
         self._store.log_batch(
-            self.run_id, params=[Param(k, v) for k, v in params.items()], tags=[RunTag(tag, text[:4000])]
+            self.run_id,
+            params=[Param(k, v) for k, v in params.items()],
+            tags=[RunTag(tag, one_line(text, schema.LONGEST_TEXT) or "no reason was given")],
         )
         self._store.set_terminated(self.run_id, status)
 

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,24 @@ def test_other_thresholds_than_the_cell_has_are_not_exported(recorder: Recorder,
     with pytest.raises(StoreError, match="not the thresholds of its cell"):
         export(recorder.location, recorder.name, tmp_path / "x.zip")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_failure_that_would_command_a_terminal_is_exported_as_text(recorder: Recorder, tmp_path: Path) -> None:
+    first, second, third = recorder.start(CELL, 0, 1, 2)
+    for run in (first, second):
+        run.fail("\x1b[31mValueError\x1b[0m: loss\nis \ud800")
+    recorder.store.set_tag(second.run_id, schema.FAILURE, "\x1b[31mas an earlier version wrote it")
+    third.fail("  ")
+    recorder.announce({"M": [CELL]}, seeds=(0, 1, 2))
+    shown = [item.reason for item in recorder.read().ended]
+    assert shown == [
+        "\\x1b[31mValueError\\x1b[0m: loss is \\ud800",
+        "\\x1b[31mas an earlier version wrote it",
+        "no reason was given",
+    ]
+    export(recorder.location, recorder.name, tmp_path / "x.zip")
+    records = [json.loads(text) for name, text in read_entries(tmp_path / "x.zip").items() if "replicate.json" in name]
+    assert [item["reason"] for item in sorted(records, key=lambda item: int(item["seed"]))] == shown
 
 
 def test_an_export_says_nothing_of_the_machine(recorder: Recorder, tmp_path: Path) -> None:

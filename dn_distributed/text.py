@@ -1,0 +1,24 @@
+"""Text from elsewhere, made fit to be shown or kept: one line, nothing that a terminal obeys, no longer than wanted."""
+
+LONGEST_MESSAGE = 1000
+"""Characters of a line that tells the user something."""
+_LONGEST_VALUE = 100
+
+
+def one_line(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """Return ``text`` on one line of at most ``longest`` characters; what cannot be printed is escaped.
+
+    Escaped as in Python: ESC is ``\\x1b``. So are marks that turn the order of what follows around, and lone surrogates.
+    """
+    joined = " ".join(text[: 10 * longest].split())
+    return shortened("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined), longest)
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return ``text``, or its beginning with ``…``, in at most ``longest`` characters."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def quoted(value: object, longest: int = _LONGEST_VALUE) -> str:
+    """Return a value as Python writes it, for messages: on one line and shortened."""
+    return one_line(repr(value), longest)
