@@ -1,12 +1,12 @@
 """A sweep file as typed values. Strict: what is not understood is an error that names the valid choice."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-import yaml
 from pydantic import Field, ValidationError
 
 from dn_distributed import regularizers
@@ -14,9 +14,10 @@ from dn_distributed.config import Baseline, Cell, Count, FrozenModel, Pruning, T
 from dn_distributed.data import DATASETS, Dataset
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.tasks import TASKS, Task
+from dn_distributed.text import one_line, quoted
 from dn_distributed.wording import SHORTHANDS
 from sweeps.spaces import Space, assignments, parse_space
-from sweeps.yaml_file import KeyPath, SpecError, YamlFile, parse_value, show
+from sweeps.yaml_file import KeyPath, Places, SpecError, YamlFile
 from tracking import published
 from tracking.manifest import LONGEST_NAME, Selection, is_name
 
@@ -101,6 +102,8 @@ class Sweep:
     methods: tuple[Method, ...]
     resources: Resources
     search: Search | None
+    places: Places = field(compare=False, repr=False)
+    """For errors that show only when the data are there."""
 
     def cell(self, method: Method, assignment: Mapping[str, float], digest: str, num_train: int) -> Cell:
         """Return the cell of a method with its searched values. ValueError for values out of range."""
@@ -178,31 +181,35 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     file = YamlFile(path)
     for override in overrides:
         _override(file, override)
-    source = yaml.safe_dump(file.data, allow_unicode=True, sort_keys=False) if overrides else file.text
-    return _Reader(file, source).sweep()
+    return _Reader(file, file.dump() if overrides else file.text).sweep()
 
 
 def _override(file: YamlFile, override: str) -> None:
     dotted, equals, text = override.partition("=")
-    if not equals or not dotted:
-        raise SpecError(f"--set {override}: give key=value, as training.epochs=5")
-    *parents, last = [int(part) if part.isdigit() else part for part in dotted.split(".")]
+    shown = f"--set {one_line(override, 200)}"
+    if not equals or not all(dotted.split(".")):
+        raise SpecError(f"{shown}: give key=value, as training.epochs=5")
+    *parents, last = dotted.split(".")
     node: Any = file.data
-    for key in parents:
-        if isinstance(node, dict) and isinstance(key, str):
-            node = node.setdefault(key, {})
-        elif isinstance(node, list) and isinstance(key, int) and key < len(node):
-            node = node[key]
-        else:
-            raise SpecError(f"--set {override}: {show(tuple(parents))} is not in {file.path}")
-    if isinstance(node, list) and isinstance(last, int) and last < len(node):
-        node[last] = parse_value(text)
-    elif isinstance(node, dict):
-        if last in ("epochs", "steps") and isinstance(node, dict):
-            node.pop("steps" if last == "epochs" else "epochs", None)
-        node[str(last)] = parse_value(text)
-    else:
-        raise SpecError(f"--set {override}: {dotted} is not in {file.path}")
+    keys: KeyPath = ()
+    for part in parents:
+        if isinstance(node, dict):
+            node.setdefault(part, {})
+        key = _key(node, part, shown, file.path)
+        node, keys = node[key], (*keys, key)
+    key = _key(node, last, shown, file.path)
+    if keys == ("training",):
+        node.pop({"epochs": "steps", "steps": "epochs"}.get(last), None)
+    node[key] = file.override((*keys, key), text, override)
+
+
+def _key(node: Any, part: str, shown: str, path: Path) -> str | int:
+    """The key, or the place in a list, that a part of a dotted key is."""
+    if isinstance(node, dict):
+        return part
+    if isinstance(node, list) and re.fullmatch("[0-9]{1,9}", part) and int(part) < len(node):
+        return int(part)
+    raise SpecError(f"{shown}: there is no {one_line(part, 100)!r} at this place of {path}")
 
 
 class _Reader:
@@ -238,6 +245,7 @@ class _Reader:
             methods=self._methods(task, spaces),
             resources=self._model(("resources",), Resources, self._data.get("resources", {})),
             search=search,
+            places=self._file.places,
         )
         self._check_size(sweep)
         self._check_search(sweep)
@@ -264,7 +272,7 @@ class _Reader:
         first = error.errors()[0]
         where = (*keys, *(part for part in first["loc"] if isinstance(part, str | int)))
         message = first["msg"].removeprefix("Value error, ")
-        shown = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
+        shown = "" if isinstance(first["input"], dict) else f", not {quoted(first['input'])}"
         return self._fail(where, f"{message[0].lower()}{message[1:]}{shown}")
 
     def _named(self, key: str, registry: Mapping[str, type[Model]]) -> Model:
@@ -272,7 +280,7 @@ class _Reader:
         options = value if isinstance(value, dict) else {"name": value}
         name = options.get("name")
         if not isinstance(name, str) or name not in registry:
-            raise self._fail((key,), f"unknown {key} {name!r}; valid: {', '.join(registry)}")
+            raise self._fail((key,), f"unknown {key} {quoted(name)}; valid: {', '.join(registry)}")
         return self._model((key,), registry[name], options)
 
     def _check_kind(self, task: Task, dataset: Dataset) -> None:
@@ -286,18 +294,20 @@ class _Reader:
         name = self._data["name"]
         if not isinstance(name, str) or not is_name(name):
             raise self._fail(
-                ("name",), f"expected at most {LONGEST_NAME} letters, digits, '-', '_' and '.', not {name!r}"
+                ("name",), f"expected at most {LONGEST_NAME} letters, digits, '-', '_' and '.', not {quoted(name)}"
             )
         return name
 
     def _seeds(self) -> tuple[int, ...]:
         value = self._data.get("seeds", 1)
         if isinstance(value, int) and value > _MOST_SEEDS:
-            raise self._fail(("seeds",), f"{value} are too many; at most {_MOST_SEEDS}")
+            raise self._fail(("seeds",), f"{quoted(value)} are too many; at most {_MOST_SEEDS}")
         seeds = list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
         whole = isinstance(seeds, list) and all(type(seed) is int and 0 <= seed <= _LARGEST_SEED for seed in seeds)
         if not whole or not seeds or len(set(seeds)) != len(seeds):
-            raise self._fail(("seeds",), f"expected a number of seeds ≥ 1 or a list of different ones, not {value!r}")
+            raise self._fail(
+                ("seeds",), f"expected a number of seeds ≥ 1 or a list of different ones, not {quoted(value)}"
+            )
         return tuple(seeds)
 
     def _section(
@@ -349,7 +359,7 @@ class _Reader:
         self._known_keys(keys, value, _METHOD)
         label = value.get("label")
         if not isinstance(label, str) or not label.strip():
-            raise self._fail((*keys, "label"), "each method needs a label, which is text")
+            raise self._fail((*keys, "label"), f"each method needs a label, which is text, not {quoted(label)}")
         if len(label) > _LONGEST_LABEL or not label.isprintable():
             raise self._fail((*keys, "label"), f"expected at most {_LONGEST_LABEL} printable characters")
         given = {name: item for name, item in value.items() if name in regularizers.COEFFICIENTS}
@@ -357,7 +367,7 @@ class _Reader:
         fixed = {name: item for name, item in given.items() if name not in spaces}
         for name, item in fixed.items():
             if not isinstance(item, int | float) or isinstance(item, bool):
-                raise self._fail((*keys, name), f"expected a number or a search space, not {item!r}")
+                raise self._fail((*keys, name), f"expected a number or a search space, not {quoted(item)}")
         for values in _examples(spaces):
             self._check_coefficients(keys, {**fixed, **values})
         row = self._published(keys, value, task)
@@ -370,7 +380,7 @@ class _Reader:
             return None
         valid = get_args(Baseline)
         if name not in valid:
-            raise self._fail((*keys, "baseline"), f"unknown baseline {name!r}; valid: {', '.join(valid)}")
+            raise self._fail((*keys, "baseline"), f"unknown baseline {quoted(name)}; valid: {', '.join(valid)}")
         if task.kind != "linear":
             raise self._fail((*keys, "baseline"), f"{name} fits a linear regression, not task {task.name!r}")
         if others := [key for key in value if key in regularizers.COEFFICIENTS]:
@@ -382,7 +392,7 @@ class _Reader:
         given = {name: value[name] for name in _FAULTS if name in value}
         for name, switch in given.items():
             if not isinstance(switch, bool):
-                raise self._fail((*keys, name), f"expected true or false, not {switch!r}")
+                raise self._fail((*keys, name), f"expected true or false, not {quoted(switch)}")
             if switch and DROPOUT not in value:
                 raise self._fail((*keys, name), "needs dropout")
         if sum(given.values()) > 1:
@@ -409,7 +419,9 @@ class _Reader:
             )
             raise self._fail((*keys, "published"), f"the published figures are of task {{{options}}}")
         if row is not None and row not in valid:
-            raise self._fail((*keys, "published"), f"no published row {row!r}; valid: {', '.join(valid) or 'none'}")
+            raise self._fail(
+                (*keys, "published"), f"no published row {quoted(row)}; valid: {', '.join(valid) or 'none'}"
+            )
         return row
 
     def _check_size(self, sweep: Sweep) -> None:
@@ -457,7 +469,9 @@ class _Reader:
         names = ["loss", *(score.name for score in sweep.task.scores)]
         valid = [f"validation/{name}/{stage}_pruning" for name in names for stage in ("before", "after")]
         if objective not in valid:
-            raise self._fail(("search", "objective"), f"unknown objective {objective!r}; valid: {', '.join(valid)}")
+            raise self._fail(
+                ("search", "objective"), f"unknown objective {quoted(objective)}; valid: {', '.join(valid)}"
+            )
 
 
 def _as_whole(name: str, value: float) -> float | int:

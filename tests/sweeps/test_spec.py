@@ -1,4 +1,6 @@
 import dataclasses
+import itertools
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,7 +8,7 @@ import pytest
 
 from dn_distributed.config import Cell
 from sweeps import spec
-from sweeps.yaml_file import SpecError
+from sweeps.yaml_file import SpecError, YamlFile
 
 BASE = """name: small
 task: lenet300
@@ -119,9 +121,21 @@ LINEAR = "name: a\ntask: regression\ndataset: {name: linear_scripted, samples: S
         (BASE.replace("name: small\n", ""), ["name", "required"]),
         ("- 1\n", ["a sweep file is a mapping"]),
         ("a: [1\n", ["sweep.yaml:"]),
-        ("a: !!python/object/apply:os.system [ls]\n", ["sweep.yaml:1", "could not determine a constructor"]),
+        ("a: !!python/object/apply:os.system [ls]\n", ["sweep.yaml:1: a", "os.system", "not allowed"]),
         ("a: &a [1]\nname: *a\n", ["sweep.yaml:2: aliases (*name) are not allowed"]),
-        (BASE.replace("seeds: 3", f"seeds: {['x' * 9000]}"), ["seeds", "…"]),
+        (BASE.replace("seeds: 3", f"seeds: {['x' * 9000]}"), ["sweep.yaml:4: seeds[0]", "9000 characters"]),
+        (BASE.replace("seeds: 3", f"seeds: {['x' * 900]}"), ["sweep.yaml:4: seeds", "x…"]),
+        (BASE.replace("dn: 5e-5", f"dn: {10**400}"), ["sweep.yaml:7: methods[1].dn: 1000", "too large a number"]),
+        (BASE.replace("dn: 5e-5", "dn: 1e400"), ["sweep.yaml:7: methods[1].dn: 1e400", "too large a number"]),
+        (BASE.replace("dn: 5e-5", "dn: 1e-400"), ["methods[1].dn: 1e-400", "too small a number"]),
+        (BASE.replace("dn: 5e-5", "1: 2"), ["sweep.yaml:7: methods[1].1", "not text"]),
+        (BASE.replace("dn: 5e-5", "? [a] : 2"), ["sweep.yaml:7: methods[1]", "not text"]),
+        (BASE.replace("dn: 5e-5", "<<: {dn: 1}"), ["sweep.yaml:7: methods[1].<<", "unknown key"]),
+        (BASE.replace("dn: 5e-5", "dn: !!int 0x10"), ["methods[1].dn", "0x10 is no decimal number"]),
+        (BASE.replace("dn: 5e-5", "dn: !!binary aGk="), ["methods[1].dn", "binary", "not allowed"]),
+        (BASE.replace("dn: 5e-5", "dn: !!set {a, b}"), ["methods[1].dn", "set", "not allowed"]),
+        (BASE.replace("name: small", 'name: "a\\nb"'), ["sweep.yaml:1: name", "printable", "'a\\nb'"]),
+        (BASE + f"training: {{{'k' * 900}: 1}}\n", ["sweep.yaml:8: training.kkk", "k…", "unknown key"]),
         (BASE.partition("methods")[0] + f"methods: {[{'label': str(i)} for i in range(1001)]}", ["1001 are too many"]),
         ("a: " + "[" * 5000 + "]" * 5000, ["sweep.yaml: nested too deeply"]),
         (BASE + "#" * 2**20, ["sweep.yaml: larger than 1048576 bytes"]),
@@ -146,15 +160,77 @@ def test_a_mistake_is_one_line_that_names_key_and_choice(load: Load, text: str, 
     with pytest.raises(SpecError) as caught:
         load(text)
     message = str(caught.value)
-    assert "\n" not in message
+    assert message.isprintable()
+    assert len(message) <= 1000
     for part in parts:
         assert part in message
 
 
-@pytest.mark.parametrize("override", ["epochs", "=3", "methods.9.l1=1", "training.x.y=1", "seeds={a"])
-def test_a_wrong_override_is_refused(load: Load, override: str) -> None:
-    with pytest.raises(SpecError):
+NUMBERS = {
+    "1e-5": 1e-5, "1E5": 1e5, "1.5e+3": 1500.0, ".5": 0.5, "-.5": -0.5, "5.": 5.0, "+3": 3, "-1": -1, "0": 0,
+    "1_000": 1000, "1_000.5": 1000.5, "0.10": 0.1, "1e-05": 1e-5, "!!float 1": 1.0, "100000000000000000000": 10**20,
+}  # fmt: skip
+"""As people write them, and what they mean."""
+NO_NUMBERS = [
+    "0100", "-010", "00", "0x10", "0b11", "1:30", "190:20:30.15", "2024-01-01", "2024-13-45",
+    "2001-12-14t21:59:43.10-05:00", ".inf", "-.INF", ".nan", ".NaN", "1_", "1__0", "0x1_0",
+]  # fmt: skip
+"""What YAML 1.1 takes for a number or a date, and people do not."""
+
+
+@pytest.mark.parametrize("text", NUMBERS)
+def test_a_number_means_what_people_write(load: Load, tmp_path: Path, text: str) -> None:
+    (tmp_path / "n.yaml").write_text(f"a: [{text}]\n")
+    (read,) = YamlFile(tmp_path / "n.yaml").data["a"]
+    given = YamlFile(tmp_path / "n.yaml").override(("a",), text, f"a={text}")
+    assert (read, given) == (NUMBERS[text], NUMBERS[text])
+    assert type(read) is type(given) is type(NUMBERS[text])
+
+
+@pytest.mark.parametrize("text", NO_NUMBERS)
+def test_other_numbers_and_dates_are_refused_wherever_they_stand(load: Load, text: str) -> None:
+    with pytest.raises(SpecError, match=rf"sweep\.yaml:8: training\.epochs: {re.escape(text)} is no decimal number"):
+        load(BASE + f"training: {{epochs: {text}}}\n")
+    with pytest.raises(SpecError, match=rf"sweep\.yaml:7: methods\[1\]\.label: {re.escape(text)} is no decimal"):
+        load(BASE.replace("label: DN", f"label: {text}"))
+    with pytest.raises(
+        SpecError, match=rf"sweep\.yaml: --set seeds=\[{re.escape(text)}\]: seeds\[0\]: {re.escape(text)}"
+    ):
+        load(BASE, f"seeds=[{text}]")
+
+
+def test_what_looks_like_a_number_is_text_in_quotes_and_stays_it(load: Load, tmp_path: Path) -> None:
+    texts = ["010", "1e5", "yes", "2024-01-01", "1:30", ".inf", "null", "=", "<<", "~", "08", "1_000"]
+    changed = load(BASE.partition("methods")[0] + f"methods: {[{'label': text} for text in texts]}", "seeds=2", *(
+        f"methods.{place}.l1={place + 1}e-5" for place in range(len(texts))
+    ))  # fmt: skip
+    again = tmp_path / "again.yaml"
+    again.write_text(changed.source, encoding="utf-8")
+    assert dataclasses.replace(spec.load(again), path=changed.path) == changed
+    assert [method.label for method in changed.methods] == texts
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("epochs", "give key=value"),
+        ("=3", "give key=value"),
+        ("methods..l1=3", "give key=value"),
+        ("methods.9.l1=1", "there is no '9' at this place"),
+        ("methods.².l1=1", "there is no '²' at this place"),
+        (f"methods.{'9' * 5000}=1", "there is no '9999"),
+        ("training.x.y=1", "training.x: unknown key"),
+        ("seeds={a", "--set seeds={a: seeds: no YAML value"),
+        ("training.epochs=0", "--set training.epochs=0: training.epochs: input should be greater"),
+        ("name=\x1b[31m", "name: no YAML value"),
+    ],
+)
+def test_a_wrong_override_is_refused(load: Load, override: str, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
         load(BASE, override)
+    assert message in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) <= 1000
 
 
 def test_the_source_says_what_the_file_and_its_overrides_say(load: Load, tmp_path: Path) -> None:
@@ -174,8 +250,11 @@ def test_a_grid_gives_every_combination_once(load: Load) -> None:
     sweep = load(BASE.replace("dn: 5e-5", "dn: {grid: [1e-5, 1e-4]}, l1: {grid: [0, 1e-6, 1e-5]}"))
     found = sweep.enumerated(sweep.methods[1])
     assert len(found) == 6
-    assert {cell(sweep, 1, **values).key for values in found} == {cell(sweep, 1, **values).key for values in found}
-    assert len({cell(sweep, 1, **values).key for values in found}) == 6
+    tried = [(values["dn"], values["l1"]) for values in found]
+    assert sorted(tried) == sorted(itertools.product([1e-5, 1e-4], [0, 1e-6, 1e-5]))
+    made = [cell(sweep, 1, **values) for values in found]
+    assert [(item.regularization["dn_incoming"], item.regularization.get("l1", 0)) for item in made] == tried
+    assert len({item.key for item in made}) == 6
 
 
 def test_random_draws_lie_in_range_and_more_samples_keep_the_first(load: Load) -> None:
