@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 RESULT_VERSION = 1
 """Raise it when a change of code changes results: stored replicates of another version are not reused."""
@@ -83,6 +83,16 @@ class Cell(FrozenModel):
     """Not a network: a classical method on the same data (``dn_distributed.baselines``)."""
     training: Training
     pruning: Pruning
+    code: dict[str, str] = {}
+    """What it computes with that this project does not ship, as a digest by part: see ``own_code.digests``."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty_code(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Where all is shipped, a cell says what it said before there was ``code``: its key stays."""
+        said: dict[str, Any] = serialize(self)
+        if not self.code:
+            said.pop("code", None)
+        return said
 
     @property
     def key(self) -> str:

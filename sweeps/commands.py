@@ -175,6 +175,8 @@ def _print_plan(plan: Plan, out: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    for remark in plan.remarks:
+        _say(out, remark)
 
 
 def _print_table(runner: Runner, out: Console) -> None:

@@ -1,11 +1,13 @@
 """The plan: all packs of a sweep, minus the replicates that the store already holds."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from dn_distributed import own_code
 from dn_distributed.config import Cell
 from dn_distributed.data import Data, RawImages
 from sweeps.data_dir import resolve_data_dir
@@ -73,6 +75,8 @@ class Plan:
     cells: tuple[PlannedCell, ...]
     proposes: bool = True
     """Whether a search may propose new configurations."""
+    remarks: tuple[str, ...] = ()
+    """What somebody who looks for stored results should know."""
 
     @property
     def distinct(self) -> tuple[PlannedCell, ...]:
@@ -187,6 +191,42 @@ def _cells_of(sweep: Sweep, method: Method, data: Data, known: Sequence[Cell]) -
         return proposed[: sweep.search.samples]
     found = [sweep.cell(method, values, data.digest, data.num_train) for values in sweep.enumerated(method)]
     return list({cell.key: cell for cell in found}.values())
+
+
+def left_behind(plan: Plan, stored: Iterable[Cell], finished: Mapping[str, int]) -> tuple[str, ...]:
+    """Say of which stored results the sweep asks for the like, but made by other code or of other data.
+
+    ``finished``: how many replicates of a cell have a result, by its key.
+    """
+    counts: Counter[str] = Counter()
+    asked = {item.cell.key for item in plan.distinct}
+    for cell in {cell.key: cell for cell in stored if finished.get(cell.key) and cell.key not in asked}.values():
+        now = plan.sweep.as_now(cell, plan.data.digest)
+        if now != cell and (now.key in asked or _is_proposed(plan, now)):
+            counts[_what_changed(cell, now)] += finished[cell.key]
+    return tuple(
+        f"{what}: {count} replicate{'s' * (count > 1)} of the old one stay{'s' * (count == 1)} under "
+        f"{'its' if count == 1 else 'their'} old key"
+        for what, count in counts.items()
+    )
+
+
+def _is_proposed(plan: Plan, cell: Cell) -> bool:
+    """Whether a search might propose the cell."""
+    sweep, data = plan.sweep, plan.data
+    adaptive = [method for method in sweep.methods if sweep.adaptive(method)]
+    return any(sweep.assignment_of(method, cell, data.digest, data.num_train) is not None for method in adaptive)
+
+
+def _what_changed(before: Cell, now: Cell) -> str:
+    known = own_code.names({**before.code, **now.code}, now.task["name"], now.dataset["name"])
+    changed = [name for part, name in known.items() if before.code.get(part) != now.code.get(part)]
+    unknown = all(part not in before.code for part, name in known.items() if name in changed)
+    if before.dataset_digest != now.dataset_digest:
+        changed, unknown = [*changed, now.dataset["name"]], False
+    subject = " and ".join(dict.fromkeys(changed))
+    verb = "have" if len(set(changed)) > 1 else "has"
+    return f"{subject} {verb} changed" + " since, or its code was not recorded then" * unknown
 
 
 def manifest(plan: Plan) -> Manifest:

@@ -1,9 +1,11 @@
 """Runs the packs of a plan under Ray Tune. The store is the truth: what Ray keeps is scratch."""
 
 import dataclasses
+import itertools
 import json
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -345,7 +347,11 @@ def plan_from_store(sweep: Sweep, data: Data, location: StoreLocation, experimen
     """Return the plan of a sweep as the store stands."""
     found = runs.read_states(location, experiment_id)
     states = {item.replicate_key: item.state for item in found if item.state != "incomplete"}
-    return planning.make(sweep, data, states, reader.read_cells(location, experiment_id))
+    stored = reader.read_cells(location, experiment_id)
+    plan = planning.make(sweep, data, states, stored)
+    finished = Counter(item.cell_key for item in found if item.state == "finished")
+    remarks = planning.left_behind(plan, itertools.chain.from_iterable(stored.values()), finished)
+    return dataclasses.replace(plan, remarks=remarks)
 
 
 def _config(pack: Pack) -> str:

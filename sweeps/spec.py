@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import Field, ValidationError
 
-from dn_distributed import regularizers
+from dn_distributed import own_code, regularizers
 from dn_distributed.config import Baseline, Cell, Count, FrozenModel, Pruning, Training
 from dn_distributed.data import DATASETS, Dataset
+from dn_distributed.regularizers import PENALTIES, Penalty, written_out
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.tasks import TASKS, Task
 from dn_distributed.text import one_line, quoted
-from dn_distributed.wording import SHORTHANDS
 from sweeps.spaces import Space, assignments, parse_space
 from sweeps.yaml_file import KeyPath, Places, SpecError, YamlFile
 from tracking import published
@@ -31,7 +31,8 @@ _LARGEST_SEED = 2**63 - 1
 _LONGEST_LABEL = 100
 _WHOLE = ("batch_size", "epochs", "steps")
 _FAULTS = ("dropout_at_test", "dropout_inert")
-_METHOD = ("label", "published", "baseline", *_FAULTS, *regularizers.COEFFICIENTS)
+_METHOD = ("label", "published", "baseline", *_FAULTS)
+"""Keys of a method besides its coefficients."""
 
 
 class Resources(FrozenModel):
@@ -104,6 +105,20 @@ class Sweep:
     search: Search | None
     places: Places = field(compare=False, repr=False)
     """For errors that show only when the data are there."""
+    code: Mapping[str, str] = field(default_factory=dict)
+    """Of what is the user's own: see ``own_code.digests``."""
+    penalties: Mapping[str, type[Penalty]] = field(default_factory=dict)
+    """The user's own, by key."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Wherever a sweep arrives, as in a worker, the user's penalties are known from then on."""
+        self.__dict__.update(state)
+        PENALTIES.update(self.penalties)
+
+    def code_of(self, regularization: Mapping[str, float]) -> dict[str, str]:
+        """Return what of ``code`` a cell with this regularisation computes with."""
+        used = {own_code.TASK, own_code.DATASET, *map(own_code.penalty_part, regularization)}
+        return {part: digest for part, digest in self.code.items() if part in used}
 
     def cell(self, method: Method, assignment: Mapping[str, float], digest: str, num_train: int) -> Cell:
         """Return the cell of a method with its searched values. ValueError for values out of range."""
@@ -113,15 +128,29 @@ class Sweep:
         coefficients = {**method.coefficients, **chosen}
         if method.dropout_inert:
             del coefficients[DROPOUT]
+        regularization = regularizers.resolve(coefficients)
         return Cell(
             task=self.task.identity(),
             dataset=self.dataset.model_dump(mode="json"),
             dataset_digest=digest,
-            regularization=regularizers.resolve(coefficients),
+            regularization=regularization,
             baseline=method.baseline,
             training=Training(**training).resolve(num_train),
             pruning=Pruning(**pruning),
+            code=self.code_of(regularization),
         )
+
+    def check_code(self) -> None:
+        """RuntimeError where the user's code, as this process has it, is not what the sweep was planned with."""
+        here = own_code.digests(self.task, self.dataset, self.penalties) if self.code else {}
+        if here != self.code:
+            known = own_code.names({**self.code, **here}, self.task.name, self.dataset.name)
+            changed = [name for part, name in known.items() if here.get(part) != self.code.get(part)]
+            raise RuntimeError(f"the source of {' and '.join(changed)} is not here what the sweep was planned with")
+
+    def as_now(self, cell: Cell, digest: str) -> Cell:
+        """Return a stored cell with the code and data of now in place of those that it was made with."""
+        return cell.model_copy(update={"code": self.code_of(cell.regularization), "dataset_digest": digest})
 
     def assignment_of(self, method: Method, cell: Cell, digest: str, num_train: int) -> dict[str, float] | None:
         """Return the searched values that make ``cell`` of ``method``; None if it is not one of its cells."""
@@ -171,8 +200,7 @@ def _value_in(cell: Cell, name: str) -> float | None:
     part, _, key = name.rpartition(".")
     if part:
         return getattr(getattr(cell, part), key)  # type: ignore[no-any-return]
-    targets = SHORTHANDS.get(name, (name,))
-    values = {cell.regularization.get(target, 0.0) for target in targets}
+    values = {cell.regularization.get(target, 0.0) for target in written_out(name)}
     return values.pop() if len(values) == 1 else None
 
 
@@ -233,6 +261,8 @@ class _Reader:
         pruning, pruning_spaces = self._section("pruning", Pruning, task.default_pruning)
         spaces = {**training_spaces, **pruning_spaces}
         search = self._model(("search",), Search, self._data["search"]) if "search" in self._data else None
+        methods = self._methods(task, spaces)
+        code = self._code(task, dataset, methods)
         sweep = Sweep(
             path=self._file.path,
             source=self._source,
@@ -242,14 +272,24 @@ class _Reader:
             seeds=self._seeds(),
             training=training,
             pruning=pruning,
-            methods=self._methods(task, spaces),
+            methods=methods,
             resources=self._model(("resources",), Resources, self._data.get("resources", {})),
             search=search,
             places=self._file.places,
+            code=code,
+            penalties={name: cls for name, cls in PENALTIES.items() if own_code.penalty_part(name) in code},
         )
         self._check_size(sweep)
         self._check_search(sweep)
         return sweep
+
+    def _code(self, task: Task, dataset: Dataset, methods: Sequence[Method]) -> dict[str, str]:
+        keys = {name for method in methods for name in (*method.coefficients, *method.spaces)}
+        used = {target for name in keys for target in written_out(name)} & set(PENALTIES)
+        try:
+            return own_code.digests(task, dataset, sorted(used))
+        except ValueError as error:
+            raise self._fail((), str(error)) from error
 
     def _fail(self, keys: KeyPath, message: str) -> SpecError:
         return self._file.error(keys, message)
@@ -356,13 +396,13 @@ class _Reader:
         return tuple(methods)
 
     def _method(self, keys: KeyPath, value: Any, task: Task, shared: Mapping[str, Space]) -> Method:
-        self._known_keys(keys, value, _METHOD)
+        self._known_keys(keys, value, (*_METHOD, *regularizers.coefficients()))
         label = value.get("label")
         if not isinstance(label, str) or not label.strip():
             raise self._fail((*keys, "label"), f"each method needs a label, which is text, not {quoted(label)}")
         if len(label) > _LONGEST_LABEL or not label.isprintable():
             raise self._fail((*keys, "label"), f"expected at most {_LONGEST_LABEL} printable characters")
-        given = {name: item for name, item in value.items() if name in regularizers.COEFFICIENTS}
+        given = {name: item for name, item in value.items() if name in regularizers.coefficients()}
         spaces = self._spaces(keys, given)
         fixed = {name: item for name, item in given.items() if name not in spaces}
         for name, item in fixed.items():
@@ -383,7 +423,7 @@ class _Reader:
             raise self._fail((*keys, "baseline"), f"unknown baseline {quoted(name)}; valid: {', '.join(valid)}")
         if task.kind != "linear":
             raise self._fail((*keys, "baseline"), f"{name} fits a linear regression, not task {task.name!r}")
-        if others := [key for key in value if key in regularizers.COEFFICIENTS]:
+        if others := [key for key in value if key in regularizers.coefficients()]:
             raise self._fail((*keys, others[0]), f"{name} takes no coefficient of a network")
         return name  # type: ignore[no-any-return]
 

@@ -114,9 +114,10 @@ def pack_of(config: Mapping[str, Any], shared: Shared) -> Pack:
 
 
 def make_trainer(shared: Shared, pack: Pack) -> Trainer:
-    """Return the trainer of a pack at its first step."""
+    """Return the trainer of a pack at its first step. RuntimeError where the user's code is another here."""
     torch.set_num_threads(shared.threads)
     cell = pack.cell
+    shared.sweep.check_code()
     return Trainer(
         shared.sweep.task,
         cell.regularization,

@@ -93,6 +93,7 @@ def describe_cell(cell: Cell) -> dict[str, str]:
     flat |= {name: cell.regularization.get(name, 0.0) for name in _shown_coefficients(cell)}
     if cell.baseline is not None:
         flat["baseline"] = cell.baseline
+    flat |= {f"code.{part}": digest for part, digest in cell.code.items()}
     flat |= {f"training.{key}": value for key, value in cell.training.model_dump().items() if value is not None}
     return {key: str(value) for key, value in {**flat, "pruning.threshold": cell.pruning.threshold}.items()}
 

@@ -10,29 +10,36 @@ from dn_distributed.regularizers.l2 import L2
 from dn_distributed.regularizers.scripted_l2 import L1OfLast, L2ButLast
 from dn_distributed.wording import SHORTHANDS
 
-__all__ = ["COEFFICIENTS", "PENALTIES", "Penalty", "build_penalties", "resolve"]
+__all__ = ["PENALTIES", "Penalty", "build_penalties", "coefficients", "resolve", "written_out"]
 
 PENALTIES: dict[str, type[Penalty]] = {
     penalty.name: penalty for penalty in (L1, L2, Incoming, Outgoing, L2ButLast, L1OfLast)
 }
 
-COEFFICIENTS: tuple[str, ...] = (*PENALTIES, *SHORTHANDS, dropout.NAME)
-"""Every key that a method may set."""
+
+def coefficients() -> tuple[str, ...]:
+    """Return every key that a method may set: those of penalties that a user has entered too."""
+    return (*PENALTIES, *SHORTHANDS, dropout.NAME)
 
 
-def resolve(coefficients: Mapping[str, float]) -> dict[str, float]:
+def written_out(name: str) -> tuple[str, ...]:
+    """Return the coefficients that a key of a method sets."""
+    return SHORTHANDS.get(name, (name,))
+
+
+def resolve(chosen: Mapping[str, float]) -> dict[str, float]:
     """Return the non-zero coefficients with shorthands written out, in a fixed order.
 
     ValueError for an unknown name, a value out of range, or one coefficient set twice.
     """
     resolved: dict[str, float] = {}
-    for name, value in coefficients.items():
-        if name not in COEFFICIENTS:
-            raise ValueError(f"unknown regulariser {name!r}; valid: {', '.join(COEFFICIENTS)}")
+    for name, value in chosen.items():
+        if name not in coefficients():
+            raise ValueError(f"unknown regulariser {name!r}; valid: {', '.join(coefficients())}")
         if not 0 <= value < (1 if name == dropout.NAME else float("inf")):
             limits = "0 ≤ dropout < 1" if name == dropout.NAME else "finite and ≥ 0"
             raise ValueError(f"{name} = {value} is out of range ({limits})")
-        for target in SHORTHANDS.get(name, (name,)):
+        for target in written_out(name):
             if target in resolved:
                 short = next(key for key, targets in SHORTHANDS.items() if target in targets)
                 raise ValueError(f"{target} is set twice: {short!r} is short for {' and '.join(SHORTHANDS[short])}")

@@ -1,0 +1,156 @@
+"""What the user's own tasks, datasets and penalties compute, as a part of a replicate's identity.
+
+Of a class that this project does not ship, the identity has the source of its module, of the modules of its base
+classes, and of all that these import from the folder they lie in (from their own package, where that is installed),
+without comments and blank lines; of a task, the names and shapes of its network's parameters too. It does not see
+what is read or imported by a computed name at run time, other folders, and versions of installed packages.
+"""
+
+import ast
+import hashlib
+import io
+import sys
+import tokenize
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dn_distributed.data import Dataset
+from dn_distributed.data.images import ImageDataset
+from dn_distributed.regularizers import PENALTIES
+from dn_distributed.tasks import Task
+
+TASK, DATASET = "task", "dataset"
+"""What a digest is of; a penalty's stands under ``penalty_part``."""
+
+SHIPPED = frozenset(
+    f"dn_distributed.{name}"
+    for name in (
+        "config",
+        *(f"tasks.{name}" for name in ("autoencoder", "base", "convnet", "lenet300", "lenet5", "regression")),
+        *(f"data.{name}" for name in ("base", "digits", "images", "linear")),
+        *(f"regularizers.{name}" for name in ("base", "dropneuron", "l1", "l2", "scripted_l2")),
+    )
+)
+"""Modules whose classes are known by name: ``config.RESULT_VERSION`` counts their changes. A module that a user adds
+beside them is the user's own."""
+
+_PROJECT = ("dn_distributed", "tracking", "sweeps")
+_FOREIGN = sys.stdlib_module_names | {"numpy", "pydantic", "torch"}
+_INSTALLED = {"site-packages", "dist-packages"}
+
+
+def penalty_part(name: str) -> str:
+    """Return the name under which the digest of a penalty stands."""
+    return f"penalty {name}"
+
+
+def digests(task: Task, dataset: Dataset, penalties: Iterable[str]) -> dict[str, str]:
+    """Return by part a digest of each of these that is not shipped; ``penalties`` are names in ``PENALTIES``.
+
+    ValueError where the source of one cannot be read.
+    """
+    found = {TASK: _of_task(task), DATASET: _of_dataset(dataset)}
+    found |= {penalty_part(name): of_class(PENALTIES[name]) for name in penalties}
+    return {part: digest for part, digest in found.items() if digest is not None}
+
+
+def names(parts: Mapping[str, Any], task: str, dataset: str) -> dict[str, str]:
+    """Return by part what a reader knows it as."""
+    return {part: {TASK: task, DATASET: dataset}.get(part) or part.removeprefix(penalty_part("")) for part in parts}
+
+
+def _of_task(task: Task) -> str | None:
+    source = of_class(type(task))
+    if source is None:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        shapes = [(name, tuple(parameter.shape)) for name, parameter in task.network().named_parameters()]
+    return _digest([source, repr(shapes)])
+
+
+def _of_dataset(dataset: Dataset) -> str | None:
+    """None also for images that are hashed themselves: their source says no more than they do."""
+    hashed = type(dataset).digest is ImageDataset.digest
+    return None if hashed else of_class(type(dataset))
+
+
+@cache
+def of_class(cls: type) -> str | None:
+    """Return a digest of a class's source as it is when this is first asked, which is when it was imported.
+
+    None where it is shipped; ValueError where there is no source.
+    """
+    own = [base for base in cls.__mro__ if _is_own(base)]
+    if not own:
+        return None
+    files = {file for base in own for file in _files(base)}
+    return _digest([cls.__qualname__, *sorted(map(_code, files))])
+
+
+def _is_own(cls: type) -> bool:
+    return cls.__module__ not in SHIPPED and cls.__module__.partition(".")[0] not in _FOREIGN
+
+
+def _digest(texts: Iterable[str]) -> str:
+    return hashlib.sha256(repr(list(texts)).encode()).hexdigest()[:32]
+
+
+def _files(cls: type) -> set[Path]:
+    """The source files that a class is made by."""
+    path = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    if cls.__module__ == "__main__" or path is None or not path.endswith(".py") or not Path(path).is_file():
+        raise ValueError(
+            f"{cls.__name__} has no source file that could be part of a result's identity ({cls.__module__}): "
+            "put it into a module of its own, and name that with --import"
+        )
+    first = Path(path).absolute()
+    depth = cls.__module__.count(".") + (first.name == "__init__.py")
+    root, package = first.parents[depth], cls.__module__.partition(".")[0]
+    found, new = {first}, [first]
+    while new:
+        for file in _imported(new.pop(), root):
+            top = file.relative_to(root).parts[0].removesuffix(".py")
+            installed_elsewhere = bool(_INSTALLED & set(root.parts)) and top != package
+            if file not in found and top not in _PROJECT and not installed_elsewhere:
+                found.add(file)
+                new.append(file)
+    return found
+
+
+def _imported(file: Path, root: Path) -> Iterator[Path]:
+    """The files below ``root`` that an import statement of ``file`` names, wherever it stands in it."""
+    here = file.relative_to(root).parts[:-1]
+    with tokenize.open(file) as source:
+        tree = ast.parse(source.read())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            dotted = [tuple(alias.name.split(".")) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = here[: len(here) - node.level + 1] if node.level else ()
+            module = (*base, *(node.module.split(".") if node.module else ()))
+            dotted = [(*module, alias.name) for alias in node.names]
+        else:
+            continue
+        for parts in dotted:
+            for end in range(1, len(parts) + 1):
+                place = root.joinpath(*parts[:end])
+                yield from (path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file())
+
+
+def _code(file: Path) -> str:
+    """The text of a file without comments and blank lines, whatever its line endings."""
+    with tokenize.open(file) as source:
+        text = source.read()
+    lines: list[str | None] = list(text.split("\n"))
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        row, column = token.start
+        line = lines[row - 1] if row <= len(lines) else None
+        if token.type == tokenize.COMMENT and line is not None:
+            lines[row - 1] = line[:column].rstrip()
+        elif token.type == tokenize.NL and line is not None and not line.strip():
+            lines[row - 1] = None
+    return "\n".join(line for line in lines if line is not None).rstrip()
