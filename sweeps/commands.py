@@ -123,7 +123,8 @@ def ui(arguments: argparse.Namespace, out: Console) -> int:
     mlflow_server.check_port_is_free(_LOOPBACK, arguments.port)
     names = mlflow_server.loopback_names(arguments.port)
     command = mlflow_server.command(_LOOPBACK, arguments.port, 1, names)
-    command += ["--default-artifact-root", str(location.artifact_root)]
+    for option in ("--default-artifact-root", "--artifacts-destination"):
+        command += [option, str(location.artifact_root)]
     out.print(f"MLflow UI: http://{names[0]}  (Ctrl-C ends it)", soft_wrap=True)
     _print_links(location, f"http://{names[0]}", out)
     server = subprocess.Popen(command, env=mlflow_server.environment(location.uri))

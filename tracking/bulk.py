@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from tracking.embedded import StoredRun
 from tracking.store import StoreLocation, ask
@@ -16,7 +16,25 @@ from tracking.store import StoreLocation, ask
 PATH = "/api/2.0/dn/runs"
 _SECONDS = 120
 
-_Name = Annotated[str, Field(max_length=250)]
+_LARGEST_ID = 2**31 - 1  # of the column in PostgreSQL
+
+
+def _is_text(value: str) -> str:
+    """PostgreSQL keeps neither NUL nor half a character."""
+    value.encode()
+    if "\0" in value:
+        raise ValueError("the text has a NUL")
+    return value
+
+
+def _fits(value: str) -> str:
+    if int(value) > _LARGEST_ID:
+        raise ValueError("there is no such experiment")
+    return value
+
+
+_Text = Annotated[str, AfterValidator(_is_text)]
+_Name = Annotated[_Text, Field(max_length=250)]
 _Names = Annotated[tuple[_Name, ...], Field(max_length=100, strict=False)]
 
 
@@ -25,9 +43,9 @@ class Question(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    experiment_id: Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,18})$")]
+    experiment_id: Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,9})$"), AfterValidator(_fits)]
     """Written in one way only: permissions are looked up by it as a text."""
-    where: Annotated[dict[_Name, str], Field(max_length=10)]
+    where: Annotated[dict[_Name, _Text], Field(max_length=10)]
     tags: _Names
     params: _Names
     metrics: bool

@@ -5,9 +5,11 @@
 administrator has the password of today before the first request.
 """
 
+import json
 import os
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+
+from tracking import doors
+from tracking.doors import Application, Scope
 
 NAME = "dn"
 """Name of the entry point in pyproject.toml, group ``mlflow.app``."""
@@ -18,43 +20,78 @@ LOGIN = "MLFLOW_AUTH_CONFIG_PATH"
 PASSWORD = "MLFLOW_AUTH_ADMIN_PASSWORD"
 """MLflow's variable for the password of its administrator."""
 
-# MLflow's assistant runs commands on the server's machine for whoever calls from that machine.
-_CLOSED = ("/ajax-api/3.0/mlflow/assistant",)
+_PREFIXES = ("/api/2.0", "/ajax-api/2.0", "/api/3.0", "/ajax-api/3.0")
+# Each runs commands, calls other machines, or opens files, for whoever asks; a store of results needs none of them.
+_FEATURES = (
+    *("assistant", "gateway", "gateway-proxy", "webhooks", "jobs", "scorer/invoke", "genai", "issues/invoke"),
+    *("prompt-optimization", "demo", "workspaces", "runs/create-promptlab-run", "get-trace-artifact", "mcp"),
+)
+_CLOSED = (
+    *(f"{prefix}/mlflow/{feature}" for prefix in _PREFIXES for feature in _FEATURES),
+    "/gateway",
+    "/ajax-api/3.0/jobs",
+)
 
-_Scope = MutableMapping[str, Any]
-_Receive = Callable[[], Awaitable[_Scope]]
-_Send = Callable[[_Scope], Awaitable[None]]
-_Application = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
+_ARTIFACTS = ("/api/2.0/mlflow-artifacts/artifacts/", "/ajax-api/2.0/mlflow-artifacts/artifacts/")
+_LONGEST_BODY = 16_000_000  # bytes; MLflow's own limits, of what it keeps in memory, are lower
 
 
-def create_app() -> _Application:
-    """Return MLflow's application with ``bulk``'s path, and its login if there is one, less what is closed."""
+def create_app() -> Application:
+    """Return MLflow's application with ``bulk``'s path and its login if there is one, behind ``doors``."""
     from mlflow.server import app as routes
+    from mlflow.server import security_utils
+    from mlflow.server.constants import ARTIFACTS_DESTINATION_ENV_VAR
+
+    from tracking import artifact_root, bulk_route
+
+    artifact_root.hold(os.environ.get(ARTIFACTS_DESTINATION_ENV_VAR))
+    routes.before_request(_refuse_deep_json)
+    bulk_route.add_to(routes)
+    origins = security_utils.get_allowed_origins_from_env() or []
+    return doors.without(_CLOSED, doors.only_from(origins, _behind_login() if LOGIN in os.environ else _open()))
+
+
+def _open() -> Application:
+    from mlflow.server.fastapi_app import app
+
+    return _read_whole(app)
+
+
+def _behind_login() -> Application:
+    from mlflow.server import auth
 
     from tracking import bulk_route
 
-    bulk_route.add_to(routes)
-    if LOGIN not in os.environ:
-        from mlflow.server.fastapi_app import app
-
-        return without(_CLOSED, app)
-    from mlflow.server import auth
-
     auth.BEFORE_REQUEST_VALIDATORS[bulk_route.KEY] = auth.validate_can_read_experiment
-    return without(_CLOSED, auth.create_app())
+
+    def is_right(user: str, password: str) -> bool:
+        return auth._authenticate_cached(user, password) is not None
+
+    return doors.with_login(is_right, auth.is_unprotected_route, doors.Tries(), _read_whole(auth.create_app()))
 
 
-def without(prefixes: tuple[str, ...], application: _Application) -> _Application:
-    """Return the application with 404 for every path under ``prefixes``."""
+def _read_whole(application: Application) -> Application:
+    """Bound what the application, which keeps bodies in memory, has to keep."""
+    return doors.up_to(_LONGEST_BODY, _is_upload, application)
 
-    async def answer(scope: _Scope, receive: _Receive, send: _Send) -> None:
-        if scope["type"] != "lifespan" and scope["path"].startswith(prefixes):
-            await send({"type": "http.response.start", "status": 404, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
-        else:
-            await application(scope, receive, send)
 
-    return answer
+def _is_upload(scope: Scope) -> bool:
+    """Whether MLflow hands the body on, piece by piece, to where artifacts lie."""
+    return bool(scope["method"] == "PUT" and scope["path"].startswith(_ARTIFACTS))
+
+
+def _refuse_deep_json() -> tuple[str, int] | None:
+    from flask import request
+
+    try:
+        body = request.get_json(force=True, silent=True)  # kept by the request: it is read once
+        if isinstance(body, str):  # MLflow reads such a text again
+            json.loads(body)
+    except RecursionError:
+        return "the JSON is too deep", 400
+    except ValueError:
+        pass  # MLflow says so
+    return None
 
 
 def main() -> None:

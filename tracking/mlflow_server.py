@@ -33,6 +33,9 @@ _SWITCHED_OFF = {
     "PYTHONSAFEPATH": "1",  # modules come from where we are installed, not from the working folder
 }
 
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_PORT_OF_HTTP = 80
+
 
 def command(host: str, port: int, workers: int, names: Sequence[str]) -> list[str]:
     """Return the command line, less where artifacts go. ``names``: NAME:PORT by which clients may call it.
@@ -41,8 +44,9 @@ def command(host: str, port: int, workers: int, names: Sequence[str]) -> list[st
     """
     if not importlib.metadata.entry_points(group="mlflow.app", name=mlflow_app.NAME):
         raise StoreError("the installation is older than its source: install it again (make .venv/installed)")
-    # The UI's own requests come from these origins.
-    origins = [f"{scheme}://{name}" for name in names for scheme in ("http", "https")]
+    # The UI's own requests come from these origins. Another port of this machine is another's page.
+    own = [name for name in names if name not in _LOOPBACK or port == _PORT_OF_HTTP]
+    origins = [f"{scheme}://{name}" for name in own for scheme in ("http", "https")]
     return [
         *(sys.executable, "-m", mlflow_app.__name__, "server", "--app-name", mlflow_app.NAME),
         *("--host", host, "--port", str(port), "--workers", str(workers)),
@@ -63,8 +67,7 @@ def environment(database: str, more: Mapping[str, str] | None = None) -> dict[st
 
 def loopback_names(port: int) -> tuple[str, ...]:
     """Return the names of this machine for itself. MLflow's default lets names as 10.example.org in besides."""
-    names = ("127.0.0.1", "localhost", "[::1]")
-    return (*(f"{name}:{port}" for name in names), *names)
+    return (*(f"{name}:{port}" for name in _LOOPBACK), *_LOOPBACK)
 
 
 def netloc(host: str, port: int) -> str:

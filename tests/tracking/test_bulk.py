@@ -76,6 +76,12 @@ def test_a_server_that_does_not_answer_is_left_to_the_client() -> None:
         {"experiment_id": 1},
         {"experiment_id": "01"},
         {"experiment_id": "1\n"},
+        {"experiment_id": "2147483648"},
+        {"experiment_id": "9" * 5000},
+        {"where": {"a\0": "b"}},
+        {"where": {"a": "\0"}},
+        {"where": {"a": "\ud800"}},
+        {"tags": ["\ud800"]},
         {"where": {"a": 1}},
         {"where": {str(number): "" for number in range(11)}},
         {"tags": ["a"] * 101},
@@ -94,10 +100,19 @@ def test_a_question_is_a_post_of_json(port: int) -> None:
     assert status_of(port, "POST", None) == 400
 
 
-def status_of(port: int, method: str, question: object) -> int:
+@pytest.mark.parametrize("path", [bulk.PATH, "/api/2.0/mlflow/experiments/create"])
+def test_json_that_is_too_deep_is_refused(port: int, path: str) -> None:
+    deep = "[" * 100_000
+    assert status_of(port, "POST", deep, path) == 400
+    assert status_of(port, "POST", json.dumps(deep), path) == 400
+
+
+def status_of(port: int, method: str, question: object, path: str = bulk.PATH) -> int:
+    """``question``: a text is sent as it stands."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     try:
-        connection.request(method, bulk.PATH, None if question is None else json.dumps(question))
+        body = question if question is None or isinstance(question, str) else json.dumps(question)
+        connection.request(method, path, body, {"Content-Type": "application/json"})
         return connection.getresponse().status
     finally:
         connection.close()

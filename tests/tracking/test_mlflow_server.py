@@ -1,13 +1,7 @@
-import asyncio
-from collections.abc import MutableMapping
-from typing import Any
-
 import pytest
 
-from tracking import mlflow_app, mlflow_server
+from tracking import mlflow_server
 from tracking.store import StoreError
-
-Message = MutableMapping[str, Any]
 
 
 def test_settings_that_would_open_the_server_do_not_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,18 +37,11 @@ def test_where_nobody_can_listen_is_one_line(port: int, host: str) -> None:
         mlflow_server.check_port_is_free(host, port)
 
 
-@pytest.mark.parametrize(("path", "status"), [("/closed", 404), ("/closed/x", 404), ("/open", 200)])
-def test_what_is_closed_is_not_found(path: str, status: int) -> None:
-    sent: list[Message] = []
+def test_other_ports_of_this_machine_are_other_origins() -> None:
+    def origins(port: int) -> list[str]:
+        words = mlflow_server.command("127.0.0.1", port, 1, mlflow_server.loopback_names(port))
+        return words[words.index("--cors-allowed-origins") + 1].split(",")
 
-    async def application(scope: Message, receive: object, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-
-    async def receive() -> Message:
-        return {}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    asyncio.run(mlflow_app.without(("/closed",), application)({"type": "http", "path": path}, receive, send))
-    assert sent[0]["status"] == status
+    assert "http://localhost:5000" in origins(5000)
+    assert "http://localhost" not in origins(5000)
+    assert "http://localhost" in origins(80)

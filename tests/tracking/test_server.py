@@ -1,5 +1,7 @@
 """One real server, with PostgreSQL and a login: what it lets in, what it survives, and what it leaves behind."""
 
+import base64
+import json
 import os
 import signal
 import socket
@@ -13,6 +15,7 @@ from mlflow import MlflowClient
 from served import FIRST, USER, Server, command_lines, free_port
 
 from tracking import bulk, private, runs, schema, server, store, writer
+from tracking.postgres import Postgres
 from tracking.schema import Kind
 from tracking.store import StoreError
 
@@ -78,9 +81,12 @@ def test_a_name_that_was_not_allowed_is_refused_even_with_the_login(running: Ser
 
 
 def test_a_page_of_another_site_cannot_write_and_the_ui_can(running: Server) -> None:
-    for origin, status in (("http://evil.example.org", 403), (f"http://store.example.org:{running.port}", 200)):
-        headers, body = {"Origin": origin}, {"name": "of a page"}
-        assert running.call("POST", CREATE, body=body, password=FIRST, headers=headers) == status
+    own = f"http://store.example.org:{running.port}"
+    for origin in ("http://evil.example.org", "http://localhost:1", "http://127.0.0.1:1", "http://localhost", "null"):
+        for method, path in (("POST", CREATE), ("GET", SEARCH), ("OPTIONS", CREATE), ("POST", "/graphql")):
+            body = {"name": "of a page"} if method == "POST" else None
+            assert running.call(method, path, body=body, password=FIRST, headers={"Origin": origin}) == 403
+    assert running.call("POST", CREATE, body={"name": "of a page"}, password=FIRST, headers={"Origin": own}) == 200
 
 
 @pytest.mark.parametrize(
@@ -101,9 +107,98 @@ def test_no_path_leads_out_of_the_artifacts(running: Server, path: str) -> None:
     assert running.call("GET", f"{ARTIFACTS}//etc/hostname", password=FIRST) == 400
 
 
-def test_the_assistant_that_runs_commands_on_the_server_is_closed(running: Server) -> None:
-    for method, path in (("GET", "config"), ("PUT", "config"), ("POST", "message")):
-        assert running.call(method, f"/ajax-api/3.0/mlflow/assistant/{path}", body={}, password=FIRST) == 404
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/ajax-api/3.0/mlflow/assistant/config"),
+        ("POST", "/ajax-api/3.0/mlflow/assistant/message"),
+        ("POST", "/api/2.0/mlflow/webhooks"),
+        ("POST", "/ajax-api/2.0/mlflow/gateway-proxy"),
+        ("POST", "/ajax-api/3.0/mlflow/scorer/invoke"),
+        ("GET", "/ajax-api/3.0/jobs/1"),
+        ("POST", "/gateway/proxy/x"),
+        ("GET", "/ajax-api/3.0/mlflow/mcp-servers"),
+    ],
+)
+def test_what_runs_commands_or_calls_others_is_closed(running: Server, method: str, path: str) -> None:
+    assert running.call(method, path, body={}, password=FIRST) == 404
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["file:///etc", "/etc", "relative", "s3://bucket", "http://127.0.0.1/", "mlflow-artifacts:/1", "runs:/a"],
+)
+@pytest.mark.parametrize("name", ["artifact_location", "artifactLocation"])
+def test_a_client_does_not_say_where_artifacts_go(running: Server, name: str, location: str) -> None:
+    body = {"name": f"{name} {location}", name: location}
+    for sent in (body, json.dumps(body)):  # MLflow reads a text of JSON too
+        assert running.call("POST", CREATE, body=sent, password=FIRST) == 400
+
+
+def test_a_model_does_not_say_where_its_files_are(running: Server) -> None:
+    registry = "/api/2.0/mlflow"
+    assert running.call("POST", f"{registry}/registered-models/create", body={"name": "m"}, password=FIRST) == 200
+    for source in ("s3://bucket/a", "/etc", "file:///etc", "http://127.0.0.1/", "dbfs:/a"):
+        asked = {"name": "m", "source": source}
+        assert running.call("POST", f"{registry}/model-versions/create", body=asked, password=FIRST) == 400
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["file://{elsewhere}", "mlflow-artifacts:/../elsewhere", "http://h/api/2.0/mlflow-artifacts/artifacts/a"],
+)
+def test_runs_that_keep_their_artifacts_elsewhere_are_refused(
+    running: Server, client: MlflowClient, tmp_path: Path, location: str
+) -> None:
+    """As an experiment of an older server may have it."""
+    psycopg = pytest.importorskip("psycopg")
+    experiment_id = client.create_experiment(f"elsewhere {location}")
+    database = Postgres(running.data / "postgres", running.data / "secrets", running.folder / "log").database
+    with psycopg.connect(database.address, password=database.password) as connection:
+        moved = location.format(elsewhere=tmp_path)
+        connection.execute(
+            "update experiments set artifact_location = %s where experiment_id = %s", [moved, int(experiment_id)]
+        )
+    run_id = client.create_run(experiment_id).info.run_id
+    (tmp_path / run_id / "artifacts").mkdir(parents=True)
+    (tmp_path / run_id / "artifacts" / "x").write_text("a secret")
+    for method, path in (
+        ("GET", f"/get-artifact?run_id={run_id}&path=x"),
+        ("GET", f"/api/2.0/mlflow/artifacts/list?run_id={run_id}"),
+        ("POST", "/api/2.0/mlflow/artifacts/presigned-download-url"),
+    ):
+        body = {"run_id": run_id, "path": "x"} if method == "POST" else None
+        assert running.call(method, path, body=body, password=FIRST) in (400, 403)
+    if location.startswith("file:"):  # through the other two MLflow writes into the folder that such a run has here
+        path = f"/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run_id}&path=y"
+        assert running.call("POST", path, body={}, password=FIRST) == 403
+    assert not list(tmp_path.rglob("y"))
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_large_body_without_the_login_is_refused_unread(running: Server, announced: bool) -> None:
+    how = "Content-Length: 300000000" if announced else "Transfer-Encoding: chunked"
+    for path in (CREATE, bulk.PATH, "/ajax-api/2.0/mlflow/upload-artifact?run_uuid=a&path=x"):
+        assert answer(running, f"POST {path}", how) == "401"
+    assert answer(running, f"PUT {ARTIFACTS}/x", how) == "401"
+    assert answer(running, "GET /health", "Content-Length: 300000000") == "413"
+
+
+def test_a_large_body_with_the_login_is_an_artifact(running: Server, client: MlflowClient, tmp_path: Path) -> None:
+    login = "Authorization: Basic " + base64.b64encode(f"{USER}:{running.password}".encode()).decode()
+    assert answer(running, f"POST {CREATE}", f"Content-Length: 300000000\r\n{login}") == "413"
+    (tmp_path / "large").write_bytes(b"x" * 20_000_000)
+    run_id = client.create_run(client.create_experiment("of a large file")).info.run_id
+    client.log_artifact(run_id, str(tmp_path / "large"))
+    (tmp_path / "back").mkdir()
+    assert Path(client.download_artifacts(run_id, "large", str(tmp_path / "back"))).stat().st_size == 20_000_000
+
+
+def answer(running: Server, what: str, headers: str) -> str:
+    """The status of a request whose body is never sent."""
+    with socket.create_connection(("127.0.0.1", running.port), timeout=60) as connection:
+        connection.sendall(f"{what} HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\n{headers}\r\n\r\n".encode())
+        return connection.recv(1000).decode().split()[1]
 
 
 def test_a_client_writes_and_reads_back(running: Server, client: MlflowClient, tmp_path: Path) -> None:

@@ -1,0 +1,173 @@
+"""What a request has to pass, door by door, without a server behind it."""
+
+import asyncio
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tracking import doors
+from tracking.doors import Application, Receive, Scope, Send, Tries
+
+
+class Behind:
+    """An application that keeps what reaches it."""
+
+    def __init__(self) -> None:
+        self.body: bytes | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        self.body = body
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def call(door: Application, path: str = "/", body: Iterator[bytes] | None = None, **headers: str) -> tuple[int, int]:
+    """Return the status, and how many pieces of the body were read."""
+    sent: list[Scope] = []
+    read = 0
+
+    async def receive() -> Scope:
+        nonlocal read
+        read += 1
+        piece = next(body, None) if body is not None else None
+        return {"type": "http.request", "body": piece or b"", "more_body": piece is not None}
+
+    async def send(message: Scope) -> None:
+        sent.append(message)
+
+    named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    scope: dict[str, Any] = {
+        "type": "http",
+        "path": path,
+        "headers": named,
+        "client": ("192.0.2.1", 1),
+        "method": "POST",
+    }
+    asyncio.run(door(scope, receive, send))  # type: ignore[arg-type]
+    return sent[0]["status"], read
+
+
+def endless() -> Iterator[bytes]:
+    while True:
+        yield b"x" * 1000
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def guarded(tries: Tries | None = None, behind: Application | None = None) -> Application:
+    """A door whose one user is ``a`` with the password ``right``."""
+    return doors.with_login(
+        lambda user, password: (user, password) == ("a", "right"),
+        lambda path: path == "/health",
+        tries or Tries(),
+        behind or Behind(),
+    )
+
+
+@pytest.mark.parametrize(("path", "status"), [("/closed", 404), ("/closed/x", 404), ("/open", 200)])
+def test_what_is_closed_is_not_found(path: str, status: int) -> None:
+    assert call(doors.without(("/closed",), Behind()), path)[0] == status
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [("http://own:5000", 200), ("HTTP://OWN:5000", 200), ("http://own:5001", 403), ("http://own", 403), ("null", 403)],
+)
+def test_only_pages_of_our_own_are_let_in(origin: str, status: int) -> None:
+    door = doors.only_from(["http://own:5000"], Behind())
+    assert call(door)[0] == 200
+    assert call(door, origin=origin)[0] == status
+
+
+@pytest.mark.parametrize("header", ["", "Basic", "Basic !", "Bearer right", basic("a", "wrong"), basic("b", "right")])
+def test_without_the_login_nothing_of_a_body_is_read(header: str) -> None:
+    assert call(guarded(), body=endless(), authorization=header) == (401, 0)
+    assert call(guarded(), body=endless()) == (401, 0)
+
+
+def test_with_the_login_the_body_comes_whole() -> None:
+    behind = Behind()
+    pieces = iter([b"one", b"two"])
+    assert call(guarded(behind=behind), body=pieces, authorization=basic("a", "right"))[0] == 200
+    assert behind.body == b"onetwo"
+
+
+def test_what_needs_no_login_takes_no_body() -> None:
+    assert call(guarded(), "/health")[0] == 200
+    assert call(guarded(), "/health", endless()) == (413, 1)
+
+
+def test_a_long_body_is_refused_before_it_is_kept() -> None:
+    door = doors.up_to(2500, lambda scope: scope["path"] == "/large", Behind())
+    assert call(door, body=endless(), content_length="2501") == (413, 0)
+    assert call(door, body=endless(), content_length="9" * 5000) == (413, 0)
+    assert call(door, body=endless(), content_length="2500") == (413, 3)  # whatever it says
+    assert call(door, body=endless()) == (413, 3)
+    assert call(door, body=iter([b"x" * 2500]))[0] == 200
+    assert call(door, "/large", iter([b"x" * 1000] * 5), content_length="5000")[0] == 200
+
+
+def test_wrong_passwords_soon_have_to_wait_and_the_wait_ends() -> None:
+    clock = Clock()
+    door = guarded(Tries(clock))
+    statuses = [call(door, authorization=basic("a", f"wrong {number}"))[0] for number in range(12)]
+    assert statuses == [401] * 10 + [429] * 2
+    assert call(door, authorization=basic("a", "right"))[0] == 429  # else it would tell that this one is right
+    clock.now += 10
+    assert call(door, authorization=basic("a", "right"))[0] == 200
+
+
+def test_many_users_from_one_address_and_one_user_from_many_addresses_wait_too() -> None:
+    tries = Tries(Clock())
+    for number in range(10):
+        tries.note(f"user {number}", "wrong", "an address", right=False)
+    assert tries.wait("another", "password", "an address") == 10
+    assert tries.wait("another", "password", "another address") == 0
+    for number in range(10):
+        tries.note("a user", f"wrong {number}", f"address {number}", right=False)
+    assert tries.wait("a user", "another", "a new address") == 10
+
+
+def test_a_login_that_was_right_is_not_locked_out_by_others() -> None:
+    door = guarded(Tries(Clock()))
+    assert call(door, authorization=basic("a", "right"))[0] == 200
+    for number in range(20):
+        call(door, authorization=basic("a", f"wrong {number}"))
+    assert call(door, authorization=basic("a", "right"))[0] == 200
+    assert call(door, authorization=basic("a", "another wrong one"))[0] == 429
+
+
+def test_one_wrong_password_that_comes_again_and_again_counts_once_and_is_asked_for_rarely() -> None:
+    asked = []
+    clock = Clock()
+    door = doors.with_login(lambda *login: bool(asked.append(login)), lambda _: False, Tries(clock), Behind())
+    for _ in range(30):
+        assert call(door, authorization=basic("a", "old password"))[0] == 401
+    assert len(asked) == 1
+    clock.now += 10
+    assert call(door, authorization=basic("a", "old password"))[0] == 401  # it might be right by now
+    assert len(asked) == 2
+    assert call(door, authorization=basic("a", "new password"))[0] == 401
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doors, "_REMEMBERED", 50)
+    tries = Tries(Clock())
+    for number in range(200):
+        tries.note(f"user {number}", "wrong" * 1000, "an address", right=False)
+    assert len(tries._wrong) == len(tries._logins) == 50
+    assert tries.wait("another", "password", "an address") > 0  # that which tries on is not forgotten
