@@ -35,3 +35,12 @@ def check_replaceable(path: Path) -> None:
         check_regular(path.stat())
     except FileNotFoundError:
         return
+
+
+def check_folder(path: Path) -> None:
+    """OSError where files cannot be written into the folder ``path``, which may have to be made."""
+    there = next(parent for parent in (path.absolute(), *path.absolute().parents) if os.path.lexists(parent))
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{there} is not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, f"{there} may not be written to")

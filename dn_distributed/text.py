@@ -6,12 +6,16 @@ _LONGEST_VALUE = 100
 
 
 def one_line(text: str, longest: int = LONGEST_MESSAGE) -> str:
-    """Return ``text`` on one line of at most ``longest`` characters; what cannot be printed is escaped.
+    r"""Return ``text`` on one line of at most ``longest`` characters; what cannot be printed is escaped as in Python.
 
-    Escaped as in Python: ESC is ``\\x1b``. So are marks that turn the order of what follows around, and lone surrogates.
+    ESC is ``\x1b``. Marks that turn the order of what follows around and lone surrogates are escaped too.
     """
-    joined = " ".join(text[: 10 * longest].split())
-    return shortened("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined), longest)
+    return shortened(printable(" ".join(text[: 10 * longest].split())), longest)
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with what cannot be printed escaped; lines stay lines."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def shortened(text: str, longest: int) -> str:

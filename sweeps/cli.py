@@ -4,13 +4,16 @@ import argparse
 import gc
 import importlib
 import json
+import math
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from rich.console import Console
-
+from dn_distributed.files import check_folder
+from dn_distributed.text import one_line, quoted
+from sweeps.console import Output, prepare_streams, tell
 from sweeps.yaml_file import SpecError
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -18,30 +21,34 @@ OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 _COLLECT_RARELY = (100_000, 50, 50)
 """Nearly all that a command makes lives to its end: at Python's own pace a tenth of its time is looking at it again."""
 
-_out = Console()
+_out = Output()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``dn`` and return its exit code."""
-    arguments = _parser().parse_args(argv)
+    prepare_streams()
+    try:
+        arguments = _parser().parse_args(argv)
+    except SpecError as error:
+        tell(str(error))
+        return BAD_INPUT
     gc.set_threshold(*_COLLECT_RARELY)
     if arguments.debug:
         return int(arguments.run(arguments))
     try:
         return int(arguments.run(arguments))
     except KeyboardInterrupt:
-        print("dn: interrupted", file=sys.stderr)
+        tell("interrupted")
         return INTERRUPTED
     except Exception as error:
-        print(f"dn: {_one_line(error)}", file=sys.stderr)
+        tell(_said(error))
         return BAD_INPUT if _is_bad_input(error) else FAILED
 
 
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+def _said(error: Exception) -> str:
     if _is_bad_input(error):
-        return text
-    return f"{type(error).__name__}: {text} (run again with --debug for the traceback)"
+        return str(error)
+    return f"{type(error).__name__}: {one_line(str(error))} (run again with --debug for the traceback)"
 
 
 def _is_bad_input(error: Exception) -> bool:
@@ -49,8 +56,60 @@ def _is_bad_input(error: Exception) -> bool:
     return type(error).__name__ in ("SpecError", "DataError", "StoreError", "ClusterError", "MeasureError")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with arguments as with any other input: on one line, by an error."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a SpecError."""
+        raise SpecError(f"{message}; see {self.prog} --help")
+
+
+def _path(text: str) -> Path:
+    """A path; ``~`` at its beginning is the home, also where a shell has left it (``--out=~/x``)."""
+    return Path(os.path.expanduser(text))
+
+
+def _folder(text: str) -> Path:
+    """A folder to write to, which is made when it is needed: whether that can be is known now."""
+    path = _path(text)
+    try:
+        check_folder(path)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path}: {error.strerror}") from error
+    return path
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    """Return what reads a whole number of a range."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text) if len(text) < 20 else high + 1
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {low} to {high}, not {quoted(text)}")
+        return value
+
+    return read
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of seconds, 0 or more, not {quoted(text)}")
+    return value
+
+
+_port = _whole(1, 65535)
+_MOST_CPUS, _MOST_WORKERS = 100_000, 1000
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="dn",
         description="Compare regularisers on the DropNeuron experiments, from a sweep file to a table.",
     )
@@ -77,7 +136,7 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="Sweep file (YAML).")
+    parser.add_argument("files", nargs="+", type=_path, metavar="FILE", help="Sweep file (YAML).")
     parser.add_argument(
         "--set",
         action="append",
@@ -88,7 +147,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data-dir",
-        type=Path,
+        type=_path,
         metavar="DIR",
         help="Folder of the image datasets, in torchvision's layout. Default: $DN_DATA_DIR, else ./data.",
     )
@@ -123,31 +182,26 @@ def _add_sweep(verbs: Any) -> None:
     )
     parser.add_argument(
         "--slots",
-        type=_positive,
+        type=_whole(1, _MOST_CPUS),
         metavar="N",
         help="Packs that the cluster runs at once when it has grown. Default: what it has room for now, or what its "
         "launcher may start.",
     )
-    parser.add_argument("--num-cpus", type=int, metavar="N", help="CPUs for a Ray started here. Default: all.")
+    parser.add_argument(
+        "--num-cpus", type=_whole(1, _MOST_CPUS), metavar="N", help="CPUs for a Ray started here. Default: all."
+    )
     parser.add_argument(
         "--retry-failed", action="store_true", help="Run what is recorded as failed again, and nothing else."
     )
     parser.add_argument(
         "--checkpoint-seconds",
-        type=float,
+        type=_seconds,
         default=30.0,
         metavar="S",
         help="Least time between two checkpoints of a pack. Default: 30.",
     )
-    parser.add_argument("--report", type=Path, metavar="DIR", help="Write each sweep's report to DIR/NAME as well.")
+    parser.add_argument("--report", type=_folder, metavar="DIR", help="Write each sweep's report to DIR/NAME as well.")
     parser.set_defaults(run=_sweep)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
 
 
 def _add_status(verbs: Any) -> None:
@@ -174,14 +228,14 @@ def _add_report(verbs: Any) -> None:
     source.add_argument("name", metavar="NAME", nargs="?", help="Name of the sweep, as its file says.")
     source.add_argument(
         "--from",
-        type=Path,
+        type=_path,
         metavar="ROWS",
         dest="rows",
         help="Rebuild the tables from the rows.json of an earlier report instead; needs no store.",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="Folder to write to; made if absent.")
+    parser.add_argument("--out", type=_folder, required=True, metavar="DIR", help="Folder to write to; made if absent.")
     parser.add_argument(
-        "--data-dir", type=Path, metavar="DIR", help="As for dn sweep: reconstructions need the images."
+        "--data-dir", type=_path, metavar="DIR", help="As for dn sweep: reconstructions need the images."
     )
     _add_import(parser)
     _add_store(parser)
@@ -196,7 +250,7 @@ def _add_export(verbs: Any) -> None:
         "pictures of every replicate that is decided. `dn import` adds it to another store.",
     )
     parser.add_argument("name", metavar="NAME", help="Name of the sweep, as its file says.")
-    parser.add_argument("file", type=Path, metavar="FILE", help="Zip file to write.")
+    parser.add_argument("file", type=_path, metavar="FILE", help="Zip file to write.")
     parser.add_argument("--force", action="store_true", help="Replace FILE if it is there already.")
     _add_store(parser)
     parser.set_defaults(run=_export)
@@ -209,7 +263,7 @@ def _add_import_of_file(verbs: Any) -> None:
         description="Add the replicates of a file that `dn export` wrote to the store. The file is checked whole "
         "before anything is written. What the store holds already stays as it is; interrupted, run it again.",
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="Zip file of `dn export`.")
+    parser.add_argument("file", type=_path, metavar="FILE", help="Zip file of `dn export`.")
     _add_import(parser)
     _add_store(parser)
     parser.set_defaults(run=_import_file)
@@ -221,7 +275,7 @@ def _add_measure(verbs: Any) -> None:
         help="Measure the sparsity of any fully connected weights.",
         description="Count what pruning leaves of consecutive fully connected layers in a safetensors file.",
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="Weights (safetensors).")
+    parser.add_argument("file", type=_path, metavar="FILE", help="Weights (safetensors).")
     parser.add_argument(
         "--layers",
         required=True,
@@ -241,7 +295,7 @@ def _add_ui(verbs: Any) -> None:
         help="Open the MLflow UI on the store, on this machine only.",
         description="Serve the MLflow UI of the embedded store on the loopback address until Ctrl-C.",
     )
-    parser.add_argument("--port", type=int, default=5000, metavar="N", help="Port on 127.0.0.1. Default: 5000.")
+    parser.add_argument("--port", type=_port, default=5000, metavar="N", help="Port on 127.0.0.1. Default: 5000.")
     _add_store(parser)
     parser.set_defaults(run=_ui)
 
@@ -257,7 +311,7 @@ def _add_server(verbs: Any) -> None:
     )
     parser.add_argument(
         "--folder",
-        type=Path,
+        type=_folder,
         default=Path("dn-server"),
         metavar="DIR",
         help="Folder for database, artifacts, secrets and logs; made if absent. Default: ./dn-server.",
@@ -269,7 +323,7 @@ def _add_server(verbs: Any) -> None:
         help="Address to listen on. One that other machines reach needs a password and --allowed-hosts. "
         "Default: 127.0.0.1.",
     )
-    parser.add_argument("--port", type=int, default=5000, metavar="N", help="Port to listen on. Default: 5000.")
+    parser.add_argument("--port", type=_port, default=5000, metavar="N", help="Port to listen on. Default: 5000.")
     parser.add_argument(
         "--allowed-hosts",
         metavar="NAME[:PORT],…",
@@ -282,7 +336,9 @@ def _add_server(verbs: Any) -> None:
         help="Where artifacts are kept: a folder, or s3://BUCKET/PREFIX with boto3's usual credentials. "
         "Default: DIR/artifacts.",
     )
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="Processes that answer. Default: 2.")
+    parser.add_argument(
+        "--workers", type=_whole(1, _MOST_WORKERS), default=2, metavar="N", help="Processes that answer. Default: 2."
+    )
     parser.set_defaults(run=_server)
 
 
@@ -337,13 +393,9 @@ def _server(arguments: argparse.Namespace) -> int:
         artifacts=arguments.artifacts,
     )
     if _out.is_terminal:
-        _say("starting; it can take a minute")
-    server.run(wanted, _say, lambda text: print(f"dn: {text}", file=sys.stderr, flush=True))
+        _out.say("starting; it can take a minute")
+    server.run(wanted, _out.say, tell)
     return OK
-
-
-def _say(text: str) -> None:
-    _out.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def _import(modules: Sequence[str]) -> None:
@@ -351,8 +403,8 @@ def _import(modules: Sequence[str]) -> None:
     for module in modules:
         try:
             importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            raise SpecError(f"--import {module}: {error}") from error
+        except Exception as error:  # whatever it is that a module of the user's does
+            raise SpecError(f"--import {module}: {type(error).__name__}: {error}") from error
 
 
 def _measure(arguments: argparse.Namespace) -> int:
@@ -360,21 +412,21 @@ def _measure(arguments: argparse.Namespace) -> int:
 
     result = measure(arguments.file, arguments.layers.split(","), arguments.threshold)
     if arguments.json:
-        print(json.dumps(result))
+        _out.say(json.dumps(result))
         return OK
     for layer in result["layers"]:
         shape = "×".join(str(size) for size in layer["shape"])
         counts = f"{layer['num_nonzero']} of {layer['num_weights']} weights left"
-        print(f"{layer['name']} ({shape}): {counts}, density {layer['density']:.4%}")
+        _out.say(f"{layer['name']} ({shape}): {counts}, density {layer['density']:.4%}")
     rate = result["compression_rate"]
-    print(
+    _out.say(
         f"total: {result['num_nonzero']} of {result['num_weights']} weights left, density {result['density']:.4%}, "
         f"compression rate {'none left' if rate is None else f'{rate:.2f}'}"
     )
     for unit in result["neurons"]:
-        print(f"neurons {unit['name']}: {unit['alive']} alive, {unit['published']} as published, of {unit['total']}")
+        _out.say(f"neurons {unit['name']}: {unit['alive']} alive, {unit['published']} as published, of {unit['total']}")
     totals = (result["neurons_alive"], result["neurons_published"], result["neurons_total"])
-    print("neurons: {} alive, {} as published, of {}".format(*totals))
+    _out.say("neurons: {} alive, {} as published, of {}".format(*totals))
     return OK
 
 

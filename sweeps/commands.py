@@ -7,21 +7,23 @@ import os
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from rich import progress
-from rich.console import Console
+from rich.text import Text
 
+from dn_distributed.data import Data
 from sweeps import cluster, spec
 from sweeps import plan as planning
 from sweeps.cluster import Capacity
+from sweeps.console import Output
 from sweeps.plan import Plan
 from sweeps.progress import Progress, say
 from sweeps.runner import Runner, plan_from_store
 from sweeps.spec import Sweep
 from sweeps.yaml_file import SpecError
-from tracking import cells, exporting, importing, mlflow_server, reader, render, runs, store, tables, view
+from tracking import cells, exporting, importing, mlflow_server, reader, render, runs, store, tables, view, writer
 from tracking.portable import Track
 from tracking.runs import State
 from tracking.store import StoreLocation
@@ -32,13 +34,16 @@ _LOOPBACK = "127.0.0.1"
 _Item = TypeVar("_Item")
 
 
-def sweep(arguments: argparse.Namespace, out: Console) -> int:
+def sweep(arguments: argparse.Namespace, out: Output) -> int:
     """``dn sweep``: plan, run what is missing, table."""
     loaded = _load(arguments)
-    data = [planning.load_data(item, arguments.data_dir) for item in loaded]
+    data = [planning.load_data(item, arguments.data_dir, download=not arguments.dry_run) for item in loaded]
     location = store.locate_answering(arguments.tracking_uri)
+    slots = _slots(arguments)
     if arguments.dry_run:
-        return _print_plans(arguments, loaded, location, out)
+        for item, its_data in zip(loaded, data, strict=True):
+            _print_plan(_plan_of(item, its_data, location), slots, out)
+        return OK
     store.prepare(location)
     if not arguments.debug:
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # Ctrl-C and failures are told by us
@@ -54,7 +59,7 @@ def sweep(arguments: argparse.Namespace, out: Console) -> int:
                 retry_failed=arguments.retry_failed,
             )
             plan = runner.plan()
-            _print_plan(plan, out)
+            _print_plan(plan, slots, out)
             if plan.num_to_run and capacity is None:  # with nothing to run, Ray need not start
                 capacity = stack.enter_context(cluster.connect(arguments.address, arguments.num_cpus, arguments.slots))
             after = runner.run(plan, capacity, Progress(out))
@@ -77,20 +82,20 @@ def _say_interrupted(plan: Plan) -> int:
     return INTERRUPTED
 
 
-def export(arguments: argparse.Namespace, out: Console) -> int:
+def export(arguments: argparse.Namespace, out: Output) -> int:
     """``dn export``: a sweep as one file."""
     location = store.locate_existing(arguments.tracking_uri)
     done = exporting.export(location, arguments.name, arguments.file, _track(out), force=arguments.force)
     left_out = f"; {done.left_out} without a result are left out" * bool(done.left_out)
-    _say(out, f"{arguments.file}: {done.states.total()} replicates, {_ended(done.states)}{left_out}")
+    out.say(f"{arguments.file}: {done.states.total()} replicates, {_ended(done.states)}{left_out}")
     return OK
 
 
-def import_file(arguments: argparse.Namespace, out: Console) -> int:
+def import_file(arguments: argparse.Namespace, out: Output) -> int:
     """``dn import``: a sweep from one file."""
     done = importing.import_file(store.locate_answering(arguments.tracking_uri), arguments.file, _track(out), say)
     counts = f"{done.written.total()} replicates imported, {_ended(done.written)}; {done.present} were there already"
-    _say(out, f"{done.name}: {counts}")
+    out.say(f"{done.name}: {counts}")
     return OK
 
 
@@ -99,11 +104,7 @@ def _ended(states: Counter[State]) -> str:
     return f"{states['failed']} of them failed{stopped}"
 
 
-def _say(out: Console, line: str) -> None:
-    out.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _track(out: Console) -> Track:
+def _track(out: Output) -> Track:
     """A bar on a terminal; silence where the output is piped."""
 
     def track(items: Sequence[_Item], what: str) -> Iterable[_Item]:
@@ -112,11 +113,11 @@ def _track(out: Console) -> Track:
     return track
 
 
-def ui(arguments: argparse.Namespace, out: Console) -> int:
+def ui(arguments: argparse.Namespace, out: Output) -> int:
     """``dn ui``: MLflow's own server, on the loopback address."""
     location = store.locate_answering(arguments.tracking_uri)
     if location.database is None:
-        out.print(f"the server at {location.uri} has its own UI:", soft_wrap=True)
+        out.say(f"the server at {location.uri} has its own UI:")
         _print_links(location, location.uri.rstrip("/"), out)
         return OK
     store.check_exists(location)
@@ -125,19 +126,19 @@ def ui(arguments: argparse.Namespace, out: Console) -> int:
     command = mlflow_server.command(_LOOPBACK, arguments.port, 1, names)
     for option in ("--default-artifact-root", "--artifacts-destination"):
         command += [option, str(location.artifact_root)]
-    out.print(f"MLflow UI: http://{names[0]}  (Ctrl-C ends it)", soft_wrap=True)
+    out.say(f"MLflow UI: http://{names[0]}  (Ctrl-C ends it)")
     _print_links(location, f"http://{names[0]}", out)
     server = subprocess.Popen(command, env=mlflow_server.environment(location.uri))
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())  # else it would outlive this command
     return server.wait()
 
 
-def _print_links(location: StoreLocation, address: str, out: Console) -> None:
+def _print_links(location: StoreLocation, address: str, out: Output) -> None:
     """Where the UI opens each sweep on the comparison of its methods."""
     for experiment in store.connect(location).search_experiments():
         if view.TAG in experiment.tags:
             link = view.link(address, experiment.experiment_id)
-            out.print(f"  {experiment.name}: {link}", soft_wrap=True, markup=False, highlight=False)
+            out.say(f"  {experiment.name}: {link}")
 
 
 def _load(arguments: argparse.Namespace) -> list[Sweep]:
@@ -149,38 +150,50 @@ def _load(arguments: argparse.Namespace) -> list[Sweep]:
     return loaded
 
 
-def _print_plans(arguments: argparse.Namespace, loaded: list[Sweep], location: StoreLocation, out: Console) -> int:
-    for item in loaded:
-        data = planning.load_data(item, arguments.data_dir)
-        plan = planning.make(item, data, {}, {})
-        if store.exists(location):
-            found = store.connect(location).get_experiment_by_name(item.name)
-            if found is not None:
-                plan = plan_from_store(item, data, location, found.experiment_id)
-        _print_plan(plan, out)
-    return OK
+def _plan_of(item: Sweep, data: Data, location: StoreLocation) -> Plan:
+    """The plan as the store stands, which is not touched. StoreError where the sweep was deleted from it."""
+    found = store.connect(location).get_experiment_by_name(item.name) if store.exists(location) else None
+    if found is None:
+        return planning.make(item, data, {}, {})
+    writer.refuse_deleted(found)
+    return plan_from_store(item, data, location, found.experiment_id)
 
 
-def _print_plan(plan: Plan, out: Console) -> None:
-    sweep, resources = plan.sweep, plan.sweep.resources
-    slots = max(1, int((os.cpu_count() or 1) / resources.cpu))
+def _slots(arguments: argparse.Namespace) -> Callable[[float], int] | None:
+    """How many packs of so many CPUs run at once; None of a cluster that only joining it would tell of."""
+    if arguments.slots is not None:
+        return lambda cpu: int(arguments.slots)
+    if arguments.address is not None:
+        return None
+    return lambda cpu: max(1, int((arguments.num_cpus or os.cpu_count() or 1) / cpu))
+
+
+def _print_plan(plan: Plan, slots: Callable[[float], int] | None, out: Output) -> None:
+    sweep = plan.sweep
     failed, stopped = plan.count("failed"), plan.count("stopped")
     drawn = sum(plan.open_samples.values())
     ended = f", {failed} failed" * bool(failed) + f", {stopped} stopped early" * bool(stopped)
-    out.print(
-        f"[bold]{sweep.name}[/]: {sweep.task.name} on {sweep.dataset.name}, {len(sweep.methods)} methods, "
+    text = (
+        f": {sweep.task.name} on {sweep.dataset.name}, {len(sweep.methods)} methods, "
         f"{len(plan.distinct)} cells, {len(sweep.seeds)} seeds: {plan.total} replicates; "
         f"{plan.count('finished')} done{ended}, {plan.num_to_run} to run"
-        + (f" in {len(plan.packs(slots))} packs" if plan.count(None, "incomplete") else "")
-        + (f", {drawn} configurations still to be drawn" if drawn else ""),
-        highlight=False,
-        soft_wrap=True,
+        + (_packs_in_words(plan, slots) if plan.count(None, "incomplete") else "")
+        + (f", {drawn} configurations still to be drawn" if drawn else "")
     )
+    out.print(Text.assemble((sweep.name, "bold"), text), soft_wrap=True)
     for remark in plan.remarks:
-        _say(out, remark)
+        out.say(remark)
 
 
-def _print_table(runner: Runner, out: Console) -> None:
+def _packs_in_words(plan: Plan, slots: Callable[[float], int] | None) -> str:
+    if plan.measures_packs:
+        return " in packs whose size is measured first"
+    if slots is None:
+        return " in packs that fit the cluster's room"
+    return f" in {len(plan.packs(slots(plan.sweep.resources.cpu)))} packs"
+
+
+def _print_table(runner: Runner, out: Output) -> None:
     _, manifest = runs.read_manifest(runner.location, runner.experiment_id)
     methods = cells.gather(manifest, reader.read(runner.location, runner.experiment_id))
     out.print(render.terminal(tables.build(manifest, methods)))

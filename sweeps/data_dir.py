@@ -7,9 +7,9 @@ VARIABLE = "DN_DATA_DIR"
 
 
 def resolve_data_dir(data_dir: Path | None) -> Path:
-    """Return the folder. DataError where the one that was given does not exist."""
+    """Return the folder; ``~`` at its beginning is the home. DataError where the one that was given does not exist."""
     if data_dir is not None and not data_dir.is_dir():
         from dn_distributed.data import DataError  # and torch, which not every command waits for
 
         raise DataError(f"--data-dir {data_dir}: no such folder")
-    return (data_dir or Path(os.environ.get(VARIABLE) or "data")).absolute()
+    return (data_dir or Path(os.path.expanduser(os.environ.get(VARIABLE) or "data"))).absolute()

@@ -9,11 +9,11 @@ from typing import Any
 
 from dn_distributed import own_code
 from dn_distributed.config import Cell
-from dn_distributed.data import Data, RawImages
+from dn_distributed.data import Data, DataError
+from dn_distributed.tasks.labels import check_labels
 from sweeps.data_dir import resolve_data_dir
 from sweeps.packing import PackCost, best_size, split_evenly
 from sweeps.spec import Method, Sweep
-from sweeps.yaml_file import SpecError
 from tracking.manifest import Manifest, ManifestMethod
 from tracking.runs import State
 
@@ -156,20 +156,34 @@ class Plan:
         return best_size(missing, slots, cost or PackCost.of_task(self.sweep.task))
 
 
-def load_data(sweep: Sweep, data_dir: Path | None) -> Data:
-    """Return the sweep's data. DataError if they cannot be had, SpecError if they are too few."""
-    raw: RawImages | None = sweep.dataset.load(resolve_data_dir(data_dir))
+def load_data(sweep: Sweep, data_dir: Path | None, *, download: bool = True) -> Data:
+    """Return the sweep's data. SpecError if they cannot be had or do not fit the sweep, DataError without the folder.
+
+    Without ``download`` nothing is fetched and nothing written: what is not there is an error.
+    """
+    folder = resolve_data_dir(data_dir)
     try:
-        data = sweep.task.data(sweep.dataset, raw)
-    except ValueError as error:
-        raise SpecError(f"{sweep.path}: dataset: {error}") from error
+        if not download:
+            sweep.dataset.check_present(folder)
+        data = sweep.task.data(sweep.dataset, sweep.dataset.load(folder))
+        check_labels(sweep.task, data)
+    except (DataError, ValueError) as error:
+        raise sweep.places.error(("dataset",), str(error)) from error
+    except (OSError, RuntimeError, LookupError, TypeError) as error:  # of a dataset of the user's own
+        raise sweep.places.error(("dataset",), f"{type(error).__name__}: {error}") from error
     for method in sweep.methods:
-        for assignment in sweep.enumerated(method)[:1]:
-            try:
-                sweep.cell(method, assignment, data.digest, data.num_train)
-            except ValueError as error:
-                raise SpecError(f"{sweep.path}: training: {error}") from error
+        _check_training(sweep, method, data)
     return data
+
+
+def _check_training(sweep: Sweep, method: Method, data: Data) -> None:
+    """SpecError where there is not one batch for a method: with a search, for any value that it may try."""
+    key = "batch_size"
+    space = method.spaces.get(f"training.{key}")
+    for value in space.values if space is not None else (sweep.training[key],):
+        if value > data.num_train:
+            message = f"{value:g} exceeds the {data.num_train} training samples"
+            raise sweep.places.error(("training", key), message)
 
 
 def make(sweep: Sweep, data: Data, states: Mapping[str, State], known: Mapping[str, Sequence[Cell]]) -> Plan:

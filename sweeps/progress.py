@@ -1,7 +1,6 @@
 """Live progress of a sweep on a terminal; silence where the output is piped."""
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,14 +9,16 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
+from sweeps.console import tell
 from sweeps.plan import Plan
 from tracking.status import in_words
 
 
 def say(text: str) -> None:
     """Tell the user of something that the table will not show."""
-    print(f"dn: {text}", file=sys.stderr)
+    tell(text)
 
 
 @dataclass
@@ -94,21 +95,19 @@ class Progress:
         ended = self._done + self._failed + self._stopped
         left = max(0, self._total - ended - running)
         shown = Table.grid(padding=(0, 2))
-        parts = [
-            f"[bold]{self._before + self._done}[/] done",
-            f"[bold]{running}[/] running",
-            f"[bold]{left}[/] left",
-            *([f"[red]{self._failed} failed[/]"] if self._failed else []),
-            *([f"{self._stopped} stopped early"] if self._stopped else []),
-            f"about {in_words(remaining)} to go" if (remaining := self._remaining()) is not None else "",
-        ]
-        shown.add_row("replicates", "  ".join(part for part in parts if part))
+        counts = {"done": self._before + self._done, "running": running, "left": left}
+        parts = [Text.assemble((str(count), "bold"), f" {what}") for what, count in counts.items()]
+        parts += [Text(f"{self._failed} failed", "red")] * bool(self._failed)
+        parts += [Text(f"{self._stopped} stopped early")] * bool(self._stopped)
+        if (remaining := self._remaining()) is not None:
+            parts.append(Text(f"about {in_words(remaining)} to go"))
+        shown.add_row("replicates", Text("  ").join(parts))
         for pack in list(self._running.values()):
             score = pack.result.get("score")
             text = f"epoch {pack.result.get('epoch', 0)} of {pack.result.get('num_epochs', '?')}"
             shown.add_row(
-                f"  {pack.label} × {pack.num_replicates}",
-                text + (f"  {self._score} {score:.4g}" if score else ""),
+                Text(f"  {pack.label} × {pack.num_replicates}"),
+                Text(text + (f"  {self._score} {score:.4g}" if score else "")),
             )
         return shown
 

@@ -3,15 +3,14 @@
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
+from sweeps.console import Output
 from sweeps.data_dir import resolve_data_dir
 from tracking import report as tracking_report
 from tracking import store
 from tracking.store import StoreLocation
 
 
-def report(arguments: argparse.Namespace, out: Console) -> int:
+def report(arguments: argparse.Namespace, out: Output) -> int:
     """Write tables, figures and one page."""
     if arguments.rows is not None:
         _say(tracking_report.write_from_rows(arguments.rows, arguments.out), out)
@@ -21,10 +20,10 @@ def report(arguments: argparse.Namespace, out: Console) -> int:
     return 0
 
 
-def write(location: StoreLocation, name: str, folder: Path, data_dir: Path | None, out: Console) -> None:
+def write(location: StoreLocation, name: str, folder: Path, data_dir: Path | None, out: Output) -> None:
     """Write the report of the sweep ``name`` to ``folder`` and say where it is."""
     _say(tracking_report.write(location, name, folder, resolve_data_dir(data_dir)), out)
 
 
-def _say(page: Path, out: Console) -> None:
-    out.print(f"report: {page}", soft_wrap=True)
+def _say(page: Path, out: Output) -> None:
+    out.say(f"report: {page}")

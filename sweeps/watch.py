@@ -3,23 +3,23 @@
 import argparse
 import time
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from sweeps.console import Output
 from tracking import runs, store
 from tracking import status as tracking_status
 
 WATCH_SECONDS = 5.0
 
 
-def status(arguments: argparse.Namespace, out: Console) -> int:
+def status(arguments: argparse.Namespace, out: Output) -> int:
     """Print how far a sweep is; with ``--watch`` until it is complete."""
     location = store.locate_existing(arguments.tracking_uri)
     experiment_id = runs.find_experiment(location, arguments.name)
     found = tracking_status.read(location, experiment_id)
     if not arguments.watch:
-        out.print("\n".join(found.lines(time.time())), markup=False, highlight=False, soft_wrap=True)
+        out.say("\n".join(found.lines(time.time())))
         return 0
     with Live(console=out, auto_refresh=False) as live:
         while True:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, Experiment, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from safetensors.numpy import save_file
 
@@ -53,12 +53,17 @@ def ensure_experiment(store: MlflowClient, location: StoreLocation, name: str) -
             found = store.get_experiment_by_name(name)
             if found is None:  # else another driver was quicker
                 raise
-    if found.lifecycle_stage == "deleted":
-        raise StoreError(
-            f"the sweep {name!r} was deleted from the store: give this one another name, or restore it with "
-            f"`mlflow experiments restore --experiment-id {found.experiment_id}`"
-        )
+    refuse_deleted(found)
     return str(found.experiment_id)
+
+
+def refuse_deleted(experiment: Experiment) -> None:
+    """StoreError where the sweep of an experiment was deleted from the store."""
+    if experiment.lifecycle_stage == "deleted":
+        raise StoreError(
+            f"the sweep {experiment.name!r} was deleted from the store: give this one another name, or restore it with "
+            f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`"
+        )
 
 
 def _artifact_location(location: StoreLocation, name: str) -> str | None:

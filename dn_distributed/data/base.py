@@ -103,5 +103,8 @@ class Dataset(FrozenModel, ABC):
         """Return the raw images, or None for generated data. DataError if they cannot be had."""
         return None
 
+    def check_present(self, data_dir: Path) -> None:
+        """DataError where ``load`` would have to download first. Nothing to check for what is never downloaded."""
+
     def model_post_init(self, _context: Any) -> None:
         """Nothing to add: a dataset is its fields."""

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from dn_distributed.config import Count, FrozenModel, Pruning, Training
-from dn_distributed.data import Data, Dataset, RawImages, SparseLinear, Split, Splits
+from dn_distributed.data import Data, DataError, Dataset, RawImages, SparseLinear, Split, Splits
+from dn_distributed.data.images import SIZE
 from dn_distributed.regularizers import PENALTIES
 from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
 from dn_distributed.scores import Score
@@ -93,6 +94,7 @@ class ImageTask(Task):
 
     def data(self, dataset: Dataset, raw: RawImages | None) -> Data:
         """Scale the pixels, hold out the validation images, and keep all of it in memory as float32."""
+        _check_images(dataset.name, raw)
         assert raw is not None
         held_out = min(self.validation_size, len(raw.train_images) // 5)
         train = self._split(raw.train_images, raw.train_labels)
@@ -111,6 +113,22 @@ class ImageTask(Task):
     def targets(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Return what the network should put out: the labels, unless a task says otherwise."""
         return labels
+
+
+def _check_images(name: str, raw: RawImages | None) -> None:
+    """DataError where a dataset gives other than what its type says: other numbers would be trained on all the same."""
+    if raw is None:
+        raise DataError(f"dataset {name!r} has no images")
+    for part, images, labels in (
+        ("train", raw.train_images, raw.train_labels),
+        ("test", raw.test_images, raw.test_labels),
+    ):
+        if images.dtype != torch.uint8 or images.shape[1:] != (SIZE, SIZE) or not len(images):
+            given = f"{images.dtype} of the shape {tuple(images.shape)}"
+            raise DataError(f"dataset {name!r}: {part} images must be uint8 [N, {SIZE}, {SIZE}], not {given}")
+        if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
+            given = f"{labels.dtype} of the shape {tuple(labels.shape)}"
+            raise DataError(f"dataset {name!r}: {part} labels must be int64 [{len(images)}], not {given}")
 
 
 class LinearTask(Task):

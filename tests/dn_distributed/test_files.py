@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dn_distributed.files import check_replaceable, open_regular
+from dn_distributed.files import check_folder, check_replaceable, open_regular
 
 
 @pytest.fixture(params=["pipe", "socket", "device", "folder"])
@@ -43,3 +43,13 @@ def test_a_file_that_is_not_there_yet_may_be_written(tmp_path: Path) -> None:
     check_replaceable(tmp_path / "new")
     with pytest.raises(FileNotFoundError):
         open_regular(tmp_path / "new")
+
+
+def test_whether_a_folder_can_be_made_is_known_before(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    check_folder(tmp_path / "a" / "b")
+    assert not (tmp_path / "a").exists()
+    for wrong in (tmp_path / "file", tmp_path / "file" / "b", tmp_path / "nowhere" / "b"):
+        with pytest.raises(NotADirectoryError, match="is not a folder"):
+            check_folder(wrong)

@@ -1,3 +1,4 @@
+import gzip
 import os
 from pathlib import Path
 from urllib.error import URLError
@@ -8,7 +9,7 @@ import torch
 import torchvision
 
 from dn_distributed.data import DATASETS, DataError, RawImages
-from dn_distributed.data.images import TorchvisionImages
+from dn_distributed.data.images import TorchvisionImages, digest_images
 from dn_distributed.tasks import Task
 from dn_distributed.tasks.convnet import ConvNet
 from dn_distributed.tasks.lenet300 import LeNet300
@@ -41,6 +42,14 @@ def _no_network(monkeypatch) -> None:
 
     for cls in (torchvision.datasets.MNIST, torchvision.datasets.FashionMNIST, torchvision.datasets.KMNIST):
         monkeypatch.setattr(cls, "download", refuse)
+
+
+@pytest.fixture
+def _would_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(_self: object) -> None:
+        pytest.fail("downloaded")
+
+    monkeypatch.setattr(torchvision.datasets.MNIST, "download", download)
 
 
 every_name = pytest.mark.parametrize("name", FOLDERS)
@@ -96,6 +105,90 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match=str(tmp_path)):
         TorchvisionImages(name="mnist").load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
+def test_what_is_no_idx_file_is_refused(tmp_path: Path, name: str) -> None:
+    write_dataset(tmp_path, "mnist")
+    (tmp_path / "MNIST" / "raw" / name).write_bytes(b"<html>Not found</html>")
+    with pytest.raises(DataError, match=f"{name} is no idx file"):
+        TorchvisionImages(name="mnist").load(tmp_path)
+
+
+def test_packed_files_are_read_as_they_lie(tmp_path: Path) -> None:
+    expected = write_dataset(tmp_path, "mnist")
+    unpacked = TorchvisionImages(name="mnist").load(tmp_path)
+    for path in (tmp_path / "MNIST" / "raw").iterdir():
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    TorchvisionImages(name="mnist").check_present(tmp_path)
+    raw = TorchvisionImages(name="mnist").load(tmp_path)
+    assert torch.equal(raw.train_images, expected)
+    assert digest_images(raw) == digest_images(unpacked)
+    (tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"x" * 99)[:30])
+    with pytest.raises(DataError, match=r"damaged.*t10k-images-idx3-ubyte\.gz"):
+        TorchvisionImages(name="mnist").load(tmp_path)
+
+
+@pytest.mark.usefixtures("_would_download")
+def test_files_of_other_names_are_listed_and_nothing_is_downloaded(tmp_path: Path) -> None:
+    write_dataset(tmp_path, "mnist")
+    raw = tmp_path / "MNIST" / "raw"
+    (raw / "train-images-idx3-ubyte").rename(raw / "train-images.idx3-ubyte")
+    for call in ("load", "check_present"):
+        with pytest.raises(DataError) as error:
+            getattr(TorchvisionImages(name="mnist"), call)(tmp_path)
+        assert f"missing in {raw}: train-images-idx3-ubyte (each may end in .gz)" in str(error.value)
+        assert "there lie: t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, train-images.idx3-ubyte" in str(error.value)
+
+
+@pytest.mark.usefixtures("_would_download")
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        ("", "give --data-dir {}/deep/data"),
+        ("deep/data/MNIST", "give --data-dir {}/deep/data"),
+        ("deep/data/MNIST/raw", "give --data-dir {}/deep/data"),
+    ],
+)
+def test_files_that_lie_elsewhere_are_found(tmp_path: Path, given: str, remedy: str) -> None:
+    write_dataset(tmp_path / "deep" / "data", "mnist")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(DataError) as error:
+        TorchvisionImages(name="mnist").load(tmp_path / given)
+    assert remedy.format(tmp_path) in str(error.value)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("_would_download")
+def test_files_without_their_folders_are_found(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "there", "mnist")
+    (tmp_path / "there" / "MNIST" / "raw").rename(tmp_path / "flat")
+    with pytest.raises(DataError, match=f"lie in {tmp_path}/flat: move them to {tmp_path}/flat/MNIST/raw"):
+        TorchvisionImages(name="mnist").load(tmp_path / "flat")
+
+
+def test_a_download_comes_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(self: torchvision.datasets.MNIST) -> None:
+        write_dataset(Path(self.root), "mnist")
+        if broken:
+            raise URLError("cut off")
+
+    monkeypatch.setattr(torchvision.datasets.MNIST, "download", download)
+    broken = True
+    with pytest.raises(DataError, match="cut off"):
+        TorchvisionImages(name="mnist").load(tmp_path)
+    assert not list((tmp_path / "MNIST").glob("*"))
+    broken = False
+    assert len(TorchvisionImages(name="mnist").load(tmp_path).train_images) == 6
+    assert [path.name for path in tmp_path.iterdir()] == ["MNIST"]
+
+
+@pytest.mark.usefixtures("_would_download")
+def test_to_look_whether_files_are_there_makes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="dn sweep downloads it, --dry-run does not"):
+        TorchvisionImages(name="mnist").check_present(tmp_path / "new")
+    assert not list(tmp_path.iterdir())
 
 
 def test_digest_is_that_of_the_images_and_not_of_the_name(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from dn_distributed.data.digits import Digits
 from sweeps import cli
 
 MEASURE_KEYS = {
@@ -125,7 +126,95 @@ def test_a_batch_larger_than_the_data_is_refused(tmp_path: Path, capsys: pytest.
     path = tmp_path / "s.yaml"
     path.write_text("name: x\ntask: regression\ntraining: {batch_size: 501}\nmethods: [{label: P}]\n")
     assert cli.main(["sweep", "--dry-run", str(path)]) == 2
-    assert "batch_size 501 exceeds the 500 training samples" in capsys.readouterr().err
+    assert "s.yaml:3: training.batch_size: 501 exceeds the 500 training samples" in capsys.readouterr().err
+
+
+def test_a_batch_of_a_grid_larger_than_the_data_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text("name: x\ntask: regression\nmethods: [{label: P}]\ntraining:\n  batch_size: {grid: [10, 501]}\n")
+    assert cli.main(["sweep", "--dry-run", str(path)]) == 2
+    assert "s.yaml:5: training.batch_size: 501 exceeds the 500 training samples" in capsys.readouterr().err
+
+
+def test_data_are_read_once_for_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = []
+    load = Digits.load
+    monkeypatch.setattr(Digits, "load", lambda self, folder: reads.append(folder) or load(self, folder))
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text("name: x\ntask: lenet300\ndataset: digits\nmethods: [{label: P}]\n")
+    assert cli.main(["sweep", "--dry-run", "s.yaml"]) == 0
+    assert reads == [tmp_path / "data"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "packs"),
+    [
+        (["--slots", "3"], "in 3 packs"),
+        (["--num-cpus", "2"], "in 2 packs"),
+        (["--address", "10.0.0.1:6379"], "in packs that fit the cluster's room"),
+        (["--address", "10.0.0.1:6379", "--slots", "3"], "in 3 packs"),
+        (["--set", "resources.pack=auto"], "in packs whose size is measured first"),
+    ],
+)
+def test_a_plan_counts_packs_where_the_places_are_known(
+    arguments: list[str],
+    packs: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text("name: x\ntask: lenet300\ndataset: digits\nseeds: 6\nmethods: [{label: P}]\n")
+    assert cli.main(["sweep", "--dry-run", "s.yaml", *arguments]) == 0
+    assert capsys.readouterr().out.rstrip().endswith(packs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["sweep", "s.yaml", "--slots", "0"], "argument --slots: expected a whole number from 1 to 100000, not '0'"),
+        (["sweep", "s.yaml", "--slots", "9" * 5000], "argument --slots: expected a whole number from 1 to 100000"),
+        (["sweep", "s.yaml", "--num-cpus=-1"], "argument --num-cpus: expected a whole number"),
+        (["sweep", "s.yaml", "--checkpoint-seconds=-1"], "--checkpoint-seconds: expected a number of seconds"),
+        (
+            ["sweep", "s.yaml", "--checkpoint-seconds=nan"],
+            "--checkpoint-seconds: expected a number of seconds",
+        ),
+        (["sweep", "s.yaml", "--report", "s.yaml/r"], "argument --report: s.yaml/r: "),
+        (["sweep", "s.yaml", "--import", "broken"], "--import broken: SyntaxError: "),
+        (["sweep", "s.yaml", "--import", ""], "--import : ValueError: "),
+        (["sweep"], "the following arguments are required: FILE; see dn sweep --help"),
+        (["sweeep"], "invalid choice: 'sweeep'"),
+        (["report", "x", "--out", "s.yaml"], "argument --out: s.yaml: "),
+        (["ui", "--port", "65536"], "argument --port: expected a whole number from 1 to 65535, not '65536'"),
+        (["server", "--workers", "two"], "argument --workers: expected a whole number from 1 to 1000, not 'two'"),
+        (["server", "--port", "\x1b[31m"], "not '\\x1b[31m'"),
+    ],
+)
+def test_wrong_arguments_are_told_on_one_line(
+    arguments: list[str],
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("s.yaml").write_text("name: x\ntask: regression\nmethods: [{label: P}]\n")
+    Path("broken.py").write_text("def\n")
+    assert cli.main(arguments) == 2
+    errors = capsys.readouterr().err
+    assert reason in errors
+    assert errors.removesuffix("\n").isprintable()
+    assert len(errors) < 2100
+
+
+def test_a_home_that_the_shell_has_left_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cli.main(["measure", f"~/{weights.name}", "--layers", "a,b", "--threshold=0"]) == 0
+    assert "neurons: 0 alive" in capsys.readouterr().out
 
 
 def test_an_unknown_store_address_is_refused(

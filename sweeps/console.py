@@ -1,0 +1,64 @@
+"""Where ``dn`` prints: text is shown as it is, in whatever encoding, and a reader who has gone is no error."""
+
+import contextlib
+import os
+import sys
+from typing import Any, TextIO
+
+from rich.console import Console
+
+from dn_distributed.text import one_line, printable
+
+_LONGEST = 2000  # characters of a message: it may name several nodes or files
+
+
+class Output(Console):
+    """Standard output. No text is markup: labels, paths and reasons may hold square brackets and colons.
+
+    Where its reader has gone (``| head -1``), the rest is dropped and the work goes on.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """``options`` as of ``Console``."""
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def say(self, text: str) -> None:
+        """Print a line, or several, that are not wrapped."""
+        self.print(printable(text), soft_wrap=True)
+
+    def on_broken_pipe(self) -> None:
+        """Print no more."""
+        self.quiet = True
+        _drop(sys.stdout)
+
+
+def tell(text: str) -> None:
+    """Tell the user something on standard error, on one line that a terminal cannot mistake for commands."""
+    try:
+        print(f"dn: {one_line(text, _LONGEST)}", file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        _drop(sys.stderr)
+
+
+def prepare_streams() -> None:
+    """Make the standard streams take any text, and be there: Ray does not start without standard error."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest one that is free
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
+    with contextlib.suppress(AttributeError):  # a stream that tests or a notebook have put there
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")
+
+
+def _drop(stream: TextIO) -> None:
+    """Send what is still to come on a stream, and what it holds, nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
