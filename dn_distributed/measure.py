@@ -21,7 +21,7 @@ def measure(path: Path, layers: Sequence[str], threshold: float) -> dict[str, An
     """Return the counts of consecutive fully connected layers in ``nn.Linear`` orientation, in forward order.
 
     ``layers`` names tensors of the file, or modules whose ``.weight`` is in it. Weights with
-    ``|w| < threshold`` count as zero. The result is plain data for JSON; a compression rate is null where
+    ``|w| < threshold`` count as zero. The result is plain data for JSON; compression rates are null where
     nothing is left. MeasureError for a file that cannot be read and for layers that do not chain.
     """
     if math.isinf(threshold):
@@ -59,6 +59,8 @@ def as_dict(counts: sparsity.NetworkCounts, threshold: float) -> dict[str, Any]:
         "neurons_total": counts.neurons_total,
         "neurons_published": counts.neurons_published,
         "neurons_alive": counts.neurons_alive,
+        "dense_size": counts.dense_size,
+        "dense_compression": counts.dense_compression,
     }
 
 

@@ -4,6 +4,7 @@ Masks are boolean ``[n_out, n_in]`` in forward order, the orientation of ``nn.Li
 training, NumPy arrays in a report, which does not wait for torch.
 """
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,6 +96,19 @@ class NetworkCounts:
     def hidden_alive(self) -> int:
         """Hidden units left on a path from an input to an output."""
         return sum(unit.alive for unit in self.units[1:-1])
+
+    @property
+    def dense_size(self) -> int:
+        """Weights of the smaller dense network that is left when dead units are cut out: alive inputs × alive outputs.
+
+        Added up over the layers. A sparse network needs a format of its own to be small; this one is small as it is.
+        """
+        return sum(before.alive * after.alive for before, after in itertools.pairwise(self.units))
+
+    @property
+    def dense_compression(self) -> float | None:
+        """Weights / dense size; None where no unit is alive."""
+        return self.num_weights / self.dense_size if self.dense_size else None
 
 
 def count(masks: Mapping[str, Mask], hidden_rule: HiddenRule = "min") -> NetworkCounts:

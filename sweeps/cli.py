@@ -427,6 +427,11 @@ def _measure(arguments: argparse.Namespace) -> int:
         _out.say(f"neurons {unit['name']}: {unit['alive']} alive, {unit['published']} as published, of {unit['total']}")
     totals = (result["neurons_alive"], result["neurons_published"], result["neurons_total"])
     _out.say("neurons: {} alive, {} as published, of {}".format(*totals))
+    dense = result["dense_compression"]
+    _out.say(
+        f"without its dead neurons: a dense network of {result['dense_size']} weights, "
+        f"compression rate {'none left' if dense is None else f'{dense:.2f}'}"
+    )
     return OK
 
 

@@ -102,8 +102,27 @@ def test_layers_are_counted_apart() -> None:
 
 def test_where_nothing_is_left_there_is_no_compression_rate() -> None:
     counts = count({"fc1": mask("00", "00")})
-    assert counts.compression_rate is None
+    assert (counts.compression_rate, counts.dense_compression, counts.dense_size) == (None, None, 0)
     assert (counts.density, counts.neurons_published, counts.neurons_alive) == (0.0, 0, 0)
+
+
+def test_the_dense_size_is_what_is_left_when_dead_units_are_cut_out() -> None:
+    """Two inputs, one hidden unit and one output are alive: 2 × 1 and 1 × 1 weights."""
+    counts = count({"fc1": mask("1100", "0000", "0010"), "fc2": mask("110")})
+    assert [unit.alive for unit in counts.units] == [2, 1, 1]
+    assert (counts.dense_size, counts.dense_compression) == (3, 5.0)
+    assert (count(HALF_DEAD).dense_size, count(HALF_DEAD).dense_compression) == (0, None)
+
+
+@given(chains())
+@quick
+def test_a_network_cut_to_its_alive_units_has_its_dense_size(masks: Masks) -> None:
+    alive = alive_units(masks)
+    cut = [matrix[after][:, before] for matrix, (before, after) in zip(masks.values(), pairwise(alive), strict=True)]
+    assert count(masks).dense_size == sum(matrix.numel() for matrix in cut)
+    for matrix in cut:
+        assert matrix.any(0).all()
+        assert matrix.any(1).all()
 
 
 def test_layers_as_json_hold_names_and_shapes() -> None:

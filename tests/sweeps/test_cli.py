@@ -13,7 +13,7 @@ from sweeps import cli
 
 MEASURE_KEYS = {
     "threshold", "layers", "num_weights", "num_nonzero", "density", "compression_rate", "neurons",
-    "neurons_total", "neurons_published", "neurons_alive",
+    "neurons_total", "neurons_published", "neurons_alive", "dense_size", "dense_compression",
 }  # fmt: skip
 
 
@@ -40,11 +40,24 @@ def test_measure_prints_the_agreed_json(weights: Path, capsys: pytest.CaptureFix
         {"name": "b", "total": 1, "published": 1, "alive": 0},
     ]
     assert (result["neurons_total"], result["neurons_published"], result["neurons_alive"]) == (6, 3, 0)
+    assert (result["dense_size"], result["dense_compression"]) == (0, None)
+
+
+def test_measure_gives_the_dense_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "alive.safetensors"
+    save_file({"a": torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]), "b": torch.tensor([[1.0, 1.0]])}, path)
+    arguments = ["measure", str(path), "--layers", "a,b", "--threshold", "0.01"]
+    assert cli.main([*arguments, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["dense_size"], result["dense_compression"]) == (3, 8 / 3)
+    assert cli.main(arguments) == 0
+    assert "without its dead neurons: a dense network of 3 weights, compression rate 2.67" in capsys.readouterr().out
 
 
 def test_measure_gives_null_where_nothing_is_left(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["measure", str(weights), "--layers", "a,b", "--threshold", "9", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["compression_rate"] is None
+    result = json.loads(capsys.readouterr().out)
+    assert result["compression_rate"] is result["dense_compression"] is None
 
 
 def test_measure_prints_words_without_json(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
