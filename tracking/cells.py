@@ -7,10 +7,21 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from dn_distributed.config import Cell
+from tracking import rounding
 from tracking.manifest import Manifest, ManifestMethod, Selection
 from tracking.reader import Ended, Row, Snapshot
+from tracking.rounding import Number
 
 Found = TypeVar("Found", Row, Ended)
+
+
+@dataclass(frozen=True)
+class Geometric:
+    """Average of positive values by their logarithms."""
+
+    mean: float
+    factor: float | None
+    """Geometric standard deviation: most values lie between mean / factor and mean × factor. None for one value."""
 
 
 @dataclass(frozen=True)
@@ -22,18 +33,30 @@ class Stat:
     n: int
     values: tuple[float, ...] = field(default=(), compare=False, repr=False)
     """One per seed, in the order of the seeds."""
+    exact_mean: Number = field(default=math.nan, compare=False, repr=False)
+    """The mean before it was rounded to a float."""
+
+    @property
+    def geometric(self) -> Geometric | None:
+        """The geometric mean; None where a value is not positive, or not finite."""
+        if not self.values or not all(math.isfinite(value) and value > 0 for value in self.values):
+            return None
+        logarithms = [math.log(value) for value in self.values]
+        spread = deviation(logarithms)
+        return Geometric(math.exp(statistics.fmean(logarithms)), None if spread is None else math.exp(spread))
 
 
-def stat(values: Iterable[float | None]) -> Stat | None:
+def stat(values: Iterable[Number | None]) -> Stat | None:
     """Return the statistics of some values; None where any is missing: nothing is averaged around."""
-    known: list[float] = []
+    known: list[Number] = []
     for value in values:
         if value is None:
             return None
         known.append(value)
     if not known:
         return None
-    return Stat(statistics.fmean(known), deviation(known), len(known), tuple(known))
+    mean, floats = rounding.mean(known), tuple(map(float, known))
+    return Stat(float(mean), deviation(floats), len(known), floats, mean)
 
 
 def deviation(values: Sequence[float]) -> float | None:
@@ -54,7 +77,7 @@ class CellResult:
     ended: tuple[Ended, ...]
     num_expected: int
 
-    def stat(self, value: Callable[[Row], float | None]) -> Stat | None:
+    def stat(self, value: Callable[[Row], Number | None]) -> Stat | None:
         """Return the statistics of a quantity over the replicates."""
         return stat(value(row) for row in self.rows)
 

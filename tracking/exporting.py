@@ -20,7 +20,8 @@ from dn_distributed.config import RESULT_VERSION, Cell
 from dn_distributed.text import one_line
 from tracking import inspection, portable, reader, runs, schema, writer
 from tracking.manifest import Manifest
-from tracking.portable import CHUNK, Track, told, untold
+from tracking.portable import CHUNK, Track, untold
+from tracking.reasons import told
 from tracking.record import MADE_BY, CellRecord, Contents, DataRecord, Record, has_curve
 from tracking.runs import State
 from tracking.store import StoreError, StoreLocation, connect

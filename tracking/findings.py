@@ -1,22 +1,19 @@
 """The statistics of a table, drawn: intervals and ranges, comparisons in pairs, and what they say in words."""
 
-import csv
-import html
-import io
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tracking import columns, equal_score, inference, render
+from tracking import columns, equal_score, inference, render, rounding, verdicts
 from tracking.cells import MethodResult, Stat
 from tracking.columns import Column
 from tracking.equal_score import EqualScore, Grid
 from tracking.inference import Comparison, Interval
 from tracking.tables import Table
 
-_KEYS = (columns.SCORE_AFTER, columns.DENSITY, columns.ALIVE, columns.HIDDEN)
+_KEYS = (columns.SCORE_AFTER, columns.DENSITY, columns.ALIVE, columns.HIDDEN, columns.DENSE_SIZE)
 """Quantities that methods are compared by: what a method costs, and what it saves."""
 
 Samples = Mapping[str, Mapping[int, float]]
@@ -27,6 +24,7 @@ Samples = Mapping[str, Mapping[int, float]]
 class Findings:
     """Grids of text with a head each, and sentences."""
 
+    published: Grid
     at_equal_score: Grid
     at_equal_score_in_pairs: Grid
     intervals: Grid
@@ -39,6 +37,7 @@ class Findings:
     def grids(self) -> list[tuple[str, Grid]]:
         """The grids that there are, each with its title."""
         titled = (
+            ("Published figures", self.published),
             ("At equal score", self.at_equal_score),
             ("At equal score, in pairs", self.at_equal_score_in_pairs),
             ("Intervals", self.intervals),
@@ -58,18 +57,22 @@ def find(table: Table, methods: Sequence[MethodResult], equal: EqualScore) -> Fi
             for item in inference.compare(column.title, samples[column.key][0], is_ratio=samples[column.key][1])
         ]
     )
-    intervals = _intervals(table)
+    intervals, published = _intervals(table), _published(table)
     rules = [inference.INTERVAL_RULE] * bool(intervals) + [inference.COMPARISON_RULE] * bool(comparisons)
     if intervals:
         rules += [inference.SHARE_RULE] * any(column.is_yes_or_no for column in table.columns)
-        rules += [f"one more run: {inference.VERDICT_RULE}"] * any(row.published for row in table.rows)
+    rules += [inference.PREDICTION_RULE, verdicts.RULE, verdicts.COUNT_RULE] * bool(published)
     rules += [equal_score.RULE] * bool(equal.grid) + [equal_score.PAIRS_RULE] * bool(equal.compared)
     return Findings(
+        published,
         equal.grid,
         _comparisons(equal.compared, equal.columns),
         intervals,
         _comparisons(comparisons, {column.title: column for column in shown}),
-        tuple(_sentence(column, samples[column.key][0], comparisons) for column in shown if comparisons),
+        (
+            *[f"Published figures: {verdicts.in_words(counted(table))}."] * bool(published),
+            *(_sentence(column, samples[column.key][0], comparisons) for column in shown if comparisons),
+        ),
         tuple(rules),
         tuple(comparisons),
     )
@@ -82,14 +85,12 @@ def _samples(column: Column, methods: Sequence[MethodResult]) -> Samples:
         if method.chosen is None or method.chosen.stat(column.value) is None:
             continue
         values = ((row.seed, column.value(row)) for row in method.chosen.rows)
-        found[method.label] = (
-            method.chosen.cell.key,
-            {seed: value for seed, value in values if value is not None},
-        )
-    return _once(found)
+        known = {seed: float(value) for seed, value in values if value is not None}
+        found[method.label] = (method.chosen.cell.key, known)
+    return _joined(found)
 
 
-def _once(found: Mapping[str, tuple[str, dict[int, float]]]) -> Samples:
+def _joined(found: Mapping[str, tuple[str, dict[int, float]]]) -> Samples:
     """Join methods that are the same networks and have the same values: there is nothing to compare them by."""
     labels: dict[tuple[str, tuple[tuple[int, float], ...]], list[str]] = {}
     for label, (cell_key, values) in found.items():
@@ -103,6 +104,38 @@ def _scaled(column: Column, samples: Samples) -> tuple[Samples, bool]:
     return (samples, False) if logarithms is None else (logarithms, True)
 
 
+def counted(table: Table) -> verdicts.Count:
+    """Return how many of a table's published figures have which verdict."""
+    return verdicts.count((column.key, verdict) for _, column, verdict in table.judged)
+
+
+def _published(table: Table) -> Grid:
+    """Every published figure with the interval that its verdict rests on, and how much that interval lets pass."""
+    head = ["method", "quantity", "n", "reproduced", "published", "one more run", "its width", "verdict"]
+    lines = []
+    for row, column, verdict in table.judged:
+        found, figure, interval = row.stats.get(column.key), row.published[column.key], verdict.one_more_run
+        lines.append(
+            [
+                row.label,
+                column.plain.heading,
+                str(row.n),
+                column.format(found.exact_mean, beside=found.exact_mean) if found else render.MISSING,
+                figure.written(column),
+                _interval(column, found, interval) if found and interval else render.MISSING,
+                _width(interval, float(figure.value)) if interval else render.MISSING,
+                render.verdict_in_words(row, column) or render.MISSING,
+            ]
+        )
+    return [head, *lines] if lines else []
+
+
+def _width(interval: Interval, published: float) -> str:
+    """In per cent of the published figure: what is wider than that says little by holding it."""
+    width = 100 * (interval.high - interval.low) / published if published else math.inf
+    return f"{rounding.fixed(width, 1 if width < 10 else 0)} %" if math.isfinite(width) else render.MISSING
+
+
 def _intervals(table: Table) -> Grid:
     lines = [["", *(row.label for row in table.rows)]]
     for column in (column.plain for column in table.columns):
@@ -111,30 +144,32 @@ def _intervals(table: Table) -> Grid:
             lines.append(
                 [
                     f"{column.heading}: 95 % interval",
-                    *(_interval(column, found, column.mean_interval) for found in stats),
+                    *(_mean_interval(column, found) for found in stats),
                 ]
             )
-            if any(column.key in row.published for row in table.rows):
-                one_more = [_interval(column, found, column.prediction_interval) for found in stats]
-                lines.append([f"{column.heading}: one more run", *one_more])
             lines.append([f"{column.heading}: range", *(_range(column, found) for found in stats)])
     return lines if len(lines) > 1 else []
 
 
-def _interval(column: Column, found: Stat | None, of: Callable[[Sequence[float]], Interval | None]) -> str:
-    interval = of(found.values) if found else None
+def _mean_interval(column: Column, found: Stat | None) -> str:
+    interval = column.mean_interval(found.values) if found else None
     if found is None or interval is None:
-        return "—"
+        return render.MISSING
     if interval.low == interval.high:
         return "always the same"
-    beside = None if column.by_ratio and interval.low > 0 else found.mean  # the ends of an error may lie decades apart
+    is_marked = not interval.of_logarithms and not column.is_yes_or_no
+    return f"{_interval(column, found, interval)}{' (of the mean)' * is_marked}"
+
+
+def _interval(column: Column, found: Stat, interval: Interval) -> str:
+    beside = None if column.is_error and interval.low > 0 else found.mean  # the ends of an error may lie decades apart
     low, high = (column.format(end, beside=beside) for end in (interval.low, interval.high))
-    return f"{low} to {high}{' b' * interval.bootstrap}"
+    return f"{low} to {high}"
 
 
 def _range(column: Column, found: Stat | None) -> str:
     if found is None or not found.values:
-        return "—"
+        return render.MISSING
     return " to ".join(column.format(end) for end in (min(found.values), max(found.values)))
 
 
@@ -205,32 +240,30 @@ def as_markdown(findings: Findings) -> str:
     """Return the findings as Markdown sections."""
     parts = []
     for title, grid in findings.grids:
-        head, *body = map(render.markdown_row, grid)
+        head, *body = (render.markdown_row(map(render.markdown_text, line)) for line in grid)
         rule = render.markdown_row(["---", *["--:"] * (len(grid[0]) - 1)])
         parts.append("\n".join([f"## {title}", "", head, rule, *body]))
-    notes = "\n".join(f"- {text}" for text in (*findings.sentences, *(f"Rule: {rule}." for rule in findings.rules)))
+    said = [*findings.sentences, *(f"Rule: {rule}." for rule in findings.rules)]
+    notes = "\n".join(map(render.markdown_item, said))
     return "\n\n".join([*parts, notes]) + "\n"
 
 
 def as_html(grid: Grid) -> str:
     """Return a grid as a ``<table>`` element."""
     head, *body = grid
-    lines = [f"<tr>{''.join(f'<th>{html.escape(cell)}</th>' for cell in head)}</tr>"]
+    lines = [f"<tr>{''.join(f'<th>{render.html_text(cell)}</th>' for cell in head)}</tr>"]
     for name, *cells in body:
-        values = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-        lines.append(f'<tr><th scope="row">{html.escape(name)}</th>{values}</tr>')
+        values = "".join(f"<td>{render.html_text(cell)}</td>" for cell in cells)
+        lines.append(f'<tr><th scope="row">{render.html_text(name)}</th>{values}</tr>')
     return f"<table><thead>{lines[0]}</thead><tbody>{''.join(lines[1:])}</tbody></table>"
 
 
 def as_csv(compared: Sequence[Comparison]) -> str:
     """Return the comparisons at full precision."""
-    out = io.StringIO()
-    lines = csv.writer(out, lineterminator="\n")
-    lines.writerow(
-        ["quantity", "first", "second", "n", "scale", "difference", "low", "high", "effect", "p", "p_holm", "holds"]
-    )
+    head = ["quantity", "first", "second", "n", "scale", "difference", "low", "high", "effect", "p", "p_holm", "holds"]
+    lines: list[list[render.CsvValue]] = [[*head]]
     for item in compared:
         scale = "logarithm" if item.is_ratio else "plain"
         numbers = (item.difference, item.interval.low, item.interval.high, item.effect, item.p, item.p_corrected)
-        lines.writerow([item.quantity, item.first, item.second, item.n, scale, *map(repr, numbers), item.holds])
-    return out.getvalue()
+        lines.append([item.quantity, item.first, item.second, item.n, scale, *numbers, item.holds])
+    return render.csv_text(lines)

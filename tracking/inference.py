@@ -1,4 +1,4 @@
-"""What a table's figures allow one to say: intervals, verdicts on published figures, comparisons in pairs.
+"""What a handful of figures allows one to say: intervals, and comparisons in pairs.
 
 Plain textbook statistics on a handful of values, one per seed; scipy's distributions.
 """
@@ -10,33 +10,28 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import scipy  # loads its parts where they are used, and statistics take half a second
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
-_RESAMPLES = 10_000
-_FEWEST_FOR_SHAPE = 5  # values below which no test can tell that they are not normal
 
 INTERVAL_RULE = (
-    "95 % interval of the mean: Student t; where Shapiro-Wilk rejects a normal distribution (p < 0.05), the "
-    "BCa bootstrap of the mean (10 000 resamples), marked b"
+    "95 % interval: Student's t of the logarithms, and so of the geometric mean; where a value is 0, Student's t of "
+    'the values as they are, marked "of the mean". No test decides which'
 )
 SHARE_RULE = "of what is found or not found (0 or 100 %): Clopper and Pearson's interval of the share"
-VERDICT_RULE = (
-    "a published figure is one run; it is inside where it lies in the 95 % prediction interval of one run, "
-    "mean ± t(0.975, n - 1) · s · √(1 + 1/n) of the logarithms, since no quantity here can be negative, and outside by "
-    "its distance to that interval. Where a value is 0, the interval is the range of the values less their outermost "
-    "fortieths; of fewer than 39 there is none, and no verdict. Where all are the same, equal is said, or nothing. Of "
-    "twenty figures that reproduce, one lies outside by chance"
+PREDICTION_RULE = (
+    "One more run: the 95 % prediction interval of one run, geometric mean × or ÷ exp(t(0.975, n - 1) · s · "
+    "√(1 + 1/n)), s of the logarithms, since no quantity here can be negative; where a value is 0, the range of the "
+    "values less their outermost fortieths, of fewer than 39 none"
 )
 _ROUNDING = 1e-12  # of the numbers that are compared
 COMPARISON_RULE = (
     "paired by seed (same initialisation and order of the data); interval and p of the mean difference by the paired t "
-    "test (by the sign test where every seed differs by the same); errors are compared on their logarithms, as a ratio "
-    "of geometric means (×), unless one is 0; p corrected by Holm over all comparisons of the sweep, intervals not; "
-    "effect: mean difference / its standard deviation; in words, from the largest mean: > the difference holds, ≈ it "
-    "may be noise, = the same networks"
+    "test (by the sign test where every seed differs by the same); errors and sizes are compared on their logarithms, "
+    "as a ratio of geometric means (×), unless one is 0; p corrected by Holm over all comparisons of the sweep, "
+    "intervals not; effect: mean difference / its standard deviation; in words, from the largest mean: > the "
+    "difference holds, ≈ it may be noise, = the same networks"
 )
 
 
@@ -46,22 +41,26 @@ class Interval:
 
     low: float
     high: float
-    bootstrap: bool = False
+    of_logarithms: bool = False
+    """Whether it was found on the logarithms: it is then that of a geometric mean."""
 
-    def distance(self, value: float) -> float:
-        """Return how far ``value`` lies outside: 0 inside, negative below."""
-        return min(0.0, value - self.low) + max(0.0, value - self.high)
+    def distance(self, low: float, high: float | None = None) -> float:
+        """Return how far a value, or a range of them, lies outside: 0 inside or where they meet, negative below."""
+        return min(0.0, (low if high is None else high) - self.low) + max(0.0, low - self.high)
 
 
 def mean_interval(values: Sequence[float]) -> Interval | None:
-    """Return the 95 % interval of the mean; None for fewer than two values or one that is not finite."""
+    """Return the 95 % interval of the geometric mean; of the mean where a value is not positive.
+
+    None for fewer than two values or one that is not finite.
+    """
     if len(values) < 2 or not all(map(math.isfinite, values)):
         return None
     if min(values) == max(values):
         return Interval(values[0], values[0])
-    if len(values) >= _FEWEST_FOR_SHAPE and scipy.stats.shapiro(values).pvalue < SIGNIFICANCE:
-        return _bootstrap(values)
-    return _student(values, 1 / len(values))
+    if min(values) <= 0:
+        return _student(values, 1 / len(values))
+    return _student_of_logarithms(values, 1 / len(values))
 
 
 def prediction_interval(values: Sequence[float], least: float = 0.0, most: float = math.inf) -> Interval | None:
@@ -74,8 +73,8 @@ def prediction_interval(values: Sequence[float], least: float = 0.0, most: float
         return None
     if min(values) <= 0:
         return _order_statistics(values)
-    found = _student([math.log(value) for value in values], 1 + 1 / len(values))
-    return Interval(max(least, exp(found.low)), min(most, exp(found.high)))
+    found = _student_of_logarithms(values, 1 + 1 / len(values))
+    return replace(found, low=max(least, found.low), high=min(most, found.high))
 
 
 def _order_statistics(values: Sequence[float]) -> Interval | None:
@@ -105,11 +104,9 @@ def _student(values: Sequence[float], factor: float) -> Interval:
     return Interval(mean - half, mean + half)
 
 
-def _bootstrap(values: Sequence[float]) -> Interval:
-    found = scipy.stats.bootstrap(
-        (np.asarray(values),), np.mean, n_resamples=_RESAMPLES, confidence_level=CONFIDENCE, method="BCa", rng=0
-    ).confidence_interval
-    return Interval(float(found.low), float(found.high), bootstrap=True)
+def _student_of_logarithms(values: Sequence[float], factor: float) -> Interval:
+    found = _student([math.log(value) for value in values], factor)
+    return Interval(exp(found.low), exp(found.high), of_logarithms=True)
 
 
 @dataclass(frozen=True)
@@ -171,9 +168,8 @@ def _paired(quantity: str, first: str, second: str, differences: Sequence[float]
     if (
         deviation <= rounding
     ):  # no t: of n signs that are all the same, the two-sided sign test says what they are worth
-        p, effect = (
-            (1.0, 0.0) if abs(mean) <= rounding else (2.0 ** (1 - len(differences)), math.copysign(math.inf, mean))
-        )
+        differ = abs(mean) > rounding
+        p, effect = (2.0 ** (1 - len(differences)), math.copysign(math.inf, mean)) if differ else (1.0, 0.0)
     else:
         p, effect = float(scipy.stats.ttest_1samp(differences, 0).pvalue), mean / deviation
     return Comparison(quantity, first, second, len(differences), mean, interval, effect, p, p)

@@ -11,20 +11,18 @@ import re
 import stat
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-from safetensors import SafetensorError
+from pydantic import TypeAdapter
 
 from dn_distributed.config import RESULT_VERSION, Cell
 from tracking import inspection, schema
 from tracking.manifest import Manifest
+from tracking.reasons import told
 from tracking.record import LAYER, CellRecord, Contents, DataRecord, Record, check_manifest
 from tracking.runs import State
-from tracking.store import StoreError
 
 FORMAT = 1
 """Raise it when the layout changes: a file of another format is refused."""
@@ -44,13 +42,6 @@ _MOST_BYTES = {".json": 64 << 20, ".safetensors": 1 << 30, ".png": 16 << 20}
 _MOST_BYTES_IN_ALL = 256 << 30
 _MOST_RATIO = 200  # of compressed JSON; everything else is stored as it is
 _ENCRYPTED, _DOS_FOLDER = 0x1, 0x10
-_LONGEST_REASON = 300
-_UNREADABLE = (
-    ValueError, KeyError, OverflowError, OSError, EOFError, RuntimeError,
-    zlib.error, zipfile.BadZipFile, zipfile.LargeZipFile, SafetensorError,
-)  # fmt: skip
-"""What is raised over zip, JSON and safetensors that are not what they should be."""
-
 _Item = TypeVar("_Item")
 
 
@@ -232,25 +223,3 @@ def _check_same(found: set[str], expected: set[str]) -> None:
         raise ValueError(f"{min(missing)} is missing")
     if unknown := found - expected:
         raise ValueError(f"{min(unknown)} does not belong there")
-
-
-@contextlib.contextmanager
-def told(path: Path, part: str = "") -> Iterator[None]:
-    """Tell what is raised over the content of ``path`` as a StoreError of one line that can be printed."""
-    try:
-        yield
-    except _UNREADABLE as error:
-        text = ": ".join(filter(None, [part, _reason(error)]))
-        shown = "".join(character if character.isprintable() else "?" for character in text)
-        raise StoreError(f"{path}: {shown[:_LONGEST_REASON]}") from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
-    if isinstance(error, KeyError):
-        return f"{error} is missing"
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return str(error) or type(error).__name__

@@ -1,11 +1,9 @@
 """A sweep as one page, with its tables, figures and rows as files beside it: all of it from the store alone."""
 
 import base64
-import csv
-import io
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -19,11 +17,12 @@ from dn_distributed.config import Cell, Training
 from dn_distributed.wording import SHORTHANDS
 from tracking import cells, equal_score, figures, findings, fronts, reader, render, runs, tables, writer
 from tracking.cells import CellResult, MethodResult
+from tracking.columns import Value
 from tracking.embedded import StoredRun
 from tracking.figures import Drawn, Evidence
 from tracking.findings import Findings
 from tracking.manifest import Manifest, ManifestMethod, Selection
-from tracking.reader import Row
+from tracking.render import CsvValue
 from tracking.shipped import Provenance, Shipped, as_json, load
 from tracking.store import StoreLocation, connect
 from tracking.tables import Table
@@ -118,18 +117,17 @@ def configurations_as_csv(manifest: Manifest, selection: Selection, methods: Seq
     described = [writer.describe_cell(result.cell) for _, result in tried]
     shown = _hyper_parameters(described)
     quantities = _quantities(manifest, selection)
-    out = io.StringIO()
-    lines = csv.writer(out, lineterminator="\n")
     parts = [f"{name}/{part}" for name in quantities for part in ("mean", "std", "n")]
-    lines.writerow(["method", "cell_key", "state", "chosen", f"{selection.average} objective", *shown, *parts])
+    fixed = ["method", "cell_key", "state", "chosen", f"{selection.average} objective"]
+    lines: list[list[CsvValue]] = [[*fixed, *shown, *parts]]
     for (method, result), settings in zip(tried, described, strict=True):
         chosen = "yes" if result is method.chosen else "no"
         values = [value for quantity in quantities.values() for value in _statistics(result, quantity)]
         objective = result.stat(quantities[selection.objective])
-        average = repr(selection.averaged(objective.values)) if objective else ""
-        fixed = [result.label, result.cell.key, state_of(result), chosen, average]
-        lines.writerow([*fixed, *(settings.get(name, "") for name in shown), *values])
-    return out.getvalue()
+        average = selection.averaged(objective.values) if objective else None
+        said = [result.label, result.cell.key, state_of(result), chosen, average]
+        lines.append([*said, *(settings.get(name, "") for name in shown), *values])
+    return render.csv_text(lines)
 
 
 def _hyper_parameters(described: Sequence[Mapping[str, str]]) -> list[str]:
@@ -138,7 +136,7 @@ def _hyper_parameters(described: Sequence[Mapping[str, str]]) -> list[str]:
     return [name for name in names if len({settings.get(name, "") for settings in described}) > 1]
 
 
-def _quantities(manifest: Manifest, selection: Selection) -> dict[str, Callable[[Row], float | None]]:
+def _quantities(manifest: Manifest, selection: Selection) -> dict[str, Value]:
     test = f"test/{manifest.score}/after_pruning"
     return {
         selection.objective: lambda row: row.metrics.get(selection.objective),
@@ -146,14 +144,13 @@ def _quantities(manifest: Manifest, selection: Selection) -> dict[str, Callable[
         "density": lambda row: row.counts.density,
         "neurons_alive": lambda row: row.counts.neurons_alive,
         "hidden_alive": lambda row: row.counts.hidden_alive,
+        "dense_size": lambda row: row.counts.dense_size,
     }
 
 
-def _statistics(result: CellResult, quantity: Callable[[Row], float | None]) -> list[str]:
+def _statistics(result: CellResult, quantity: Value) -> list[CsvValue]:
     found = result.stat(quantity)
-    if found is None:
-        return ["", "", "0"]
-    return [repr(found.mean), "" if found.std is None else repr(found.std), str(found.n)]
+    return [None, None, 0] if found is None else [found.mean, found.std, found.n]
 
 
 def state_of(result: CellResult) -> str:

@@ -1,14 +1,18 @@
 """The comparison table as a value: method by column, reproduced beside published. Drawing it is ``render``."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dn_distributed.wording import BASELINE_RULE
-from tracking import inference, published
+from tracking import inference, published, verdicts
 from tracking.cells import CellResult, MethodResult, Stat
 from tracking.columns import Column, columns_for
 from tracking.manifest import Manifest
-from tracking.reader import Row
+from tracking.published import Figure
+from tracking.reader import Ended, Row
+from tracking.rounding import Number
+from tracking.verdicts import Verdict
 
 
 @dataclass(frozen=True)
@@ -19,26 +23,21 @@ class TableRow:
     n: int
     num_expected: int
     stats: dict[str, Stat]
-    published: dict[str, float]
+    published: Mapping[str, Figure]
     published_label: str | None
     note: str = ""
 
-    def difference(self, key: str) -> float | None:
+    def difference(self, key: str) -> Number | None:
         """Return reproduced minus published; None unless both are there."""
         if key in self.stats and key in self.published:
-            return self.stats[key].mean - self.published[key]
+            return self.stats[key].exact_mean - self.published[key].value
         return None
 
-    def outside(self, column: Column) -> float | None:
-        """Return how far the published figure lies outside of what one more run would give.
-
-        0 inside, negative below; None where it, or a spread, is missing.
-        """
-        key = column.key
-        if key not in self.stats or key not in self.published:
+    def verdict(self, column: Column) -> Verdict | None:
+        """Return what is said of a published figure; None where there is none."""
+        if column.key not in self.published:
             return None
-        interval = column.prediction_interval(self.stats[key].values)
-        return interval.distance(self.published[key]) if interval else None
+        return verdicts.judge(column, self.stats.get(column.key), self.published[column.key])
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,12 @@ class Table:
     rows: tuple[TableRow, ...]
     notes: tuple[str, ...]
 
+    @property
+    def judged(self) -> list[tuple[TableRow, Column, Verdict]]:
+        """Every published figure."""
+        found = [(row, column, row.verdict(column)) for row in self.rows for column in self.columns]
+        return [(row, column, verdict) for row, column, verdict in found if verdict is not None]
+
 
 def build(manifest: Manifest, methods: tuple[MethodResult, ...]) -> Table:
     """Return the table of a sweep. Methods without a finished replicate stay in it, marked missing."""
@@ -57,7 +62,7 @@ def build(manifest: Manifest, methods: tuple[MethodResult, ...]) -> Table:
     columns = columns_for((manifest.score, *manifest.other_scores), template) if template else []
     rows = tuple(_row(manifest, method, columns) for method in methods)
     title = f"{manifest.name}: {manifest.task} on {manifest.dataset}"
-    return Table(title, tuple(columns), rows, _notes(manifest, methods, rows))
+    return Table(title, tuple(columns), rows, _notes(manifest, methods, columns, rows))
 
 
 def _template(methods: tuple[MethodResult, ...]) -> Row | None:
@@ -74,7 +79,7 @@ def _row(manifest: Manifest, method: MethodResult, columns: list[Column]) -> Tab
     if chosen is None:
         return TableRow(method.label, 0, expected, {}, {}, None, note="no complete configuration")
     stats = {column.key: found for column in columns if (found := chosen.stat(column.value)) is not None}
-    shown = published.figures(manifest.task, chosen.published) if chosen.published else {}
+    shown = published.as_printed(manifest.task, chosen.published) if chosen.published else {}
     return TableRow(
         method.label,
         len(chosen.rows),
@@ -119,11 +124,18 @@ def _place(value: float, tried: list[float]) -> str:
     return " (smallest tried)" if value == min(tried) else " (largest tried)"
 
 
-def _notes(manifest: Manifest, methods: tuple[MethodResult, ...], rows: tuple[TableRow, ...]) -> tuple[str, ...]:
+def _notes(
+    manifest: Manifest, methods: Sequence[MethodResult], columns: Sequence[Column], rows: Sequence[TableRow]
+) -> tuple[str, ...]:
     notes = [
         'mean ± sample standard deviation (n) over seeds; "sparsity" is the paper\'s word for the share of '
-        "weights that are left; neurons as the published scripts count them, alive: on a path from input to output."
+        "weights that are left; neurons as the published scripts count them, alive: on a path from input to output.",
+        "Dense size: weights of the dense network that is left when dead neurons are cut out, alive inputs × alive "
+        "outputs added up over the regularised layers (no convolution is among them); dense compression: all weights "
+        "of these layers / dense size.",
     ]
+    if any(column.is_error for column in columns):
+        notes.append("Geometric mean ×÷ geometric standard deviation: for errors, whose mean may be that of one seed.")
     if any(result.cell.task.get("count_hidden_by") == "max" for method in methods for result in method.tried):
         notes.append(
             "Neurons of a hidden layer (count_hidden_by: max): the larger of those that have an input and those that "
@@ -131,7 +143,7 @@ def _notes(manifest: Manifest, methods: tuple[MethodResult, ...], rows: tuple[Ta
         )
     if any(row.published for row in rows):
         notes.append(f"Published: {published.SOURCE}. Difference: reproduced mean minus published.")
-        notes.append(f"Verdict: {inference.VERDICT_RULE}.")
+        notes.append(f"Verdict: {verdicts.RULE}. {inference.PREDICTION_RULE}.")
     notes += [f"{method.label}: {method.fault}." for method in manifest.methods if method.fault]
     renamed = [row for row in rows if row.published_label not in (None, row.label)]
     notes += [f"{row.label} is set beside the row published as {row.published_label}." for row in renamed]
@@ -155,14 +167,47 @@ def _is_baseline(method: MethodResult) -> bool:
 def _missing(method: MethodResult, expected: int) -> list[str]:
     notes = []
     chosen = method.chosen
-    if chosen is not None and (empty := sum(1 for row in chosen.rows if not row.counts.num_nonzero)):
-        whole = f"{empty} of {len(chosen.rows)} replicates"
-        notes.append(f"{method.label}: {whole} have no weight left; a compression rate is not defined for them.")
+    if chosen is not None:
+        notes += _empty(method.label, chosen.rows)
     if chosen is not None and not chosen.complete:
         notes.append(f"{method.label}: {expected - len(chosen.rows)} of {expected} replicates are missing.")
-    ended = [item for result in method.tried for item in result.ended if item.state == "failed"]
-    notes += [f"{method.label} seed {item.seed} failed: {item.reason}." for item in ended]
+    notes += _failed(method)
     stopped = sum(1 for result in method.tried if any(item.state == "stopped" for item in result.ended))
     if stopped:
         notes.append(f"{method.label}: {stopped} of {len(method.tried)} configurations were stopped early.")
     return notes
+
+
+def _empty(label: str, rows: Sequence[Row]) -> list[str]:
+    """What has no compression rate."""
+    empty = sum(1 for row in rows if not row.counts.num_nonzero)
+    dead = sum(1 for row in rows if not row.counts.dense_size) - empty
+    whole = f"of {len(rows)} replicates have no"
+    notes = [f"{label}: {empty} {whole} weight left; compression rates are not defined for them."] * bool(empty)
+    more = f"{label}: {dead} {whole} neuron alive; a dense compression is not defined for them."
+    return notes + [more] * bool(dead)
+
+
+_FEW = 5  # of what failed, seeds and reasons that are named
+
+
+def _failed(method: MethodResult) -> list[str]:
+    """A note a reason, with the seeds that it ended."""
+    by_reason: dict[str, list[Ended]] = {}
+    for result in method.tried:
+        for item in result.ended:
+            if item.state == "failed":
+                by_reason.setdefault(item.reason.removesuffix("."), []).append(item)
+    notes = [f"{method.label} {_seeds(items)} failed: {reason}." for reason, items in by_reason.items()]
+    if len(notes) <= _FEW:
+        return notes
+    others = sum(len(items) for items in list(by_reason.values())[_FEW:])
+    return [*notes[:_FEW], f"{method.label}: {others} more replicates failed, for {len(notes) - _FEW} other reasons."]
+
+
+def _seeds(items: Sequence[Ended]) -> str:
+    """Each seed once, however many configurations of it failed."""
+    seeds = sorted({item.seed for item in items})
+    more = f" and {len(seeds) - _FEW} more" * (len(seeds) > _FEW)
+    replicates = f" ({len(items)} replicates)" * (len(items) > len(seeds))
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds[:_FEW]))}{more}{replicates}"

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from fabricated import make_cell, make_manifest, make_row
@@ -89,7 +90,7 @@ def test_rows_of_the_same_networks_are_compared_once_where_they_agree() -> None:
 
 
 def test_every_pair_and_quantity_is_compared_once(found: Findings) -> None:
-    assert len(found.comparisons) == 1 + 4 * 3
+    assert len(found.comparisons) == 1 + 5 * 3
     assert len({(line[0], line[1]) for line in found.comparisons}) == len(found.comparisons)
 
 
@@ -106,9 +107,54 @@ def test_every_rule_is_printed(found: Findings) -> None:
     assert all(rule in text for rule in found.rules)
 
 
+def test_published_figures_stand_beside_what_one_more_run_would_give_and_its_width() -> None:
+    errors = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2]
+    rows = [make_row(SMALL, seed, test__nmse__after_pruning=value) for seed, value in enumerate(errors)]
+    manifest = make_manifest({"a": [SMALL]}, seeds=range(5), published={"a": "ℓ1+DN+P"})
+    methods = gather(manifest, Snapshot(tuple(rows), ()))
+    found = findings.find(tables.build(manifest, methods), methods, EqualScore())
+    head, *lines = found.published
+    assert head == [
+        "method", "quantity", "n", "reproduced", "published", "one more run", "its width", "verdict"
+    ]  # fmt: skip
+    assert len(lines) == 9
+    line = next(line for line in lines if line[1] == "test nmse after P")
+    assert line == ["a", "test nmse after P", "5", "0.002880", "3.58e-04", "3.86e-06 to 0.2487", "69460 %", "inside"]
+    (sentence,) = (text for text in found.sentences if text.startswith("Published figures: "))
+    assert sentence.startswith("Published figures: 9 (")
+    assert "; that do not follow from others, 6 (" in sentence
+
+
+def test_a_published_figure_without_a_counterpart_is_counted() -> None:
+    """A compression rate is not defined where a network has nothing left."""
+    manifest = make_manifest({"a": [SMALL]}, seeds=range(5), published={"a": "ℓ1+DN+P"})
+    rows = tuple(make_row(SMALL, seed, density=0.0 if seed == 3 else 0.5) for seed in range(5))
+    methods = gather(manifest, Snapshot(rows, ()))
+    table = tables.build(manifest, methods)
+    assert findings.counted(table).all.total() == 9
+    lines = findings.find(table, methods, EqualScore()).published
+    assert ["a", "compression rate", "5", "—", "35.0", "—", "—", "—"] in lines
+
+
+def test_an_interval_of_a_quantity_with_a_zero_says_what_it_is_of() -> None:
+    rows = [make_row(SMALL, seed, test__nmse__after_pruning=float(seed)) for seed in range(3)]
+    manifest = make_manifest({"a": [SMALL]}, seeds=range(3))
+    methods = gather(manifest, Snapshot(tuple(rows), ()))
+    found = findings.find(tables.build(manifest, methods), methods, EqualScore())
+    by_heading = {name: cells for name, *cells in found.intervals}
+    assert by_heading["test nmse after P: 95 % interval"] == ["0.000 to 3.484 (of the mean)"]
+    assert "of the mean" not in by_heading["dense size (of 105): 95 % interval"][0]
+
+
 def test_csv_has_full_precision(found: Findings) -> None:
     lines = list(csv.DictReader(io.StringIO(findings.as_csv(found.compared))))
     assert [float(line["difference"]) for line in lines] == [item.difference for item in found.compared]
+
+
+def test_csv_has_no_formula_of_a_label(found: Findings) -> None:
+    lines = list(csv.DictReader(io.StringIO(findings.as_csv([replace(found.compared[0], first="=1", second="@x")]))))
+    assert [(line["first"], line["second"]) for line in lines] == [("'=1", "'@x")]
+    assert float(lines[0]["difference"]) == found.compared[0].difference < 0
 
 
 def test_html_escapes(found: Findings) -> None:

@@ -1,10 +1,14 @@
+from fractions import Fraction
 from importlib.resources import files
+from typing import Any
 
 import pytest
 import yaml
 
 from dn_distributed.tasks import TASKS
 from tracking import columns, published
+from tracking.columns import Column
+from tracking.published import Figure
 
 ENTRIES = yaml.safe_load(files("tracking").joinpath("published.yaml").read_text(encoding="utf-8"))
 ROWS = [(task, row) for task, rows in ENTRIES.items() for row in rows]
@@ -68,6 +72,42 @@ def test_scores_are_in_their_range(task: str, row: str) -> None:
     figures = published.figures(task, row)
     low, high = (0.9, 1.0) if TASKS[task].scores[0].name == "accuracy" else (0.0, 1.0)
     assert all(low < figures[key] < high for key in (columns.SCORE_BEFORE, columns.SCORE_AFTER) if key in figures)
+
+
+@pytest.mark.parametrize(
+    ("task", "key", "value", "half_a_digit"),
+    [
+        ("convnet", columns.SCORE_AFTER, Fraction(989, 1000), Fraction(1, 2000)),  # an error of 1.1 %
+        ("lenet5", columns.SCORE_AFTER, Fraction(9896, 10_000), Fraction(1, 20_000)),
+        ("lenet5", columns.COMPRESSION, Fraction("17.95"), Fraction("0.005")),
+        ("lenet5", columns.layer_density(0), Fraction("0.05425"), Fraction("0.000005")),
+        ("regression", columns.layer_density(1), Fraction(1), Fraction("0.005")),  # printed as 100
+        ("lenet5", columns.NEURONS, Fraction(1369), Fraction(0)),
+        ("lenet5", columns.DENSITY, Fraction(89744, 1610752), Fraction(0)),
+    ],
+)
+def test_a_figure_is_as_exact_as_it_was_printed(task: str, key: str, value: Fraction, half_a_digit: Fraction) -> None:
+    figure = published.as_printed(task, "ℓ1+DO+P")[key]
+    assert (figure.value, figure.half_a_digit) == (value, half_a_digit)
+
+
+@pytest.mark.parametrize(
+    ("kind", "figure", "text"),
+    [
+        ("percent", Figure.printed("0.990"), "99.0"),
+        ("percent", Figure.printed("0.9817"), "98.17"),
+        ("percent", Figure.printed("9.563", 2), "9.56"),
+        ("percent", Figure.printed("100", 2), "100"),
+        ("percent", Figure(Fraction(1, 3)), "33.33"),
+        ("ratio", Figure.printed("35.0"), "35.0"),
+        ("score", Figure.printed("3.58e-4"), "3.58e-04"),
+        ("score", Figure.printed("0.539"), "0.539"),
+        ("score", Figure.printed("0.0121184"), "0.01212"),
+        ("count", Figure(Fraction(784)), "784"),
+    ],
+)
+def test_no_digit_is_written_that_was_not_printed(kind: Any, figure: Figure, text: str) -> None:
+    assert figure.written(Column("key", "title", lambda _row: None, kind)) == text
 
 
 def test_an_unpublished_row_is_an_error() -> None:

@@ -1,10 +1,12 @@
 """The results in ``docs/results`` are what their rows say: tables rebuilt from the rows are the shipped ones."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tracking import report
+from tracking import cells, findings, report, shipped, tables
+from tracking.verdicts import Count
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 FOLDERS = sorted(path.parent for path in RESULTS.glob("*/rows.json"))
@@ -29,3 +31,24 @@ def test_shipped_figures_are_small(folder: Path) -> None:
     pictures = list((folder / "figures").glob("*.png"))
     assert pictures
     assert all(picture.stat().st_size < 300_000 for picture in pictures)
+
+
+def counted(name: str) -> Count:
+    whole = shipped.load(RESULTS / name / report.ROWS)
+    return findings.counted(tables.build(whole.manifest, cells.gather(whole.manifest, whole.snapshot)))
+
+
+def test_the_published_figures_are_counted() -> None:
+    """The one without a verdict is a compression rate that a network with nothing left does not have."""
+    papers = [counted(f"paper-{task}") for task in ("regression", "autoencoder", "lenet300", "lenet5", "convnet")]
+    every = sum((found.all for found in papers), Counter())
+    assert every == {"inside": 114, "equal": 19, "outside": 12, "none": 1}
+    assert every.total() == 146
+    their_own = sum((found.of_their_own for found in papers), Counter())
+    assert their_own == {"inside": 83, "equal": 18, "outside": 6}
+    assert their_own.total() == 107
+
+
+@pytest.mark.parametrize("name", ["lenet5-causes", "lenet5-longer"])
+def test_of_three_seeds_there_is_no_verdict(name: str) -> None:
+    assert set(counted(name).all) == {"none"}

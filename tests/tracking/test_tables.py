@@ -1,4 +1,6 @@
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -44,6 +46,8 @@ def test_the_columns_are_those_of_the_paper_and_the_alive_count() -> None:
         "neurons (of 26)",
         "neurons alive (of 26)",
         "hidden alive (of 5)",
+        "dense size (of 105)",
+        "dense compression",
     ]
 
 
@@ -71,14 +75,25 @@ def test_a_quantity_that_a_replicate_lacks_is_missing() -> None:
 def test_a_network_with_nothing_left_has_no_compression_rate() -> None:
     stats = build({"A": [L1]}, [make_row(L1, seed, density=0.0) for seed in (0, 1)]).rows[0].stats
     assert "compression_rate" not in stats
-    assert stats["density"].mean == 0
+    assert "dense_compression" not in stats
+    assert stats["density"].mean == stats["dense_size"].mean == 0
+
+
+def test_what_has_no_compression_rate_is_told() -> None:
+    dead = make_row(L1, 2)
+    units = tuple(replace(unit, alive=0) for unit in dead.counts.units)
+    dead = replace(dead, counts=replace(dead.counts, units=units))
+    rows = [make_row(L1, 0), make_row(L1, 1, density=0.0), dead]
+    notes = build({"A": [L1]}, rows, seeds=range(3)).notes
+    assert "A: 1 of 3 replicates have no weight left; compression rates are not defined for them." in notes
+    assert "A: 1 of 3 replicates have no neuron alive; a dense compression is not defined for them." in notes
 
 
 def test_the_difference_is_reproduced_minus_published() -> None:
     rows = [make_row(L1, seed, test__nmse__after_pruning=0.5) for seed in (0, 1)]
     row = build({"A": [L1]}, rows, published={"A": "ℓ1+DN+P"}).rows[0]
-    assert row.published == published.figures("regression", "ℓ1+DN+P")
-    assert row.difference("score_after") == pytest.approx(0.5 - 3.58e-4)
+    assert row.published == published.as_printed("regression", "ℓ1+DN+P")
+    assert row.difference("score_after") == Fraction("0.499642")
 
 
 def test_no_difference_where_one_side_is_missing() -> None:
@@ -110,6 +125,34 @@ def test_failures_and_stopped_configurations_are_told() -> None:
     assert "A seed 1 failed: parameters are no longer finite numbers." in notes
     assert "A: 1 of 2 replicates are missing." in notes
     assert "B: 1 of 1 configurations were stopped early." in notes
+
+
+def failed(cell: Cell, seed: int, reason: str) -> Ended:
+    return Ended(cell.key, cell.replicate_key(seed), seed, "failed", reason)
+
+
+def notes_of_failures(ended: Sequence[Ended], cells: Sequence[Cell] = (L1,)) -> list[str]:
+    notes = build({"A": cells}, (), ended, seeds=range(100)).notes
+    return [note for note in notes if "failed" in note]
+
+
+def test_failures_for_one_reason_are_one_note() -> None:
+    assert notes_of_failures([failed(L1, seed, "no memory") for seed in (7, 1, 4)]) == [
+        "A seeds 1, 4, 7 failed: no memory."
+    ]
+    assert notes_of_failures([failed(L1, seed, "no memory.") for seed in range(100)]) == [
+        "A seeds 0, 1, 2, 3, 4 and 95 more failed: no memory."
+    ]
+
+
+def test_failures_of_the_same_seed_in_several_configurations_are_counted() -> None:
+    ended = [failed(cell, seed, "no memory") for cell in (L1, DN) for seed in (0, 1)]
+    assert notes_of_failures(ended, (L1, DN)) == ["A seeds 0, 1 (4 replicates) failed: no memory."]
+
+
+def test_of_many_reasons_only_a_few_are_printed() -> None:
+    notes = notes_of_failures([failed(L1, seed, f"reason {seed}") for seed in range(100)])
+    assert notes[4:] == ["A seed 4 failed: reason 4.", "A: 95 more replicates failed, for 95 other reasons."]
 
 
 def test_a_search_tells_its_rule_and_what_it_chose() -> None:
