@@ -6,6 +6,7 @@ from typing import Any
 
 from ray.tune import Callback
 
+from sweeps.cluster import ClusterError
 from sweeps.plan import Pack, Round
 from sweeps.progress import Progress, say
 from sweeps.trial import Shared, pack_of
@@ -23,6 +24,7 @@ class DriverCallback(Callback):
     ) -> None:
         """``pack_ended`` gets every pack that was decided, and its last result; ``look`` is called all along."""
         self.round = Round()
+        self._cannot_start = ""
         self._progress, self._pack_ended, self._shared, self._look = progress, pack_ended, shared, look
 
     def __getstate__(self) -> dict[str, Any]:
@@ -31,8 +33,14 @@ class DriverCallback(Callback):
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Tune turns to its trials."""
+        self.check_workers()
         if self._look is not None:
             self._look()
+
+    def check_workers(self) -> None:
+        """ClusterError where a worker cannot start packs at all: the next one could not either."""
+        if self._cannot_start:
+            raise ClusterError(f"packs cannot be started on {self._cannot_start}")
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack begins, or begins again."""
@@ -54,6 +62,9 @@ class DriverCallback(Callback):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack is done, or too large, or a scheduler has ended it."""
         pack, result = self._pack(trial), trial.last_result
+        if reason := result.get("cannot_start"):
+            self._cannot_start = reason
+            return
         self.round.ended.add(trial.trial_id)
         if result.get("out_of_memory"):
             self.round.too_large.append(pack)

@@ -2,7 +2,6 @@
 
 import argparse
 import gc
-import importlib
 import json
 import math
 import os
@@ -12,8 +11,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dn_distributed.files import check_folder
+from dn_distributed.installation import stranger
 from dn_distributed.text import one_line, quoted
 from sweeps.console import Output, prepare_streams, tell
+from sweeps.own_modules import own_modules
 from sweeps.yaml_file import SpecError
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -27,6 +28,9 @@ _out = Output()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``dn`` and return its exit code."""
     prepare_streams()
+    if (line := stranger()) is not None:  # where we were not started by the command, as with `python -m`
+        tell(line)
+        return BAD_INPUT
     try:
         arguments = _parser().parse_args(argv)
     except SpecError as error:
@@ -345,7 +349,7 @@ def _add_server(verbs: Any) -> None:
 def _sweep(arguments: argparse.Namespace) -> int:
     from sweeps import commands
 
-    _import(arguments.imports)
+    own_modules(arguments.imports).load()
     return commands.sweep(arguments, _out)
 
 
@@ -358,7 +362,7 @@ def _status(arguments: argparse.Namespace) -> int:
 def _report(arguments: argparse.Namespace) -> int:
     from sweeps import reporting
 
-    _import(arguments.imports)
+    own_modules(arguments.imports).load()
     return reporting.report(arguments, _out)
 
 
@@ -371,7 +375,7 @@ def _export(arguments: argparse.Namespace) -> int:
 def _import_file(arguments: argparse.Namespace) -> int:
     from sweeps import commands
 
-    _import(arguments.imports)
+    own_modules(arguments.imports).load()
     return commands.import_file(arguments, _out)
 
 
@@ -396,15 +400,6 @@ def _server(arguments: argparse.Namespace) -> int:
         _out.say("starting; it can take a minute")
     server.run(wanted, _out.say, tell)
     return OK
-
-
-def _import(modules: Sequence[str]) -> None:
-    sys.path.insert(0, str(Path.cwd()))
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except Exception as error:  # whatever it is that a module of the user's does
-            raise SpecError(f"--import {module}: {type(error).__name__}: {error}") from error
 
 
 def _measure(arguments: argparse.Namespace) -> int:

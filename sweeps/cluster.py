@@ -68,17 +68,20 @@ def connect(address: str | None, num_cpus: int | None = None, slots: int | None 
     import ray
     from ray.exceptions import RayError
 
+    from sweeps.ray_internals import WithoutDriverPaths
+
     try:
         if address is None:
             ray.init(
                 address="local",
+                job_config=WithoutDriverPaths(),
                 num_cpus=num_cpus,
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
         else:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(address=address, job_config=WithoutDriverPaths(), log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as error:
         where = f"no Ray cluster at {address}" if address else "Ray could not be started on this machine"
         raise ClusterError(f"{where}: {str(error).strip().splitlines()[0]}") from error

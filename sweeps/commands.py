@@ -18,6 +18,7 @@ from sweeps import cluster, spec
 from sweeps import plan as planning
 from sweeps.cluster import Capacity
 from sweeps.console import Output
+from sweeps.own_modules import own_modules
 from sweeps.plan import Plan
 from sweeps.progress import Progress, say
 from sweeps.runner import Runner, plan_from_store
@@ -55,6 +56,7 @@ def sweep(arguments: argparse.Namespace, out: Output) -> int:
                 item,
                 its_data,
                 location,
+                modules=own_modules(arguments.imports),
                 checkpoint_seconds=arguments.checkpoint_seconds,
                 retry_failed=arguments.retry_failed,
             )

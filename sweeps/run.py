@@ -28,4 +28,5 @@ def _found(argument: str, project: Path) -> str:
 
 
 if __name__ == "__main__":
+    sys.path.append(sys.path.pop(0))  # this script's folder: a home, whose files must not take the place of modules
     sys.exit(main(sys.argv[1:]))

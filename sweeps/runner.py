@@ -19,6 +19,7 @@ from dn_distributed.data import Data
 from sweeps import plan as planning
 from sweeps.checkpoints import CheckpointFolder, Checkpoints, RemoteCheckpoints
 from sweeps.cluster import Capacity, ClusterError
+from sweeps.own_modules import OwnModules, own_modules
 from sweeps.packing import PackCost, cost_of
 from sweeps.plan import Pack, Plan, Round
 from sweeps.preflight import Preflight
@@ -47,15 +48,17 @@ class Runner:
         data: Data,
         location: StoreLocation,
         *,
+        modules: OwnModules | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         retry_failed: bool = False,
     ) -> None:
-        """Prepare the sweep's experiment in the store (made if absent)."""
+        """Prepare the sweep's experiment in the store (made if absent). ``modules``: workers import them first."""
         self.sweep, self.data, self.location = sweep, data, location
         self.store: MlflowClient = connect(location)
         self.experiment_id = writer.ensure_experiment(self.store, location, sweep.name)
         self.interrupted = False
         """Whether Ctrl-C ended the run."""
+        self._modules = modules or own_modules(())
         self._checkpoint_seconds, self._retry_failed = checkpoint_seconds, retry_failed
         self._folder = CheckpointFolder(self._scratch / "checkpoints")
         self._checkpoints: Checkpoints = self._folder
@@ -201,7 +204,7 @@ class Runner:
         from ray import tune
 
         from sweeps.callbacks import DriverCallback
-        from sweeps.trial import PackTrial
+        from sweeps.trial import PackTrial, Sealed
 
         num_trials = adaptive[1] if adaptive else len(packs)
         if self.interrupted or not num_trials:
@@ -213,7 +216,7 @@ class Runner:
         callback = DriverCallback(progress, self._pack_ended, shared, look)
         tune.Tuner(
             tune.with_resources(
-                tune.with_parameters(PackTrial, shared=shared), {"cpu": resources.cpu, "gpu": resources.gpu}
+                tune.with_parameters(PackTrial, sealed=Sealed.of(shared)), {"cpu": resources.cpu, "gpu": resources.gpu}
             ),
             param_space=None if adaptive else {"pack": tune.grid_search([_config(pack) for pack in packs])},
             tune_config=self._tune_config(adaptive),
@@ -226,6 +229,7 @@ class Runner:
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # packs keep their own
             ),
         ).fit()
+        callback.check_workers()
         self.interrupted = len(callback.round.ended) < num_trials
         return callback.round
 
@@ -241,6 +245,7 @@ class Runner:
 
         selection = self.sweep.selection
         return Shared(
+            modules=self._modules,
             sweep=self.sweep,
             data=dataclasses.replace(self.data, shared=None),
             arrays=self._arrays,

@@ -7,12 +7,13 @@ trial starts from ``setup`` again, so nothing can leak.
 import ctypes
 import json
 import math
+import socket
 import statistics
 import sys
 import time
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 import ray
 import torch
 from mlflow.exceptions import MlflowException
-from ray import ObjectRef, tune
+from ray import ObjectRef, cloudpickle, tune
 from ray.exceptions import RayError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -31,6 +32,7 @@ from dn_distributed.data import Data, Split, Splits
 from dn_distributed.hardware import cpu_name, device_name
 from dn_distributed.training import EpochReport, Trainer
 from sweeps.checkpoints import Checkpoints, DamagedCheckpointError
+from sweeps.own_modules import OwnModules
 from sweeps.plan import Pack
 from sweeps.spec import Sweep
 from tracking import writer
@@ -44,6 +46,8 @@ _Arrays = dict[str, np.ndarray[Any, Any]]
 class Shared:
     """What every trial of a sweep needs; Ray stores it once per node."""
 
+    modules: OwnModules
+    """First, as the fields are unpickled in order: the sweep's task may be in one of them."""
     sweep: Sweep
     data: Data
     """Without ``shared``: its tensors travel as arrays, which workers map and never copy."""
@@ -64,6 +68,24 @@ class Shared:
     checkpoints: Checkpoints
     checkpoint_seconds: float
     """Least time between two of a pack."""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A ``Shared`` as Ray carries it to workers: what goes wrong when one is made of it can be told."""
+
+    content: bytes
+    arrays: "ObjectRef[_Arrays] | None"
+
+    @classmethod
+    def of(cls, shared: Shared) -> "Sealed":
+        """Close it. Ray must see the reference, or would forget what it refers to."""
+        return cls(cloudpickle.dumps(replace(shared, arrays=None)), shared.arrays)  # type: ignore[no-untyped-call]
+
+    def open(self) -> Shared:
+        """Return it, after importing what it needs."""
+        shared: Shared = cloudpickle.loads(self.content)
+        return replace(shared, arrays=self.arrays)
 
 
 def share_arrays(data: Data) -> "ObjectRef[_Arrays] | None":
@@ -133,10 +155,11 @@ def make_trainer(shared: Shared, pack: Pack) -> Trainer:
 class PackTrial(tune.Trainable):
     """Trains the replicates of one pack; each ``step`` is about a second, or an epoch."""
 
-    def setup(self, config: dict[str, Any], shared: Shared | None = None) -> None:
+    _shared: Shared
+
+    def setup(self, config: dict[str, Any], sealed: Sealed | None = None) -> None:
         """Prepare a pack. Called at the start of every trial, in a fresh or a reused worker."""
-        if shared is not None:
-            self._shared = shared
+        self._sealed = sealed
         self._config = config
         self._trainer: Trainer | None = None
         self._notes: list[str] = []
@@ -190,6 +213,8 @@ class PackTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train until there is something to report; log every epoch on the way."""
+        if self._sealed is not None and (reason := self._unseal(self._sealed)):
+            return self._result({"done": True, "cannot_start": reason})
         try:
             if self._trainer is None:
                 self._pack = pack_of(self._config, self._shared)
@@ -209,6 +234,14 @@ class PackTrial(tune.Trainable):
             for run in self._runs:
                 run.fail(reason)
             return self._result({"done": True, "done_training": True, "failed": reason})
+
+    def _unseal(self, sealed: Sealed) -> str:
+        """Open what the driver has sent, and return why that cannot be; empty if it can."""
+        try:
+            self._shared, self._sealed = sealed.open(), None
+        except (Exception, SystemExit) as error:  # a module is missing or does not load here: so with every pack
+            return f"{socket.gethostname()}: {' '.join(f'{type(error).__name__}: {error}'.split())}"
+        return ""
 
     def _advance(self, trainer: Trainer, pack: Pack) -> dict[str, Any]:
         begin = time.monotonic()

@@ -20,8 +20,8 @@ _SECONDS_TO_START = 600  # the first start of a new version may migrate a large 
 _SECONDS_TO_STOP = 15
 _SECONDS_TO_ANSWER = 5
 
-# Quiet, and an end that does not wait for a client that never finishes.
-_UVICORN = "--no-access-log --log-level warning --timeout-graceful-shutdown 5"
+# Quiet, an end that does not wait for a client that never finishes, and no modules from the working folder.
+_UVICORN = f"--no-access-log --log-level warning --timeout-graceful-shutdown 5 --app-dir {os.devnull}"
 
 # Of MLflow's own variables only these reach the server: others could open what we close.
 _SETTINGS = ("MLFLOW_S3_", "MLFLOW_BOTO_", "MLFLOW_SQLALCHEMYSTORE_")

@@ -1,0 +1,45 @@
+"""Another's package or file of our packages' names is told, in one line, before anything of it is used."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dn_distributed import installation
+
+
+def test_our_own_packages_are_no_strangers() -> None:
+    assert installation.stranger() is None
+
+
+def dn(folder: Path, module: str, name: str) -> "subprocess.CompletedProcess[str]":
+    """Run ``dn status x`` with ``name`` in a folder that comes before the installation."""
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("raise SystemExit('the wrong one was imported')")
+    return subprocess.run(
+        [sys.executable, "-P", "-m", module, "status", "x"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(Path(installation.__file__).parents[1])])},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("dn_distributed", "tracking.py"),
+        ("dn_distributed", "sweeps/__init__.py"),
+        ("sweeps.cli", "tracking.py"),
+        ("sweeps.cli", "tracking/__init__.py"),
+    ],
+)
+def test_a_strangers_package_is_one_line_and_exit_code_2(module: str, name: str, tmp_path: Path) -> None:
+    done = dn(tmp_path, module, name)
+    assert (done.returncode, done.stdout) == (2, "")
+    package = name.partition("/")[0].removesuffix(".py")
+    assert done.stderr.startswith(f"dn: Python finds {package} in {tmp_path}")
+    assert done.stderr.count("\n") == 1
