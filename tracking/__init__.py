@@ -6,7 +6,10 @@ drawing are apart.
 
 import os
 
+from tracking import proxies
+
 # MLflow reads them when it is imported, so they are set before any module of this package can do that.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+proxies.spare_loopback(os.environ)

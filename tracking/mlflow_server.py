@@ -121,8 +121,11 @@ class MlflowServer:
         deadline = time.monotonic() + _SECONDS_TO_START
         host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         while not _answers(f"http://{netloc(host, port)}/health"):
-            if not self.is_running() or time.monotonic() > deadline:
-                raise StoreError(f"{self.name} does not start: {last_line(self.log)} (log: {self.log})")
+            said = f"{last_line(self.log)} (log: {self.log})"
+            if not self.is_running():
+                raise StoreError(f"{self.name} does not start: {said}")
+            if time.monotonic() > deadline:
+                raise StoreError(f"{self.name} does not answer after {_SECONDS_TO_START} s: {said}")
             time.sleep(0.2)
 
     def stop(self) -> None:
@@ -137,7 +140,13 @@ class MlflowServer:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # it leads a group of its own
-            self._process.wait()
+            try:
+                self._process.wait(_SECONDS_TO_STOP)
+            except subprocess.TimeoutExpired:
+                raise StoreError(
+                    f"{self.name} (process {self._process.pid}) has not ended {_SECONDS_TO_STOP} s after it was "
+                    f"killed: {last_line(self.log)} (log: {self.log})"
+                ) from None
 
 
 def _answers(address: str) -> bool:

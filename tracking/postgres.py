@@ -27,6 +27,11 @@ _SOCKET = ".s.PGSQL.5432"
 _SOCKET_LIMIT = 103  # bytes in the path of a socket: 107 on Linux, 103 on macOS
 _CONNECTIONS = 300  # a server worker holds up to 15 to each of its stores
 _SECONDS_TO_CONNECT = 10
+_SECONDS_TO_ASK = 300  # of one statement, as of making the database
+_SECONDS_TO_LOOK = 30  # of a program that only looks
+_SECONDS_TO_MAKE = 600
+_SECONDS_TO_START = 3600  # after a crash, with much to do again
+_SECONDS_OF_SILENCE = 300  # while it starts: it logs every ten seconds what it does
 _SECONDS_TO_STOP = 60
 _TRIES = 5
 
@@ -111,7 +116,10 @@ class Postgres:
         return self._postmaster() is not None
 
     def stop(self) -> None:
-        """End it, and wait until it has; whatever has been committed is on the disk either way."""
+        """End it, and wait until it has; whatever has been committed is on the disk either way.
+
+        StoreError where it does not end.
+        """
         for number in (signal.SIGINT, signal.SIGQUIT):  # disconnect everybody; then, without tidying up
             deadline = time.monotonic() + _SECONDS_TO_STOP
             found = self._postmaster() or self._child()
@@ -120,6 +128,11 @@ class Postgres:
                     os.kill(found, number)
             while (self._postmaster() or self._child()) and time.monotonic() < deadline:
                 time.sleep(0.1)
+        if left := self._postmaster() or self._child():
+            raise StoreError(
+                f"PostgreSQL (process {left}) has not ended {2 * _SECONDS_TO_STOP} s after it was told to: "
+                f"{last_line(self.log)} (log: {self.log})"
+            )
 
     def _address(self, user: str, database: str) -> str:
         return f"postgresql://{user}@/{database}?host={quote(str(self._folder), safe='')}"
@@ -132,7 +145,7 @@ class Postgres:
             )
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._hand_over(self._folder)
-        if subprocess.run(["test", "-w", self._folder], env=_ENVIRONMENT, **self._account).returncode:
+        if self._run(["test", "-w", str(self._folder)], _SECONDS_TO_LOOK):
             raise StoreError(
                 f"the user {_ACCOUNT}, whom PostgreSQL runs as under root, cannot enter {self._folder}: choose a "
                 f"--folder that other users can pass through, as /var/lib/dn-server"
@@ -153,15 +166,30 @@ class Postgres:
         command = [str(binaries(self._data) / "initdb"), "-D", str(partial), "-U", _SUPERUSER]
         command += [f"--pwfile={password}", "-A", "scram-sha-256", "-E", "UTF8", "--locale", "C", "--data-checksums"]
         try:
-            with open_log(self.log) as log:
-                done = subprocess.run(
-                    command, cwd=self._folder, env=_ENVIRONMENT, stdout=log, stderr=subprocess.STDOUT, **self._account
-                )
+            failed = self._run(command, _SECONDS_TO_MAKE)
         finally:
             password.unlink()
-        if done.returncode:
+        if failed:
             raise StoreError(f"initdb failed: {last_line(self.log)} (log: {self.log})")
         partial.rename(self._data)
+
+    def _run(self, command: list[str], seconds: float) -> int:
+        """Run a program in the folder as PostgreSQL's user and return its exit code; StoreError if it does not end."""
+        try:
+            with open_log(self.log) as log:
+                return subprocess.run(
+                    command,
+                    cwd=self._folder if command[0] != "test" else None,
+                    env=_ENVIRONMENT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    timeout=seconds,
+                    **self._account,
+                ).returncode
+        except subprocess.TimeoutExpired:
+            said = f"{last_line(self.log)} (log: {self.log})"
+            raise StoreError(f"{Path(command[0]).name} has not ended after {seconds:g} s: {said}") from None
 
     def _launch(self) -> None:
         self._remove_stale_lock()
@@ -186,14 +214,25 @@ class Postgres:
             )
 
     def _becomes_ready(self) -> bool:
-        """Wait while it starts, which after a crash may take long; False if it ends instead."""
-        while True:
+        """Wait while it starts, which after a crash may take long; False if it ends instead.
+
+        StoreError where it does neither.
+        """
+        began = heard = time.monotonic()
+        said = ""
+        while time.monotonic() - began < _SECONDS_TO_START and time.monotonic() - heard < _SECONDS_OF_SILENCE:
+            if (line := last_line(self.log)) != said:
+                said, heard = line, time.monotonic()
             status = self._lock_file()[7:8]
             if status and status[0].strip() == "ready" and self.is_running():
                 return True
             if self._child() is None and not self.is_running():
                 return False
             time.sleep(0.1)
+        raise StoreError(
+            f"PostgreSQL is not ready after {time.monotonic() - began:.0f} s; its last line is {said!r} "
+            f"(log: {self.log})"
+        )
 
     def _child(self) -> int | None:
         """The process that we started, if it lives. Takes leave of a dead one, whose number would stay taken."""
@@ -207,7 +246,11 @@ class Postgres:
         role, secret = sql.Identifier(_NAME), self.database.password
         try:
             with psycopg.connect(
-                self._address(_SUPERUSER, "postgres"), password=password, autocommit=True
+                self._address(_SUPERUSER, "postgres"),
+                password=password,
+                autocommit=True,
+                connect_timeout=_SECONDS_TO_CONNECT,
+                options=f"-c statement_timeout={_SECONDS_TO_ASK}s",
             ) as connection:
                 if not connection.execute("select 1 from pg_roles where rolname = %s", [_NAME]).fetchone():
                     scram = connection.pgconn.encrypt_password(str(secret).encode(), _NAME.encode(), b"scram-sha-256")
@@ -282,8 +325,15 @@ def _numbers(text: str) -> list[int]:
 def _version(folder: Path) -> str:
     """The version up to which data fit, as 15; empty if there is no PostgreSQL."""
     try:
-        said = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
+        said = subprocess.run(
+            [folder / "postgres", "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=_SECONDS_TO_LOOK,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
         return ""
     found = re.search(r"\) (\d+)", said)
     return found[1] if found else ""

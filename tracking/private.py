@@ -5,6 +5,7 @@ import secrets
 import stat
 from pathlib import Path
 
+from dn_distributed.files import open_regular
 from tracking.store import StoreError
 
 
@@ -22,9 +23,9 @@ def given(name: str) -> str | None:
 def read(path: Path, named_by: str) -> str:
     """Return the secret in ``path``, without the line's end; StoreError as for ``given``."""
     try:
-        with path.open(encoding="utf-8") as file:
+        with open_regular(path) as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            text = file.read().strip()
+            text = file.read().decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"{named_by}: cannot read {path} ({getattr(error, 'strerror', None) or error})") from error
     if mode & 0o077:

@@ -105,6 +105,7 @@ def run(wanted: Settings, say: Callable[[str], None], complain: Callable[[str], 
         parts: list[_Part] = []
         database = wanted.database
         if database is None:
+            _forget_other_databases()
             own = Postgres(wanted.folder / "postgres", _secrets(wanted), _logs(wanted) / "postgres.log")
             stack.callback(own.stop)
             own.start()
@@ -216,15 +217,26 @@ def _held(folder: Path) -> Iterator[None]:
         yield
 
 
+def _forget_other_databases() -> None:
+    """PostgreSQL's clients, MLflow's too, take what an address leaves out from these variables, as its port."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
+
+
 def _end_what_was_left(folder: Path) -> None:
     """A server that was killed leaves processes of MLflow behind, which keep its port."""
-    deadline = time.monotonic() + _SECONDS_TO_END
-    while left := _marked(folder):
-        number = signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL
-        for process in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, number)
-        time.sleep(0.5)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + _SECONDS_TO_END
+        while (left := _marked(folder)) and time.monotonic() < deadline:
+            for process in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(process, number)
+            time.sleep(0.5)
+    if left:
+        raise StoreError(
+            f"what an earlier dn server in {folder} has left does not end: processes {', '.join(map(str, left))} "
+            f"(logs: {folder / 'log'})"
+        )
 
 
 def _marked(folder: Path) -> list[int]:

@@ -161,11 +161,20 @@ def check_answers(location: StoreLocation) -> None:
     try:
         answer = ask(location, "GET", _CHEAP_CALL, timeout=_SECONDS_TO_ANSWER)
     except ConnectionError as error:
-        raise StoreError(f"no MLflow server answers at {location.uri} ({error})") from error
+        raise StoreError(f"no MLflow server answers at {location.uri} ({error})" + _way(location)) from error
     login = _login(location)
-    said = _refusal(answer.status_code, answer.text, login.username if login.password else None)
+    user = login.username if login.password or os.environ.get(PASSWORD_FILE) else None
+    said = _refusal(answer.status_code, answer.text, user)
     if said is not None:
-        raise StoreError(f"the server at {location.uri} {said}")
+        way = _way(location)
+        raise StoreError(f"{'what answers for' if way else 'the server at'} {location.uri} {said}{way}")
+
+
+def _way(location: StoreLocation) -> str:
+    """The proxy, if there is one: it may be what has answered."""
+    from tracking import proxies
+
+    return f" ({way})" if (way := proxies.through(location.uri)) else ""
 
 
 def ask(location: StoreLocation, method: str, path: str, *, timeout: float, **options: Any) -> "Response":
@@ -191,15 +200,14 @@ def _login(location: StoreLocation) -> "MlflowHostCreds":
 
 
 def log_in() -> None:
-    """Give MLflow's client, which reads the environment, the password in the file DN_TRACKING_PASSWORD_FILE."""
-    from tracking import private
-
-    file = os.environ.get(PASSWORD_FILE)
-    if not file or os.environ.get(PASSWORD):
+    """Let MLflow's client use the password in the file DN_TRACKING_PASSWORD_FILE, if there is one."""
+    if not os.environ.get(PASSWORD_FILE) or os.environ.get(PASSWORD):
         return
     if not os.environ.get(USER):
         raise StoreError(f"{PASSWORD_FILE} is set, but {USER} is not: name the user whose password it is")
-    os.environ[PASSWORD] = private.read(Path(file), PASSWORD_FILE)
+    from tracking import login
+
+    login.use_password_file()
 
 
 def _refuse_password(address: str) -> None:

@@ -1,6 +1,10 @@
+from pathlib import Path
+
 import pytest
+from served import free_port
 
 from tracking import mlflow_server
+from tracking.mlflow_server import MlflowServer
 from tracking.store import StoreError
 
 
@@ -35,6 +39,18 @@ def test_an_installation_without_the_entry_point_is_one_line(monkeypatch: pytest
 def test_where_nobody_can_listen_is_one_line(port: int, host: str) -> None:
     with pytest.raises(StoreError, match=rf"port {port} of {host} cannot be used"):
         mlflow_server.check_port_is_free(host, port)
+
+
+def test_one_that_never_answers_is_not_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow_server, "_SECONDS_TO_START", 0)
+    silent = MlflowServer(["sh", "-c", "echo at work; exec sleep 600"], {}, tmp_path / "log")
+    silent.start()
+    try:
+        with pytest.raises(StoreError, match=rf"does not answer after 0 s: .* \(log: {tmp_path}/log\)"):
+            silent.wait_until_ready("127.0.0.1", free_port())
+    finally:
+        silent.stop()
+    assert not silent.is_running()
 
 
 def test_other_ports_of_this_machine_are_other_origins() -> None:

@@ -104,6 +104,38 @@ def test_a_path_too_long_for_a_socket_is_one_line(own: Postgres) -> None:
         Postgres(deep, own._secrets, own.log).start()
 
 
+def test_one_that_neither_starts_nor_ends_is_not_waited_for_without_end(
+    own: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "_SECONDS_OF_SILENCE", 0)
+    monkeypatch.setattr(Postgres, "is_running", lambda _: True)
+    monkeypatch.setattr(Postgres, "_lock_file", lambda _: [])
+    with pytest.raises(StoreError, match=rf"is not ready after 0 s; its last line is .* \(log: {own.log}\)"):
+        own.start()
+
+
+def test_programs_that_do_not_end_are_not_waited_for_without_end(
+    own: Postgres, open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (open_folder / "programs").mkdir()
+    (open_folder / "programs" / "initdb").write_text("#!/bin/sh\necho at work\nexec sleep 600\n")
+    (open_folder / "programs" / "initdb").chmod(0o755)
+    monkeypatch.setattr(postgres, "binaries", lambda _: open_folder / "programs")
+    monkeypatch.setattr(postgres, "_SECONDS_TO_MAKE", 0.5)
+    made = Postgres(open_folder / "stuck", open_folder, open_folder / "stuck.log")
+    with pytest.raises(StoreError, match=r"initdb has not ended after 0\.5 s: at work \(log: .*stuck\.log\)"):
+        made.start()
+
+
+def test_one_that_does_not_end_is_named(own: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["sh", "-c", "trap '' INT QUIT; while :; do sleep 1; done"]) as stubborn:
+        monkeypatch.setattr(postgres, "_SECONDS_TO_STOP", 0)
+        monkeypatch.setattr(Postgres, "_postmaster", lambda _: stubborn.pid)
+        with pytest.raises(StoreError, match=rf"\(process {stubborn.pid}\) has not ended .* \(log: "):
+            own.stop()
+        stubborn.kill()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
 def test_a_folder_that_the_other_user_cannot_enter_is_one_line(own: Postgres, tmp_path: Path) -> None:
     closed = tmp_path / "closed"

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,12 @@ def test_a_file_without_a_secret_is_refused(secret: Path, tmp_path: Path) -> Non
         private.read(secret, "DN_X_FILE")
     with pytest.raises(StoreError, match=r"cannot read .*absent"):
         private.read(tmp_path / "absent", "DN_X_FILE")
+
+
+def test_a_pipe_is_no_file_with_a_secret(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(StoreError, match=r"cannot read .*pipe \(not a regular file\)"):
+        private.read(tmp_path / "pipe", "DN_X_FILE")
 
 
 def test_a_kept_secret_is_drawn_once_and_is_its_owners_alone(tmp_path: Path) -> None:

@@ -25,10 +25,23 @@ SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
 CREATE = "/api/2.0/mlflow/experiments/create"
 SECRETS = ("DN_SERVER_PASSWORD", "DN_DATABASE_URL", "DN_DATABASE_PASSWORD", "DN_TRACKING_PASSWORD")
 
+OF_ANOTHER = {
+    **{
+        "PGPORT": "1",
+        "PGHOST": "192.0.2.1",
+        "PGHOSTADDR": "192.0.2.1",
+        "PGOPTIONS": "-c no.such=1",
+        "PGUSER": "nobody",
+    },
+    **{"http_proxy": "http://192.0.2.1:1", "HTTP_PROXY": "http://192.0.2.1:1", "all_proxy": "http://192.0.2.1:1"},
+    **{"MLFLOW_TRACKING_URI": "http://192.0.2.1:1", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "*"},
+}
+"""What a shell may have set for other servers."""
+
 
 @pytest.fixture(scope="module")
 def running(open_folder: Path) -> Iterator[Server]:
-    made = Server(open_folder, free_port())
+    made = Server(open_folder, free_port(), environment=OF_ANOTHER)
     made.start(FIRST)
     yield made
     made.process.terminate()
@@ -429,6 +442,17 @@ def test_a_package_that_is_missing_is_named(tmp_path: Path, no_secrets: pytest.M
     no_secrets.setattr("importlib.util.find_spec", lambda name: None if name == "boto3" else object())
     with pytest.raises(StoreError, match="needs boto3: pip install boto3"):
         server.settings(tmp_path, artifacts="s3://bucket")
+
+
+def test_what_an_earlier_server_left_and_does_not_end_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(server, "_SECONDS_TO_END", 0.01)
+    monkeypatch.setattr(server, "_marked", lambda _: [12345])
+    monkeypatch.setattr("os.kill", lambda _, number: told.append(number))
+    with pytest.raises(StoreError, match=rf"does not end: processes 12345 \(logs: {tmp_path}/log\)"):
+        server._end_what_was_left(tmp_path)
+    assert set(told) <= {signal.SIGTERM, signal.SIGKILL}
+    assert told
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, no_secrets: object) -> None:

@@ -1,3 +1,4 @@
+import base64
 import os
 import socket
 import sqlite3
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from tracking import private, store
+from tracking import private, proxies, store
 from tracking.store import StoreError, StoreLocation
 
 LOGIN = (store.ADDRESS, store.USER, store.PASSWORD, store.PASSWORD_FILE)
@@ -165,12 +166,45 @@ def test_a_user_that_a_server_refuses_is_named(
     assert "a secret" not in str(refused.value)
 
 
-def test_every_client_takes_the_password_from_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    private.write(tmp_path / "password", "of a file\n")
+def test_what_a_proxy_answers_is_not_told_as_the_servers(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = serve(403, "Forbidden by policy").uri.removeprefix("http://").rstrip("/")
+    monkeypatch.setenv("http_proxy", f"http://user:secret@{proxy}")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "other.example.org")
+    with pytest.raises(StoreError) as refused:
+        store.check_answers(StoreLocation("http://store.example.org:5000"))
+    assert str(refused.value) == (
+        "what answers for http://store.example.org:5000 does not let us read experiments "
+        f"(asked through the proxy {proxy} of http_proxy; to call it directly: no_proxy=store.example.org)"
+    )
+
+
+def test_this_machine_is_called_without_a_proxy(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://192.0.2.1:1")
+    monkeypatch.setenv("http_proxy", "http://192.0.2.1:1")
+    monkeypatch.setenv("NO_PROXY", "store.example.org")
+    monkeypatch.delenv("no_proxy", raising=False)
+    proxies.spare_loopback(os.environ)
+    store.check_answers(serve(200, "{}"))
+    assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == "store.example.org,localhost,127.0.0.1,127.0.0.0/8,::1"
+    for address in ("http://127.0.0.2:1", "http://[::1]:1", "http://localhost:1", "http://store.example.org:1"):
+        assert proxies.through(address) is None
+
+
+def test_every_client_sends_the_password_in_its_file_and_no_other_process_inherits_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.tracking.request_header.registry import resolve_request_headers
+
+    private.write(tmp_path / "password", "of a file, näive\n")
     monkeypatch.setenv(store.USER, "researcher")
     monkeypatch.setenv(store.PASSWORD_FILE, str(tmp_path / "password"))
     store.connect(StoreLocation("http://127.0.0.1:1"))
-    assert os.environ[store.PASSWORD] == "of a file"
+    sent = resolve_request_headers()["Authorization"].removeprefix("Basic ")
+    assert base64.b64decode(sent).decode() == "researcher:of a file, näive"
+    assert not any("of a file" in value for value in os.environ.values())
+    monkeypatch.setenv(store.PASSWORD, "of the environment")  # which MLflow reads itself
+    assert "Authorization" not in resolve_request_headers()
 
 
 def test_a_password_in_the_environment_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
