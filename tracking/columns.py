@@ -19,6 +19,8 @@ COMPRESSION = "compression_rate"
 NEURONS = "neurons_published"
 ALIVE = "neurons_alive"
 HIDDEN = "hidden_alive"
+SUPPORT_EXACT = "support/exact"
+"""Measured where true coefficients are known, 1 or 0."""
 DENSE_SIZE = "dense_size"
 DENSE_COMPRESSION = "dense_compression"
 
@@ -175,7 +177,7 @@ def _recovery_columns(template: Row) -> list[Column]:
     kinds: dict[str, Literal["percent", "score"]] = {
         "support/precision": "percent",
         "support/recall": "percent",
-        "support/exact": "percent",
+        SUPPORT_EXACT: "percent",
         "coefficients/nmse": "score",
     }
     shown = {name: kind for name, kind in kinds.items() if name in template.metrics}
@@ -185,7 +187,7 @@ def _recovery_columns(template: Row) -> list[Column]:
             name.replace("/", " "),
             _metric(name),
             kind,
-            is_yes_or_no=name == "support/exact",
+            is_yes_or_no=name == SUPPORT_EXACT,
             by_ratio=kind == "score",
         )
         for name, kind in shown.items()

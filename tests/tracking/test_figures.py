@@ -1,5 +1,6 @@
 import io
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +15,30 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
-from dn_distributed.config import Cell
-from dn_distributed.data import DataError
+from dn_distributed.config import Cell, Pruning
+from dn_distributed.data import DataError, linear
 from dn_distributed.data.digits import Digits
 from dn_distributed.tasks import TASKS
-from tracking import figures, schema
+from tracking import columns, figures, fronts, schema, shipped
 from tracking.cells import MethodResult, gather
-from tracking.figures import coefficients, curves, digits, evidence, neurons, rerun, sparsity, style, tradeoff
-from tracking.figures.evidence import Estimate, Evidence, Pictures, Trained
+from tracking.figures import (
+    coefficients,
+    curves,
+    digits,
+    evidence,
+    network,
+    neurons,
+    pareto,
+    rerun,
+    sparsity,
+    style,
+    tradeoff,
+)
+from tracking.figures.evidence import Estimates, Evidence, Pictures, Trained
+from tracking.figures.looks import Look, looks
+from tracking.fronts import Point
 from tracking.manifest import Manifest, Selection
-from tracking.reader import Row, Snapshot
+from tracking.reader import Ended, Row, Snapshot
 
 L1, DN = make_cell(l1=1.0), make_cell(dn_incoming=1.0)
 
@@ -53,6 +68,14 @@ def drawn(figure: Figure | None) -> Figure:
     return figure
 
 
+def looks_of(cells: Mapping[str, Cell]) -> Mapping[str, Look]:
+    return looks(make_manifest({label: [cell] for label, cell in cells.items()}).methods)
+
+
+def note_of(figure: Figure) -> str:
+    return figure.get_supxlabel().replace("\n", " ")
+
+
 def legend_of(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
@@ -66,25 +89,77 @@ def test_drawing_leaves_matplotlibs_own_settings_alone() -> None:
     assert dict(mpl.rcParams) == before
 
 
-def test_a_method_looks_the_same_in_every_sweep() -> None:
-    first = style.looks(["P", "ℓ1+P", "ℓ1+DN+P"])
-    second = style.looks(["ℓ1+DN+P", "DO+P as scripted", "ℓ1", "DO+P"])
-    assert first["ℓ1+DN+P"] == second["ℓ1+DN+P"]
-    assert first["ℓ1+P"] == second["ℓ1"]
-    assert len(set(second.values())) == 4
-    assert style.looks(["ℓ1", "ℓ1+P"])["ℓ1+P"] != style.looks(["ℓ1", "ℓ1+P"])["ℓ1"]
+def test_a_method_looks_the_same_in_every_sweep_whatever_it_is_called() -> None:
+    plain, both = make_cell(), make_cell(l1=1.0, dn_incoming=1.0, dn_outgoing=1.0)
+    first = looks_of({"P": plain, "ℓ1+P": L1, "ℓ1+DN+P": both})
+    second = looks_of({"mine": both, "OMP": make_cell().model_copy(update={"baseline": "omp"}), "lasso": L1})
+    assert first["ℓ1+DN+P"] == second["mine"]
+    assert first["ℓ1+P"] == second["lasso"]
+    assert second["OMP"] != first["P"]
+    assert len(set(second.values())) == 3
 
 
-def test_a_method_looks_the_same_whatever_else_is_shown() -> None:
-    whole = style.looks("ABCDEFG")
-    assert len(set(whole.values())) == 7
-    assert style.looks("ABC")["C"] == whole["C"]
+def test_methods_that_regularise_alike_differ() -> None:
+    found = looks_of({"a": make_cell(l1=1.0), "b": make_cell(l1=2.0)})
+    assert found["a"] == looks_of({"ℓ1": L1})["ℓ1"]
+    assert found["b"] != found["a"]
 
 
-def test_methods_beyond_the_palette_differ_in_line() -> None:
-    looks = style.looks(map(str, range(9)))
-    assert looks["0"].color == looks["7"].color
-    assert looks["0"] != looks["7"]
+def test_a_method_as_scripted_leaves_the_usual_look_to_the_one_as_described() -> None:
+    manifest = make_manifest({"as scripted": [L1], "ℓ1": [make_cell(l1=2.0)]})
+    scripted = manifest.methods[0].model_copy(update={"dropout_at_test": True})
+    found = looks((scripted, manifest.methods[1]))
+    assert found["ℓ1"] == looks_of({"ℓ1": L1})["ℓ1"]
+    assert looks((scripted,))["as scripted"] == found["ℓ1"]
+
+
+def test_the_shipped_sweeps_keep_their_colours() -> None:
+    path = Path(__file__).parents[2] / "docs/results/paper-regression/rows.json"
+    found = looks(shipped.load(path).manifest.methods)
+    assert [f"{label} {look.color}" for label, look in found.items()] == [
+        "ℓ1+DN+P #0072B2",
+        "ℓ1+DO+P #D55E00",
+        "ℓ1+DO+P as scripted #009E73",
+        "ℓ1+P #CC79A7",
+        "P #E69F00",
+        "LASSO #56B4E9",
+        "OMP #000000",
+    ]
+
+
+def test_methods_beyond_the_palette_differ_in_line_and_hatch() -> None:
+    found = looks_of({str(number): make_cell(l1=float(number)) for number in range(1, 22)})
+    assert len({(look.color, look.line) for look in found.values()}) == 21
+    assert len({(look.color, look.hatch) for look in found.values()}) == 21
+
+
+def test_any_label_can_be_drawn_without_a_warning() -> None:
+    labels = ["$\\frac{$", "_hidden", "P [/ours]", "a\\b {x} %", "\U0001f600 נוירון", "W" * 100, *map(str, range(14))]
+    methods = {label: [make_cell(l1=float(place + 1))] for place, label in enumerate(labels)}
+    rows = [make_row(cell, seed) for (cell,) in methods.values() for seed in (0, 1)]
+    manifest, results = gathered(methods, rows)
+    trained = [make_trained(label=label) for label in labels[:6]]
+    histories = {label: [{"validation/nmse": {1: 1.0, 2: 0.5}}] for label in labels}
+    pictures = Pictures(noise(1, 784), {label: noise(1, 784) for label in labels[:6]}, {})
+    estimates = [Estimates(label, (0,), np.ones((1, 20), np.float32), np.ones((1, 20), np.float32)) for label in labels]
+    curves_of = {label: [make_point(result.tried[0].cell)] for label, result in zip(labels, results, strict=True)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for figure in (
+            tradeoff.tradeoff(manifest, results),
+            neurons.neurons(manifest, results),
+            pareto.pareto(manifest, results, curves_of),
+            curves.training(manifest, histories),
+            coefficients.estimates(manifest, estimates),
+            digits.reconstructions(pictures),
+            sparsity.patterns(trained),
+            network.networks(trained),
+        ):
+            figures.as_png(drawn(figure))
+    shown = legend_of(drawn(tradeoff.tradeoff(manifest, results)))
+    assert shown[:5] == labels[:5]
+    assert shown[5] == "W" * 30 + "…" + "W" * 29
+    assert len(shown) == 20
 
 
 def test_a_picture_stays_below_the_limit_at_the_cost_of_colours_and_dots(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,6 +168,21 @@ def test_a_picture_stays_below_the_limit_at_the_cost_of_colours_and_dots(monkeyp
     assert len(data) < 40_000
     with Image.open(io.BytesIO(data)) as picture:
         assert 500 <= picture.width < 1500
+
+
+def test_a_picture_of_few_colours_has_those_of_the_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = {str(number): make_cell(l1=float(number)) for number in range(1, 8)}
+    item = two_seeds([{3: 4.0}, {1: -2.0}], [{3: 5.0}, {1: -2.0}])
+    manifest = make_manifest({label: [cell] for label, cell in cells.items()})
+    figure = drawn(coefficients.estimates(manifest, [replace(item, label=label) for label in cells]))
+    monkeypatch.setattr(style, "MAX_BYTES", 100_000)
+    with Image.open(io.BytesIO(figures.as_png(figure))) as picture:
+        assert picture.mode == "P"
+        shown = np.unique(np.asarray(picture.convert("RGB"), dtype=int).reshape(-1, 3), axis=0)
+    for look in looks_of(cells).values():
+        wanted = np.array(mpl.colors.to_rgb(look.color)) * 255
+        blended = 255 - 0.6 * (255 - wanted)  # points are transparent
+        assert min(np.abs(shown - color).sum(1).min() for color in (wanted, blended)) < 12
 
 
 def test_a_picture_is_the_same_each_time() -> None:
@@ -224,12 +314,22 @@ def test_neurons_show_published_counts_where_there_are_any() -> None:
     assert list(stars[0].get_ydata()) == pytest.approx([100 * 2 / 20, 100 * 1 / 5, 100.0])
 
 
+def test_means_of_few_neurons_have_a_decimal_and_spread_no_further_than_there_are_neurons() -> None:
+    rows = [make_row(L1, seed, density=density) for seed, density in ((0, 1.1), (1, 0.0))]
+    axes = drawn(neurons.neurons(*gathered({"A": [L1]}, rows))).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["10", "2.5", "0.5"]
+    (bars,) = axes.collections
+    ends = [end for bar in bars.get_segments() for _, end in bar]  # type: ignore[attr-defined]
+    assert (min(ends), max(ends)) == (0.0, 100.0)
+
+
 def test_neurons_leave_out_a_method_without_a_replicate() -> None:
     rows = [make_row(DN, seed) for seed in (0, 1)]
     figure = drawn(neurons.neurons(*gathered({"A": [L1], "B": [DN]}, rows)))
     assert legend_of(figure)[0] == "B"
     face = figure.axes[0].patches[-1].get_facecolor()
-    assert mpl.colors.to_hex(face) == style.looks("AB")["B"].color.lower()
+    assert mpl.colors.to_hex(face) == looks_of({"A": L1, "B": DN})["B"].color.lower()
+    assert note_of(figure) == "Only finished networks are shown: A 0 of 2 (2 missing)."
 
 
 # Density against score.
@@ -242,7 +342,7 @@ def test_a_tradeoff_needs_a_finished_replicate() -> None:
 def test_a_tradeoff_shows_each_replicate_and_each_mean() -> None:
     axes = drawn(tradeoff.tradeoff(*two_methods())).axes[0]
     assert axes.get_xscale() == "log"
-    assert sorted(len(line.get_xdata()) for line in axes.lines) == [1, 1, 2, 2]
+    assert sorted(filter(None, (len(line.get_xdata()) for line in axes.lines))) == [1, 1, 2, 2]
 
 
 def test_a_search_shows_which_configuration_was_chosen() -> None:
@@ -262,24 +362,141 @@ def test_a_published_point_is_a_star() -> None:
     assert (star.get_xdata()[0], star.get_ydata()[0]) == (3 / 105, 3.58e-4)
 
 
-def test_a_network_with_nothing_left_has_a_place() -> None:
+def test_a_network_with_nothing_left_is_marked_apart_and_told() -> None:
+    rows = [make_row(L1, 0), make_row(L1, 1, density=0.0, test__nmse__after_pruning=1.0)]
+    figure = drawn(tradeoff.tradeoff(*gathered({"A": [L1]}, rows)))
+    axes = figure.axes[0]
+    assert legend_of(figure) == ["A", "nothing left"]
+    assert note_of(figure) == "Networks with nothing left: A 1 of 2 (seed 1)."
+    ((lost,),) = [line.get_xdata() for line in axes.lines if line.get_markersize() == 8 and len(line.get_xdata())]
+    assert axes.xaxis.get_major_formatter()(lost, 0) == "0"
+    assert lost in axes.xaxis.get_ticklocs()
+    assert axes.get_xlim()[0] < lost < rows[0].counts.density
+    (mean,) = [line for line in axes.lines if line.get_markersize() == 9]
+    assert mean.get_xdata() == pytest.approx([rows[0].counts.density])  # not of half a weight that is not there
+    assert mean.get_ydata() == pytest.approx([0.1])
+
+
+def test_networks_of_which_all_have_nothing_left_are_shown() -> None:
     rows = [make_row(L1, seed, density=0.0) for seed in (0, 1)]
-    axes = drawn(tradeoff.tradeoff(*gathered({"A": [L1]}, rows))).axes[0]
-    low, high = axes.get_xlim()
-    assert low < 0.5 / 105 < high
+    figure = drawn(tradeoff.tradeoff(*gathered({"A": [L1]}, rows)))
+    assert note_of(figure) == "Networks with nothing left: A 2 of 2 (seeds 0, 1)."
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf])
-def test_a_score_that_is_no_number_does_not_break_the_axes(score: float) -> None:
+def test_a_score_that_is_no_number_is_told_and_does_not_break_the_axes(score: float) -> None:
     rows = [make_row(L1, 0, test__nmse__after_pruning=score), make_row(L1, 1)]
+    figure = drawn(tradeoff.tradeoff(*gathered({"A": [L1]}, rows)))
+    assert all(map(math.isfinite, figure.axes[0].get_ylim()))
+    assert note_of(figure) == "Without a finite score, and not shown: A 1 of 2 (seed 0)."
+
+
+def test_networks_that_failed_or_are_missing_are_told_by_name() -> None:
+    manifest = make_manifest({"A": [L1], "B": [DN]}, seeds=range(3))
+    ended = (Ended(L1.key, L1.replicate_key(2), 2, "failed", "bad numbers"),)
+    results = gather(manifest, Snapshot((make_row(L1, 0), *(make_row(DN, seed) for seed in range(3))), ended))
+    expected = "Only finished networks are shown: A 1 of 3 (1 failed, 1 missing, seed 2)."
+    assert note_of(drawn(tradeoff.tradeoff(manifest, results))) == expected
+    assert note_of(drawn(neurons.neurons(manifest, results))) == expected
+
+
+def test_errors_stand_on_a_logarithmic_axis_however_close_they_are() -> None:
+    assert drawn(tradeoff.tradeoff(*two_methods())).axes[0].get_yscale() == "log"
+
+
+def test_an_error_of_nothing_has_a_place_on_a_logarithmic_axis() -> None:
+    rows = [make_row(L1, 0, test__nmse__after_pruning=0.0), make_row(L1, 1)]
     axes = drawn(tradeoff.tradeoff(*gathered({"A": [L1]}, rows))).axes[0]
-    assert all(map(math.isfinite, axes.get_ylim()))
+    (seeds,) = [line.get_ydata() for line in axes.lines if line.get_markersize() == 3]
+    assert axes.get_ylim()[0] < seeds[0] < seeds[1] == pytest.approx(0.2)
 
 
-def test_errors_far_apart_stand_on_a_logarithmic_axis() -> None:
-    rows = [make_row(L1, seed, test__nmse__after_pruning=10.0**-seed) for seed in range(4)]
-    axes = drawn(tradeoff.tradeoff(*gathered({"A": [L1]}, rows, seeds=range(4)))).axes[0]
-    assert axes.get_yscale() == "log"
+def test_accuracies_stand_on_a_linear_axis_in_percent() -> None:
+    cell = make_cell("lenet300")
+    axes = drawn(tradeoff.tradeoff(*gathered({"A": [cell]}, [make_row(cell, seed) for seed in (0, 1)]))).axes[0]
+    assert axes.get_yscale() == "linear"
+    assert axes.get_ylabel() == "test accuracy after pruning (%)"
+    assert axes.yaxis.get_major_formatter()(0.9825, 0) == "98.25"
+
+
+# Fronts.
+
+
+def make_point(
+    cell: Cell = L1, threshold: float = 0.01, *, left: float = 0.5, validation: float = 0.1, test: float = 0.1
+) -> Point:
+    saved: Mapping[fronts.Saving, float] = {"density": left, "neurons_alive": 20 * left}
+    return Point(cell.key, threshold, saved, dict.fromkeys(saved, 0.01), validation, test, 0.01, 2)
+
+
+ZIGZAG = [make_point(left=left, validation=1 - left, test=test) for left, test in ((0.1, 0.8), (0.2, 0.9), (0.4, 0.5))]
+"""Ever better on validation data, up and down on test data."""
+
+
+def shown_fronts(points: Sequence[Point], **options: Any) -> Figure:
+    manifest, results = two_methods(**options)
+    return drawn(pareto.pareto(manifest, results, {"A": points, "B": []}))
+
+
+def test_fronts_need_points() -> None:
+    assert pareto.pareto(*two_methods(), {"A": [], "B": []}) is None
+
+
+def test_a_front_is_of_steps_on_the_data_that_it_was_chosen_on_and_no_line_joins_test_points() -> None:
+    validation, _, test, _ = shown_fronts(ZIGZAG).axes
+    (steps,) = [line for line in validation.lines if line.get_linestyle() == "-"]
+    assert steps.get_drawstyle() == "steps-post"
+    assert (list(steps.get_xdata()), list(steps.get_ydata())) == ([0.1, 0.2, 0.4], [0.9, 0.8, 0.6])
+    lines = [line for line in test.lines if len(line.get_xdata()) > 1]
+    assert {line.get_linestyle() for line in lines} == {"None"}
+    assert list(lines[-1].get_ydata()) == [0.8, 0.9, 0.5]
+
+
+def test_errors_and_what_is_left_stand_on_logarithmic_axes() -> None:
+    assert {(axes.get_xscale(), axes.get_yscale()) for axes in shown_fronts(ZIGZAG).axes} == {("log", "log")}
+
+
+def test_what_the_sweep_has_at_its_threshold_is_ringed_and_the_published_row_is_a_star() -> None:
+    figure = shown_fronts(ZIGZAG, published={"A": "ℓ1+DN+P"})
+    assert legend_of(figure) == ["A", "at the sweep's threshold", "published"]
+    rows = [make_row(L1, seed) for seed in (0, 1)]
+    density = sum(row.counts.density for row in rows) / 2
+    for axes in figure.axes[::2]:
+        ((ring,),) = [
+            line.get_xdata() for line in axes.lines if line.get_markersize() == 12 and line.get_marker() == "o"
+        ]
+        assert ring == pytest.approx(density)
+    stars = [[line.get_xdata()[0] for line in axes.lines if line.get_marker() == "*"] for axes in figure.axes]
+    assert stars == [[], [], [3 / 105], []]
+
+
+def test_the_choice_of_a_search_is_named_so() -> None:
+    selection = Selection(objective="validation/nmse/after_pruning", higher_is_better=False)
+    assert legend_of(shown_fronts(ZIGZAG, selection=selection)) == ["A", "chosen at the sweep's threshold"]
+
+
+def test_points_without_a_place_are_told() -> None:
+    figure = shown_fronts([*ZIGZAG, make_point(left=0.0), make_point(test=math.nan), make_point(validation=math.inf)])
+    assert note_of(figure) == (
+        "Points that leave nothing, and are not shown: A 1 of 6. "
+        "Points without a finite score, and not shown: A 2 of 6."
+    )
+
+
+def test_an_incomplete_configuration_is_told() -> None:
+    curved = [
+        make_cell(l1=l1).model_copy(update={"pruning": Pruning(threshold=0.01, curve=(0.1,))}) for l1 in (1.0, 2.0)
+    ]
+    manifest, results = gathered({"A": curved}, [make_row(curved[0], seed) for seed in (0, 1)])
+    figure = drawn(pareto.pareto(manifest, results, {"A": [make_point(curved[0])]}))
+    assert note_of(figure) == "Configurations that are not complete, and not shown: A 1 of 2."
+
+
+def test_points_far_worse_than_the_rest_are_counted() -> None:
+    many = [make_point(left=0.1 + place / 100, validation=0.01 + place / 1e4, test=0.01) for place in range(20)]
+    figure = shown_fronts([*many, make_point(left=0.05, validation=5.0, test=0.01)])
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1 of 21 points lie above"]
+    assert figure.axes[0].get_ylim()[1] < 1
 
 
 # Training curves.
@@ -291,7 +508,7 @@ def test_curves_need_an_epoch() -> None:
     assert curves.training(manifest, {"A": [{}]}) is None
 
 
-def test_curves_show_mean_and_spread_of_the_score_and_the_weights_left() -> None:
+def test_curves_show_the_middle_and_spread_of_the_score_and_the_weights_left() -> None:
     manifest, _ = two_methods()
     histories = {
         "A": [
@@ -302,7 +519,7 @@ def test_curves_show_mean_and_spread_of_the_score_and_the_weights_left() -> None
     score, weights, neurons_alive = drawn(curves.training(manifest, histories)).axes
     assert list(score.lines[0].get_ydata()) == [1.0, 0.5]
     band = score.collections[0].get_paths()[0].vertices
-    assert sorted({y for x, y in band if x == 2}) == pytest.approx([0.41, 0.59])
+    assert sorted({y for x, y in band if x == 2}) == pytest.approx([0.45, 0.55])
     assert weights.get_title("left") == "weights left"
     assert weights.get_ylim()[0] == 0
     assert list(neurons_alive.lines[0].get_ydata()) == [26.0]
@@ -320,38 +537,69 @@ def test_curves_on_a_logarithmic_axis_show_the_median_and_the_middle_half() -> N
 def test_the_first_epochs_do_not_flatten_the_others() -> None:
     manifest, _ = two_methods()
     values = {epoch: 0.98 + epoch / 1e4 for epoch in range(2, 21)}
+    manifest = manifest.model_copy(update={"score_higher_is_better": True})
     score = drawn(curves.training(manifest, {"A": [{"validation/nmse": {1: 0.1, **values}}]})).axes[0]
     assert 0.97 < score.get_ylim()[0] < 0.9806
 
 
-def test_a_curve_has_a_gap_where_a_seed_is_no_number() -> None:
+def test_a_curve_has_a_gap_where_a_seed_is_no_number_and_says_so() -> None:
     manifest, _ = two_methods()
     histories = {"A": [{"validation/nmse": {1: 1.0, 2: 0.5}}, {"validation/nmse": {1: 1.0, 2: math.nan}}]}
-    line = drawn(curves.training(manifest, histories)).axes[0].lines[0]
-    assert np.isnan(line.get_ydata()).tolist() == [False, True]
+    figure = drawn(curves.training(manifest, histories))
+    assert np.isnan(figure.axes[0].lines[0].get_ydata()).tolist() == [False, True]
+    assert note_of(figure) == "Seeds with a nmse that is no number: A 1 of 2."
+
+
+def test_a_curve_ends_where_its_first_seed_does_and_says_so() -> None:
+    manifest, _ = two_methods()
+    histories = {
+        "A": [{"validation/nmse": {1: 1.0, 2: 0.5}}, {"validation/nmse": {1: 1.0}}],
+        "B": [{"num_nonzero": {}}],
+    }
+    figure = drawn(curves.training(manifest, histories))
+    assert np.isnan(figure.axes[0].lines[0].get_ydata()).tolist() == [False, True]
+    assert note_of(figure) == "Only finished seeds are shown: B 1 of 2. Seeds without the last epochs: A 1 of 2."
 
 
 # Coefficients.
 
 
-def test_coefficients_are_drawn_over_the_true_ones() -> None:
-    manifest, _ = two_methods()
-    truth, found = np.zeros(20, np.float32), np.zeros(20, np.float32)
-    truth[3], found[3], found[7] = 5.0, 4.0, 0.5
-    figure = drawn(coefficients.estimates(manifest, [Estimate("B", 0, found, truth)]))
-    assert figure.axes[0].get_title("left") == "B: 2 of 20 not zero, 1 in truth"
-    _, estimated, true = figure.axes[0].lines
-    assert dict(zip(estimated.get_xdata(), estimated.get_ydata(), strict=True)) == {4: 4.0, 8: 0.5}
-    assert dict(zip(true.get_xdata(), true.get_ydata(), strict=True)) == {4: 5.0}
-    assert estimated.get_color() == style.looks("AB")["B"].color
+def two_seeds(found: Sequence[Mapping[int, float]], truth: Sequence[Mapping[int, float]]) -> Estimates:
+    given = [np.zeros((2, 20), np.float32) for _ in (found, truth)]
+    for made, wanted in zip(given, (found, truth), strict=True):
+        for seed, values in enumerate(wanted):
+            made[seed, list(values)] = list(values.values())
+    return Estimates("B", (0, 1), *given)
 
 
-def test_true_coefficients_far_apart_are_both_seen() -> None:
+def test_coefficients_of_all_seeds_are_drawn_against_the_true_ones() -> None:
     manifest, _ = two_methods()
-    truth = np.zeros(20, np.float32)
-    truth[3], truth[5] = 5.0, -0.05
-    (axes,) = drawn(coefficients.estimates(manifest, [Estimate("B", 0, truth, truth)])).axes
-    assert axes.get_yscale() == "symlog"
+    item = two_seeds([{3: 4.0, 7: 0.5}, {1: -2.0}], [{3: 5.0}, {1: -2.0, 2: 0.1}])
+    figure = drawn(coefficients.estimates(manifest, [item]))
+    axes = figure.axes[0]
+    assert axes.get_title("left") == "B\nexact support for 0 of 2 seeds\nmissed 1 of 3, false 1 of 37"
+    points = [list(zip(line.get_xdata(), line.get_ydata(), strict=True)) for line in axes.lines[3:]]
+    false, hits, missed = [[pytest.approx(point) for point in kind] for kind in points]
+    assert (false, hits, missed) == ([(0.0, 0.5)], [(5.0, 4.0), (-2.0, -2.0)], [(0.1, 0.0)])
+    assert axes.lines[4].get_color() == looks_of({"A": L1, "B": DN})["B"].color
+    assert axes.get_xlabel() == "true coefficient (linear within ±0.1)"
+    assert axes.get_ylabel() == "estimated coefficient"
+
+
+def test_seeds_whose_estimates_tell_nothing_are_told() -> None:
+    manifest, _ = two_methods()
+    figure = drawn(coefficients.estimates(manifest, [two_seeds([{}, {3: math.nan}], [{3: 5.0}, {3: 5.0}])]))
+    assert note_of(figure) == (
+        "Every coefficient estimated as 0: B 1 of 2 (seed 0). "
+        "Estimates that are no number, and not shown: B 1 of 2 (seed 1)."
+    )
+
+
+def test_coefficients_far_apart_are_both_seen() -> None:
+    manifest, _ = two_methods()
+    wide = [{3: 5.0, 5: -0.05}] * 2
+    (axes,) = drawn(coefficients.estimates(manifest, [two_seeds(wide, wide)])).axes
+    assert (axes.get_xscale(), axes.get_yscale()) == ("symlog", "symlog")
 
 
 def test_coefficients_need_an_estimate() -> None:
@@ -480,7 +728,7 @@ def test_the_task_of_another_module_is_named(recorder: Recorder, monkeypatch: py
 def test_the_estimates_of_a_task_of_another_module_are_left_out(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorder.finish(L1, 0)
+    recorder.finish(L1, 0, **{columns.SUPPORT_EXACT.replace("/", "__"): 0.0})
     manifest = make_manifest({"A": [L1]})
     monkeypatch.delitem(TASKS, "regression")
     found = figures.gather(recorder.location, manifest, gather(manifest, recorder.read()), Path("unused"))
@@ -488,15 +736,34 @@ def test_the_estimates_of_a_task_of_another_module_are_left_out(
     assert "Estimated coefficients are left out" in found.missing[0]
 
 
-def test_a_regression_has_estimates_beside_the_truth(recorder: Recorder) -> None:
-    recorder.finish(L1, 1)
+def test_a_regression_has_the_estimates_of_all_seeds_beside_the_truth(recorder: Recorder) -> None:
+    recorder.finish(L1, 0, 1, **{columns.SUPPORT_EXACT.replace("/", "__"): 0.0})
     found = read_evidence(recorder, {"A": [L1], "B": [DN]})
-    (estimate,) = found.estimates
+    (estimates,) = found.estimates
+    assert (estimates.label, estimates.seeds) == ("A", (0, 1))
     weights = found.trained[0].pruned_weights()
-    assert estimate.found == pytest.approx((weights["fc2"] @ weights["fc1"])[0])
-    assert int((estimate.truth != 0).sum()) == 2
-    (caption,) = [kind.caption for kind in figures.draw(found) if kind.name == "coefficients"]
-    assert "seed 1" in caption
+    assert estimates.found[0] == pytest.approx((weights["fc2"] @ weights["fc1"])[0])
+    assert not np.array_equal(estimates.found[0], estimates.found[1])
+    truth = linear.Scripted().generate([0, 1]).truth
+    assert truth is not None
+    assert np.array_equal(estimates.truth, truth.numpy())
+
+
+def test_a_dataset_with_features_is_no_linear_problem_by_that(recorder: Recorder) -> None:
+    cell = make_cell("lenet300")
+    cell = cell.model_copy(update={"dataset": {**cell.dataset, "features": 20}})
+    recorder.finish(cell, 0)
+    found = read_evidence(recorder, {"A": [cell]})
+    assert (found.estimates, found.missing) == ((), ())
+    assert found.trained[0].reads_pixels
+
+
+def test_seeds_without_weights_are_left_out_of_the_estimates_and_told(recorder: Recorder) -> None:
+    recorder.finish(L1, 0, 1, **{columns.SUPPORT_EXACT.replace("/", "__"): 0.0})
+    recorder.artifact(recorder.read().rows[1].run_id, schema.WEIGHTS_FILE).write_bytes(b"half")
+    found = read_evidence(recorder, {"A": [L1]})
+    assert found.estimates[0].seeds == (0,)
+    assert found.missing == ("The weights of A, seed 1, could not be read from the store.",)
 
 
 def test_weights_that_are_gone_are_told(recorder: Recorder) -> None:

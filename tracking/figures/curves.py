@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +12,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from tracking import schema
-from tracking.figures import style
+from tracking.figures import notes, scores, style
+from tracking.figures.looks import Look, looks
 from tracking.manifest import Manifest
 from tracking.reader import History
+
+CAPTION = (
+    "Validation score before pruning, and the weights and alive neurons that pruning would leave, after each epoch: "
+    "mean over seeds, and the middle nine tenths of them; on a logarithmic axis, which errors have, the median and the "
+    "middle half. A line has a gap where a seed has no value."
+)
 
 
 @dataclass(frozen=True)
@@ -23,8 +30,8 @@ class _Quantity:
 
     metric: str
     title: str
-    text: Callable[[float], str]
-    from_zero: bool = False
+    is_score: bool = False
+    """Else it is a count."""
 
 
 @style.styled
@@ -33,42 +40,75 @@ def training(manifest: Manifest, histories: Mapping[str, Sequence[History]]) -> 
 
     None where no epoch was logged.
     """
+    score = f"validation/{manifest.score}"
     quantities = (
-        _score(manifest.score),
-        _Quantity(schema.NUM_NONZERO, "weights left", _thousands, from_zero=True),
-        _Quantity(schema.NEURONS_ALIVE, "neurons alive", _thousands, from_zero=True),
+        _Quantity(score, scores.title(manifest, "validation {}"), is_score=True),
+        _Quantity(schema.NUM_NONZERO, "weights left"),
+        _Quantity(schema.NEURONS_ALIVE, "neurons alive"),
     )
     logged = {name for each in histories.values() for history in each for name, points in history.items() if points}
-    if logged.isdisjoint(quantity.metric for quantity in quantities):
+    shown = [quantity for quantity in quantities if quantity.metric in logged]
+    if not shown:
         return None
-    looks = style.looks(method.label for method in manifest.methods)
-    figure = style.new_figure(3.7)
-    for axes, quantity in zip(figure.subplots(1, len(quantities)), quantities, strict=True):
+    styles = looks(manifest.methods)
+    figure = style.new_figure(3.9)
+    for axes, quantity in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
         by_label = {label: _by_epoch(each, quantity.metric) for label, each in histories.items()}
-        values = [value for points in by_label.values() for group in points.values() for value in group]
-        is_wide = style.is_wide(values)
-        for label, points in by_label.items():
-            _draw(axes, points, looks[label], is_wide=is_wide)
-        _axes(axes, quantity)
-        if is_wide:
-            style.log_axis(axes, "y", values, quantity.text)
-        elif quantity.from_zero:
-            axes.set_ylim(bottom=0)
-        else:
-            _without_the_start(axes, list(by_label.values()))
-    entries = {label: Line2D([], [], color=looks[label].color, ls=looks[label].line, lw=2) for label in histories}
+        _draw_panel(axes, manifest, quantity, by_label, styles)
+    drawn = [(label, styles[label]) for label in histories]
+    entries = [(label, Line2D([], [], color=look.color, ls=look.line, lw=2)) for label, look in drawn]
     style.legend_above(figure, entries)
+    style.note(figure, _notes(manifest, histories))
     return figure
 
 
-def _score(name: str) -> _Quantity:
-    if name == "accuracy":
-        return _Quantity(f"validation/{name}", f"validation {name} (%)", lambda value: f"{100 * value:g}")
-    return _Quantity(f"validation/{name}", f"validation {name}", lambda value: f"{value:g}")
+def _draw_panel(
+    axes: Axes,
+    manifest: Manifest,
+    quantity: _Quantity,
+    by_label: Mapping[str, "_ByEpoch"],
+    styles: Mapping[str, Look],
+) -> None:
+    values = [value for points in by_label.values() for group in points.values() for value in group]
+    axes.set(xlabel="epoch", title=quantity.title)
+    axes.grid(visible=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    zero = 0.0
+    if quantity.is_score:
+        zero = scores.axis(axes, manifest, values)
+        is_logarithmic = scores.is_logarithmic(manifest, values)
+    else:
+        axes.yaxis.set_major_formatter(lambda value, _: _thousands(value))
+        is_logarithmic = style.is_wide(values)
+        if is_logarithmic:
+            style.log_axis(axes, "y", values, _thousands)
+    for label, points in by_label.items():
+        _draw(axes, points, styles[label], is_logarithmic=is_logarithmic, zero=zero)
+    if quantity.is_score and not is_logarithmic:
+        _without_the_start(axes, list(by_label.values()))
+    elif not is_logarithmic:
+        axes.set_ylim(bottom=0)
 
 
 def _thousands(value: float) -> str:
     return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def _notes(manifest: Manifest, histories: Mapping[str, Sequence[History]]) -> list[str]:
+    """What of the score is not there: seeds, values, epochs."""
+    seeds, broken, short = [], [], []
+    for label, each in histories.items():
+        curves = [history.get(f"validation/{manifest.score}", {}) for history in each]
+        last = max((epoch for curve in curves for epoch in curve), default=0)
+        seeds.append((label, len(each), len(manifest.seeds), ""))
+        gaps = sum(1 for curve in curves if not all(map(math.isfinite, curve.values())))
+        broken.append((label, gaps, len(each), ""))
+        short.append((label, sum(1 for curve in curves if max(curve, default=0) < last), len(each), ""))
+    return [
+        *notes.sentence("Only finished seeds are shown", [item for item in seeds if item[1] < item[2]]),
+        *notes.sentence(f"Seeds with a {manifest.score} that is no number", [item for item in broken if item[1]]),
+        *notes.sentence("Seeds without the last epochs", [item for item in short if item[1]]),
+    ]
 
 
 _ByEpoch = Mapping[int, Sequence[float]]
@@ -83,24 +123,22 @@ def _by_epoch(histories: Sequence[History], metric: str) -> _ByEpoch:
     return points
 
 
-def _draw(axes: Axes, points: _ByEpoch, look: style.Look, *, is_wide: bool) -> None:
+def _draw(axes: Axes, points: _ByEpoch, look: Look, *, is_logarithmic: bool, zero: float) -> None:
     """Draw a method's line and band."""
     epochs = sorted(points)
-    # A mean over what is no number is none: the line has a gap there.
-    values = [points[epoch] if all(map(style.is_number, points[epoch])) else [math.nan] for epoch in epochs]
-    low, high = (0.25, 0.75) if is_wide else (0.05, 0.95)
+    whole = max(map(len, points.values()), default=0)
+    # A mean over what is no number, or not there, is none: the line has a gap there.
+    complete = [len(points[epoch]) == whole and all(map(math.isfinite, points[epoch])) for epoch in epochs]
+    values = [
+        style.at_least(points[epoch], zero) if there else [math.nan]
+        for epoch, there in zip(epochs, complete, strict=True)
+    ]
+    low, high = (0.25, 0.75) if is_logarithmic else (0.05, 0.95)
     lows, highs = ([float(np.quantile(group, share)) for group in values] for share in (low, high))
     axes.fill_between(epochs, lows, highs, color=look.color, alpha=0.18, lw=0)
     marker = "." if len(epochs) == 1 else ""
-    middle = statistics.median if is_wide else statistics.fmean
+    middle = statistics.median if is_logarithmic else statistics.fmean
     axes.plot(epochs, [middle(v) for v in values], look.line, color=look.color, lw=1.8, marker=marker)
-
-
-def _axes(axes: Axes, quantity: _Quantity) -> None:
-    axes.set(xlabel="epoch", title=quantity.title)
-    axes.grid(visible=True)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.yaxis.set_major_formatter(lambda value, _: quantity.text(value))
 
 
 def _without_the_start(axes: Axes, by_label: Sequence[_ByEpoch]) -> None:
@@ -108,7 +146,7 @@ def _without_the_start(axes: Axes, by_label: Sequence[_ByEpoch]) -> None:
     last = max((epoch for points in by_label for epoch in points), default=0)
     later = [
         value for points in by_label for epoch, group in points.items() if epoch > last / 4
-        for value in group if style.is_number(value)
+        for value in group if math.isfinite(value)
     ]  # fmt: skip
     if later and min(later) < max(later):
         margin = 0.05 * (max(later) - min(later))

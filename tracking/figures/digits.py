@@ -9,6 +9,9 @@ from matplotlib.figure import Figure
 from tracking.figures import style
 from tracking.figures.evidence import Floats, Pictures
 
+RECONSTRUCTIONS = "Test images and what each pruned network makes of them, {seeds}."
+ENCODINGS = "The code that each pruned network gives to these images, one square a unit, dark is 1, {seeds}."
+
 
 @style.styled
 def reconstructions(pictures: Pictures | None) -> Figure | None:

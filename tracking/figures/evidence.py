@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from dn_distributed.config import Cell
-from tracking import fronts, reader, runs, schema
+from tracking import columns, fronts, reader, runs, schema
 from tracking.cells import MethodResult
 from tracking.fronts import Curves, Point
 from tracking.manifest import Manifest
@@ -25,6 +26,8 @@ NUM_SAMPLES = 10
 
 Floats = NDArray[np.float32]
 
+_UNREADABLE = (OSError, MlflowException, SafetensorError)
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -37,13 +40,10 @@ class Trained:
     """What pruning leaves of each regularised layer ``[n_out, n_in]``, in forward order."""
     parameters: Mapping[str, Floats]
     """All parameters before pruning."""
+    is_linear: bool = False
+    """Whether it estimates the coefficients of a linear problem."""
     reads_pixels: bool = False
     """Whether its first regularised layer reads an image."""
-
-    @property
-    def is_linear(self) -> bool:
-        """Whether it estimates the coefficients of a linear problem, which is made with a number of features."""
-        return "features" in self.cell.dataset
 
     @property
     def is_chain(self) -> bool:
@@ -58,7 +58,12 @@ class Trained:
 
     def pruned_weights(self) -> dict[str, Floats]:
         """Return the pruned weight of each regularised layer."""
-        return {name: self.parameters[f"{name}.weight"] * mask for name, mask in self.masks.items()}
+        return pruned_weights(self.masks, self.parameters)
+
+
+def pruned_weights(masks: Mapping[str, Mask], parameters: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Return what pruning leaves of the weight of each regularised layer, in forward order."""
+    return {name: parameters[f"{name}.weight"] * mask for name, mask in masks.items()}
 
 
 @dataclass(frozen=True)
@@ -73,13 +78,15 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """The coefficients ``[features]`` that a linear network found for a seed's problem, and those that made it."""
+class Estimates:
+    """The coefficients that a method's linear networks found for the problems of their seeds, and the true ones."""
 
     label: str
-    seed: int
+    seeds: tuple[int, ...]
     found: Floats
+    """``[seeds, features]``."""
     truth: Floats
+    """``[seeds, features]``."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,7 @@ class Evidence:
     histories: Mapping[str, Sequence[History]] = field(default_factory=dict)
     """By method, of each finished replicate of the cell that stands for it."""
     pictures: Pictures | None = None
-    estimates: tuple[Estimate, ...] = ()
+    estimates: tuple[Estimates, ...] = ()
     missing: tuple[str, ...] = ()
     """What could not be had, in sentences."""
     curves: Curves = field(default_factory=dict)
@@ -115,7 +122,7 @@ def gather(location: StoreLocation, manifest: Manifest, methods: tuple[MethodRes
     }
     networks = tuple(item for item in trained if item.cell.baseline is None)
     pictures = _pictures(networks, data_dir, missing)
-    estimates, curves = _estimates(trained, missing), fronts.read(location, methods)
+    estimates, curves = _estimates(location, shown, missing), fronts.read(location, methods)
     return Evidence(manifest, methods, networks, histories, pictures, estimates, tuple(missing), curves)
 
 
@@ -137,16 +144,30 @@ def _read_trained(location: StoreLocation, methods: Sequence[MethodResult], miss
         row = method.chosen.rows[0]
         try:
             found.append(_read_one(location, method.label, method.chosen.cell, row))
-        except (OSError, MlflowException):
-            missing.append(f"The weights of {method.label}, seed {row.seed}, could not be read from the store.")
+        except _UNREADABLE:
+            missing.append(_unreadable(method.label, [row.seed]))
     return tuple(found)
 
 
+def _unreadable(label: str, seeds: Sequence[int]) -> str:
+    return f"The weights of {label}, seed {', '.join(map(str, seeds))}, could not be read from the store."
+
+
 def _read_one(location: StoreLocation, label: str, cell: Cell, row: Row) -> Trained:
-    masks = load_masks(runs.download(location, row.run_id, schema.MASKS_FILE))
-    parameters = load_file(runs.download(location, row.run_id, schema.WEIGHTS_FILE))
-    found = Trained(label, row.seed, cell, masks, parameters)
+    masks, parameters = _read_weights(location, row)
+    found = Trained(label, row.seed, cell, masks, parameters, is_linear=_is_linear(row))
     return replace(found, reads_pixels=reads_pixels(found))
+
+
+def _read_weights(location: StoreLocation, row: Row) -> tuple[dict[str, Mask], dict[str, Floats]]:
+    """The masks and the parameters before pruning."""
+    masks = load_masks(runs.download(location, row.run_id, schema.MASKS_FILE))
+    return masks, load_file(runs.download(location, row.run_id, schema.WEIGHTS_FILE))
+
+
+def _is_linear(row: Row) -> bool:
+    """Whether coefficients were compared with true ones when the replicate was measured."""
+    return columns.SUPPORT_EXACT in row.metrics
 
 
 def reads_pixels(item: Trained) -> bool:
@@ -179,14 +200,34 @@ def _pictures(networks: Sequence[Trained], data_dir: Path, missing: list[str]) -
         return None
 
 
-def _estimates(trained: Sequence[Trained], missing: list[str]) -> tuple[Estimate, ...]:
-    if not trained or not trained[0].is_linear:
+def _estimates(location: StoreLocation, methods: Sequence[MethodResult], missing: list[str]) -> tuple[Estimates, ...]:
+    found = []
+    for method in methods:
+        if method.chosen is not None and method.chosen.rows and _is_linear(method.chosen.rows[0]):
+            weights = _weights_by_seed(location, method.label, method.chosen.rows, missing)
+            found += [(method.label, method.chosen.cell, weights)] if weights else []
+    if not found:
         return ()
     from dn_distributed.data import DataError
     from tracking.figures import rerun
 
     try:
-        return rerun.estimates(trained, trained[0].cell)
+        return tuple(rerun.estimates(*item) for item in found)
     except DataError as error:
         missing.append(f"Estimated coefficients are left out: {error}.")
         return ()
+
+
+def _weights_by_seed(
+    location: StoreLocation, label: str, rows: Sequence[Row], missing: list[str]
+) -> dict[int, list[Floats]]:
+    """The pruned weights of each layer, of every seed whose files can be read."""
+    found, unreadable = dict[int, list[Floats]](), []
+    for row in rows:
+        try:
+            found[row.seed] = list(pruned_weights(*_read_weights(location, row)).values())
+        except _UNREADABLE:
+            unreadable.append(row.seed)
+    if unreadable and unreadable != [rows[0].seed]:  # that one has been told
+        missing.append(_unreadable(label, unreadable))
+    return found

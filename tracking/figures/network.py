@@ -15,6 +15,11 @@ from tracking.patterns import Mask
 
 Masks = Mapping[str, Mask]
 
+CAPTION = (
+    "What pruning leaves, {seeds}. Filled: neurons on a path from an input to an output; lines, or the share "
+    "between two layers: weights that are left."
+)
+
 _MOST_DRAWN = 40  # neurons of a layer; more have no room of their own
 
 
@@ -30,7 +35,7 @@ def networks(trained: Sequence[Trained]) -> Figure | None:
     figure, panels = style.panels(len(shown), most=4 if small else 2, height=3.0 if small else 2.3)
     for axes, (label, masks) in zip(panels, shown, strict=True):
         (_draw_small if small else _draw_layers)(axes, masks)
-        axes.set_title(label)
+        axes.set_title(style.short(label, 30 if small else 60))
         axes.set_xticks(range(len(names)), names, fontsize=8)
         axes.tick_params(axis="x", length=0)
         axes.set(yticks=[], xlim=(-0.5, len(names) - 0.5))

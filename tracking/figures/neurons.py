@@ -14,8 +14,14 @@ from matplotlib.patches import Patch
 from dn_distributed.sparsity import UnitCount
 from tracking import columns, published
 from tracking.cells import CellResult, MethodResult
-from tracking.figures import style
+from tracking.figures import notes, style
+from tracking.figures.looks import Look, looks
 from tracking.manifest import Manifest
+
+CAPTION = (
+    "Neurons on a path of non-zero weights from an input to an output: mean over seeds, and a standard deviation as "
+    "far as there can be neurons. Where there is a published count, a line gives ours by the same rule."
+)
 
 _GROUP = 0.84  # of the room of a layer, the share that its bars take
 _BAR = 0.88  # of the room of a bar
@@ -38,7 +44,7 @@ class _Bar:
 @style.styled
 def neurons(manifest: Manifest, methods: Sequence[MethodResult]) -> Figure | None:
     """Draw the share of alive neurons per layer and method. None without a finished replicate."""
-    looks = style.looks(method.label for method in methods)
+    styles = looks(manifest.methods)
     networks = {m.label: m.chosen for m in methods if m.chosen and m.chosen.rows and m.chosen.cell.baseline is None}
     if not networks:
         return None
@@ -49,13 +55,14 @@ def neurons(manifest: Manifest, methods: Sequence[MethodResult]) -> Figure | Non
     width = _GROUP / len(bars)
     for place, (label, group) in enumerate(bars.items()):
         middles = [layer + (place + 0.5) * width - _GROUP / 2 for layer in range(len(units))]
-        _draw(axes, group, middles, _BAR * width, looks[label].color)
+        _draw(axes, group, middles, _BAR * width, styles[label])
         if len(bars) * len(units) <= _MOST_NUMBERED:
             _number(axes, group, middles)
-    axes.set_ylim(0, max(_over(bar) for group in bars.values() for bar in group) + 7)
+    axes.set_ylim(0, 110)
     _label(axes, units)
     any_published = any(math.isfinite(bar.published) for group in bars.values() for bar in group)
-    style.legend_above(figure, _legend({label: looks[label].color for label in bars}, any_published))
+    style.legend_above(figure, _legend([(label, styles[label]) for label in bars], any_published))
+    style.note(figure, notes.not_finished(notes.chosen(methods)))
     return figure
 
 
@@ -73,24 +80,28 @@ def _bars(task: str, result: CellResult) -> list[_Bar]:
     return bars
 
 
-def _draw(axes: Axes, bars: Sequence[_Bar], middles: list[float], width: float, color: str) -> None:
+def _draw(axes: Axes, bars: Sequence[_Bar], middles: list[float], width: float, look: Look) -> None:
     shares = [bar.share for bar in bars]
     axes.bar(middles, [100.0] * len(bars), width, facecolor="none", edgecolor=style.FAINT, lw=0.8)
-    axes.bar(middles, shares, width, color=color)
-    axes.errorbar(middles, shares, [bar.error for bar in bars], color=style.INK, lw=1, capsize=2.5, ls="none")
+    axes.bar(middles, shares, width, color=look.color, hatch=look.hatch, edgecolor="white", lw=0)
+    axes.errorbar(middles, shares, _around(bars), color=style.INK, lw=1, capsize=2.5, ls="none")
     axes.plot(middles, [bar.by_their_rule for bar in bars], **_BY_THEIR_RULE)
     axes.plot(middles, [bar.published for bar in bars], **_PUBLISHED)
 
 
+def _around(bars: Sequence[_Bar]) -> list[list[float]]:
+    """A standard deviation down and up, as far as there can be neurons."""
+    return [[min(bar.error, bar.share) for bar in bars], [min(bar.error, 100 - bar.share) for bar in bars]]
+
+
 def _number(axes: Axes, bars: Sequence[_Bar], middles: list[float]) -> None:
     for middle, bar in zip(middles, bars, strict=True):
-        axes.text(middle, _over(bar), f"{bar.mean:.0f}", ha="center", va="bottom", fontsize=8, color=style.MUTED)
+        axes.text(middle, 103, _count(bar.mean), ha="center", va="bottom", fontsize=8, color=style.MUTED)
 
 
-def _over(bar: _Bar) -> float:
-    """The height above everything that is drawn of a bar."""
-    tip = bar.share + (bar.error if math.isfinite(bar.error) else 0.0)
-    return max(100.0, tip) + 3
+def _count(mean: float) -> str:
+    """A mean of a few neurons has a decimal: 0.9 of 1 is not 1."""
+    return f"{mean:.0f}" if mean >= 10 or mean == int(mean) else f"{mean:.1f}"
 
 
 def _label(axes: Axes, units: Sequence[UnitCount]) -> None:
@@ -100,9 +111,11 @@ def _label(axes: Axes, units: Sequence[UnitCount]) -> None:
     axes.yaxis.grid(visible=True)
 
 
-def _legend(colors: dict[str, str], any_published: bool) -> dict[str, Artist]:
-    entries: dict[str, Artist] = {label: Patch(color=color) for label, color in colors.items()}
+def _legend(shown: Sequence[tuple[str, Look]], any_published: bool) -> list[tuple[str, Artist]]:
+    entries: list[tuple[str, Artist]] = [
+        (label, Patch(facecolor=look.color, hatch=look.hatch, edgecolor="white", lw=0)) for label, look in shown
+    ]
     if any_published:
-        entries["published (its rule counts as many or more)"] = Line2D([], [], **_PUBLISHED)
-        entries["ours by that rule"] = Line2D([], [], **_BY_THEIR_RULE)
-    return {**entries, "all neurons of the layer": Patch(facecolor="none", edgecolor=style.MUTED, lw=0.8)}
+        entries.append(("published (its rule counts as many or more)", Line2D([], [], **_PUBLISHED)))
+        entries.append(("ours by that rule", Line2D([], [], **_BY_THEIR_RULE)))
+    return [*entries, ("all neurons of the layer", Patch(facecolor="none", edgecolor=style.MUTED, lw=0.8))]

@@ -1,65 +1,207 @@
 """Fronts of what is left against the score: at equal score, which method leaves fewer weights, which fewer neurons?"""
 
+import math
+import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from tracking import fronts
-from tracking.figures import style
+from tracking.cells import MethodResult
+from tracking.figures import notes, scores, style
+from tracking.figures.looks import Look, looks
 from tracking.fronts import Point, Saving
 from tracking.manifest import Manifest
+from tracking.reader import Row
+
+CAPTION = (
+    "Each point is a configuration at a pruning threshold, mean over seeds. Above, validation data: the steps are each "
+    "method's front, the best score to be had with so much left or less; faint points are beaten by another of the "
+    "same method. Below, test data: the points of the same fronts, which were not chosen by it, with one standard "
+    "deviation over seeds both ways; a point may be worse there than one that leaves less, and no line joins them. "
+    "Errors, and what is left, stand on logarithmic axes; what is far worse than the rest is counted in a corner."
+)
+
+_Split = Literal["validation", "test"]
+_SPLITS: tuple[_Split, ...] = ("validation", "test")
+_RING = style.sign("o", 12)
+_MOST_SHOWN = 2.5  # from the best to the worst, in distances from the best to the middle
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What is drawn of a method."""
+
+    label: str
+    look: Look
+    points: tuple[Point, ...]
+    rows: tuple[Row, ...]
+    """Of what stands for the method, at the threshold of the sweep."""
+    score: str
+    published: tuple[float, float] | None
+    """Density and test score."""
+
+    def place(self, saving: Saving, split: _Split) -> tuple[float, float] | None:
+        """Return where what stands for the method stands; None where it has no place."""
+        if not self.rows:
+            return None
+        left = statistics.fmean(getattr(row.counts, saving) for row in self.rows)
+        name = f"{split}/{self.score}/after_pruning"
+        score = statistics.fmean(row.metrics.get(name, math.nan) for row in self.rows)
+        return (left, score) if left > 0 and math.isfinite(score) else None
 
 
 @style.styled
-def pareto(manifest: Manifest, points: Mapping[str, Sequence[Point]]) -> Figure | None:
-    """Draw each method's front with a band of one standard deviation over seeds. None without curves."""
-    shown = {label: found for label, found in points.items() if found}
+def pareto(manifest: Manifest, methods: Sequence[MethodResult], points: Mapping[str, Sequence[Point]]) -> Figure | None:
+    """Draw each method's front on validation data over the same points on test data. None without curves."""
+    styles = looks(manifest.methods)
+    measured = [method for method in methods if points.get(method.label)]
+    found = {method.label: tuple(filter(_has_a_place, points[method.label])) for method in measured}
+    shown = [_shown(manifest, m, styles[m.label], found[m.label]) for m in measured if found[m.label]]
     if not shown:
         return None
-    looks = style.looks(method.label for method in manifest.methods)
-    figure = style.new_figure(4.6)
-    every = [point for found in shown.values() for point in found]
-    savings = fronts.savings(every)
-    for axes, saving in zip(figure.subplots(1, len(savings), sharey=True), savings, strict=True):
-        for label, found in shown.items():
-            _draw(axes, manifest, saving, found, looks[label])
-        _axes(axes, manifest, saving, every)
-    entries = {label: Line2D([], [], color=looks[label].color, ls=looks[label].line, lw=2) for label in shown}
-    style.legend_above(figure, entries)
+    figure = style.new_figure(7.6)
+    _draw(figure, manifest, shown)
+    style.legend_above(figure, _legend(manifest, shown))
+    style.note(figure, _notes(methods, points, found))
     return figure
 
 
-def _draw(axes: Axes, manifest: Manifest, saving: Saving, found: Sequence[Point], look: style.Look) -> None:
-    found = _shown(found, saving)
-    best = fronts.front(found, saving, higher_is_better=manifest.score_higher_is_better)
-    at = [point.left[saving] for point in best]
-    lows = [point.test - (point.test_std or 0.0) for point in best]
-    highs = [point.test + (point.test_std or 0.0) for point in best]
-    axes.plot([p.left[saving] for p in found], [p.test for p in found], ".", color=look.color, ms=3, alpha=0.35)
-    axes.fill_between(at, lows, highs, color=look.color, alpha=0.18, lw=0)
-    axes.plot(at, [point.test for point in best], look.line, color=look.color, lw=1.8, marker=look.marker, ms=4)
+def _has_a_place(point: Point) -> bool:
+    """Whether it has a score, and something left to stand on logarithmic axes."""
+    return math.isfinite(point.validation) and math.isfinite(point.test) and all(point.left.values())
 
 
-def _shown(found: Sequence[Point], saving: Saving) -> list[Point]:
-    """A logarithmic axis has no place for a network of nothing."""
-    return [point for point in found if point.left[saving] > 0]
+def _shown(manifest: Manifest, method: MethodResult, look: Look, points: tuple[Point, ...]) -> _Shown:
+    rows = method.chosen.rows if method.chosen is not None else ()
+    return _Shown(method.label, look, points, rows, manifest.score, scores.published_point(manifest.task, method))
 
 
-def _axes(axes: Axes, manifest: Manifest, saving: Saving, found: Sequence[Point]) -> None:
-    percent = manifest.score == "accuracy"
-    text = (lambda value: f"{100 * value:g}") if saving == "density" else (lambda value: f"{value:g}")
-    scores = sorted((point.test for point in found), reverse=manifest.score_higher_is_better)
-    best, middle = scores[0], scores[len(scores) // 2]
-    # Networks that are pruned to nothing would flatten the part that matters.
-    ends = sorted((best + 0.1 * (best - middle), best - 1.6 * (best - middle)))
-    if ends[0] < ends[1]:
-        axes.set_ylim(*ends)
-        found = [point for point in found if ends[0] <= point.test <= ends[1]]
-    style.log_axis(axes, "x", [point.left[saving] for point in _shown(found, saving)], text)
-    if percent:
-        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
-    title = "weights left (%)" if saving == "density" else fronts.SAVINGS[saving]
-    axes.set(xlabel=title, ylabel=f"test {manifest.score}{' (%)' * percent}" if saving == "density" else "")
+def _draw(figure: Figure, manifest: Manifest, shown: Sequence[_Shown]) -> None:
+    every = [point for item in shown for point in item.points]
+    savings = fronts.savings(every)
+    values = [score for point in every for score in (point.validation, point.test)]
+    ends = _ends(manifest, shown)
+    within = [p for p in every if any(ends[0] <= score <= ends[1] for score in (p.validation, p.test))]
+    grid = figure.subplots(2, len(savings), sharex="col", sharey=True, squeeze=False)
+    no_error = scores.axis(grid[0][0], manifest, [score for score in values if ends[0] <= score <= ends[1]])
+    if not scores.is_logarithmic(manifest, values):
+        grid[0][0].set_ylim(ends)
+    for line, split in zip(grid, _SPLITS, strict=True):
+        for axes, saving in zip(line, savings, strict=True):
+            _draw_panel(axes, manifest, shown, saving, split, no_error)
+        line[0].set_ylabel(scores.title(manifest, f"{split} {{}}"))
+        _tell_what_is_outside(line[0], manifest, [getattr(point, split) for point in every], ends)
+    for axes, saving in zip(grid[1], savings, strict=True):
+        text = style.percent if saving == "density" else style.number
+        style.log_axis(axes, "x", [point.left[saving] for point in within], text)
+        axes.set_xlabel("weights left (%)" if saving == "density" else fronts.SAVINGS[saving])
+
+
+def _ends(manifest: Manifest, shown: Sequence[_Shown]) -> tuple[float, float]:
+    """Return the scores between which the axis runs: networks pruned to chance would flatten the part that matters.
+
+    Every method is there with its best point, and with what stands for it.
+    """
+    values = [score for item in shown for point in item.points for score in (point.validation, point.test)]
+    logarithmic = scores.is_logarithmic(manifest, values)
+    if logarithmic and min(values) == 0:
+        return 0.0, max(values)
+    sign = -1.0 if manifest.score_higher_is_better else 1.0
+
+    def loss(score: float) -> float:
+        """As far down (or up) the axis as the score is worse."""
+        return math.log(score) if logarithmic else sign * score
+
+    losses = [loss(value) for value in values]
+    best = min(losses)
+    usual = statistics.median(losses) - best
+    needed = [min(loss(getattr(point, split)) for point in item.points) for item in shown for split in _SPLITS]
+    needed += [loss(place[1]) for item in shown for split in _SPLITS if (place := item.place("density", split))]
+    worst = max(losses) if max(losses) <= best + _MOST_SHOWN * usual else max(best + 1.6 * usual, *needed)
+    margin = 0.05 * (worst - best) or 0.001
+    ends = sorted(math.exp(end) if logarithmic else sign * end for end in (best - 2 * margin, worst + margin))
+    return ends[0], ends[1]
+
+
+def _draw_panel(
+    axes: Axes, manifest: Manifest, shown: Sequence[_Shown], saving: Saving, split: _Split, no_error: float
+) -> None:
+    for item in shown:
+        look = item.look
+        best = fronts.front(item.points, saving, higher_is_better=manifest.score_higher_is_better)
+        left, all_left = ([point.left[saving] for point in some] for some in (best, item.points))
+        score, all_scores = (
+            style.at_least((getattr(point, split) for point in some), no_error) for some in (best, item.points)
+        )
+        axes.plot(all_left, all_scores, ".", color=look.color, ms=5, alpha=0.4, mew=0)
+        if split == "validation":
+            axes.step(left, score, look.line, where="post", color=look.color, lw=1.6, marker=look.marker, ms=4)
+        else:
+            wide, high = [point.left_std[saving] or 0.0 for point in best], [point.test_std or 0.0 for point in best]
+            axes.errorbar(left, score, xerr=wide, yerr=high, ls="none", color=look.color, lw=0.7)
+            axes.plot(left, score, look.marker, ms=4, color=look.color)
+        place = item.place(saving, split)
+        if place is not None:
+            axes.plot(*place, look.marker, ms=4, color=look.color)
+            axes.plot(*place, zorder=3, **_RING)
+    if split == "test" and saving == "density":
+        _draw_published(axes, shown)
     axes.grid(visible=True)
+
+
+def _draw_published(axes: Axes, shown: Sequence[_Shown]) -> None:
+    colors: dict[tuple[float, float], list[str]] = {}
+    for item in shown:
+        if item.published is not None:
+            colors.setdefault(item.published, []).append(item.look.color)
+    for place, of_methods in colors.items():
+        face = of_methods[0] if len(of_methods) == 1 else "white"
+        axes.plot(*place, zorder=4, **style.sign("*", 12, face=face))
+
+
+def _tell_what_is_outside(axes: Axes, manifest: Manifest, values: Sequence[float], ends: tuple[float, float]) -> None:
+    """Say in a corner how many points are worse than the axis shows."""
+    higher = manifest.score_higher_is_better
+    outside = sum(value < ends[0] if higher else value > ends[1] for value in values)
+    if outside:
+        axes.text(
+            *(0.98, 0.02 if higher else 0.98),
+            f"{outside} of {len(values)} points lie {'below' if higher else 'above'}",
+            ha="right", va="bottom" if higher else "top", fontsize=8, color=style.MUTED, transform=axes.transAxes,
+        )  # fmt: skip
+
+
+def _legend(manifest: Manifest, shown: Sequence[_Shown]) -> list[tuple[str, Artist]]:
+    entries: list[tuple[str, Artist]] = [
+        (item.label, Line2D([], [], color=item.look.color, ls=item.look.line, marker=item.look.marker, ms=5, lw=1.6))
+        for item in shown
+    ]
+    chosen = "chosen" * (manifest.selection is not None)
+    entries.append((f"{chosen} at the sweep's threshold".strip(), Line2D([], [], **_RING)))
+    if any(item.published for item in shown):
+        entries.append(("published", Line2D([], [], **style.sign("*", 12, face="white"))))
+    return entries
+
+
+def _notes(
+    methods: Sequence[MethodResult], measured: Mapping[str, Sequence[Point]], shown: Mapping[str, Sequence[Point]]
+) -> list[str]:
+    left_out, nothing, no_score = [], [], []
+    for method in methods:
+        label, points = method.label, measured.get(method.label, ())
+        curved = [result.cell.key for result in method.tried if result.cell.pruning.curve and not result.cell.baseline]
+        left_out.append((label, len({*curved} - {point.cell_key for point in points}), len(curved), ""))
+        empty = sum(1 for point in points if not all(point.left.values()))
+        nothing.append((label, empty, len(points), ""))
+        no_score.append((label, len(points) - empty - len(shown.get(label, ())), len(points), ""))
+    return [
+        *notes.sentence("Configurations that are not complete, and not shown", [i for i in left_out if i[1]]),
+        *notes.sentence("Points that leave nothing, and are not shown", [item for item in nothing if item[1]]),
+        *notes.sentence("Points without a finite score, and not shown", [item for item in no_score if item[1]]),
+    ]

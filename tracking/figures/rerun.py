@@ -4,9 +4,10 @@ The one module of the figures that needs torch. It is imported where a figure as
 seconds and half a gigabyte, which the report of a network that is a chain of layers can do without.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +15,7 @@ from dn_distributed import recovery
 from dn_distributed.config import Cell
 from dn_distributed.data import DATASETS, DataError, Dataset, RawImages
 from dn_distributed.tasks import TASKS, ImageTask, Task
-from tracking.figures.evidence import NUM_SAMPLES, Estimate, Pictures, Trained
+from tracking.figures.evidence import NUM_SAMPLES, Estimates, Floats, Pictures, Trained
 
 
 def task_of(cell: Cell) -> Task:
@@ -61,20 +62,23 @@ def pictures(trained: Sequence[Trained], cell: Cell, data_dir: Path) -> Pictures
     return Pictures(inputs.flatten(1).numpy(), outputs, codes)
 
 
-def estimates(trained: Sequence[Trained], cell: Cell) -> tuple[Estimate, ...]:
-    """Return what linear networks estimate, beside what made the data of their seed."""
-    task, dataset = task_of(cell), _dataset_of(cell)
-    found = []
-    for item in trained:
-        truth = task.data(dataset, None).for_seeds([item.seed]).truth
+def estimates(label: str, cell: Cell, weights: Mapping[int, Sequence[Floats]]) -> Estimates:
+    """Return what a cell's linear networks estimate, by seed their pruned weights, beside what made the seed's data."""
+    data = task_of(cell).data(_dataset_of(cell), None)
+    found, truths = [], []
+    for seed, layers in weights.items():
+        truth = data.for_seeds([seed]).truth  # seed by seed: the truth is all that is kept of a problem
         assert truth is not None
-        weights = [torch.from_numpy(weight) for weight in item.pruned_weights().values()]
-        found.append(Estimate(item.label, item.seed, recovery.estimate(weights).numpy(), truth[0].numpy()))
-    return tuple(found)
+        found.append(recovery.estimate(map(torch.from_numpy, layers)).numpy())
+        truths.append(truth[0].numpy())
+    return Estimates(label, tuple(weights), np.stack(found), np.stack(truths))
 
 
 def _dataset_of(cell: Cell) -> Dataset:
-    return DATASETS[cell.dataset["name"]](**cell.dataset)
+    name = cell.dataset["name"]
+    if name not in DATASETS:
+        raise DataError(f"the dataset {name!r} is not known here (--import MODULE names the module that registers it)")
+    return DATASETS[name](**cell.dataset)
 
 
 def _reconstructs(item: Trained, task: Task) -> bool:

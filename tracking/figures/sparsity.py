@@ -13,6 +13,12 @@ from tracking.figures import style
 from tracking.figures.evidence import Trained
 from tracking.patterns import Mask
 
+PATTERNS = (
+    "Weights that are left (blue) and that are zero (white) in each regularised layer, {seeds}: inputs run "
+    "down, outputs across, and the title gives the density."
+)
+PIXELS = "How many weights leave each pixel of the input image, {seeds}; a white pixel is dropped."
+
 _PIXELS = (28, 28)
 _PIXEL_PANELS = 4  # in a line
 _FINE = 700  # more dots than a panel has
@@ -76,6 +82,6 @@ def pixels(trained: Sequence[Trained]) -> Figure | None:
         left = np.where(count > 0, count, np.nan).reshape(_PIXELS)
         picture = axes.imshow(left, cmap=_WEIGHTS_LEFT, vmin=1, vmax=max(most, 2))
         style.picture_frame(axes, style.MUTED)
-        axes.set_title(f"{item.label}\n{int((count > 0).sum())} of {count.size} pixels left")
+        axes.set_title(f"{style.short(item.label, 28)}\n{int((count > 0).sum())} of {count.size} pixels left")
     figure.colorbar(picture, ax=panels, label="weights left (white: none)", shrink=0.8 / lines, aspect=20)
     return figure

@@ -1,13 +1,12 @@
 """One look for all figures: size, type, colours, and how a figure becomes a small file."""
 
 import io
-import itertools
 import math
-import sys
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
-from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -32,7 +31,7 @@ BLUE = "#1f57a4"
 """Of a weight that is not zero, as in ``patterns.save_pattern``."""
 
 _FINEST, _COARSEST = 150, 50  # dots per inch
-_FEW_COLORS = 48
+_FEW_COLORS = 128
 _LOG_FROM = 20.0  # a range of more than this factor is drawn on a logarithmic axis
 _LOG_TICKS: tuple[tuple[float, tuple[float, ...]], ...] = (
     (8, (1, 1.5, 2, 3, 4, 5, 7)),
@@ -40,12 +39,11 @@ _LOG_TICKS: tuple[tuple[float, tuple[float, ...]], ...] = (
     (math.inf, (1,)),
 )
 """Ticks in each power of ten of a logarithmic axis, by the factor that it spans."""
+_MOST_DECADES = 8  # with a tick each
+_LONGEST_LABEL = 60  # letters of it that a legend shows
+_NOTE_LETTERS, _NOTE_LINES = 150, 6
+_LINE = 0.2  # inches, of text
 _LEGEND_LETTERS = 124  # in one line, with eight for each sign and the room around it
-
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's palette, safe for colour-blind readers, without its yellow: that is too pale on white."""
-_LINES = ("-", "--", ":")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 
 _RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure on every machine
@@ -75,43 +73,6 @@ _RC: dict[Any, Any] = {
 def sign(marker: str, size: float, face: str = "none") -> dict[str, Any]:
     """Return the properties of a point with a dark edge: what stands for no method."""
     return {"ls": "none", "marker": marker, "ms": size, "mec": INK, "mew": 1.0, "mfc": face}
-
-
-class Look(NamedTuple):
-    """How a method is drawn, the same in every figure."""
-
-    color: str
-    marker: str
-    line: str
-
-
-_USUAL: tuple[frozenset[str], ...] = tuple(
-    frozenset(parts.split("+")) for parts in ("ℓ1+DN", "ℓ1+DO", "DO", "ℓ1", "", "DN", "L2")
-)
-"""Methods by their parts, pruning aside, that look the same wherever they are the first of these parts."""
-
-
-def looks(labels: Iterable[str]) -> dict[str, Look]:
-    """Return a look per method: the usual one of its parts where that is free, else the first that is.
-
-    Rows "as scripted" have no usual look: in one figure no two methods may share a colour.
-    """
-    shown = list(dict.fromkeys(labels))
-    places: dict[str, int] = {}
-    for label in shown:
-        parts = frozenset(label.split("+")) - {"P"} or frozenset({""})
-        if parts in _USUAL and _USUAL.index(parts) not in places.values():
-            places[label] = _USUAL.index(parts)
-    free = (place for place in itertools.count() if place not in places.values())
-    for label in shown:
-        if label not in places:
-            places[label] = next(free)
-    return {label: _look(places[label]) for label in shown}
-
-
-def _look(place: int) -> Look:
-    line = _LINES[place // len(_COLORS) % len(_LINES)]
-    return Look(_COLORS[place % len(_COLORS)], _MARKERS[place % len(_MARKERS)], line)
 
 
 def styled(draw: Callable[P, T]) -> Callable[P, T]:
@@ -150,46 +111,89 @@ def picture_frame(axes: Axes, color: str = FAINT) -> None:
         spine.set_color(color)
 
 
-def row_label(axes: Axes, label: str, width: int = 14) -> None:
+def short(label: str, letters: int) -> str:
+    """Return a label of at most so many letters: of a longer one both ends."""
+    if len(label) <= letters:
+        return label
+    head = letters // 2
+    return f"{label[:head]}…{label[len(label) - (letters - head - 1) :]}"
+
+
+def row_label(axes: Axes, label: str, width: int = 14, lines: int = 4) -> None:
     """Write a method's label left of a line of panels."""
-    text = textwrap.fill(label, width)
+    text = textwrap.fill(short(label, (width - 2) * lines), width)
     axes.set_ylabel(text, rotation=0, ha="right", va="center", labelpad=10, fontweight="bold")
-
-
-def is_number(value: float) -> bool:
-    """Return whether a stored value is finite: an SQL store keeps infinity as the largest float."""
-    return abs(value) < sys.float_info.max
 
 
 def is_wide(values: Sequence[float]) -> bool:
     """Return whether values are positive and too far apart for a linear axis."""
-    numbers = [value for value in values if is_number(value)]
+    numbers = [value for value in values if math.isfinite(value)]
     return bool(numbers) and min(numbers) > 0 and max(numbers) / min(numbers) > _LOG_FROM
 
 
-def log_axis(axes: Axes, which: Literal["x", "y"], values: Sequence[float], text: Callable[[float], str]) -> None:
-    """Make an axis logarithmic, with round ticks that ``text`` writes."""
-    positive = [value for value in values if is_number(value) and value > 0]
-    if not positive:
-        return
-    low, high = min(positive), max(positive)
+def number(value: float) -> str:
+    """Return a number as ticks have it."""
+    return f"{value:g}".replace("e-0", "e-").replace("e+0", "e")
+
+
+def percent(value: float) -> str:
+    """Return a share in percent, as ticks have it."""
+    return number(100 * value)
+
+
+def log_axis(axes: Axes, which: Literal["x", "y"], values: Sequence[float], text: Callable[[float], str]) -> float:
+    """Make an axis logarithmic, with round ticks that ``text`` writes.
+
+    Zeros have no place on it: where there are any they get one at the low end, with the tick "0" behind a line.
+    Return that place (0 where there is none), for ``at_least``.
+    """
+    positive = [value for value in values if math.isfinite(value) and value > 0]
+    low, high = (min(positive), max(positive)) if positive else (1.0, 1.0)
     margin = max((high / low) ** 0.05, 1.1)
     low, high = min(low / margin, high / 2), high * margin
+    zero = _zero(axes, which, low, high) if 0 in values else 0.0
     steps = next(steps for limit, steps in _LOG_TICKS if high / low < limit)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [step * 10.0**decade for decade in decades for step in steps]
-    axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
+    every = math.ceil(len(decades) / _MOST_DECADES)
+    ticks = [step * 10.0**decade for decade in decades if decade % every == 0 for step in steps]
+    axes.set(**{f"{which}scale": "log", f"{which}lim": (zero / margin if zero else low, high)})
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
-    axis.set_major_formatter(lambda value, _: text(value))
+    axis.set_major_locator(FixedLocator([zero] * bool(zero) + [tick for tick in ticks if low <= tick <= high]))
+    axis.set_major_formatter(lambda value, _: "0" if value == zero else text(value))
     axis.set_minor_locator(NullLocator())
+    return zero
 
 
-def legend_above(figure: Figure, entries: Mapping[str, Artist]) -> None:
-    """Put a legend over the panels, in as few lines as the width allows."""
-    lengths = [len(label) + 8 for label in entries]
+def _zero(axes: Axes, which: Literal["x", "y"], low: float, high: float) -> float:
+    """Part a place for zeros from the rest of an axis, and return it."""
+    (axes.axvline if which == "x" else axes.axhline)(low, color=MUTED, lw=0.8, ls=(0, (2, 3)))
+    return float(low / (high / low) ** 0.06)
+
+
+def at_least(values: Iterable[float], place: float) -> list[float]:
+    """Return values as a logarithmic axis shows them: what is 0 stands in the place that ``log_axis`` gave it."""
+    return [place if value == 0 else value for value in values]
+
+
+def note(figure: Figure, sentences: Sequence[str]) -> None:
+    """Write under the panels what the figure does not show."""
+    if sentences:
+        text = textwrap.fill(" ".join(sentences), _NOTE_LETTERS, max_lines=_NOTE_LINES, placeholder=" …")
+        _grow(figure, text.count("\n") + 1)
+        figure.supxlabel(text, x=0.01, ha="left", fontsize=8.5, color=MUTED)
+
+
+def legend_above(figure: Figure, entries: Sequence[tuple[str, Artist]]) -> None:
+    """Put a legend over the panels, in as few lines as the width allows; the figure grows by what it takes."""
+    labels = [short(label, _LONGEST_LABEL) for label, _ in entries]
+    lengths = [len(label) + 8 for label in labels]
     columns = len(lengths) if sum(lengths) <= _LEGEND_LETTERS else max(1, _LEGEND_LETTERS // max(lengths))
-    figure.legend(list(entries.values()), list(entries), loc="outside upper left", ncols=columns)
+    _grow(figure, math.ceil(len(labels) / columns) - 1)
+    figure.legend([artist for _, artist in entries], labels, loc="outside upper left", ncols=columns)
+
+
+def _grow(figure: Figure, lines: int) -> None:
+    figure.set_figheight(figure.get_figheight() + _LINE * lines)
 
 
 def as_png(figure: Figure) -> bytes:
@@ -197,7 +201,7 @@ def as_png(figure: Figure) -> bytes:
     resolution = _FINEST
     while True:
         image = _rasterize(figure, resolution)
-        for version in (image, image.quantize(_FEW_COLORS, dither=Image.Dither.NONE)):
+        for version in (image, _with_few_colors(image)):
             data = _encode(version)
             if len(data) < MAX_BYTES or resolution <= _COARSEST:
                 return data
@@ -206,12 +210,18 @@ def as_png(figure: Figure) -> bytes:
 
 
 def _rasterize(figure: Figure, resolution: int) -> Image.Image:
-    with mpl.rc_context(_RC):
+    with mpl.rc_context(_RC), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a label may have any: it shows as a box
         figure.set_dpi(resolution)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()  # type: ignore[no-untyped-call]
         pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     return Image.fromarray(pixels).convert("RGB")
+
+
+def _with_few_colors(image: Image.Image) -> Image.Image:
+    """By octree: the median cut would give small points of a method another colour."""
+    return image.quantize(_FEW_COLORS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
 
 
 def _encode(image: Image.Image) -> bytes:

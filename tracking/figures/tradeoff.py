@@ -1,99 +1,156 @@
 """Density against score: what a method pays for the weights that it saves."""
 
 import math
-from collections.abc import Sequence
-from statistics import fmean, geometric_mean
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.markers import MarkerStyle
 
-from tracking import columns, published
 from tracking.cells import MethodResult
-from tracking.figures import style
+from tracking.figures import notes, scores, style
+from tracking.figures.looks import Look, looks
 from tracking.manifest import Manifest
 from tracking.reader import Row
 
-_Point = tuple[float, float]
+CAPTION = (
+    "The share of weights that pruning leaves against the test score of the pruned network (networks only; errors on a "
+    "logarithmic axis): small points are seeds, large ones the mean of a configuration (of densities and errors the "
+    "geometric mean) over the seeds with something left."
+)
+
+_NOTHING = MarkerStyle((8, 2, 0))
+"""Of a network without a weight: a star of eight lines."""
+
+
+@dataclass(frozen=True)
+class _Point:
+    """A network, or the mean of some."""
+
+    seed: int
+    density: float
+    score: float
+
+
+@dataclass(frozen=True)
+class _Configuration:
+    """Networks that differ in the seed alone."""
+
+    points: tuple[_Point, ...]
+    mean: _Point | None
+    """Of those that have a weight left and a score; None without such a one."""
+    is_chosen: bool
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What is drawn of a method."""
+
+    label: str
+    look: Look
+    configurations: tuple[_Configuration, ...]
+    published: _Point | None
+
+    def points(self) -> list[_Point]:
+        """Every network that has a score."""
+        return [p for made in self.configurations for p in made.points if math.isfinite(p.score)]
 
 
 @style.styled
 def tradeoff(manifest: Manifest, methods: Sequence[MethodResult]) -> Figure | None:
-    """Draw every finished network by density and test score. None without one."""
-    looks = style.looks(method.label for method in methods)
-    shown = [method for method in methods if any(r.rows and r.cell.baseline is None for r in method.tried)]
+    """Draw every finished network by density and test score. None without one that has a score."""
+    styles = looks(manifest.methods)
+    networks = [method for method in methods if all(result.cell.baseline is None for result in method.tried)]
+    logarithmic = scores.is_logarithmic(
+        manifest, [_point(manifest, row).score for method in networks for result in method.tried for row in result.rows]
+    )
+    every = [_shown(manifest, method, styles[method.label], logarithmic=logarithmic) for method in networks]
+    shown = [item for item in every if item.points()]
     if not shown:
         return None
     figure = style.new_figure(4.6)
     axes = figure.subplots()
-    drawn: list[_Point] = []
-    for method in shown:
-        drawn += _draw_method(axes, manifest, method, looks[method.label])
-    _axes(axes, manifest, drawn)
-    style.legend_above(figure, _legend(manifest, shown, looks))
+    _draw(axes, manifest, shown)
+    style.legend_above(figure, _legend(manifest, shown))
+    unfinished = notes.not_finished({method.label: method.tried for method in networks})
+    style.note(figure, [*unfinished, *_notes(every)])
     return figure
 
 
-def _draw_method(axes: Axes, manifest: Manifest, method: MethodResult, look: style.Look) -> list[_Point]:
-    """Draw a method's cells, and return every point that the axes must hold."""
-    shown = [(result, [_point(manifest, row) for row in result.rows]) for result in method.tried if result.rows]
-    drawn = [point for _, points in shown for point in points]
-    if drawn:  # a line for all of them: one a cell would take seconds where there are a thousand
-        means = [_mean(manifest, points) for _, points in shown]
-        axes.plot(*zip(*means, strict=True), look.marker, ms=9, mec=look.color, mew=1.3, mfc=(look.color, 0.25))
-        axes.plot(*zip(*drawn, strict=True), look.marker, ms=3, color=look.color, mew=0)
-    if manifest.selection is not None and method.chosen is not None and method.chosen.rows:
-        axes.plot(*_mean(manifest, [_point(manifest, row) for row in method.chosen.rows]), **style.sign("o", 18))
-    star = _published_point(manifest, method)
-    if star is not None:
-        axes.plot(*star, zorder=3, **style.sign("*", 15, face=look.color))
-        drawn.append(star)
-    return drawn
+def _shown(manifest: Manifest, method: MethodResult, look: Look, *, logarithmic: bool) -> _Shown:
+    made = []
+    for result in method.tried:
+        points = tuple(_point(manifest, row) for row in result.rows)
+        is_chosen = manifest.selection is not None and result is method.chosen
+        made.append(_Configuration(points, _mean(points, logarithmic=logarithmic), is_chosen))
+    star = scores.published_point(manifest.task, method)
+    return _Shown(method.label, look, tuple(made), star and _Point(-1, *star))
 
 
 def _point(manifest: Manifest, row: Row) -> _Point:
-    counts = row.counts
-    # A network without a weight has no place on a logarithmic axis: it stands where half a weight would.
-    density = max(counts.num_nonzero, 0.5) / counts.num_weights
-    score = row.metrics.get(f"test/{manifest.score}/after_pruning", math.nan)
-    return density, score if style.is_number(score) else math.nan
+    return _Point(row.seed, row.counts.density, row.metrics.get(f"test/{manifest.score}/after_pruning", math.nan))
 
 
-def _mean(manifest: Manifest, points: Sequence[_Point]) -> _Point:
-    """The middle of the points as the axes show it: the geometric mean of densities, and of errors."""
-    densities, scores = zip(*points, strict=True)
-    is_error = not manifest.score_higher_is_better and all(score > 0 for score in scores)
-    return geometric_mean(densities), geometric_mean(scores) if is_error else fmean(scores)
-
-
-def _published_point(manifest: Manifest, method: MethodResult) -> _Point | None:
-    rows = [result.published for result in method.tried if result.published]
-    if not rows:
+def _mean(points: Sequence[_Point], *, logarithmic: bool) -> _Point | None:
+    """The middle of the points as the axes show it."""
+    counted = [point for point in points if point.density > 0 and math.isfinite(point.score)]
+    if not counted:
         return None
-    given = published.figures(manifest.task, rows[0])
-    score = given.get(columns.SCORE_AFTER)
-    return None if score is None else (given[columns.DENSITY], score)
+    density = scores.middle([point.density for point in counted], logarithmic=True)
+    return _Point(-1, density, scores.middle([point.score for point in counted], logarithmic=logarithmic))
 
 
-def _axes(axes: Axes, manifest: Manifest, drawn: Sequence[_Point]) -> None:
-    densities, scores = zip(*drawn, strict=True)
-    style.log_axis(axes, "x", densities, lambda value: f"{100 * value:g}")
-    if not manifest.score_higher_is_better and style.is_wide(scores):
-        style.log_axis(axes, "y", scores, lambda value: f"{value:g}")
-    elif manifest.score == "accuracy":
-        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
-    unit = " (%)" if manifest.score == "accuracy" else ""
-    axes.set(xlabel="weights left (%)", ylabel=f"test {manifest.score} after pruning{unit}")
+def _draw(axes: Axes, manifest: Manifest, shown: Sequence[_Shown]) -> None:
+    every = [point for item in shown for point in (*item.points(), *filter(None, [item.published]))]
+    no_weight = style.log_axis(axes, "x", [point.density for point in every], style.percent)
+    no_error = scores.axis(axes, manifest, [point.score for point in every])
+
+    def place(points: Sequence[_Point]) -> tuple[list[float], list[float]]:
+        densities, found = [point.density for point in points], [point.score for point in points]
+        return style.at_least(densities, no_weight), style.at_least(found, no_error)
+
+    for item in shown:
+        look, points = item.look, item.points()
+        means = [made.mean for made in item.configurations if made.mean is not None]
+        axes.plot(*place(means), look.marker, ms=9, mec=look.color, mew=1.3, mfc=(look.color, 0.25))
+        left, lost = ([p for p in points if (p.density > 0) == some] for some in (True, False))
+        axes.plot(*place(left), look.marker, ms=3, color=look.color, mew=0)
+        axes.plot(*place(lost), ls="none", marker=_NOTHING, ms=8, color=look.color, zorder=3)
+        rings = [made.mean for made in item.configurations if made.is_chosen and made.mean is not None]
+        axes.plot(*place(rings), **style.sign("o", 18))
+        if item.published is not None:
+            axes.plot(*place([item.published]), zorder=3, **style.sign("*", 15, face=look.color))
+    axes.set(xlabel="weights left (%)", ylabel=scores.title(manifest, "test {} after pruning"))
     axes.grid(visible=True)
 
 
-def _legend(manifest: Manifest, shown: Sequence[MethodResult], looks: dict[str, style.Look]) -> dict[str, Line2D]:
-    entries = {
-        method.label: Line2D([], [], color=looks[method.label].color, marker=looks[method.label].marker, ls="none")
-        for method in shown
-    }
+def _legend(manifest: Manifest, shown: Sequence[_Shown]) -> list[tuple[str, Line2D]]:
+    entries = [
+        (item.label, Line2D([], [], color=item.look.color, marker=item.look.marker, ls="none")) for item in shown
+    ]
+    if any(point.density == 0 for item in shown for point in item.points()):
+        entries.append(("nothing left", Line2D([], [], color=style.INK, marker=_NOTHING, ms=8, ls="none")))
     if manifest.selection is not None:
-        entries["chosen"] = Line2D([], [], **style.sign("o", 11))
-    if any(_published_point(manifest, method) for method in shown):
-        entries["published"] = Line2D([], [], **style.sign("*", 12, face="white"))
+        entries.append(("chosen", Line2D([], [], **style.sign("o", 11))))
+    if any(item.published is not None for item in shown):
+        entries.append(("published", Line2D([], [], **style.sign("*", 12, face="white"))))
     return entries
+
+
+def _notes(every: Sequence[_Shown]) -> list[str]:
+    lost = [_counted(item, lambda point: point.density == 0) for item in every]
+    no_score = [_counted(item, lambda point: not math.isfinite(point.score)) for item in every]
+    return [
+        *notes.sentence("Networks with nothing left", filter(None, lost)),
+        *notes.sentence("Without a finite score, and not shown", filter(None, no_score)),
+    ]
+
+
+def _counted(item: _Shown, is_so: Callable[[_Point], bool]) -> tuple[str, int, int, str] | None:
+    points = [point for made in item.configurations for point in made.points]
+    found = [point.seed for point in points if is_so(point)]
+    if not found:
+        return None
+    return item.label, len(found), len(points), notes.seeds(found) if len(item.configurations) == 1 else ""

@@ -1,0 +1,58 @@
+"""How methods are drawn: the same one the same way in every figure, and mostly in every sweep."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from dn_distributed.wording import SHORTHANDS
+from tracking.manifest import ManifestMethod
+
+
+class Look(NamedTuple):
+    """How a method is drawn."""
+
+    color: str
+    marker: str
+    line: str
+    hatch: str
+    """Of bars, which have no marker."""
+
+
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's palette, safe for colour-blind readers, without its yellow: that is too pale on white."""
+_LINES = ("-", "--", ":")
+_HATCHES = ("", "///", "...")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+
+_PART = {part: short for short, parts in SHORTHANDS.items() for part in parts} | {"l2": "l2_as_scripted"}
+_USUAL: tuple[frozenset[str], ...] = tuple(
+    map(frozenset, (("l1", "dn"), ("l1", "dropout"), ("dropout",), ("l1",), (), ("dn",), ("l2_as_scripted",)))
+)
+"""What a method regularises with, by the place in the palette that it has wherever that is free."""
+
+
+def looks(methods: Sequence[ManifestMethod]) -> Mapping[str, Look]:
+    """Return the look of each method of a sweep, by label; no two have the same.
+
+    What a method regularises with decides, whatever it is called: methods as the paper describes them choose first,
+    then those that do as a published script does; the others, and classical baselines, take what is left in order.
+    """
+    places: dict[str, int] = {}
+    for method in sorted(methods, key=lambda method: bool(method.fault)):
+        kind = _kind(method)
+        if kind in _USUAL and _USUAL.index(kind) not in places.values():
+            places[method.label] = _USUAL.index(kind)
+    free = (place for place in itertools.count() if place not in places.values())
+    return {method.label: _look(places[method.label] if method.label in places else next(free)) for method in methods}
+
+
+def _kind(method: ManifestMethod) -> frozenset[str] | None:
+    """What a network is regularised with; None for a classical baseline."""
+    if any(cell.baseline is not None for cell in method.cells):
+        return None
+    return frozenset(_PART.get(name, name) for cell in method.cells for name in cell.regularization)
+
+
+def _look(place: int) -> Look:
+    row = place // len(_COLORS) % len(_LINES)
+    return Look(_COLORS[place % len(_COLORS)], _MARKERS[place % len(_MARKERS)], _LINES[row], _HATCHES[row])
