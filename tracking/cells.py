@@ -4,9 +4,10 @@ import math
 import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from dn_distributed.config import Cell
+from dn_distributed.wording import SHORTHANDS
 from tracking import rounding
 from tracking.manifest import Manifest, ManifestMethod, Selection
 from tracking.reader import Ended, Row, Snapshot
@@ -156,6 +157,26 @@ def choose(results: Sequence[CellResult], selection: Selection | None) -> CellRe
     if not selection.tolerance:
         return min(equals, key=lambda item: (item[0], item[1].cell.key))[1]
     return min(equals, key=lambda item: (_mean_nonzero(item[1]), item[0], item[1].cell.key))[1]
+
+
+def coefficients(tried: Sequence[Cell]) -> dict[str, list[float]]:
+    """Return by name the coefficients of a method's cells, in their order; one name where a sweep file has one."""
+    names = dict.fromkeys(name for cell in tried for name in cell.regularization)
+    values = {name: [cell.regularization.get(name, 0.0) for cell in tried] for name in names}
+    for short, parts in SHORTHANDS.items():
+        if all(values.get(part) == values.get(parts[0]) is not None for part in parts):
+            values = {short if name == parts[0] else name: v for name, v in values.items() if name not in parts[1:]}
+    return values
+
+
+def edge(value: float, tried: Collection[float]) -> Literal["smallest", "largest", ""]:
+    """Return whether a choice lies at the edge of what was tried: beyond it there may be a better one.
+
+    Of fewer than three values, each would.
+    """
+    if len(set(tried)) < 3 or min(tried) < value < max(tried):
+        return ""
+    return "smallest" if value == min(tried) else "largest"
 
 
 def _mean_nonzero(result: CellResult) -> float:

@@ -26,6 +26,7 @@ class Findings:
 
     published: Grid
     at_equal_score: Grid
+    at_equal_score_by_steps: Grid
     at_equal_score_in_pairs: Grid
     intervals: Grid
     comparisons: Grid
@@ -39,6 +40,7 @@ class Findings:
         titled = (
             ("Published figures", self.published),
             ("At equal score", self.at_equal_score),
+            ("At equal score, by steps", self.at_equal_score_by_steps),
             ("At equal score, in pairs", self.at_equal_score_in_pairs),
             ("Intervals", self.intervals),
             ("Comparisons", self.comparisons),
@@ -62,16 +64,19 @@ def find(table: Table, methods: Sequence[MethodResult], equal: EqualScore) -> Fi
     if intervals:
         rules += [inference.SHARE_RULE] * any(column.is_yes_or_no for column in table.columns)
     rules += [inference.PREDICTION_RULE, verdicts.RULE, verdicts.COUNT_RULE] * bool(published)
-    rules += [equal_score.RULE] * bool(equal.grid) + [equal_score.PAIRS_RULE] * bool(equal.compared)
+    rules += [equal_score.RULE, equal_score.STEPS_RULE] * bool(equal.grid)
+    rules += [equal_score.PAIRS_RULE] * bool(equal.compared)
     return Findings(
         published,
         equal.grid,
-        _comparisons(equal.compared, equal.columns),
+        equal.by_steps,
+        _comparisons(equal.compared, {}),
         intervals,
         _comparisons(comparisons, {column.title: column for column in shown}),
         (
             *[f"Published figures: {verdicts.in_words(counted(table))}."] * bool(published),
             *(_sentence(column, samples[column.key][0], comparisons) for column in shown if comparisons),
+            *equal.notes,
         ),
         tuple(rules),
         tuple(comparisons),
@@ -174,11 +179,12 @@ def _range(column: Column, found: Stat | None) -> str:
 
 
 def _comparisons(comparisons: Sequence[Comparison], by_title: Mapping[str, Column]) -> Grid:
+    """``by_title``: the columns of what is compared by differences; a ratio is written in one way."""
     if not comparisons:
         return []
     lines = [["quantity", "pair", "n", "mean difference or ratio", "95 % interval", "effect", "p", "p (Holm)", ""]]
     for item in comparisons:
-        mean, low, high = _difference(item, by_title[item.quantity])
+        mean, low, high = _ratio(item) if item.is_ratio else _difference(item, by_title[item.quantity])
         lines.append(
             [
                 item.quantity,
@@ -195,14 +201,19 @@ def _comparisons(comparisons: Sequence[Comparison], by_title: Mapping[str, Colum
     return lines
 
 
+def _ratio(item: Comparison) -> tuple[str, str, str]:
+    """The factor of the geometric means, and the ends of its interval."""
+    mean, low, high = (inference.exp(value) for value in (item.difference, item.interval.low, item.interval.high))
+    return f"× {mean:.3g}", f"× {low:.3g}", f"× {high:.3g}"
+
+
 def _difference(item: Comparison, column: Column) -> tuple[str, str, str]:
-    """The mean and the ends of its interval; factors of logarithms."""
-    numbers = (item.difference, item.interval.low, item.interval.high)
-    if item.is_ratio:
-        mean, low, high = (f"× {inference.exp(value):.3g}" for value in numbers)
-    else:
-        beside = max(abs(item.difference), 1e-3) if column.kind == "score" else 1.0
-        mean, low, high = (column.format(value, beside=beside, signed=True) for value in numbers)
+    """The mean and the ends of its interval."""
+    beside = max(abs(item.difference), 1e-3) if column.kind == "score" else 1.0
+    mean, low, high = (
+        column.format(value, beside=beside, signed=True)
+        for value in (item.difference, item.interval.low, item.interval.high)
+    )
     return mean, low, high
 
 

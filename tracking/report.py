@@ -14,7 +14,6 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from dn_distributed.config import Cell, Training
-from dn_distributed.wording import SHORTHANDS
 from tracking import cells, equal_score, figures, findings, fronts, reader, render, runs, tables, writer
 from tracking.cells import CellResult, MethodResult
 from tracking.columns import Value
@@ -67,7 +66,8 @@ def write_from_rows(path: Path, out: Path) -> Path:
     """
     shipped = load(path)
     methods = cells.gather(shipped.manifest, shipped.snapshot)
-    evidence = Evidence(shipped.manifest, methods, missing=(_NO_STORE,), curves=fronts.load(path.parent / CURVES))
+    curves = fronts.load(path.parent / CURVES, shipped.manifest.score)
+    evidence = Evidence(shipped.manifest, methods, missing=(_NO_STORE,), curves=curves)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
         _write_files(made, evidence, shipped)
@@ -296,12 +296,7 @@ def seeds_in_words(seeds: Sequence[int]) -> str:
 
 def coefficients_in_words(tried: Sequence[Cell]) -> str:
     """Return the coefficients of a method, each with the values that were tried."""
-    names = dict.fromkeys(name for cell in tried for name in cell.regularization)
-    values = {name: [cell.regularization.get(name, 0.0) for cell in tried] for name in names}
-    for short, parts in SHORTHANDS.items():
-        if all(values.get(part) == values.get(parts[0]) is not None for part in parts):
-            values = {short if name == parts[0] else name: v for name, v in values.items() if name not in parts[1:]}
-    words = [f"{name} {_values_in_words(found)}" for name, found in values.items()]
+    words = [f"{name} {_values_in_words(found)}" for name, found in cells.coefficients(tried).items()]
     return ", ".join(words) or "none"
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dn_distributed.wording import BASELINE_RULE
-from tracking import inference, published, verdicts
+from tracking import cells, inference, published, verdicts
 from tracking.cells import CellResult, MethodResult, Stat
 from tracking.columns import Column, columns_for
 from tracking.manifest import Manifest
@@ -94,13 +94,12 @@ def _row(manifest: Manifest, method: MethodResult, columns: list[Column]) -> Tab
 def _coefficients(method: MethodResult, chosen: CellResult) -> str:
     if len(method.tried) == 1:
         return ""
-    names = sorted({name for result in method.tried for name in result.cell.regularization})
-    tried = [_settings(result, names) for result in method.tried]
-    fixed = [name for name in tried[0] if name not in names and len({repr(values[name]) for values in tried}) == 1]
+    place = method.tried.index(chosen)
+    searched = cells.coefficients([result.cell for result in method.tried])
     pairs = [
-        f"{name} {_in_digits(value)}{_place(value, [values[name] for values in tried])}"
-        for name, value in _settings(chosen, names).items()
-        if name not in fixed
+        f"{name} {_in_digits(values[place])}{_remark(values[place], values)}"
+        for name, values in {**searched, **_settings(method.tried)}.items()
+        if name in searched or len(set(map(repr, values))) > 1
     ]
     return f"chosen of {len(method.tried)}: {', '.join(pairs)}"
 
@@ -109,19 +108,19 @@ def _in_digits(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.3g}"
 
 
-def _settings(result: CellResult, coefficients: list[str]) -> dict[str, Any]:
-    """What may have been searched: coefficients, and settings of training and pruning."""
-    found: dict[str, Any] = {name: result.cell.regularization.get(name, 0.0) for name in coefficients}
+def _settings(tried: Sequence[CellResult]) -> dict[str, list[Any]]:
+    """What may have been searched besides coefficients, by name, of every configuration."""
+    found: dict[str, list[Any]] = {}
     for part in ("training", "pruning"):
-        found |= {f"{part}.{name}": value for name, value in getattr(result.cell, part).model_dump().items()}
+        dumped = [getattr(result.cell, part).model_dump() for result in tried]
+        found |= {f"{part}.{name}": [values[name] for values in dumped] for name in dumped[0]}
     return found
 
 
-def _place(value: float, tried: list[float]) -> str:
-    """A remark on a choice at the edge of what was tried: beyond it there may be a better one."""
-    if len(set(tried)) < 3 or min(tried) < value < max(tried):
-        return ""
-    return " (smallest tried)" if value == min(tried) else " (largest tried)"
+def _remark(value: Any, tried: Sequence[Any]) -> str:
+    are_numbers = all(isinstance(each, int | float) for each in tried)
+    edge = cells.edge(value, tried) if are_numbers else ""
+    return f" ({edge} tried)" if edge else ""
 
 
 def _notes(

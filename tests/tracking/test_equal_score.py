@@ -1,57 +1,131 @@
 """What each method keeps at equal score, and whether the difference between two is shown."""
 
+import math
+from collections.abc import Sequence
+
 import pytest
 from fabricated import make_cell, make_manifest
 
+from dn_distributed.config import Cell
 from tracking import equal_score
 from tracking.equal_score import EqualScore
-from tracking.fronts import Point
+from tracking.fronts import Measured, Point, Saving
 
 CELL = make_cell("lenet300")
+GRID = [make_cell("lenet300", l1=value, dn_incoming=dn, dn_outgoing=dn) for value in (1.0, 2.0, 3.0) for dn in (5.0,)]
 
 
-def point(density: float, validation: float, noise: float = 0.001) -> Point:
+def point(density: float, validation: float, noise: float = 0.001, cell: Cell = CELL, threshold: float = 0.0) -> Point:
     """Of three seeds, around a density."""
-    left, left_std = {"density": density, "hidden_alive": 1000 * density}, {"density": density / 10, "hidden_alive": 2}
-    by_seed = {
-        "density": {seed: density + noise * (seed - 1) for seed in range(3)},
-        "hidden_alive": dict.fromkeys(range(3), 1000 * density),
-    }
-    return Point("cell", 0.01, left, left_std, validation, validation, 0.001, 3, by_seed)
+
+    def left(seed: int) -> dict[Saving, float]:
+        return {"density": density + noise * (seed - 1), "hidden_alive": 1000 * density + 2 * (seed - 1)}
+
+    seeds = {seed: Measured(left(seed), validation, validation + 0.001 * (seed - 1)) for seed in range(3)}
+    return Point(cell.key, threshold, seeds)
 
 
-def test_at_equal_score_the_method_that_keeps_least_is_seen() -> None:
-    manifest = make_manifest({"a": [CELL], "b": [CELL]})
-    points = {"a": [point(0.1, 0.98), point(0.05, 0.97)], "b": [point(0.08, 0.976)], "none": []}
-    head, *lines = equal_score.at_equal_score(manifest, points).grid
-    assert head == ["validation score", "a (of 2)", "b (of 1)"]
-    by_heading = {name: values for name, *values in lines}
+def lines(found: Sequence[Sequence[str]]) -> dict[str, list[str]]:
+    return {name: list(values) for name, *values in found[1:]}
+
+
+MANIFEST = make_manifest({"a": [CELL], "b": [CELL]})
+
+
+def test_at_equal_score_each_front_is_read_between_its_points() -> None:
+    points = {"a": [point(0.16, 0.98, noise=0), point(0.04, 0.96, noise=0)], "b": [point(0.08, 0.976)], "none": []}
+    found = equal_score.at_equal_score(MANIFEST, points)
+    assert found.grid[0] == ["validation score", "a (of 2)", "b (of 1)"]
+    by_heading = lines(found.grid)
+    assert by_heading["accuracy ≥ 0.97: fewest weights"] == [
+        "8.00 ± 0.00 % (test accuracy 0.97 ± 0.001)",
+        "8.00 ± 0.10 % (test accuracy 0.976 ± 0.001; edge: nothing smaller tried)",
+    ]
+    assert by_heading["accuracy ≥ 0.979: fewest weights"][1] == "not reached"
+    assert by_heading["accuracy ≥ 0.96: fewest hidden neurons alive"][0].startswith("40.0 ± 2.0 (test accuracy 0.96 ")
+
+
+def test_beside_it_stands_the_reading_by_steps() -> None:
+    points = {"a": [point(0.1, 0.98), point(0.05, 0.97)], "b": [point(0.08, 0.976)]}
+    found = equal_score.at_equal_score(MANIFEST, points)
+    by_heading = lines(found.by_steps)
+    assert found.by_steps[0] == found.grid[0]
     assert by_heading["accuracy ≥ 0.979: fewest weights"] == [
-        "10.00 ± 1.00 % (test accuracy 0.98 ± 0.001)",
+        "10.00 ± 0.10 % (test accuracy 0.98 ± 0.001)",
         "not reached",
     ]
     assert by_heading["accuracy ≥ 0.975: fewest hidden neurons alive"][1] == "80.0 ± 2.0 (test accuracy 0.976 ± 0.001)"
-    assert by_heading["accuracy ≥ 0.97: fewest weights"][0].startswith("5.00 ± 0.50 %")
+    assert by_heading["accuracy ≥ 0.97: fewest weights"][0].startswith("5.00 ± 0.10 %")
 
 
 def test_without_curves_there_is_no_comparison_at_equal_score() -> None:
-    assert equal_score.at_equal_score(make_manifest({"a": [CELL]}), {"a": []}) == EqualScore()
+    assert equal_score.at_equal_score(MANIFEST, {"a": []}) == EqualScore()
 
 
-def test_methods_are_compared_by_seed_where_both_reach_the_score() -> None:
-    manifest = make_manifest({"a": [CELL], "b": [CELL]})
-    found = equal_score.at_equal_score(manifest, {"a": [point(0.05, 0.98)], "b": [point(0.08, 0.976, noise=0.002)]})
+def test_methods_are_compared_by_seed_as_ratios_of_their_readings() -> None:
+    points = {"a": [point(0.05, 0.98)], "b": [point(0.08, 0.976, noise=0.002)]}
+    found = equal_score.at_equal_score(MANIFEST, points)
     weights = [item for item in found.compared if item.quantity.endswith("fewest weights")]
-    levels = [item.quantity.partition(":")[0] for item in weights]
-    assert levels == ["accuracy ≥ 0.975", "accuracy ≥ 0.97", "accuracy ≥ 0.96"]
+    assert [item.quantity.partition(":")[0] for item in weights] == [
+        "accuracy ≥ 0.975", "accuracy ≥ 0.97", "accuracy ≥ 0.96"
+    ]  # fmt: skip
+    ratios = [math.log(0.049 / 0.078), math.log(0.05 / 0.08), math.log(0.051 / 0.082)]
     for item in weights:
-        assert (item.first, item.second, item.n) == ("a", "b", 3)
-        assert item.difference == pytest.approx(-0.03)
+        assert (item.first, item.second, item.n, item.is_ratio) == ("a", "b", 3, True)
+        assert item.difference == pytest.approx(sum(ratios) / 3)
         assert item.p_corrected >= item.p
-    assert set(found.columns) >= {item.quantity for item in found.compared}
 
 
 def test_a_method_that_does_not_reach_a_score_is_not_compared() -> None:
-    manifest = make_manifest({"a": [CELL], "b": [CELL]})
-    found = equal_score.at_equal_score(manifest, {"a": [point(0.05, 0.98)], "b": [point(0.08, 0.9)]})
+    found = equal_score.at_equal_score(MANIFEST, {"a": [point(0.05, 0.98)], "b": [point(0.08, 0.9)]})
     assert found.compared == ()
+
+
+def test_a_method_that_only_some_seeds_reach_a_score_with_is_not_compared() -> None:
+    """The lucky seeds alone would be."""
+    some = Point(CELL.key, 0.0, {seed: Measured({"density": 0.1}, 0.97 + 0.005 * seed, 0.9) for seed in range(3)})
+    found = equal_score.at_equal_score(MANIFEST, {"a": [point(0.05, 0.98)], "b": [some]})
+    assert lines(found.grid)["accuracy ≥ 0.975: fewest weights"][1] == "reached by 2 of 3 seeds"
+    assert {item.quantity for item in found.compared} == {
+        "accuracy ≥ 0.97: fewest weights",
+        "accuracy ≥ 0.96: fewest weights",
+    }
+
+
+@pytest.mark.parametrize(
+    ("place", "threshold", "edge"),
+    [
+        (0, 0.1, "; edge: l1 smallest"),
+        (1, 0.1, ""),
+        (2, 0.1, "; edge: l1 largest"),
+        (1, 0.2, "; edge: threshold largest"),
+    ],
+)
+def test_a_choice_at_the_edge_of_what_was_tried_is_told_in_its_cell(place: int, threshold: float, edge: str) -> None:
+    manifest = make_manifest({"a": GRID})
+    best = point(0.05, 0.98, cell=GRID[place], threshold=threshold)
+    others = [point(0.5, 0.5, cell=cell, threshold=0.2) for cell in GRID]
+    found = equal_score.at_equal_score(manifest, {"a": [best, *others]})
+    cell = lines(found.by_steps)["accuracy ≥ 0.979: fewest weights"][0]
+    assert cell == f"5.00 ± 0.10 % (test accuracy 0.98 ± 0.001{edge})"
+
+
+def test_both_ends_of_a_line_are_looked_at_for_edges() -> None:
+    manifest = make_manifest({"a": GRID})
+    ends = [point(0.05, 0.96, cell=GRID[0]), point(0.1, 0.98, cell=GRID[2])]
+    found = equal_score.at_equal_score(manifest, {"a": ends})
+    assert "edge: l1 largest, l1 smallest)" in lines(found.grid)["accuracy ≥ 0.97: fewest weights"][0]
+
+
+def test_how_exact_validation_accuracy_is_stands_beside_the_spacing_of_levels() -> None:
+    points = {"a": [point(0.1, 4921 / 5000), point(0.05, 4907 / 5000), point(0.01, 0.9)]}
+    (note,) = equal_score.at_equal_score(MANIFEST, points).notes
+    assert "that of 5000 images" in note
+    assert "its standard error at 98.32 % is 0.18 points, and the levels lie 0.15 to 1.00 points apart." in note
+
+
+def test_of_errors_no_such_thing_is_known() -> None:
+    cell = make_cell("autoencoder")
+    found = equal_score.at_equal_score(make_manifest({"a": [cell]}), {"a": [point(0.1, 0.01, cell=cell)]})
+    assert found.grid
+    assert found.notes == ()

@@ -1,5 +1,6 @@
 """Fronts on points whose order is plain, and chosen on validation data only."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,16 +10,21 @@ from fabricated import Recorder, make_cell, make_manifest, make_outcome, make_ro
 from dn_distributed.config import Pruning
 from tracking import fronts
 from tracking.cells import gather
-from tracking.fronts import Point
+from tracking.fronts import Measured, Point
 from tracking.manifest import Manifest
 from tracking.reader import Snapshot
+from tracking.store import StoreError
+
+
+def measured(density: float, validation: float, test: float = 0.0) -> Measured:
+    return Measured({"density": density, "neurons_alive": 100 * density}, validation, test)
 
 
 def point(density: float, validation: float, test: float = 0.0) -> Point:
-    left = {"density": density, "neurons_alive": 100 * density}
-    return Point("cell", 0.01, left, dict.fromkeys(left), validation, test, None, 1)
+    return Point("cell", 0.01, {0: measured(density, validation, test)})
 
 
+KEY = "0123456789abcdef" * 2
 POINTS = [point(0.5, 0.98), point(0.1, 0.95), point(0.2, 0.94), point(0.05, 0.5), point(0.3, 0.97), point(0.9, 0.98)]
 
 
@@ -47,6 +53,58 @@ def test_the_smallest_at_a_level(level: float, density: float) -> None:
 
 def test_no_point_reaches_too_high_a_level() -> None:
     assert fronts.smallest_within(POINTS, "density", 0.99, higher_is_better=True) is None
+
+
+def test_between_two_points_a_front_is_read_on_a_straight_line_of_logarithms() -> None:
+    found = [point(0.01, 0.9, test=0.8), point(0.04, 0.94, test=0.84), point(0.02, 0.85, test=1.0)]
+    read = fronts.read_at(found, "density", 0, 0.92, higher_is_better=True)
+    assert read is not None
+    assert read.left == pytest.approx(0.02)  # the geometric mean of 0.01 and 0.04
+    assert read.test == pytest.approx(0.82)
+    assert [p.left["density"] for p in read.between] == [0.01, 0.04]
+
+
+def test_an_error_is_read_on_its_logarithm_too() -> None:
+    found = [point(0.01, 1e-2, test=4e-2), point(0.04, 1e-4, test=4e-4)]
+    read = fronts.read_at(found, "density", 0, 1e-3, higher_is_better=False)
+    assert read is not None
+    assert (read.left, read.test) == (pytest.approx(0.02), pytest.approx(4e-3))
+
+
+def test_a_point_at_the_level_is_read_as_it_is() -> None:
+    for higher, points in ((True, POINTS), (False, [point(p.left["density"], 1 - p.validation) for p in POINTS])):
+        level = 0.97 if higher else 1 - 0.97
+        read = fronts.read_at(points, "density", 0, level, higher_is_better=higher)
+        assert read is not None
+        assert read.left == pytest.approx(0.3)
+
+
+def test_where_the_smallest_is_good_enough_it_is_read_and_no_other() -> None:
+    read = fronts.read_at(POINTS, "density", 0, 0.4, higher_is_better=True)
+    assert read is not None
+    assert (read.left, len(read.between)) == (0.05, 1)
+
+
+def test_beyond_its_best_point_a_front_says_nothing() -> None:
+    assert fronts.read_at(POINTS, "density", 0, 0.99, higher_is_better=True) is None
+    assert fronts.read_at(POINTS, "density", 0, 0.98, higher_is_better=True) is not None
+
+
+def test_networks_of_nothing_are_no_points_of_a_front() -> None:
+    found = [point(0.0, 0.1), point(0.1, 0.9)]
+    read = fronts.read_at(found, "density", 0, 0.5, higher_is_better=True)
+    assert read is not None
+    assert (read.left, len(read.between)) == (0.1, 1)
+
+
+def test_each_seed_has_a_front_of_its_own() -> None:
+    found = [
+        Point("a", 0.1, {0: measured(0.1, 0.9), 1: measured(0.2, 0.95)}),
+        Point("b", 0.1, {0: measured(0.3, 0.95), 1: measured(0.3, 0.9)}),
+    ]
+    reads = [fronts.read_at(found, "density", seed, 0.95, higher_is_better=True) for seed in (0, 1)]
+    assert [read and read.left for read in reads] == [0.3, 0.2]
+    assert found[0].validation == pytest.approx(0.925)
 
 
 def curve(*densities: float) -> list[dict[str, float]]:
@@ -88,8 +146,34 @@ def test_curves_are_read_of_every_replicate_that_has_one(recorder: Recorder) -> 
 
 
 def test_curves_are_shipped_and_read_again(tmp_path: Path) -> None:
-    curves = {"cell": {0: curve(0.5, 0.25), 12: curve(0.7, 0.35)}}
+    curves = {KEY: {0: curve(0.5, 0.25), 12: curve(0.7, 0.35)}}
     path = tmp_path / "curves.json"
     path.write_text(fronts.as_json(curves))
-    assert fronts.load(path) == curves
-    assert fronts.load(tmp_path / "absent.json") == {}
+    assert fronts.load(path, "nmse") == curves
+    assert fronts.load(tmp_path / "absent.json", "nmse") == {}
+
+
+@pytest.mark.parametrize(
+    ("curves", "reason"),
+    [
+        ([], "Input should be an object"),
+        ({KEY: {"0": curve(0.5), "1": curve(0.5, 0.25)}}, "the seeds are not measured at the same thresholds"),
+        ({KEY: {"0": [{"threshold": 0.0, "density": 0.5}]}}, "seed 0: a point without validation/nmse"),
+        ({KEY: {"0": [{"threshold": "x"}]}}, "Input should be a valid number"),
+        ({KEY: {"zero": []}}, "Input should be a valid integer"),
+    ],
+)
+def test_what_is_no_curve_is_refused_in_one_line(curves: object, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "curves.json"
+    path.write_text(json.dumps(curves))
+    with pytest.raises(StoreError, match=reason) as error:
+        fronts.load(path, "nmse")
+    assert "\n" not in str(error.value)
+
+
+def test_a_cell_of_which_a_seed_has_no_curve_has_no_points(manifest: Manifest) -> None:
+    cell = manifest.methods[0].cells[0]
+    (method,) = gather(manifest, Snapshot((make_row(cell, 0), make_row(cell, 1)), ()))
+    assert fronts.points(manifest, method, {cell.key: {0: curve(0.5)}}) == []
+    foreign = {cell.key: {0: curve(0.5), 1: curve(0.5), 7: curve(0.1)}}
+    assert [point.n for point in fronts.points(manifest, method, foreign)] == [2]
