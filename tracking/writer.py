@@ -5,7 +5,6 @@ import json
 import platform
 import socket
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +21,7 @@ from safetensors.numpy import save_file
 from dn_distributed import sparsity
 from dn_distributed.config import Cell
 from dn_distributed.text import one_line
-from tracking import schema, view
+from tracking import commit, schema, view
 from tracking.cells import deviation
 from tracking.embedded import StoredRun
 from tracking.manifest import Manifest
@@ -75,19 +74,8 @@ def _versions() -> dict[str, str]:
     packages = ("torch", "torchvision", "ray", "mlflow", "numpy", "dropneuron-distributed")
     found = {f"version.{name}": importlib.metadata.version(name) for name in packages}
     found |= {"version.python": platform.python_version(), "host": socket.gethostname()}
-    return found | ({"version.commit": commit} if (commit := _commit()) else {})
-
-
-def _commit() -> str:
-    """The commit of this code, with ``-dirty`` where files were changed; empty outside of a git checkout."""
-    folder = Path(__file__).parents[1]
-    words = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    if not (folder / ".git").exists():  # installed, maybe inside of another project's checkout
-        return ""
-    try:
-        return subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
+    at_work = commit.of(Path(__file__).parents[1])
+    return found | ({"version.commit": at_work} if at_work else {})
 
 
 def describe_cell(cell: Cell) -> dict[str, str]:

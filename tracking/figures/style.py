@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, Literal, ParamSpec, TypeVar
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -16,6 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 from PIL import Image
+
+from tracking.plain_matplotlib import settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -76,11 +77,11 @@ def sign(marker: str, size: float, face: str = "none") -> dict[str, Any]:
 
 
 def styled(draw: Callable[P, T]) -> Callable[P, T]:
-    """Make a function draw in this style, and leave matplotlib's own settings as they are."""
+    """Make a function draw in this style, whatever matplotlib's settings are, and leave them as they are."""
 
     @wraps(draw)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        with mpl.rc_context(_RC):
+        with settings(_RC):
             return draw(*args, **kwargs)
 
     return wrapped
@@ -210,7 +211,7 @@ def as_png(figure: Figure) -> bytes:
 
 
 def _rasterize(figure: Figure, resolution: int) -> Image.Image:
-    with mpl.rc_context(_RC), warnings.catch_warnings():
+    with settings(_RC), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # a label may have any: it shows as a box
         figure.set_dpi(resolution)
         canvas = FigureCanvasAgg(figure)
