@@ -53,10 +53,10 @@ def _plain_adam() -> Iterator[None]:
 
 @contextmanager
 def _penalties_by_autograd() -> Iterator[None]:
-    def add_gradient_(penalty: Penalty, tensor: Tensor, gradient: Tensor) -> None:
+    def add_gradient_(penalty: Penalty, tensor: Tensor, gradient: Tensor, leading: int) -> None:
         leaf = tensor.detach().requires_grad_()
         with torch.enable_grad():
-            gradient.add_(torch.autograd.grad(penalty.value(leaf).sum(), leaf)[0])
+            gradient.add_(torch.autograd.grad(penalty.value(leaf, leading).sum(), leaf)[0])
 
     with ExitStack() as stack:
         for kind in (L1, Incoming, Outgoing):

@@ -6,15 +6,15 @@ elementwise penalties each work on one tensor. Every layer's parameter is a view
 Shapes: K replicates, P parameters, B samples of a batch.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Hashable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.fx import GraphModule
 
+from dn_distributed import networks
 from dn_distributed.regularizers.dropout import swap_dropout_
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import Task
@@ -40,9 +40,9 @@ class Replicas:
         self._task, self.seeds, self.device = task, tuple(seeds), device
         self._vectorized = task.vectorize_on_cpu or device.type != "cpu"
         self.network = task.network()
+        self._dropout = dropout
         self._dropout_names = swap_dropout_(self.network, dropout)
-        _check_layers(self.network, task.layers)
-        _check_no_statistics(self.network, self._dropout_names)
+        networks.check(self.network, task.layers, self._dropout_names)
 
         shapes = self._ordered_shapes()
         self.names = tuple(shapes)
@@ -76,7 +76,6 @@ class Replicas:
             parameters = dict(self.network.named_parameters())
             for name, view in zip(self.names, self._value_views, strict=True):
                 view[row].copy_(parameters[name].detach())
-        self.network.to(self.device)
 
     @property
     def parameters(self) -> dict[str, Tensor]:
@@ -103,10 +102,12 @@ class Replicas:
         return [(by_name[n][0].flatten(1), by_name[n][1].flatten(1)) for n in named if n in by_name]
 
     def dropout_shapes(self, sample: Tensor) -> list[torch.Size]:
-        """Return the shape of one sample at each dropout module, found by running ``sample`` ``[1, ...]``.
+        """Return the shape of one sample at each dropout module, found by running a batch ``[B, ...]``.
 
-        ValueError where a module drops at two places, or the network draws random numbers of its own.
+        ValueError where a module drops at two places, or nothing drops.
         """
+        if not self._dropout:
+            return []
         shapes: dict[str, list[torch.Size]] = {name: [] for name in self._dropout_names}
         modules = dict(self.network.named_modules())
         hooks = [
@@ -115,16 +116,16 @@ class Replicas:
             )
             for name in self._dropout_names
         ]
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            before = torch.get_rng_state()
-            self.network.train()(sample)
-            if not torch.equal(before, torch.get_rng_state()):
-                raise ValueError("the network draws random numbers of its own; use nn.Dropout modules only")
+        with torch.no_grad():
+            self.network.train()
+            self._call([view[0] for view in self._value_views], [sample.new_ones(())] * len(shapes), sample)
         for hook in hooks:
             hook.remove()
         for name, found in shapes.items():
             if len(found) > 1:
                 raise ValueError(f"dropout module {name!r} is used at {len(found)} places; give each its own")
+        if not any(shapes.values()):
+            raise ValueError("there is dropout, but the network has no nn.Dropout that it uses")
         return [found[0] if found else torch.Size() for found in shapes.values()]
 
     def add_loss_gradient_(self, inputs: Tensor, targets: Tensor, masks: list[Tensor]) -> Tensor:
@@ -186,7 +187,10 @@ class Replicas:
             return *gradients, losses
 
         self.network.train()
-        return trace(loss_gradient, *values, inputs, targets, *masks)
+        graph = trace(loss_gradient, *values, inputs, targets, *masks)
+        if any(networks.draws(node.target) for node in graph.graph.nodes):
+            raise ValueError(networks.OWN_RANDOMNESS)
+        return graph
 
     def _call(self, values: list[Tensor], masks: list[Tensor], inputs: Tensor) -> Tensor:
         state = dict(zip(self.names, values, strict=True))
@@ -216,24 +220,3 @@ class Replicas:
             for row in range(len(self.seeds))
         ]
         return torch.stack(outputs)
-
-
-def _check_layers(network: nn.Module, layers: Sequence[str]) -> None:
-    linear = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
-    if not layers:
-        raise ValueError(f"no regularised layer is named; the network has: {', '.join(linear)}")
-    for name in layers:
-        if name not in linear:
-            raise ValueError(f"regularised layer {name!r} is no nn.Linear of the network; it has: {', '.join(linear)}")
-    for before, after in itertools.pairwise(layers):
-        if linear[before].out_features != linear[after].in_features:
-            raise ValueError(f"regularised layers {before!r} and {after!r} do not follow each other")
-
-
-def _check_no_statistics(network: nn.Module, allowed: Sequence[str]) -> None:
-    owners = {name.rpartition(".")[0] for name, _ in network.named_buffers()} - set(allowed)
-    if owners:
-        raise ValueError(
-            f"module {sorted(owners)[0]!r} keeps buffers, which replicates cannot share; "
-            f"use a layer without running statistics (GroupNorm or LayerNorm instead of BatchNorm)"
-        )

@@ -89,13 +89,13 @@ class Trainer:
             (penalty, self.replicas.touched(penalty.name, penalty.touches))
             for penalty in build_penalties(regularization)
         ]
-        sample = self._splits.train.inputs[0, :1] if splits.stacked else self._splits.train.inputs[:1]
-        self._dropout_shapes = self.replicas.dropout_shapes(sample)
+        of_one = self._splits.train.inputs[0] if splits.stacked else self._splits.train.inputs
+        self._dropout_shapes = self.replicas.dropout_shapes(of_one[: training.batch_size])
         self._masks = MaskSource(self._dropout_shapes, training.batch_size, dropout, seeds, "dropout")
         self._dropout = dropout
         self._first_moment = torch.zeros_like(self.replicas.values)
         self._second_moment = torch.zeros_like(self.replicas.values)
-        self._adam_step = torch.tensor(0.0, device=self.device)
+        self._adam_step = torch.zeros((), device=self.device)
         self._loss_sum = torch.zeros(len(self.seeds), device=self.device)
         self._diverged = torch.zeros(len(self.seeds), dtype=torch.bool, device=self.device)
         self._order: tuple[int, Tensor] | None = None
@@ -136,7 +136,7 @@ class Trainer:
         self.replicas.gradients.zero_()
         for penalty, touched in self._penalties:
             for values, gradients in touched:
-                penalty.add_gradient_(values, gradients)
+                penalty.add_gradient_(values, gradients, leading=1)
         masks = self._masks.masks(self.step, self.device)
         self._loss_sum += self.replicas.add_loss_gradient_(inputs, targets, masks)
         self._adam()

@@ -96,7 +96,8 @@ def share_arrays(data: Data) -> "ObjectRef[_Arrays] | None":
     for name in _SPLITS:
         split: Split = getattr(data.shared, name)
         arrays[f"{name}.inputs"] = split.inputs.numpy()
-        arrays[f"{name}.targets"] = arrays[f"{name}.inputs"] if split.targets_are_inputs else split.targets.numpy()
+        if not split.targets_are_inputs:
+            arrays[f"{name}.targets"] = split.targets.numpy()
     return ray.put(arrays)
 
 
@@ -108,7 +109,8 @@ def _splits(shared: Shared, seeds: Sequence[int]) -> Splits:
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
 
-    train, validation, test = (Split(tensors[f"{name}.inputs"], tensors[f"{name}.targets"]) for name in _SPLITS)
+    inputs = {name: tensors[f"{name}.inputs"] for name in _SPLITS}
+    train, validation, test = (Split(inputs[name], tensors.get(f"{name}.targets", inputs[name])) for name in _SPLITS)
     return Splits(train, validation, test)
 
 

@@ -25,8 +25,13 @@ class Split:
 
     @property
     def targets_are_inputs(self) -> bool:
-        """Whether both are the same memory, as an autoencoder's: it is then moved, shared and gathered once."""
-        return self.inputs.data_ptr() == self.targets.data_ptr() and self.inputs.shape == self.targets.shape
+        """Whether both are one tensor, as an autoencoder's: it is then moved, shared and gathered once."""
+        return self.targets is self.inputs
+
+    def __getitem__(self, rows: slice) -> "Split":
+        """Return these samples, of one tensor as one."""
+        inputs = self.inputs[rows]
+        return Split(inputs, inputs if self.targets_are_inputs else self.targets[rows])
 
     def to(self, device: torch.device) -> "Split":
         """Return the split on ``device``."""
@@ -58,6 +63,7 @@ class Splits:
             train=self.train.to(device),
             validation=self.validation.to(device),
             test=self.test.to(device),
+            truth=None if self.truth is None else self.truth.to(device),
         )
 
 

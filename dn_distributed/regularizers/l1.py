@@ -13,10 +13,10 @@ class L1(Penalty):
     name: ClassVar[str] = "l1"
     touches: ClassVar[Literal["parameters"]] = "parameters"
 
-    def value(self, tensor: Tensor) -> Tensor:
-        """Return ``coefficient · Σ|w|`` over the last dimension."""
-        return self.coefficient * tensor.abs().sum(-1)
+    def value(self, tensor: Tensor, leading: int = 0) -> Tensor:
+        """Return ``coefficient · Σ|w|`` of each replicate."""
+        return self.coefficient * tensor.abs().flatten(leading).sum(-1)
 
-    def add_gradient_(self, tensor: Tensor, gradient: Tensor) -> None:
+    def add_gradient_(self, tensor: Tensor, gradient: Tensor, leading: int = 0) -> None:
         """Add ``coefficient · sign(w)``."""
         gradient.add_(tensor.sign(), alpha=self.coefficient)

@@ -13,10 +13,11 @@ class L2(Penalty):
     name: ClassVar[str] = "l2"
     touches: ClassVar[Literal["parameters"]] = "parameters"
 
-    def value(self, tensor: Tensor) -> Tensor:
-        """Return ``coefficient · ½ Σw²`` over the last dimension."""
-        return 0.5 * self.coefficient * tensor.square().sum(-1)
+    def value(self, tensor: Tensor, leading: int = 0) -> Tensor:
+        """Return ``coefficient · ½ Σw²`` of each replicate."""
+        # w · w, not square(): autograd of that would overflow where its gradient does not.
+        return 0.5 * self.coefficient * (tensor * tensor).flatten(leading).sum(-1)
 
-    def add_gradient_(self, tensor: Tensor, gradient: Tensor) -> None:
+    def add_gradient_(self, tensor: Tensor, gradient: Tensor, leading: int = 0) -> None:
         """Add ``coefficient · w``."""
         gradient.add_(tensor, alpha=self.coefficient)

@@ -99,8 +99,8 @@ class ImageTask(Task):
         held_out = min(self.validation_size, len(raw.train_images) // 5)
         train = self._split(raw.train_images, raw.train_labels)
         splits = Splits(
-            train=Split(train.inputs[held_out:], train.targets[held_out:]),
-            validation=Split(train.inputs[:held_out], train.targets[:held_out]),
+            train=train[held_out:],
+            validation=train[:held_out],
             test=self._split(raw.test_images, raw.test_labels),
         )
         return Data(dataset.digest(raw), splits.num_train, shared=splits)

@@ -35,7 +35,7 @@ def test_outgoing_gradient_is_each_column_over_its_norm() -> None:
 
 
 def test_incoming_of_a_matrix_is_outgoing_of_its_transpose() -> None:
-    weight = torch.randn(3, 7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    weight = torch.randn(7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(Incoming(0.3).value(weight), Outgoing(0.3).value(weight.mT))
     torch.testing.assert_close(gradient_of(Incoming(0.3), weight), gradient_of(Outgoing(0.3), weight.mT).mT)
 
@@ -45,6 +45,14 @@ def test_groups_of_one_weight_are_l1(penalty, shape) -> None:
     weight = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(penalty(0.3).value(weight), L1(0.3).value(weight.flatten()))
     torch.testing.assert_close(gradient_of(penalty(0.3), weight), gradient_of(L1(0.3), weight))
+
+
+def test_a_convolution_is_grouped_by_filter_and_by_channel() -> None:
+    weight = torch.randn(8, 3, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    by_filter = sum(part.square().sum().sqrt() for part in weight)
+    by_channel = sum(weight[:, channel].square().sum().sqrt() for channel in range(3))
+    torch.testing.assert_close(Incoming(0.3).value(weight), 0.3 * by_filter)
+    torch.testing.assert_close(Outgoing(0.3).value(weight), 0.3 * by_channel)
 
 
 @pytest.mark.parametrize("penalty", [Incoming, Outgoing])

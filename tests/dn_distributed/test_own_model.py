@@ -167,7 +167,7 @@ class _OwnRandomness(torch.nn.Module):
 
 @pytest.mark.parametrize(
     ("kind", "reason"),
-    [("other", "use nn.Dropout"), ("function", "random numbers of its own"), ("twice", "used at 2 places")],
+    [("other", "use nn.Dropout"), ("function", "no nn.Dropout that it uses"), ("twice", "used at 2 places")],
 )
 def test_randomness_that_replicates_cannot_keep_apart_is_refused(kind: str, reason: str) -> None:
     class Own(LeNet300):
@@ -180,4 +180,4 @@ def test_randomness_that_replicates_cannot_keep_apart_is_refused(kind: str, reas
 
     replicas_of = partial(Replicas, Own(), (0, 1), 0.5, torch.device("cpu"))
     with pytest.raises(ValueError, match=reason):
-        replicas_of().dropout_shapes(torch.zeros(1, 784))
+        replicas_of().dropout_shapes(torch.zeros(2, 784))

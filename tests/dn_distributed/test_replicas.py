@@ -106,7 +106,7 @@ def gradients(replicas: Replicas) -> dict[str, Tensor]:
 def add_penalty_gradients_(replicas: Replicas, regularization: dict[str, float]) -> None:
     for penalty in build_penalties(resolve(regularization)):
         for values, into in replicas.touched(penalty.name, penalty.touches):
-            penalty.add_gradient_(values, into)
+            penalty.add_gradient_(values, into, leading=1)
 
 
 def plain_gradients(

@@ -1,0 +1,73 @@
+"""Everything that a trainer does, on a device that is not the CPU: nothing of it may stay behind."""
+
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import pytest
+import torch
+from pretended_device import DEVICE, pretended, without_values
+from test_own_model import GroupNormResNet
+from torch import Tensor
+
+from dn_distributed.config import Training
+from dn_distributed.data import Data
+from dn_distributed.regularizers import PENALTIES, resolve
+from dn_distributed.tasks import TASKS, Task
+from dn_distributed.tasks.lenet300 import LeNet300
+from dn_distributed.training import Trainer
+
+SEEDS = [1, 1]
+"""What a pretended tensor of seeds answers."""
+
+
+class Weighted(LeNet300):
+    """A loss with a tensor that stays on the CPU."""
+
+    name: Literal["weighted"] = "weighted"  # type: ignore[assignment]
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return super().loss(outputs * torch.ones(10), targets)
+
+
+def make_trainer(task: Task, data: Data, device: str, **regularization: float) -> Trainer:
+    splits = without_values(data.for_seeds(SEEDS))
+    training = Training(steps=3, batch_size=data.num_train // 2)
+    return Trainer(task, resolve(regularization), training, 0.01, splits, SEEDS, curve=[0.0, 0.1], device=device)
+
+
+def devices(tensors: Iterable[Tensor]) -> set[str]:
+    return {tensor.device.type for tensor in tensors}
+
+
+@pytest.mark.parametrize(
+    ("make", "dropout"), [*(pytest.param(cls, 0.5, id=name) for name, cls in TASKS.items()), (GroupNormResNet, 0.0)]
+)
+def test_a_pack_is_trained_measured_saved_and_taken_up_again(
+    few_data: Callable[[Task], Data], make: type[Task], dropout: float
+) -> None:
+    task = make()
+    data = few_data(task)
+    regularization = {**dict.fromkeys(PENALTIES, 1e-4), "dropout": dropout}
+    with pretended():
+        trainer = make_trainer(task, data, DEVICE, **regularization)
+        assert [report.step for report in trainer.run()] == [2, 3]
+        assert trainer.diverged() == []
+        outcomes = trainer.outcomes()
+        assert devices(tensor for one in outcomes for tensor in (*one.parameters.values(), *one.masks.values())) == {
+            "cpu"
+        }
+        assert all(len(one.curve) == 2 for one in outcomes)
+        state = trainer.state()
+        assert devices(state.values()) == {"cpu"}
+        again = make_trainer(task, data, DEVICE, **regularization)
+        again.load_state(state)
+        assert devices(trainer._state_tensors().values()) == devices(again._state_tensors().values()) == {DEVICE}
+        again.advance(1)
+
+
+def test_what_mixes_devices_is_found(few_data: Callable[[Task], Data]) -> None:
+    data = few_data(Weighted())
+    with pretended():
+        make_trainer(Weighted(), data, "cpu").advance(1)
+        with pytest.raises(RuntimeError, match=f"device.*{DEVICE}"):
+            make_trainer(Weighted(), data, DEVICE).advance(1)

@@ -1,0 +1,62 @@
+"""A device that is not there: its tensors have shapes, types and a place, but no values.
+
+An operation on tensors of two devices fails on it as on a GPU, so what mixes devices is found without one. Torch's
+fake tensors do it; that they pretend to be on a device of our own has a reason: autograd asks CUDA for its streams.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils import backend_registration
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from dn_distributed.data import Split, Splits
+from dn_distributed.regularizers import dropout
+from dn_distributed.seeds import generator
+
+DEVICE = "pretended"
+
+
+class _Answers(TorchDispatchMode):
+    """Answers 1, or False, where a tensor is asked for its value."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            kind = args[0].dtype
+            return False if kind == torch.bool else 1.0 if kind.is_floating_point else 1
+        return func(*args, **(kwargs or {}))
+
+
+@cache
+def _register() -> None:
+    """Torch knows the device for the rest of the process."""
+    backend_registration._setup_privateuseone_for_python_backend(DEVICE)
+
+
+@contextlib.contextmanager
+def pretended() -> Iterator[None]:
+    """Within, tensors are made without values, and ``DEVICE`` is a device."""
+    _register()
+    on_cpu = mock.patch.object(dropout, "generator", lambda seed, name, index, device: generator(seed, name, index))
+    with FakeTensorMode(), _Answers(), on_cpu:
+        yield
+
+
+def without_values(splits: Splits) -> Splits:
+    """Return the like of real data on a pretended CPU."""
+
+    def split(real: Split) -> Split:
+        inputs = like(real.inputs)
+        return Split(inputs, inputs if real.targets_are_inputs else like(real.targets))
+
+    def like(real: Tensor) -> Tensor:
+        return torch.empty(real.shape, dtype=real.dtype)
+
+    truth = None if splits.truth is None else like(splits.truth)
+    return Splits(split(splits.train), split(splits.validation), split(splits.test), splits.stacked, truth)
