@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from dn_distributed.config import Cell
-from tracking import cells, fronts, inference
+from tracking import cells, fronts, inference, rounding
 from tracking.cells import deviation
 from tracking.fronts import Point, Reading, Saving
 from tracking.inference import Comparison
 from tracking.manifest import Manifest
+from tracking.rounding import fixed
 
 RULE = (
     "at equal score: off each seed's own front, the configurations and thresholds that no other beats in both the "
@@ -139,10 +140,10 @@ def _cell(
     manifest: Manifest, saving: Saving, lefts: Sequence[float], tests: Sequence[float], edges: Sequence[str]
 ) -> str:
     factor, decimals, unit = (100, 2, " %") if saving == "density" else (1, 1, "")
-    left = f"{factor * statistics.fmean(lefts):.{decimals}f}"
+    left = fixed(factor * rounding.mean(lefts), decimals)
     test = f"{statistics.fmean(tests):.4g}"
     if (spread := deviation(lefts)) is not None:
-        left += f" ± {factor * spread:.{decimals}f}"
+        left += f" ± {fixed(factor * spread, decimals)}"
     if (spread := deviation(tests)) is not None:
         test += f" ± {spread:.2g}"
     edge = f"; edge: {', '.join(edges)}" * bool(edges)

@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from fractions import Fraction
 
 Number = float | Fraction
@@ -11,7 +12,7 @@ Number = float | Fraction
 
 def exact(value: Number) -> Fraction:
     """Return a finite number as a fraction; a float as the decimal number that it prints as: 0.9814 of 10 000."""
-    return value if isinstance(value, Fraction) else Fraction(repr(float(value)))
+    return value if isinstance(value, Fraction) else Fraction(Decimal(repr(float(value))))
 
 
 def mean(values: Sequence[Number]) -> Number:
@@ -22,11 +23,18 @@ def mean(values: Sequence[Number]) -> Number:
 
 
 def _added(values: Iterable[Fraction]) -> Fraction:
-    """Sums by denominator first: there are far fewer of these than values."""
+    """By denominator first, of which there are few; then by halves, as denominators grow with each sum."""
     numerators: dict[int, int] = {}
     for value in values:
         numerators[value.denominator] = numerators.get(value.denominator, 0) + value.numerator
-    return sum((Fraction(top, bottom) for bottom, top in numerators.items()), Fraction(0))
+    return _halved([Fraction(top, bottom) for bottom, top in numerators.items()])
+
+
+def _halved(values: Sequence[Fraction]) -> Fraction:
+    if len(values) == 1:
+        return values[0]
+    middle = len(values) // 2
+    return _halved(values[:middle]) + _halved(values[middle:])
 
 
 def fixed(value: Number, decimals: int, *, signed: bool = False) -> str:

@@ -69,7 +69,8 @@ def test_asha_gets_the_seeds_of_a_cell_as_one_pack(tmp_path: Path) -> None:
 
 
 def test_the_manifest_says_where_settings_differ_from_the_paper(tmp_path: Path) -> None:
-    text = TEXT + "training: {steps: 5, batch_size: 64}\n"
+    measured_besides = "pruning: {threshold: 0.01, curve: [0.0, 0.02]}\n"
+    text = TEXT + "training: {steps: 5, batch_size: 64}\n" + measured_besides
     assert planning.manifest(make(tmp_path, text=text)).deviations == (
         "batch_size 64 (paper: 256)",
         "5 steps (paper: 100 epochs)",
