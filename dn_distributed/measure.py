@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dn_distributed import pruning, sparsity
+from dn_distributed.files import open_regular
 
 
 class MeasureError(ValueError):
@@ -65,18 +66,21 @@ def as_dict(counts: sparsity.NetworkCounts, threshold: float) -> dict[str, Any]:
 
 
 def _read(path: Path, layers: Sequence[str]) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise MeasureError(f"{path}: no such file")
-    if not path.stat().st_size:
+    try:
+        with open_regular(path) as file:
+            is_empty = not file.read(1)
+    except OSError as error:
+        raise MeasureError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    if is_empty:
         raise MeasureError(f"{path}: the file is empty")
     if len(set(layers)) != len(layers) or not all(layers):
         raise MeasureError(f"--layers {','.join(layers)}: name each layer once")
     try:
-        with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
+        with safe_open(path, framework="pt") as tensors:
+            names = list(tensors.keys())
             if not names:
                 raise MeasureError(f"{path}: the file holds no tensors")
-            weights = {layer: file.get_tensor(_tensor_name(layer, names, path)) for layer in layers}
+            weights = {layer: tensors.get_tensor(_tensor_name(layer, names, path)) for layer in layers}
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise MeasureError(f"{path}: not a safetensors file ({str(error).splitlines()[0]})") from error
     weights = {layer: _as_float(path, layer, weight) for layer, weight in weights.items()}

@@ -1,8 +1,9 @@
 """A sweep file as typed values. Strict: what is not understood is an error that names the valid choice."""
 
+import contextlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -18,17 +19,12 @@ from dn_distributed.tasks import TASKS, Task
 from dn_distributed.text import one_line, quoted
 from sweeps.spaces import Space, assignments, parse_space
 from sweeps.yaml_file import KeyPath, Places, SpecError, YamlFile
-from tracking import published
+from tracking import manifest, published
 from tracking.manifest import LONGEST_NAME, Selection, is_name
 
 Model = TypeVar("Model", bound=FrozenModel)
 
 _TOP = ("name", "task", "dataset", "seeds", "training", "pruning", "methods", "resources", "search")
-_MOST_SEEDS = 100_000
-_MOST_METHODS = 1000
-_MOST_CONFIGURATIONS, _MOST_REPLICATES = 100_000, 1_000_000
-_LARGEST_SEED = 2**63 - 1
-_LONGEST_LABEL = 100
 _WHOLE = ("batch_size", "epochs", "steps")
 _FAULTS = ("dropout_at_test", "dropout_inert")
 _METHOD = ("label", "published", "baseline", *_FAULTS)
@@ -42,7 +38,7 @@ class Resources(FrozenModel):
     """CPUs of a pack; it computes with as many threads."""
     gpu: Annotated[float, Field(ge=0, le=10_000)] = 0
     """GPUs of a pack; a fraction lets packs share one."""
-    pack: Annotated[int, Field(ge=1, le=_MOST_SEEDS)] | Literal["auto"] | None = None
+    pack: Annotated[int, Field(ge=1, le=manifest.MOST_SEEDS)] | Literal["auto"] | None = None
     """Most replicates in a pack; ``auto`` measures how many fit and pay. Left out: what finishes soonest on a CPU,
     ``auto`` on a GPU. Results do not depend on it."""
 
@@ -51,7 +47,7 @@ class Search(FrozenModel):
     """How hyper-parameters are searched."""
 
     algorithm: Literal["grid", "random", "optuna"] = "grid"
-    samples: Annotated[int, Field(ge=1, le=_MOST_CONFIGURATIONS)] = 1
+    samples: Annotated[int, Field(ge=1, le=manifest.MOST_CONFIGURATIONS)] = 1
     """Configurations per method that random and Optuna draw."""
     scheduler: Literal["none", "asha"] = "none"
     """ASHA ends configurations early whose mean over seeds falls behind."""
@@ -294,6 +290,14 @@ class _Reader:
     def _fail(self, keys: KeyPath, message: str) -> SpecError:
         return self._file.error(keys, message)
 
+    @contextlib.contextmanager
+    def _at(self, keys: KeyPath) -> Iterator[None]:
+        """Tell a ValueError as one at a key."""
+        try:
+            yield
+        except ValueError as error:
+            raise self._fail(keys, str(error)) from error
+
     def _known_keys(self, keys: KeyPath, value: Any, valid: Sequence[str]) -> None:
         if not isinstance(value, dict):
             raise self._fail(keys, f"expected a mapping with the keys: {', '.join(valid)}")
@@ -340,14 +344,13 @@ class _Reader:
 
     def _seeds(self) -> tuple[int, ...]:
         value = self._data.get("seeds", 1)
-        if isinstance(value, int) and value > _MOST_SEEDS:
-            raise self._fail(("seeds",), f"{quoted(value)} are too many; at most {_MOST_SEEDS}")
-        seeds = list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
-        whole = isinstance(seeds, list) and all(type(seed) is int and 0 <= seed <= _LARGEST_SEED for seed in seeds)
-        if not whole or not seeds or len(set(seeds)) != len(seeds):
-            raise self._fail(
-                ("seeds",), f"expected a number of seeds ≥ 1 or a list of different ones, not {quoted(value)}"
-            )
+        if not isinstance(value, list) and (type(value) is not int or value < 1):
+            raise self._fail(("seeds",), f"expected a number of seeds ≥ 1 or a list of seeds, not {quoted(value)}")
+        if not isinstance(value, list) and value > manifest.MOST_SEEDS:
+            raise self._fail(("seeds",), f"{value} seeds are too many; at most {manifest.MOST_SEEDS}")
+        seeds = value if isinstance(value, list) else range(value)
+        with self._at(("seeds",)):
+            manifest.check_seeds(seeds)
         return tuple(seeds)
 
     def _section(
@@ -369,10 +372,8 @@ class _Reader:
     def _spaces(self, keys: KeyPath, mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Space]:
         spaces = {}
         for name, value in mapping.items():
-            try:
+            with self._at((*keys, name)):
                 space = parse_space(value)
-            except ValueError as error:
-                raise self._fail((*keys, name), str(error)) from error
             if space is not None:
                 if name in _WHOLE and space.kind not in ("grid", "choice"):
                     raise self._fail((*keys, name), f"a whole number: give a grid or a choice, not {space.kind}")
@@ -383,8 +384,8 @@ class _Reader:
         value = self._data["methods"]
         if not isinstance(value, list) or not value:
             raise self._fail(("methods",), "expected a list of methods, each with a label")
-        if len(value) > _MOST_METHODS:
-            raise self._fail(("methods",), f"{len(value)} are too many; at most {_MOST_METHODS}")
+        with self._at(("methods",)):
+            manifest.check_size(methods=len(value))
         methods = [self._method(("methods", index), item, task, shared) for index, item in enumerate(value)]
         labels: dict[Any, str] = {}
         for index, method in enumerate(methods):
@@ -398,10 +399,8 @@ class _Reader:
     def _method(self, keys: KeyPath, value: Any, task: Task, shared: Mapping[str, Space]) -> Method:
         self._known_keys(keys, value, (*_METHOD, *regularizers.coefficients()))
         label = value.get("label")
-        if not isinstance(label, str) or not label.strip():
-            raise self._fail((*keys, "label"), f"each method needs a label, which is text, not {quoted(label)}")
-        if len(label) > _LONGEST_LABEL or not label.isprintable():
-            raise self._fail((*keys, "label"), f"expected at most {_LONGEST_LABEL} printable characters")
+        with self._at((*keys, "label")):
+            manifest.check_label(label)
         given = {name: item for name, item in value.items() if name in regularizers.coefficients()}
         spaces = self._spaces(keys, given)
         fixed = {name: item for name, item in given.items() if name not in spaces}
@@ -441,14 +440,10 @@ class _Reader:
 
     def _check_coefficients(self, keys: KeyPath, coefficients: Mapping[str, float]) -> None:
         for name, value in coefficients.items():
-            try:
+            with self._at((*keys, name)):
                 regularizers.resolve({name: value})
-            except ValueError as error:
-                raise self._fail((*keys, name), str(error)) from error
-        try:
+        with self._at(keys):
             regularizers.resolve(coefficients)
-        except ValueError as error:
-            raise self._fail(keys, str(error)) from error
 
     def _published(self, keys: KeyPath, value: Mapping[str, Any], task: Task) -> str | None:
         row = value.get("published")
@@ -471,12 +466,11 @@ class _Reader:
             only_grids = all(space.kind == "grid" for space in method.spaces.values())
             drawn = 1 if only_grids or sweep.search is None else sweep.search.samples
             count = drawn * math.prod(len(space.values) for space in method.spaces.values() if space.kind == "grid")
-            if count > _MOST_CONFIGURATIONS:
-                message = f"{count} configurations are too many; at most {_MOST_CONFIGURATIONS}"
-                raise self._fail(("methods", index), message)
+            with self._at(("methods", index)):
+                manifest.check_size(configurations=count)
             total += count * len(sweep.seeds)
-        if total > _MOST_REPLICATES:
-            raise self._fail(("seeds",), f"{total} replicates are too many; at most {_MOST_REPLICATES}")
+        with self._at(("seeds",)):
+            manifest.check_size(replicates=total)
 
     def _check_search(self, sweep: Sweep) -> None:
         searched = any(method.spaces for method in sweep.methods)

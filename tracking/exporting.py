@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from dn_distributed.config import RESULT_VERSION, Cell
+from dn_distributed.files import check_replaceable
 from dn_distributed.text import one_line
 from tracking import inspection, portable, reader, runs, schema, writer
 from tracking.manifest import Manifest
@@ -110,9 +111,9 @@ def without_places(reason: str) -> str:
 @contextlib.contextmanager
 def _written(target: Path, track: Track, *, force: bool) -> Iterator["_Writer"]:
     """Give a writer of ``target``, which is there only once it is whole and has been read back."""
-    if target.is_dir():
-        raise StoreError(f"{target}: is a folder; give the name of a file")
-    if target.exists() and not force:
+    with told(target):
+        check_replaceable(target)
+    if os.path.lexists(target) and not force:
         raise StoreError(f"{target}: is there already; give another name, or --force to replace it")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:

@@ -8,9 +8,44 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dn_distributed.config import Cell, FrozenModel
+from dn_distributed.text import quoted
 
 LONGEST_NAME = 100
 """Bytes: folders are called as the sweep."""
+LONGEST_LABEL = 100
+MOST_SEEDS, MOST_METHODS = 100_000, 1000
+MOST_CONFIGURATIONS, MOST_REPLICATES = 100_000, 1_000_000
+"""Configurations of a method, and replicates of a sweep: more are a slip."""
+LARGEST_SEED = 2**63 - 1
+
+
+def check_label(label: object) -> str:
+    """Return the label of a method. ValueError where it is none."""
+    if not isinstance(label, str) or not label.strip():
+        raise ValueError(f"each method needs a label, which is text, not {quoted(label)}")
+    if len(label) > LONGEST_LABEL or not label.isprintable():
+        raise ValueError(f"expected at most {LONGEST_LABEL} printable characters, not {quoted(label)}")
+    return label
+
+
+def check_seeds(seeds: Sequence[object]) -> None:
+    """ValueError where these are no seeds of a sweep."""
+    if len(seeds) > MOST_SEEDS:
+        raise ValueError(f"{len(seeds)} seeds are too many; at most {MOST_SEEDS}")
+    whole = all(type(seed) is int and 0 <= seed <= LARGEST_SEED for seed in seeds)
+    if not seeds or not whole or len(set(seeds)) != len(seeds):
+        raise ValueError(f"expected different whole numbers from 0 to 2⁶³ − 1 as seeds, not {quoted(list(seeds[:9]))}")
+
+
+def check_size(*, methods: int = 0, configurations: int = 0, replicates: int = 0) -> None:
+    """ValueError where a sweep is larger than one may be. ``configurations``: the most of a method."""
+    for count, most, what in (
+        (methods, MOST_METHODS, "methods"),
+        (configurations, MOST_CONFIGURATIONS, "configurations"),
+        (replicates, MOST_REPLICATES, "replicates"),
+    ):
+        if count > most:
+            raise ValueError(f"{count} {what} are too many; at most {most}")
 
 
 def is_name(text: str) -> bool:
@@ -102,3 +137,18 @@ class Manifest(FrozenModel):
     """Where training or pruning differ from the paper's settings, in words."""
     source: str = ""
     """A sweep file that asks for this; empty where an earlier version wrote it."""
+
+    def check(self) -> None:
+        """ValueError where it says what no sweep file may say: one from elsewhere is believed only where it fits."""
+        if not is_name(self.name):
+            raise ValueError(f"no name of a sweep: {quoted(self.name)}")
+        check_seeds(self.seeds)
+        if not self.methods:
+            raise ValueError("a sweep has methods")
+        counts = [len(method.cells) for method in self.methods]
+        check_size(methods=len(self.methods), configurations=max(counts), replicates=sum(counts) * len(self.seeds))
+        labels = [method.label for method in self.methods]
+        for label in labels:
+            check_label(label)
+            if labels.count(label) > 1:
+                raise ValueError(f"the label {quoted(label)} stands there twice")

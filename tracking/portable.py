@@ -7,6 +7,7 @@ and files, and ``checksums.json``. Nothing in it needs pickle to be read.
 import contextlib
 import hashlib
 import io
+import os
 import re
 import stat
 import tempfile
@@ -18,6 +19,7 @@ from typing import BinaryIO, Protocol, TypeVar
 from pydantic import TypeAdapter
 
 from dn_distributed.config import RESULT_VERSION, Cell
+from dn_distributed.files import open_regular
 from tracking import inspection, schema
 from tracking.manifest import Manifest
 from tracking.reasons import told
@@ -68,12 +70,11 @@ def opened(path: Path, track: Track = untold, *, shown: Path | None = None) -> I
 
     StoreError of one line that says what is wrong with it, or with ``shown`` if it goes by that name.
     """
-    with told(shown or path):
-        if not path.is_file():
-            raise ValueError("no such file")
-        file = zipfile.ZipFile(path)
-    with file:
-        archive = Archive(file, shown or path, path.stat().st_size)
+    with contextlib.ExitStack() as stack:
+        with told(shown or path):
+            opened_file = stack.enter_context(open_regular(path))
+            file = stack.enter_context(zipfile.ZipFile(opened_file))
+        archive = Archive(file, shown or path, os.fstat(opened_file.fileno()).st_size)
         for key in track(archive.keys, "checking"):
             with tempfile.TemporaryDirectory(prefix="dn-") as folder:
                 archive.states[key] = archive.unpack(key, Path(folder)).state

@@ -8,6 +8,8 @@ from pathlib import Path
 from dn_distributed.files import open_regular
 from tracking.store import StoreError
 
+_MOST_BYTES = 1 << 16
+
 
 def given(name: str) -> str | None:
     """Return the secret in the variable ``name``, or in the file that ``name_FILE`` names; None without either.
@@ -17,7 +19,7 @@ def given(name: str) -> str | None:
     value, file = os.environ.get(name), os.environ.get(f"{name}_FILE")
     if value and file:
         raise StoreError(f"{name} and {name}_FILE are both set: unset one")
-    return read(Path(file), f"{name}_FILE") if file else value or None
+    return read(Path(os.path.expanduser(file)), f"{name}_FILE") if file else value or None
 
 
 def read(path: Path, named_by: str) -> str:
@@ -25,7 +27,7 @@ def read(path: Path, named_by: str) -> str:
     try:
         with open_regular(path) as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            text = file.read().decode().strip()
+            text = file.read(_MOST_BYTES).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"{named_by}: cannot read {path} ({getattr(error, 'strerror', None) or error})") from error
     if mode & 0o077:

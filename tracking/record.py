@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAda
 
 from dn_distributed.config import Cell, FrozenModel
 from tracking import published, schema
-from tracking.manifest import Manifest, is_name
+from tracking.manifest import Manifest, check_label
 from tracking.reader import is_curve
 
 LAYER = r"[\w-]+(?:\.[\w-]+)*"
@@ -34,6 +34,7 @@ def _readable(text: str) -> str:
 
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 """Of a cell or a replicate."""
+Label = Annotated[str, AfterValidator(check_label)]
 Text = Annotated[str, Field(max_length=schema.LONGEST_TEXT), AfterValidator(_readable)]
 Name = Annotated[str, Field(max_length=_LONGEST_NAME, pattern=r"^[\w :-][\w. :-]*(?:/[\w :-][\w. :-]*)*$")]
 """Of a metric or a parameter, as MLflow allows it: a path, none of whose parts begins with a dot."""
@@ -63,7 +64,7 @@ class Contents(_Exported):
 class CellRecord(_Exported):
     """A cell, and what it is called."""
 
-    label: Text
+    label: Label
     cell: Cell
 
 
@@ -85,7 +86,7 @@ class Record(_Exported):
     key: Key
     cell_key: Key
     seed: Annotated[int, Field(ge=0, lt=2**63)]
-    label: Text
+    label: Label
     state: Literal["finished", "failed", "stopped"]
     reason: Text
     """Why it failed, or where it was stopped."""
@@ -139,13 +140,7 @@ def has_curve(name: str) -> bool:
 
 def check_manifest(manifest: Manifest) -> None:
     """ValueError where a manifest says what no sweep file may say."""
-    if not is_name(manifest.name):
-        raise ValueError(f"no name of a sweep: {manifest.name!r}")
-    if not manifest.methods or not manifest.seeds:
-        raise ValueError("a sweep has methods and seeds")
-    for what, values in {"label": [m.label for m in manifest.methods], "seed": manifest.seeds}.items():
-        if len(set(values)) != len(values):
-            raise ValueError(f"a {what} stands there twice")
+    manifest.check()
     for method in manifest.methods:
         if method.published is not None and method.published not in published.row_names(manifest.task):
             raise ValueError(f"no published row {method.published!r}")

@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from dn_distributed.config import Cell, Training
+from dn_distributed.files import check_replaceable
 from tracking import cells, equal_score, figures, findings, fronts, reader, render, runs, tables, writer
 from tracking.cells import CellResult, MethodResult
 from tracking.columns import Value
@@ -23,7 +24,7 @@ from tracking.findings import Findings
 from tracking.manifest import Manifest, ManifestMethod, Selection
 from tracking.render import CsvValue
 from tracking.shipped import Provenance, Shipped, as_json, load
-from tracking.store import StoreLocation, connect
+from tracking.store import StoreError, StoreLocation, connect
 from tracking.tables import Table
 
 PAGE = "report.html"
@@ -97,18 +98,25 @@ def _write_files(folder: Path, evidence: Evidence, shipped: Shipped) -> None:
 
 
 def _publish(made: Path, out: Path) -> None:
-    """Copy the files of a finished report, and remove those of an earlier one that this one does not have."""
+    """Copy the files of a finished report, and remove those of an earlier one that this one does not have.
+
+    StoreError where something that is no file stands in the place of one.
+    """
+    targets = {path: out / path.relative_to(made) for path in sorted(made.rglob("*")) if path.is_file()}
+    for target in targets.values():
+        try:
+            check_replaceable(target)
+        except OSError as error:
+            raise StoreError(f"{target}: {error.strerror}") from error
     old = [
         *(out / name for name in (CONFIGURATIONS, COMPARISONS, CURVES)),
         *(out / FIGURES / f"{kind.name}.png" for kind in figures.FIGURES),
     ]
     for path in old:
         path.unlink(missing_ok=True)
-    for path in sorted(made.rglob("*")):
-        if path.is_file():
-            target = out / path.relative_to(made)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+    for path, target in targets.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
 
 
 def configurations_as_csv(manifest: Manifest, selection: Selection, methods: Sequence[MethodResult]) -> str:

@@ -15,7 +15,7 @@ from dn_distributed.config import FrozenModel
 from dn_distributed.sparsity import layers_as_json
 from dn_distributed.text import one_line
 from tracking import reader, schema
-from tracking.manifest import Manifest
+from tracking.manifest import LARGEST_SEED, Manifest
 from tracking.reader import Ended, Row, Snapshot
 from tracking.reasons import told
 from tracking.record import Figure, Key, Layers, check_manifest
@@ -81,7 +81,7 @@ class _Seeded(FrozenModel):
 
     cell_key: Key
     replicate_key: Key
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 
 
 class _Replicate(_Seeded):
@@ -131,7 +131,8 @@ def load(path: Path) -> Shipped:
     ended = {item.replicate_key: item.as_ended() for item in found.ended if item.cell_key in cells}
     for row in rows:
         ended.pop(row.replicate_key, None)
-    return Shipped(found.sweep, Snapshot(rows, tuple(ended.values())), found.provenance)
+    provenance = {one_line(name): one_line(text) for name, text in found.provenance.items()}
+    return Shipped(found.sweep, Snapshot(rows, tuple(ended.values())), provenance)
 
 
 def _check_asked_for(found: _File, cells: Set[str]) -> None:

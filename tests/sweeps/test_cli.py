@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from safetensors.torch import save_file
 
 from dn_distributed.data.digits import Digits
 from sweeps import cli
+from tracking import store, writer
 
 MEASURE_KEYS = {
     "threshold", "layers", "num_weights", "num_nonzero", "density", "compression_rate", "neurons",
@@ -101,6 +103,26 @@ def test_measure_refuses_what_is_no_safetensors_file(
     assert reason in errors
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sweep", "pipe"],
+        ["report", "--from", "pipe", "--out", "out"],
+        ["import", "pipe"],
+        ["measure", "pipe", "--layers", "a", "--threshold", "0"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_pipe_is_not_waited_for(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    assert cli.main(arguments) == 2
+    assert capsys.readouterr().err == "dn: pipe: not a regular file\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
 def test_measure_refuses_nan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "x.safetensors"
     save_file({"a": torch.tensor([[1.0, float("nan")]])}, path)
@@ -126,6 +148,20 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(
     assert cli.main(["sweep", "--dry-run", "s.yaml"]) == 0
     assert "2 methods, 2 cells, 7 seeds: 14 replicates; 0 done, 14 to run in 2 packs" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["s.yaml"]
+
+
+def test_a_dry_run_of_a_sweep_that_was_deleted_says_what_the_sweep_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text("name: x\ntask: regression\nmethods: [{label: P}]\n")
+    location = store.locate()
+    store.prepare(location)
+    client = store.connect(location)
+    client.delete_experiment(writer.ensure_experiment(client, location, "x"))
+    for arguments in (["--dry-run"], []):
+        assert cli.main(["sweep", "s.yaml", *arguments]) == 2
+        assert "the sweep 'x' was deleted from the store" in capsys.readouterr().err
 
 
 def test_two_files_of_one_name_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

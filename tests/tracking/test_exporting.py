@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,17 @@ def test_where_no_file_can_be_is_an_error(exported: tuple[Recorder, Path], tmp_p
     (tmp_path / "folder").mkdir()
     with pytest.raises(StoreError, match=target):
         export(exported[0].location, "portable", tmp_path / target, force=True)
+
+
+def test_only_a_file_is_replaced(exported: tuple[Recorder, Path], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to(os.devnull)
+    for target in (tmp_path / "pipe", tmp_path / "device"):
+        with pytest.raises(StoreError, match=f"{target}: not a regular file"):
+            export(exported[0].location, "portable", target, force=True)
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "device").is_symlink()
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_nothing_is_left_of_an_export_that_was_interrupted(

@@ -1,5 +1,6 @@
 import json
 import math
+import os
 import stat
 import zipfile
 from collections import Counter
@@ -97,9 +98,19 @@ REFUSALS: list[tuple[Edit, str]] = [
     (rename(""), "no name of a sweep"),
     (rename("x" * 300), "no name of a sweep"),
     (change("sweep.json", more=1), "sweep.json: more: Extra inputs are not permitted"),
-    (change("sweep.json", seeds=[0, 0]), "sweep.json: a seed stands there twice"),
+    (change("sweep.json", seeds=[0, 0]), "sweep.json: expected different whole numbers"),
     (change("sweep.json", seeds=["0"]), "sweep.json: seeds.0: Input should be a valid integer"),
-    (change("sweep.json", methods=[]), "sweep.json: a sweep has methods and seeds"),
+    (change("sweep.json", methods=[]), "sweep.json: a sweep has methods"),
+    (change("sweep.json", seeds=[-1]), "sweep.json: expected different whole numbers from 0 to"),
+    (change("sweep.json", seeds=[2**63]), "sweep.json: expected different whole numbers from 0 to"),
+    (change("sweep.json", seeds=list(range(100_001))), "sweep.json: 100001 seeds are too many"),
+    (
+        change("sweep.json", methods=[{"label": str(i), "cells": []} for i in range(10_000)]),
+        "10000 methods are too many",
+    ),
+    (change("sweep.json", methods=[{"label": "x" * 101, "cells": []}]), "at most 100 printable characters"),
+    (change("sweep.json", methods=[{"label": " ", "cells": []}]), "each method needs a label"),
+    (change("sweep.json", methods=[{"label": "P", "cells": []}] * 2), "the label 'P' stands there twice"),
     (change("sweep.json", deviations=["\x1b[31m"]), "control characters"),
     (change("sweep.json", deviations=["x" * 5000]), "a text of 5000 characters"),
     (change("checksums.json", format=2), "an export of format 2; this version of dn reads format 1"),
@@ -111,7 +122,7 @@ REFUSALS: list[tuple[Edit, str]] = [
     (in_record(seed=True), "seed: Input should be a valid integer"),
     (in_record(state="incomplete"), "state: Input should be"),
     (in_record(reason="why"), "a finished replicate has data and no reason"),
-    (in_record(label="\x1b[2J"), "control characters"),
+    (in_record(label="\x1b[2J"), "printable characters"),
     (in_record(start=0), "start: Input should be greater than"),
     (in_record(end=2**60), "end: Input should be less than"),
     (in_record(data={"name": "digits", "digest": "0"}), "its data are not those of its cell"),
@@ -248,5 +259,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(exported: tuple[Recorder, Path]
 def test_what_is_no_file_or_no_zip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_text("no zip")
     assert refused(tmp_path / "x.zip", tmp_path) == "File is not a zip file"
-    assert refused(tmp_path / "absent.zip", tmp_path) == "no such file"
-    assert refused(tmp_path, tmp_path) == "no such file"
+    assert refused(tmp_path / "absent.zip", tmp_path) == "No such file or directory"
+    assert refused(tmp_path, tmp_path) == "is a folder, not a file"
+    os.mkfifo(tmp_path / "pipe")
+    assert refused(tmp_path / "pipe", tmp_path) == "not a regular file"

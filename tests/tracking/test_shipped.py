@@ -143,3 +143,39 @@ def test_another_file_is_one_line(text: str, tmp_path: Path) -> None:
 def test_an_absent_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="No such file"):
         shipped.load(tmp_path / "rows.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"sweep": {"seeds": [-1]}}, "expected different whole numbers"),
+        ({"sweep": {"methods": [{"label": str(i), "cells": []} for i in range(10_000)]}}, "10000 methods are too many"),
+        ({"sweep": {"methods": [{"label": "\x1b[31m", "cells": []}]}}, r"printable characters, not '\\x1b\[31m'"),
+        ({"sweep": {"name": "../up"}}, "no name of a sweep"),
+        ({"replicates": {"seed": 2**63}}, "replicates.0.seed"),
+        ({"ended": {"state": "\x1b[31m"}}, r"ended\.0\.state"),
+    ],
+)
+def test_the_limits_of_a_sweep_file_hold(
+    change: dict[str, dict[str, object]], reason: str, sweep: Shipped, tmp_path: Path
+) -> None:
+    value = json.loads(shipped.as_json(sweep))
+    for part, changed in change.items():
+        (value[part] if part == "sweep" else value[part][0]).update(changed)
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(value))
+    with pytest.raises(StoreError, match=reason):
+        shipped.load(path)
+
+
+def test_what_is_shown_of_a_file_is_a_printable_line(sweep: Shipped, tmp_path: Path) -> None:
+    value = json.loads(shipped.as_json(sweep))
+    value["ended"][0]["reason"] = "\x1b[31mred\n" + "x" * 400_000
+    value["provenance"]["Software"] = "\x1b]0;title\x07"
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(value))
+    read = shipped.load(path)
+    (ended,) = read.snapshot.ended
+    assert ended.reason.startswith("\\x1b[31mred xxx")
+    assert len(ended.reason) == 1000
+    assert read.provenance == {"Software": "\\x1b]0;title\\x07"}

@@ -1,0 +1,76 @@
+"""What ``dn`` prints arrives as it is: whatever it holds, whatever the encoding, and whoever has stopped reading."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+
+from sweeps.console import Output, tell
+from sweeps.progress import Progress
+
+LABEL = "P [ours] [/DN] [bold]x[/] :smile: ℓ1"
+
+
+SCRIPT = r"""
+from pathlib import Path
+from sweeps.console import Output, prepare_streams, tell
+prepare_streams()
+out = Output()
+for number in range(300):
+    out.say("été ℓ1 \udcff")
+    tell("été ℓ1 \udcff")
+Path("done").touch()
+"""
+
+
+def test_no_text_is_markup() -> None:
+    shown = io.StringIO()
+    out = Output(file=shown, width=200)
+    table = Table(title=LABEL)
+    table.add_column(LABEL)
+    table.add_row(LABEL)
+    out.print(table)
+    out.say(f"{LABEL}\n  \x1b[31mred")
+    assert shown.getvalue().count(LABEL) == 4
+    assert shown.getvalue().endswith("\n  \\x1b[31mred\n")
+
+
+def test_progress_shows_labels_as_they_are() -> None:
+    shown = io.StringIO()
+    progress = Progress(Output(file=shown, width=200))
+    progress.pack_started("t", LABEL, 3)
+    Output(file=shown, width=200).print(progress._draw())
+    assert f"{LABEL} × 3" in shown.getvalue()
+
+
+def test_what_is_told_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    tell("[bold]a\n\x1b[31mb" + "x" * 400_000)
+    told = capsys.readouterr().err
+    assert told.startswith("dn: [bold]a \\x1b[31mbxxx")
+    assert len(told) < 2100
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_an_encoding_without_a_character_replaces_it(encoding: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], cwd=tmp_path, env=environment, capture_output=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "été ℓ1 \\udcff".encode(encoding, "replace")
+    assert done.stderr.splitlines()[0].startswith(b"dn: ")
+
+
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", "| true", "2>&1 | true"])
+def test_who_does_not_read_disturbs_nothing(closed: str, tmp_path: Path) -> None:
+    """300 lines are more than a pipe holds back for a reader that has gone."""
+    (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
+    line = f"'{sys.executable}' script.py {closed}; echo ${{PIPESTATUS[0]}} >code"
+    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, timeout=120)
+    assert (tmp_path / "code").read_text() == "0\n", done.stderr
+    assert (tmp_path / "done").exists()
+    assert b"Error" not in done.stderr
