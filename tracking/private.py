@@ -19,11 +19,12 @@ def given(name: str) -> str | None:
     value, file = os.environ.get(name), os.environ.get(f"{name}_FILE")
     if value and file:
         raise StoreError(f"{name} and {name}_FILE are both set: unset one")
-    return read(Path(os.path.expanduser(file)), f"{name}_FILE") if file else value or None
+    return read(Path(file), f"{name}_FILE") if file else value or None
 
 
 def read(path: Path, named_by: str) -> str:
     """Return the secret in ``path``, without the line's end; StoreError as for ``given``."""
+    path = Path(os.path.expanduser(path))
     try:
         with open_regular(path) as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)

@@ -60,13 +60,6 @@ def test_a_kept_secret_is_drawn_once_and_is_its_owners_alone(tmp_path: Path) -> 
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_pipe_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    os.mkfifo(tmp_path / "pipe", 0o600)
-    monkeypatch.setenv("DN_X_FILE", str(tmp_path / "pipe"))
-    with pytest.raises(StoreError, match=r"DN_X_FILE: cannot read .*pipe \(not a regular file\)"):
-        private.given("DN_X")
-
-
 def test_a_file_in_the_home_is_found(secret: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(secret.parent))
     monkeypatch.setenv("DN_X_FILE", f"~/{secret.name}")

@@ -97,7 +97,7 @@ def metric_of_first(name: str, value: object) -> Callable[[dict[str, Any]], obje
         (metric_of_first("layers/fc1/num_nonzero", 101.0), "101 of 100 are left in fc1"),
         (metric_of_first("neurons/input/alive", -1.0), "-1 of 20 are left in input"),
         (lambda whole: whole["replicates"][0]["metrics"].pop("neurons/fc1/alive"), "'neurons/fc1/alive' is missing"),
-        (lambda whole: whole["sweep"]["methods"][1].update(label="b"), "a label stands there twice"),
+        (lambda whole: whole["sweep"]["methods"][1].update(label="b"), "the label 'b' stands there twice"),
         (lambda whole: whole.update(replicates={}), "replicates: Input should be a valid"),
     ],
 )
