@@ -63,16 +63,18 @@ def write(location: StoreLocation, name: str, out: Path, data_dir: Path) -> Path
 def write_from_rows(path: Path, out: Path) -> Path:
     """Write the report of the rows that ``path`` holds: tables, statistics, and the figures that need no weights.
 
-    StoreError where the file is none of an earlier report.
+    Where these very rows lie in ``out``, the figures there that need the store stay. StoreError where the file is none
+    of an earlier report.
     """
     shipped = load(path)
     methods = cells.gather(shipped.manifest, shipped.snapshot)
     curves = fronts.load(path.parent / CURVES, shipped.manifest.score)
     evidence = Evidence(shipped.manifest, methods, missing=(_NO_STORE,), curves=curves)
+    own = (out / ROWS).exists() and path.samefile(out / ROWS)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
         _write_files(made, evidence, shipped)
-        _publish(made, out)
+        _publish(made, out, [kind for kind in figures.FIGURES if kind.of_rows or not own])
     return out / PAGE
 
 
@@ -97,7 +99,7 @@ def _write_files(folder: Path, evidence: Evidence, shipped: Shipped) -> None:
     (folder / PAGE).write_text(page, encoding="utf-8")
 
 
-def _publish(made: Path, out: Path) -> None:
+def _publish(made: Path, out: Path, replaced: Sequence[figures.Kind] = figures.FIGURES) -> None:
     """Copy the files of a finished report, and remove those of an earlier one that this one does not have.
 
     StoreError where something that is no file stands in the place of one.
@@ -110,7 +112,7 @@ def _publish(made: Path, out: Path) -> None:
             raise StoreError(f"{target}: {error.strerror}") from error
     old = [
         *(out / name for name in (CONFIGURATIONS, COMPARISONS, CURVES)),
-        *(out / FIGURES / f"{kind.name}.png" for kind in figures.FIGURES),
+        *(out / FIGURES / f"{kind.name}.png" for kind in replaced),
     ]
     for path in old:
         path.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ import io
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -156,6 +157,23 @@ def test_the_rows_rebuild_the_same_tables(written: tuple[Recorder, Path], tmp_pa
     assert 'id="patterns"' not in page
     stored = {row.replicate_key for row in recorder.read().rows}
     assert {row["replicate_key"] for row in replicates(tmp_path)} == stored
+
+
+def test_rows_draw_the_same_figures_as_the_store_and_leave_the_others_beside_them(
+    written: tuple[Recorder, Path], tmp_path: Path
+) -> None:
+    _, out = written
+    of_rows = {f"{kind.name}.png" for kind in figures.FIGURES if kind.of_rows}
+    shutil.copytree(out, tmp_path / "own")
+    report.write_from_rows(tmp_path / "own" / report.ROWS, tmp_path / "own")
+    report.write_from_rows(out / report.ROWS, tmp_path / "other")
+    whole, own, other = (
+        {path.name: path.read_bytes() for path in (folder / "figures").iterdir()}
+        for folder in (out, tmp_path / "own", tmp_path / "other")
+    )
+    assert own == whole
+    assert other == {name: data for name, data in whole.items() if name in of_rows}
+    assert len(other) >= 2
 
 
 def replicates(out: Path) -> list[dict[str, Any]]:

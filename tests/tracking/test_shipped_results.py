@@ -24,6 +24,9 @@ def test_rows_rebuild_the_shipped_tables(folder: Path, tmp_path: Path) -> None:
     assert shipped == rebuilt
     for name in shipped:
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
+    drawn = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert {"tradeoff.png", "neurons.png"} <= drawn <= {path.name for path in (folder / "figures").iterdir()}
+    assert ("pareto.png" in drawn) == (folder / report.CURVES).exists()
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

@@ -11,7 +11,7 @@ from tracking.figures import coefficients, curves, digits, network, neurons, par
 from tracking.figures.evidence import Evidence, gather
 from tracking.figures.style import MAX_BYTES, as_png
 
-__all__ = ["FIGURES", "MAX_BYTES", "Drawn", "Evidence", "as_png", "draw", "gather"]
+__all__ = ["FIGURES", "MAX_BYTES", "Drawn", "Evidence", "Kind", "as_png", "draw", "gather"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Kind:
     """A sentence; ``{seeds}`` stands for the seeds whose networks are shown."""
     draw: Callable[[Evidence], Figure | None]
     """None where the figure does not apply."""
+    of_rows: bool = False
+    """Whether rows and threshold curves are enough for it; the others need the store."""
 
 
 FIGURES: tuple[Kind, ...] = (
@@ -33,18 +35,21 @@ FIGURES: tuple[Kind, ...] = (
         "Density against score",
         tradeoff.CAPTION,
         lambda evidence: tradeoff.tradeoff(evidence.manifest, evidence.methods),
+        of_rows=True,
     ),
     Kind(
         "pareto",
         "What is left at equal score",
         pareto.CAPTION,
         lambda evidence: pareto.pareto(evidence.manifest, evidence.methods, evidence.points()),
+        of_rows=True,
     ),
     Kind(
         "neurons",
         "Neurons left per layer",
         neurons.CAPTION,
         lambda evidence: neurons.neurons(evidence.manifest, evidence.methods),
+        of_rows=True,
     ),
     Kind(
         "network",

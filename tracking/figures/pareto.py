@@ -174,6 +174,7 @@ def _tell_what_is_outside(axes: Axes, manifest: Manifest, values: Sequence[float
             *(0.98, 0.02 if higher else 0.98),
             f"{outside} of {len(values)} points lie {'below' if higher else 'above'}",
             ha="right", va="bottom" if higher else "top", fontsize=8, color=style.MUTED, transform=axes.transAxes,
+            zorder=5, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
         )  # fmt: skip
 
 
