@@ -45,7 +45,7 @@ def estimates(manifest: Manifest, found: Sequence[Estimates]) -> Figure | None:
     style.legend_above(
         figure,
         [
-            ("found", Line2D([], [], color=style.MUTED, **_HIT)),
+            ("found: neither is 0", Line2D([], [], color=style.MUTED, **_HIT)),
             ("missed: the estimate is 0", Line2D([], [], **_MISSED)),
             ("false: the truth is 0, the estimate is not", Line2D([], [], color=style.MUTED, **_FALSE)),
         ],
