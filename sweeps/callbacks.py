@@ -10,10 +10,12 @@ from sweeps.cluster import ClusterError
 from sweeps.plan import Pack, Round
 from sweeps.progress import Progress, say
 from sweeps.trial import Shared, pack_of
+from tracking.store import StoreError
 
 _LONGEST_REASON = 300
 
-PackEnded = Callable[[Pack, Mapping[str, Any]], None]
+PackEnded = Callable[[Pack, Mapping[str, Any]], str]
+"""Takes a pack that was decided and its last result; returns why the store refuses what is written, or nothing."""
 
 
 class DriverCallback(Callback):
@@ -24,7 +26,7 @@ class DriverCallback(Callback):
     ) -> None:
         """``pack_ended`` gets every pack that was decided, and its last result; ``look`` is called all along."""
         self.round = Round()
-        self._cannot_start = ""
+        self._cannot_start = self._refusal = ""
         self._progress, self._pack_ended, self._shared, self._look = progress, pack_ended, shared, look
 
     def __getstate__(self) -> dict[str, Any]:
@@ -33,14 +35,22 @@ class DriverCallback(Callback):
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Tune turns to its trials."""
-        self.check_workers()
+        self.check()
         if self._look is not None:
             self._look()
 
-    def check_workers(self) -> None:
-        """ClusterError where a worker cannot start packs at all: the next one could not either."""
+    def check(self) -> None:
+        """ClusterError where a worker cannot start packs at all; StoreError where the store refuses what is written.
+
+        The next pack would meet with the same.
+        """
         if self._cannot_start:
             raise ClusterError(f"packs cannot be started on {self._cannot_start}")
+        if self._refusal:
+            raise StoreError(
+                f"the store refuses what is written to it: {self._refusal}; what was finished is kept, and the same "
+                "command goes on once that is mended"
+            )
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack begins, or begins again."""
@@ -66,12 +76,15 @@ class DriverCallback(Callback):
             self._cannot_start = reason
             return
         self.round.ended.add(trial.trial_id)
+        if reason := result.get("refused"):
+            self._refusal = self._refusal or f"{pack}: {reason}"
+            return
         if result.get("out_of_memory"):
             self.round.too_large.append(pack)
             self._progress.pack_put_back(trial.trial_id)
             return
         self._progress.pack_ended(trial.trial_id, result)
-        self._pack_ended(pack, result)
+        self._refusal = self._refusal or self._pack_ended(pack, result)
         _let_go(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -25,7 +25,7 @@ from sweeps.plan import Pack, Plan, Round
 from sweeps.preflight import Preflight
 from sweeps.progress import Progress, say
 from sweeps.spec import Method, Search, Sweep
-from tracking import cells, reader, runs, writer
+from tracking import cells, outages, reader, runs, writer
 from tracking.lease import Lease
 from tracking.store import StoreLocation, connect
 
@@ -91,7 +91,11 @@ class Runner:
         report_run_id = writer.ensure_report_run(self.store, self.experiment_id)
         with Lease(self.store, self.location, report_run_id, self.sweep.name, say) as lease:
             plan = self.plan() if lease.waited else plan
-            return self._run_alone(plan, capacity, progress, report_run_id)
+            writer.begin_report(self.store, report_run_id)
+            try:
+                return self._run_alone(plan, capacity, progress, report_run_id)
+            finally:
+                writer.end_report(self.store, report_run_id)
 
     def _run_alone(self, plan: Plan, capacity: Capacity | None, progress: Progress, report_run_id: str) -> Plan:
         self._announce(plan, report_run_id)
@@ -112,7 +116,7 @@ class Runner:
     def _check_reachable(self, capacity: Capacity, report_run_id: str) -> None:
         if (capacity.nodes > 1 or capacity.grows) and self.location.database is not None:
             raise ClusterError(
-                f"the store {self.location.uri} is a file of this machine, and the cluster has, or can have, others; "
+                f"the store {self.location.shown} is a file of this machine, and the cluster has, or can have, others; "
                 f"start an MLflow server that all of them reach and pass --tracking-uri http://HOST:PORT"
             )
         if capacity.joined:
@@ -229,7 +233,7 @@ class Runner:
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # packs keep their own
             ),
         ).fit()
-        callback.check_workers()
+        callback.check()
         self.interrupted = len(callback.round.ended) < num_trials
         return callback.round
 
@@ -310,12 +314,18 @@ class Runner:
             evaluated_rewards=rewards or None,
         )
 
-    def _pack_ended(self, pack: Pack, result: Mapping[str, Any]) -> None:
-        """Record an early stop, or the cell's means once all its replicates are there."""
+    def _pack_ended(self, pack: Pack, result: Mapping[str, Any]) -> str:
+        """Record an early stop, or the cell's means once all its replicates are there.
+
+        Returns why the store refuses that; nothing where it is done, or will be at the end.
+        """
         try:
             self._record_end(pack, result)
         except (MlflowException, OSError) as error:  # Tune would take it for a failure of the pack
-            say(f"{pack}: the store did not answer ({error}); means are written at the end")
+            if not outages.can_pass(error):
+                return f"{pack}: {outages.reason(error)}"
+            say(f"{pack}: the store did not answer ({outages.reason(error)}); means are written at the end")
+        return ""
 
     def _record_end(self, pack: Pack, result: Mapping[str, Any]) -> None:
         self._checkpoints.remove(pack.key)

@@ -35,7 +35,7 @@ from sweeps.checkpoints import Checkpoints, DamagedCheckpointError
 from sweeps.own_modules import OwnModules
 from sweeps.plan import Pack
 from sweeps.spec import Sweep
-from tracking import writer
+from tracking import outages, writer
 from tracking.store import StoreLocation, connect
 
 _SPLITS = ("train", "validation", "test")
@@ -154,6 +154,10 @@ def make_trainer(shared: Shared, pack: Pack) -> Trainer:
     )
 
 
+class TaskError(Exception):
+    """A task cannot be built: a file that it reads itself, say, is not there."""
+
+
 class PackTrial(tune.Trainable):
     """Trains the replicates of one pack; each ``step`` is about a second, or an epoch."""
 
@@ -166,6 +170,7 @@ class PackTrial(tune.Trainable):
         self._trainer: Trainer | None = None
         self._notes: list[str] = []
         self._runs: list[writer.ReplicateRun] = []
+        self._begun_again = False
         self._last_checkpoint = time.monotonic()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -189,7 +194,10 @@ class PackTrial(tune.Trainable):
 
     def _start(self, pack: Pack) -> Trainer:
         keep_freed_memory()
-        trainer = make_trainer(self._shared, pack)
+        try:
+            trainer = make_trainer(self._shared, pack)
+        except OSError as error:  # not one of the store or its disk
+            raise TaskError(f"{type(error).__name__}: {error}") from error
         self._restore(trainer, pack)
         self._reports = trainer.run()
         return trainer
@@ -225,8 +233,10 @@ class PackTrial(tune.Trainable):
                     return self._fit_baseline(self._pack.cell.baseline, self._pack.seeds)
                 self._trainer = self._start(self._pack)
             return self._advance(self._trainer, self._pack)
-        except (MlflowException, OSError, SafetensorError, RayError):
-            raise  # the store, the disk or the driver's node: Tune tries the pack again, from its last checkpoint
+        except (MlflowException, OSError, SafetensorError, RayError) as error:  # the store, a disk, the driver's node
+            if isinstance(error, RayError) or outages.can_pass(error):
+                raise  # Tune tries the pack again, from its last checkpoint
+            return self._refused(outages.reason(error))
         except Exception as error:  # the same would happen again: it is recorded, and the sweep goes on
             if is_out_of_memory(error) and len(self._runs) > 1:
                 self._trainer = None  # its memory is needed
@@ -244,6 +254,16 @@ class PackTrial(tune.Trainable):
         except (Exception, SystemExit) as error:  # a module is missing or does not load here: so with every pack
             return f"{socket.gethostname()}: {' '.join(f'{type(error).__name__}: {error}'.split())}"
         return ""
+
+    def _refused(self, reason: str) -> dict[str, Any]:
+        """What is to be written is refused, and would be again: a run that was deleted meanwhile is made anew, once."""
+        self._trainer = None
+        if self._begun_again:
+            self._runs = []  # nothing more is written
+            return self._result({"done": True, "refused": reason})
+        self._begun_again = True
+        self._notes.append(f"begun again, from its last checkpoint: {reason}")
+        return self._result({"done": False})
 
     def _advance(self, trainer: Trainer, pack: Pack) -> dict[str, Any]:
         begin = time.monotonic()

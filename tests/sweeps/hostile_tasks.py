@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE
 from torch import nn
 
 from dn_distributed.data import DATASETS, RawImages
@@ -57,14 +59,34 @@ class Deadly(Regression):
         os._exit(1)
 
 
-class Clumsy(Deadly):
-    """Finds no room on a disk, as often as ``lives`` says."""
+class Waiting(Deadly):
+    """Its store is away, as often as ``lives`` says."""
 
-    name: Literal["clumsy"] = "clumsy"  # type: ignore[assignment]
+    name: Literal["waiting"] = "waiting"  # type: ignore[assignment]
 
     def die(self) -> None:
         """What happens instead of the beginning."""
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise MlflowException("database is locked", TEMPORARILY_UNAVAILABLE)
+
+
+class Refused(Deadly):
+    """Its store refuses what is written, as often as ``lives`` says."""
+
+    name: Literal["refused"] = "refused"  # type: ignore[assignment]
+
+    def die(self) -> None:
+        """What happens instead of the beginning."""
+        raise MlflowException("no such run", RESOURCE_DOES_NOT_EXIST)
+
+
+class Lacking(Deadly):
+    """Cannot read a file of its own."""
+
+    name: Literal["lacking"] = "lacking"  # type: ignore[assignment]
+
+    def die(self) -> None:
+        """What happens instead of the beginning."""
+        raise FileNotFoundError(errno.ENOENT, "No such file", "features.npy")
 
 
 class Meeting(Regression):
@@ -98,5 +120,5 @@ class Seldom(Digits):
         return super().load(data_dir)
 
 
-TASKS.update(hungry=Hungry, deadly=Deadly, clumsy=Clumsy, meeting=Meeting)
+TASKS.update(hungry=Hungry, deadly=Deadly, waiting=Waiting, refused=Refused, lacking=Lacking, meeting=Meeting)
 DATASETS.update(seldom=Seldom)

@@ -13,6 +13,7 @@ from sweeps.plan import Plan
 from sweeps.progress import Progress
 from sweeps.runner import Runner
 from tracking import reader, runs, store
+from tracking.store import StoreError
 
 SWEEP = """
 name: NAME
@@ -76,6 +77,8 @@ def test_a_pack_that_there_is_no_memory_for_is_tried_in_halves(run: Run, capsys:
     assert "dn: L1, seeds 0, 1, 2, 3, 4: out of memory; trying packs of 2" in said
     assert "out of memory; trying packs of 1" in said
     assert run.metrics.keys() == {0, 1, 2, 3, 4}
+    (report_run,) = runs.find_runs(run.runner.store, run.runner.experiment_id, "report", {})
+    assert report_run.info.status == "FINISHED"  # the driver has ended
 
 
 def test_a_replicate_that_there_is_no_memory_for_is_recorded_with_the_reason(run: Run) -> None:
@@ -123,13 +126,46 @@ def test_a_pack_whose_worker_dies_is_taken_up_again(
     assert "dn: 1 packs were lost; trying again in 0.1 s" in said
 
 
-def test_a_pack_that_cannot_write_is_taken_up_again_and_the_reason_told(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.fixture
+def lives(tmp_path: Path) -> Path:
+    made = tmp_path / "lives"
+    made.mkdir()
+    return made
+
+
+def test_a_pack_whose_store_is_away_is_taken_up_again_and_the_reason_told(
+    run: Run, lives: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "lives").mkdir()
-    after = run(f"{{name: clumsy, lives: 1, folder: {tmp_path / 'lives'}}}", "5")
+    after = run(f"{{name: waiting, lives: 1, folder: {lives}}}", "5")
     assert (after.count("finished"), after.num_to_run) == (5, 0)
-    assert "taken up again, from its last checkpoint: OSError: [Errno 28] No space left" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "taken up again, from its last checkpoint: mlflow.exceptions.MlflowException: database is locked" in said
+
+
+def test_a_pack_whose_run_is_gone_begins_again_once(run: Run, lives: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    after = run(f"{{name: refused, lives: 1, folder: {lives}}}", "5")
+    assert (after.count("finished"), after.num_to_run) == (5, 0)
+    assert "L1, seeds 0, 1, 2, 3, 4: begun again, from its last checkpoint: no such run" in capsys.readouterr().err
+
+
+def test_what_the_store_refuses_always_ends_the_sweep_with_the_reason(
+    run: Run, lives: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "PAUSES", (600,))
+    with pytest.raises(
+        StoreError, match=r"refuses what is written to it: L1, seeds? \d.*: no such run; what was finish"
+    ):
+        run(f"{{name: refused, lives: 1000, folder: {lives}}}", "1")
+    assert len(list(lives.iterdir())) < 10  # of five packs that would be tried fourfold
+    states = runs.read_states(run.runner.location, run.runner.experiment_id)
+    assert {item.state for item in states} == {"incomplete"}
+
+
+def test_a_file_that_a_task_lacks_is_a_failure_of_its_replicates(run: Run, lives: Path) -> None:
+    after = run(f"{{name: lacking, lives: 1000, folder: {lives}}}", "5")
+    assert (after.count("failed"), after.num_to_run) == (5, 0)
+    (reason,) = {ended.reason for ended in reader.read(run.runner.location, run.runner.experiment_id).ended}
+    assert reason == "TaskError: FileNotFoundError: [Errno 2] No such file: 'features.npy'"
 
 
 def test_a_pack_whose_worker_always_dies_is_left_to_the_next_command(run: Run, tmp_path: Path) -> None:
