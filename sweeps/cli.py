@@ -14,10 +14,9 @@ from dn_distributed.files import check_folder
 from dn_distributed.installation import stranger
 from dn_distributed.text import one_line, quoted
 from sweeps.console import Output, prepare_streams, tell
+from sweeps.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, OK
 from sweeps.own_modules import own_modules
 from sweeps.yaml_file import SpecError
-
-OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 _COLLECT_RARELY = (100_000, 50, 50)
 """Nearly all that a command makes lives to its end: at Python's own pace a tenth of its time is looking at it again."""

@@ -6,8 +6,10 @@ import logging
 import os
 import signal
 import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from rich import progress
@@ -18,18 +20,17 @@ from sweeps import cluster, spec
 from sweeps import plan as planning
 from sweeps.cluster import Capacity
 from sweeps.console import Output
+from sweeps.exit_codes import FAILED, INTERRUPTED, OK
 from sweeps.own_modules import own_modules
 from sweeps.plan import Plan
 from sweeps.progress import Progress, say
 from sweeps.runner import Runner, plan_from_store
 from sweeps.spec import Sweep
 from sweeps.yaml_file import SpecError
-from tracking import cells, exporting, importing, mlflow_server, reader, render, runs, store, tables, view, writer
+from tracking import cells, exporting, importing, mlflow_server, reader, render, runs, store, tables, view
 from tracking.portable import Track
 from tracking.runs import State
 from tracking.store import StoreLocation
-
-OK, FAILED, INTERRUPTED = 0, 1, 130
 
 _LOOPBACK = "127.0.0.1"
 _Item = TypeVar("_Item")
@@ -88,8 +89,10 @@ def export(arguments: argparse.Namespace, out: Output) -> int:
     """``dn export``: a sweep as one file."""
     location = store.locate_existing(arguments.tracking_uri)
     done = exporting.export(location, arguments.name, arguments.file, _track(out), force=arguments.force)
-    left_out = f"; {done.left_out} without a result are left out" * bool(done.left_out)
-    out.say(f"{arguments.file}: {done.states.total()} replicates, {_ended(done.states)}{left_out}")
+    undecided = f"; {done.undecided} without a result are left out" * bool(done.undecided)
+    why = "whose configuration this store does not know (of an earlier version, or deleted in the UI) are left out"
+    unknown = f"; {done.unknown} {why}" * bool(done.unknown)
+    out.say(f"{arguments.file}: {done.states.total()} replicates, {_ended(done.states)}{undecided}{unknown}")
     return OK
 
 
@@ -126,13 +129,21 @@ def ui(arguments: argparse.Namespace, out: Output) -> int:
     mlflow_server.check_port_is_free(_LOOPBACK, arguments.port)
     names = mlflow_server.loopback_names(arguments.port)
     command = mlflow_server.command(_LOOPBACK, arguments.port, 1, names)
+    assert location.artifacts is not None
     for option in ("--default-artifact-root", "--artifacts-destination"):
-        command += [option, str(location.artifact_root)]
-    out.say(f"MLflow UI: http://{names[0]}  (Ctrl-C ends it)")
-    _print_links(location, f"http://{names[0]}", out)
-    server = subprocess.Popen(command, env=mlflow_server.environment(location.uri))
-    signal.signal(signal.SIGTERM, lambda *_: server.terminate())  # else it would outlive this command
-    return server.wait()
+        command += [option, location.artifacts.as_uri()]
+    with tempfile.TemporaryDirectory(prefix="dn-") as folder:
+        if store.is_writable(location):
+            store.prepare(location)
+            shown = location
+        else:
+            shown = store.copy_into(Path(folder), location)
+            say("the store can only be read: a copy is shown, as it is now, and what is changed in it is not kept")
+        out.say(f"MLflow UI: http://{names[0]}  (Ctrl-C ends it)")
+        _print_links(shown, f"http://{names[0]}", out)
+        server = subprocess.Popen(command, env=mlflow_server.environment(shown.for_mlflow))
+        signal.signal(signal.SIGTERM, lambda *_: server.terminate())  # else it would outlive this command
+        return server.wait()
 
 
 def _print_links(location: StoreLocation, address: str, out: Output) -> None:
@@ -154,11 +165,10 @@ def _load(arguments: argparse.Namespace) -> list[Sweep]:
 
 def _plan_of(item: Sweep, data: Data, location: StoreLocation) -> Plan:
     """The plan as the store stands, which is not touched. StoreError where the sweep was deleted from it."""
-    found = store.connect(location).get_experiment_by_name(item.name) if store.exists(location) else None
+    found = runs.experiment_named(location, item.name) if store.exists(location) else None
     if found is None:
         return planning.make(item, data, {}, {})
-    writer.refuse_deleted(found)
-    return plan_from_store(item, data, location, found.experiment_id)
+    return plan_from_store(item, data, location, found)
 
 
 def _slots(arguments: argparse.Namespace) -> Callable[[float], int] | None:

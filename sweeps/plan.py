@@ -14,6 +14,7 @@ from dn_distributed.tasks.labels import check_labels
 from sweeps.data_dir import resolve_data_dir
 from sweeps.packing import PackCost, best_size, split_evenly
 from sweeps.spec import Method, Sweep
+from tracking import writer
 from tracking.manifest import Manifest, ManifestMethod
 from tracking.runs import State
 
@@ -173,6 +174,7 @@ def load_data(sweep: Sweep, data_dir: Path | None, *, download: bool = True) -> 
         raise sweep.places.error(("dataset",), f"{type(error).__name__}: {error}") from error
     for method in sweep.methods:
         _check_training(sweep, method, data)
+        _check_storable(sweep, method, data)
     return data
 
 
@@ -184,6 +186,15 @@ def _check_training(sweep: Sweep, method: Method, data: Data) -> None:
         if value > data.num_train:
             message = f"{value:g} exceeds the {data.num_train} training samples"
             raise sweep.places.error(("training", key), message)
+
+
+def _check_storable(sweep: Sweep, method: Method, data: Data) -> None:
+    """SpecError where the store would cut what it keeps of a method's cells."""
+    for assignment in sweep.enumerated(method)[:1]:
+        try:
+            writer.check_storable(sweep.cell(method, assignment, data.digest, data.num_train))
+        except ValueError as error:
+            raise sweep.places.error(("methods",), f"{method.label!r}: {error}") from error
 
 
 def make(sweep: Sweep, data: Data, states: Mapping[str, State], known: Mapping[str, Sequence[Cell]]) -> Plan:

@@ -33,7 +33,7 @@ class Preflight:
         failed += self._failures(answered)
         self._asked.clear()
         if failed:
-            raise ClusterError(f"the store {self._location.uri} cannot be used from {'; '.join(failed)}")
+            raise ClusterError(f"the store {self._location.shown} cannot be used from {'; '.join(failed)}")
 
     def look(self) -> None:
         """Ask the nodes that have joined since, and tell of those that cannot; waits for none of them."""
@@ -47,7 +47,7 @@ class Preflight:
             return
         answered, _ = ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)
         for failure in self._failures(answered):
-            self._say(f"a node has joined that cannot use the store {self._location.uri}: {failure}")
+            self._say(f"a node has joined that cannot use the store {self._location.shown}: {failure}")
         for task in answered:
             del self._asked[task]
 

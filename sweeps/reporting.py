@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from sweeps.console import Output
+from sweeps.console import Output, tell
 from sweeps.data_dir import resolve_data_dir
 from tracking import report as tracking_report
 from tracking import store
@@ -22,7 +22,7 @@ def report(arguments: argparse.Namespace, out: Output) -> int:
 
 def write(location: StoreLocation, name: str, folder: Path, data_dir: Path | None, out: Output) -> None:
     """Write the report of the sweep ``name`` to ``folder`` and say where it is."""
-    _say(tracking_report.write(location, name, folder, resolve_data_dir(data_dir)), out)
+    _say(tracking_report.write(location, name, folder, resolve_data_dir(data_dir), tell), out)
 
 
 def _say(page: Path, out: Output) -> None:

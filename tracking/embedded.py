@@ -1,20 +1,19 @@
-"""Runs of the embedded store, read by SQL from MLflow's own tables; nothing else knows them, and nothing is written.
+"""Runs of the embedded store, read by SQL from MLflow's own tables. Nothing is written.
 
 MLflow's client takes two milliseconds a run, for it makes an object of every parameter, tag and figure there is; this
 takes what is asked for. ``runs`` and ``reader`` use it where they can, and the tests hold it to what the client
 returns.
 """
 
-import contextlib
 import sqlite3
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
-from urllib.parse import quote
 
-_SECONDS_TO_WAIT = 20.0  # for a writer, as MLflow does
+from tracking import database_file, relocation
+
 _MOST_NAMES = 500  # in one statement: SQLite allows no more than some thousands
 
 
@@ -38,12 +37,15 @@ def find(
     experiment_id: str,
     where: Mapping[str, str],
     *,
-    tags: Collection[str] = (),
-    params: Collection[str] = (),
+    tags: Collection[str] | None = (),
+    params: Collection[str] | None = (),
     metrics: bool = False,
 ) -> list[StoredRun]:
-    """Return the runs that have the tags ``where``, oldest first, each with the named tags and parameters."""
-    with _open(database) as connection:
+    """Return the runs that have the tags ``where``, oldest first, each with the named tags and parameters.
+
+    None names them all.
+    """
+    with database_file.read(database) as connection:
         joins = "".join(
             f" join tags t{i} on t{i}.run_uuid = runs.run_uuid and t{i}.key = ? and t{i}.value = ?"
             for i in range(len(where))
@@ -67,17 +69,16 @@ def find(
         return list(records.values())
 
 
-def experiment_id(database: Path, name: str) -> str | None:
-    """Return the id of the experiment ``name``; None where there is none."""
-    with _open(database) as connection:
-        query = "select experiment_id from experiments where name = ? and lifecycle_stage = 'active'"
-        row = connection.execute(query, [name]).fetchone()
-    return None if row is None else str(row[0])
+def experiments(database: Path) -> dict[str, tuple[str, str]]:
+    """Return by name the id and the stage (``active`` or ``deleted``) of every experiment."""
+    with database_file.read(database) as connection:
+        rows = connection.execute("select name, experiment_id, lifecycle_stage from experiments")
+        return {name: (str(found), stage) for name, found, stage in rows}
 
 
 def histories(database: Path, run_ids: Sequence[str]) -> Iterator[tuple[str, str, int, float]]:
     """Yield run, metric, step and value of all that the runs have logged, of each metric in the order of time."""
-    with _open(database) as connection:
+    with database_file.read(database) as connection:
         for start in range(0, len(run_ids), _MOST_NAMES):
             part = run_ids[start : start + _MOST_NAMES]
             rows = connection.execute(
@@ -89,36 +90,26 @@ def histories(database: Path, run_ids: Sequence[str]) -> Iterator[tuple[str, str
                 yield run_id, sys.intern(name), step, nan if is_nan else value
 
 
-def artifact_addresses(database: Path, run_ids: Sequence[str]) -> dict[str, str]:
-    """Return by run where its files are, as a URI."""
-    found: dict[str, str] = {}
-    with _open(database) as connection:
+def artifact_folders(database: Path, run_ids: Sequence[str]) -> dict[str, Path | None]:
+    """Return by run where its files are, beside the database; None where that is not in the file system."""
+    found: dict[str, Path | None] = {}
+    with database_file.read(database) as connection:
         for start in range(0, len(run_ids), _MOST_NAMES):
             part = run_ids[start : start + _MOST_NAMES]
-            found |= connection.execute(
-                f"select run_uuid, artifact_uri from runs where run_uuid in ({_marks(part)})", part
-            )
+            query = f"select run_uuid, artifact_uri from runs where run_uuid in ({_marks(part)})"
+            for run_id, recorded in connection.execute(query, part):
+                found[run_id] = relocation.path_of(database, recorded)
     return found
 
 
-@contextlib.contextmanager
-def _open(database: Path) -> Iterator[sqlite3.Connection]:
-    """All that one call reads is of one moment, whatever is written meanwhile."""
-    address = f"file:{quote(str(database))}?mode=ro"
-    connection = sqlite3.connect(address, uri=True, timeout=_SECONDS_TO_WAIT, isolation_level=None)
-    with contextlib.closing(connection):
-        connection.execute("begin")
-        yield connection
-
-
-def _texts(connection: sqlite3.Connection, table: str, names: Collection[str]) -> Iterator[tuple[str, str, str]]:
+def _texts(connection: sqlite3.Connection, table: str, names: Collection[str] | None) -> Iterator[tuple[str, str, str]]:
     """Yield run, name and value from a table of names and texts, of the runs that were found."""
-    if not names:
+    if names is not None and not names:
         return
+    named = "" if names is None else f" and key in ({_marks(names)})"
     yield from connection.execute(
-        f"select run_uuid, key, value from {table} "
-        f"where run_uuid in (select run_uuid from found) and key in ({_marks(names)})",
-        list(names),
+        f"select run_uuid, key, value from {table} where run_uuid in (select run_uuid from found){named}",
+        list(names or ()),
     )
 
 

@@ -8,24 +8,22 @@ import re
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from mlflow import MlflowClient
-from mlflow.entities import Run
-
 from dn_distributed.config import RESULT_VERSION, Cell
 from dn_distributed.files import check_replaceable
 from dn_distributed.text import one_line
-from tracking import inspection, portable, reader, runs, schema, writer
+from tracking import artifacts, checksums, inspection, portable, reader, runs, schema, writer
+from tracking.embedded import StoredRun
 from tracking.manifest import Manifest
 from tracking.portable import CHUNK, Track, untold
 from tracking.reasons import told
 from tracking.record import MADE_BY, CellRecord, Contents, DataRecord, Record, has_curve
 from tracking.runs import State
-from tracking.store import StoreError, StoreLocation, connect
+from tracking.store import StoreError, StoreLocation
 
 _MADE_BY = re.compile(MADE_BY)
 _ADDRESS = re.compile(r"\b[a-zA-Z][\w+.-]*://\S+")
@@ -37,69 +35,72 @@ class Exported:
     """What a file holds, and what of the store it does not."""
 
     states: Counter[State]
-    left_out: int
-    """Replicates that are not decided, or of an earlier version of the results."""
+    undecided: int
+    """Replicates without a result, which are left out."""
+    unknown: int
+    """Replicates whose cell the store does not know, which are left out: of an earlier version of the results, say."""
 
 
 def export(location: StoreLocation, name: str, target: Path, track: Track = untold, *, force: bool = False) -> Exported:
     """Write the sweep ``name`` to the file ``target``.
 
-    StoreError where the store does not hold it, or the file is there already and ``force`` is not given.
+    StoreError where the store does not hold it, a file of it is damaged, or the target is there already and ``force``
+    is not given.
     """
-    store = connect(location)
     experiment_id = runs.find_experiment(location, name)
     _, manifest = runs.read_manifest(location, experiment_id)
     labelled = reader.read_cells(location, experiment_id)
     with told(target):
         cells = {cell.key: CellRecord(label=label, cell=cell) for label, found in labelled.items() for cell in found}
-    found = runs.find_runs(store, experiment_id, "replicate", {})
-    chosen = _decided(found, cells)
+        for method in manifest.methods:
+            for cell in method.cells:  # its run may have been deleted
+                cells.setdefault(cell.key, CellRecord(label=method.label, cell=cell))
+    stored = runs.records(location, experiment_id, "replicate", {}, tags=None, params=None, metrics=True)
+    counted = runs.one_per_replicate(stored).values()
+    known = [record for record in counted if record.tags[schema.CELL_KEY] in cells]
+    chosen = sorted((record for record in known if runs.state_of(record) != "incomplete"), key=_order)
     with _written(target, track, force=force) as archive:
         archive.add_sweep(manifest, list(cells.values()))
         for run in track(chosen, "exporting"):
-            cell = cells[run.data.tags[schema.CELL_KEY]].cell
-            record = _record(store, run, cell, target)
-            with runs.files_of(store, run) if record.finished else contextlib.nullcontext(Path()) as folder:
-                archive.add_replicate(record, cell, folder)
-    left_out = len({run.data.tags[schema.REPLICATE_KEY] for run in found}) - len(chosen)
-    return Exported(Counter(map(runs.state_of_run, chosen)), left_out)
+            cell = cells[run.tags[schema.CELL_KEY]].cell
+            record = _record(location, run, cell, target)
+            with (
+                artifacts.all_of(location, run.run_id) if record.finished else contextlib.nullcontext(Path()) as folder
+            ):
+                archive.add_replicate(record, cell, folder, run.tags.get(schema.SHA256, ""))
+    return Exported(Counter(map(runs.state_of, chosen)), len(known) - len(chosen), len(counted) - len(known))
 
 
-def _decided(candidates: Sequence[Run], cells: dict[str, CellRecord]) -> list[Run]:
-    """One run per key, as ``reader.read`` counts them, in the order of cell and seed."""
-    found: dict[str, Run] = {}
-    for run in candidates:
-        key, state = run.data.tags[schema.REPLICATE_KEY], runs.state_of_run(run)
-        if state == "incomplete" or run.data.tags[schema.CELL_KEY] not in cells:
-            continue
-        if key not in found or (state == "finished" != runs.state_of_run(found[key])):
-            found[key] = run
-    return sorted(found.values(), key=lambda run: (run.data.tags[schema.CELL_KEY], int(run.data.params[schema.SEED])))
+def _order(record: StoredRun) -> tuple[str, int]:
+    return record.tags[schema.CELL_KEY], int(record.params[schema.SEED])
 
 
-def _record(store: MlflowClient, run: Run, cell: Cell, target: Path) -> Record:
+def _record(location: StoreLocation, run: StoredRun, cell: Cell, target: Path) -> Record:
     """What leaves the store of a replicate. ``target``: what errors call the file."""
-    tags, params, metrics = run.data.tags, run.data.params, run.data.metrics
-    state = runs.state_of_run(run)
+    tags, params, metrics = run.tags, run.params, run.metrics
+    state = runs.state_of(run)
     assert state != "incomplete"
-    curves = reader.histories(store, run.info.run_id, sorted(filter(has_curve, metrics)))
+    (curves,) = reader.read_histories(location, [run.run_id], has_curve)
     shown = {*writer.describe_cell(cell), schema.SEED, schema.LAYERS}
-    reason = tags.get(schema.FAILURE if state == "failed" else schema.STOPPED, "")
-    with told(target, run.info.run_name):
-        return Record(
-            key=tags[schema.REPLICATE_KEY],
-            cell_key=cell.key,
-            seed=int(params[schema.SEED]),
-            label=tags[schema.LABEL],
-            state=state,
-            reason="" if state == "finished" else without_places(reason),
-            start=run.info.start_time,
-            end=run.info.end_time,
-            data=DataRecord.of(cell) if state == "finished" else None,
-            tags={name: tags[name] for name in sorted(filter(_MADE_BY.fullmatch, tags))},
-            params={name: params[name] for name in sorted(params) if name in shown},
-            metrics={name: reader.with_infinity(metrics[name]) for name in sorted(metrics) if not has_curve(name)},
-            curves={name: tuple(sorted(points.items())) for name, points in curves.items()},
+    with told(target, f"{tags[schema.LABEL]} seed {params[schema.SEED]}"):
+        return Record.model_validate(
+            {
+                "key": tags[schema.REPLICATE_KEY],
+                "cell_key": cell.key,
+                "seed": int(params[schema.SEED]),
+                "label": tags[schema.LABEL],
+                "state": state,
+                "reason": "" if state == "finished" else without_places(runs.reason_of(run, state)),
+                "start": run.start_time,
+                "end": run.end_time,
+                "data": DataRecord.of(cell) if state == "finished" else None,
+                "tags": {name: tags[name] for name in sorted(filter(_MADE_BY.fullmatch, tags))},
+                "params": {name: params[name] for name in sorted(params) if name in shown},
+                "metrics": {
+                    name: reader.with_infinity(metrics[name]) for name in sorted(metrics) if not has_curve(name)
+                },
+                "curves": {name: tuple(sorted(curves[name].items())) for name in sorted(curves)},
+            }
         )
 
 
@@ -130,6 +131,17 @@ def _written(target: Path, track: Track, *, force: bool) -> Iterator["_Writer"]:
         part.unlink(missing_ok=True)
 
 
+def _check_files(record: Record, folder: Path, names: Iterable[str], sums: str) -> None:
+    for name in dict.fromkeys(names):
+        try:
+            checksums.check(folder, name, sums)
+        except (ValueError, OSError) as error:
+            raise StoreError(
+                f"{record.label} seed {record.seed} cannot be exported: {error}; delete its run, and `dn sweep` on the "
+                "sweep's file trains it again"
+            ) from error
+
+
 class _Writer:
     """Adds entries. The same entries make the same bytes: neither time nor machine enters."""
 
@@ -143,14 +155,17 @@ class _Writer:
         self._add_text(portable.SWEEP, manifest.model_dump_json(indent=1))
         self._add_text(portable.CELLS, portable.CELL_RECORDS.dump_json(tuple(cells), indent=1).decode())
 
-    def add_replicate(self, record: Record, cell: Cell, folder: Path) -> None:
-        """Add a replicate with its files from ``folder``. StoreError where one of them is not there."""
+    def add_replicate(self, record: Record, cell: Cell, folder: Path, sums: str) -> None:
+        """Add a replicate with its files from ``folder``, of which the store says that they are ``sums``.
+
+        StoreError where one of them is not there, or not what was written.
+        """
         own = f"{portable.REPLICATES}/{record.key}"
         self._add_text(f"{own}/{portable.RECORD}", record.model_dump_json())
-        for name in inspection.file_names(record, cell):
+        names = inspection.file_names(record, cell)
+        _check_files(record, folder, [*names, *checksums.read(sums)], sums)
+        for name in names:
             path = folder / name
-            if not path.is_file():
-                raise StoreError(f"{record.label} seed {record.seed} cannot be exported: the store has no {name} of it")
             with path.open("rb") as source:
                 self._add(f"{own}/{name}", source, path.stat().st_size)
 

@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from dn_distributed import files
-from tracking import runs, schema
+from tracking import artifacts, checksums, schema
 from tracking.cells import MethodResult, deviation
 from tracking.manifest import Manifest
 from tracking.reasons import told
@@ -90,20 +90,27 @@ class Point:
         return {saving: [each.left[saving] for each in every] for saving in shown}
 
 
-def read(location: StoreLocation, methods: Sequence[MethodResult]) -> Curves:
-    """Return the curves of every replicate that has one."""
-    measured = [
-        result
+def read(location: StoreLocation, methods: Sequence[MethodResult], missing: list[str]) -> Curves:
+    """Return the curves of every replicate that has one.
+
+    A cell of which one cannot be read is left out, as nothing is averaged around; ``missing`` gets a sentence for it.
+    """
+    measured = {
+        result.cell.key: (method.label, result.rows)
         for method in methods
         for result in method.tried
         if result.cell.pruning.curve and not result.cell.baseline
-    ]
-    rows = {row.run_id: row for result in measured for row in result.rows}
-    found: dict[str, dict[int, Curve]] = {result.cell.key: {} for result in measured}
-    files = runs.download_each(location, list(rows), schema.CURVE_FILE)
-    for row, file in zip(rows.values(), files, strict=True):
-        found[row.cell_key][row.seed] = json.loads(file.read_text())
-    return found
+    }
+    rows = [(label, row) for label, cell_rows in measured.values() for row in cell_rows]
+    found: dict[str, dict[int, Curve]] = {key: {} for key in measured}
+    files = artifacts.paths_of(location, [row.run_id for _, row in rows], schema.CURVE_FILE)
+    for (label, row), file in zip(rows, files, strict=True):
+        try:
+            checksums.check(file.parent, file.name, row.sha256)
+            found[row.cell_key][row.seed] = json.loads(file.read_text())
+        except (ValueError, OSError) as error:
+            missing.append(checksums.sentence(label, row.seed, error))
+    return {key: curves for key, curves in found.items() if len(curves) == len(measured[key][1])}
 
 
 def points(manifest: Manifest, method: MethodResult, curves: Curves) -> list[Point]:

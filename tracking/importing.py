@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mlflow import MlflowClient
-from mlflow.entities import Run
-
 from tracking import portable, runs, schema, store, writer
+from tracking.embedded import StoredRun
 from tracking.lease import Lease
 from tracking.manifest import Manifest, ManifestMethod
 from tracking.portable import Archive, Track, untold
@@ -59,8 +57,8 @@ def import_file(
         with Lease(client, location, report_run_id, manifest.name, say):
             if manifest != held:
                 writer.write_manifest(client, report_run_id, manifest)
-            cell_runs = _ensure_cells(client, experiment_id, archive.cells)
-            done = _add_replicates(client, experiment_id, archive, cell_runs, track)
+            cell_runs = _ensure_cells(location, experiment_id, archive.cells)
+            done = _add_replicates(location, experiment_id, archive, cell_runs, track)
             labelled = [(item.cell, cell_runs[key].label) for key, item in archive.cells.items()]
             writer.summarize_rest(client, experiment_id, labelled, manifest.seeds)
     return done
@@ -70,8 +68,8 @@ def _held(location: StoreLocation, name: str) -> Manifest | None:
     """The manifest that the store has under this name."""
     if not store.exists(location):
         return None
-    experiment = store.connect(location).get_experiment_by_name(name)
-    found = runs.find_manifest(location, experiment.experiment_id) if experiment is not None else None
+    experiment_id = runs.experiment_named(location, name)
+    found = runs.find_manifest(location, experiment_id) if experiment_id is not None else None
     return found[1] if found is not None else None
 
 
@@ -109,26 +107,23 @@ def _covers_method(one: ManifestMethod, other: ManifestMethod) -> bool:
     return same and {cell.key for cell in one.cells} >= {cell.key for cell in other.cells}
 
 
-def _ensure_cells(client: MlflowClient, experiment_id: str, cells: Mapping[str, CellRecord]) -> dict[str, _CellRun]:
+def _ensure_cells(location: StoreLocation, experiment_id: str, cells: Mapping[str, CellRecord]) -> dict[str, _CellRun]:
     """The cell runs by key, made where they are absent. What the store calls its own stays."""
-    found = _cell_runs(client, experiment_id)
-    for key, item in cells.items():
-        if key not in found:
-            found[key] = _CellRun(writer.ensure_cell(client, experiment_id, item.cell, item.label), item.label)
-    return found
-
-
-def _cell_runs(client: MlflowClient, experiment_id: str) -> dict[str, _CellRun]:
-    found = reversed(runs.find_runs(client, experiment_id, "cell", {}))  # of two, the oldest counts
-    return {run.data.tags[schema.CELL_KEY]: _CellRun(run.info.run_id, run.data.tags[schema.LABEL]) for run in found}
+    shown = (schema.CELL_KEY, schema.LABEL, schema.SUMMARIZED)
+    held = runs.one_per_cell(runs.records(location, experiment_id, "cell", {}, tags=shown))
+    labels = {key: held[key].tags[schema.LABEL] if key in held else item.label for key, item in cells.items()}
+    labelled = [(item.cell, labels[key]) for key, item in cells.items()]
+    found = writer.ensure_cells(store.connect(location), experiment_id, labelled)
+    return {key: _CellRun(run_id, labels[key]) for key, run_id in found.items()}
 
 
 def _add_replicates(
-    client: MlflowClient, experiment_id: str, archive: Archive, cell_runs: Mapping[str, _CellRun], track: Track
+    location: StoreLocation, experiment_id: str, archive: Archive, cell_runs: Mapping[str, _CellRun], track: Track
 ) -> Imported:
-    held: dict[str, list[Run]] = {}
-    for run in runs.find_runs(client, experiment_id, "replicate", {}):
-        held.setdefault(run.data.tags[schema.REPLICATE_KEY], []).append(run)
+    client = store.connect(location)
+    held: dict[str, list[StoredRun]] = {}
+    for run in runs.records(location, experiment_id, "replicate", {}, tags=(schema.REPLICATE_KEY, *schema.MARKS)):
+        held.setdefault(run.tags[schema.REPLICATE_KEY], []).append(run)
     done = Imported(archive.manifest.name)
     for key in track(archive.keys, "importing"):
         present = held.get(key, [])
@@ -139,13 +134,13 @@ def _add_replicates(
             record = archive.unpack(key, Path(folder))
             cell = archive.cells[record.cell_key].cell
             place = cell_runs[record.cell_key].run_id
-            replaced = [run.info.run_id for run in present]
+            replaced = [run.run_id for run in present]
             writer.restore_replicate(client, experiment_id, place, cell, record, Path(folder), replaced)
         done.written[record.state] += 1
     return done
 
 
-def _adds(state: State, present: Sequence[Run]) -> bool:
+def _adds(state: State, present: Sequence[StoredRun]) -> bool:
     """Whether a replicate of the file says more than the store's runs of it: a result outweighs an early end."""
-    held = {runs.state_of_run(run) for run in present}
+    held = {runs.state_of(run) for run in present}
     return "finished" not in held and (state == "finished" or held <= {"incomplete"})

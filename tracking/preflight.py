@@ -2,15 +2,13 @@
 
 import os
 import secrets
-import tempfile
 import time
-from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from tracking import store
-from tracking.store import StoreError, StoreLocation
+from tracking import artifacts, store
+from tracking.store import StoreError, StoreLocation, location_of
 
 _FEW_TRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 """A store that cannot be written to is said at once, not after minutes."""
@@ -22,7 +20,7 @@ def check(location: StoreLocation, run_id: str, node: str) -> None:
     os.environ.update(_FEW_TRIES)
     try:
         store.check_answers(location)
-        _round_trip(MlflowClient(location.uri), run_id, node)
+        _round_trip(MlflowClient(location.for_mlflow), run_id, node)
     except (MlflowException, OSError) as error:
         raise StoreError(" ".join(str(error).split())) from error
     finally:
@@ -36,7 +34,6 @@ def _round_trip(client: MlflowClient, run_id: str, node: str) -> None:
     if client.get_run(run_id).data.metrics.get(f"preflight/{node}") != now:
         raise StoreError("the metric that was written did not come back")
     token, path = secrets.token_hex(16), f"preflight/{node}.txt"
-    client.log_text(run_id, token, path)
-    with tempfile.TemporaryDirectory() as folder:
-        if Path(client.download_artifacts(run_id, path, folder)).read_text() != token:
-            raise StoreError("the artifact that was written did not come back")
+    artifacts.add_text(client, run_id, token, path)
+    if artifacts.path_of(location_of(client), run_id, path).read_text() != token:
+        raise StoreError("the artifact that was written did not come back")

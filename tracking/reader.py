@@ -5,17 +5,15 @@ import json
 import math
 import sqlite3
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-
-from mlflow import MlflowClient
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from dn_distributed.config import Cell
 from dn_distributed.scores import TEST_WITH_DROPOUT
 from dn_distributed.sparsity import LayerCount, NetworkCounts, UnitCount
 from tracking import embedded, schema
 from tracking.embedded import StoredRun
-from tracking.runs import State, reason_of, records, state_of, stored_as
+from tracking.runs import State, one_per_cell, one_per_replicate, reason_of, records, state_of, stored_as
 from tracking.store import StoreLocation, connect
 
 History = Mapping[str, Mapping[int, float]]
@@ -35,6 +33,8 @@ class Row:
     metrics: dict[str, float]
     """Final figures by metric name."""
     counts: NetworkCounts
+    sha256: str = field(default="", compare=False, repr=False)
+    """What ``checksums`` says of its files; empty where an earlier version wrote them, or they are elsewhere."""
 
     def with_dropout_at_test(self) -> "Row":
         """Return the row with the test scores that leave dropout on in place of those that do not."""
@@ -65,35 +65,26 @@ class Snapshot:
 
 def read(location: StoreLocation, experiment_id: str, cell_key: str | None = None) -> Snapshot:
     """Read every replicate of a sweep (or of a cell), in the order of cell and seed. A key is counted once."""
-    rows: dict[str, Row] = {}
-    ended: dict[str, Ended] = {}
     where = {} if cell_key is None else {schema.CELL_KEY: cell_key}
-    shown, params = (schema.CELL_KEY, schema.REPLICATE_KEY, *schema.MARKS), (schema.SEED, schema.LAYERS)
-    for record in records(location, experiment_id, "replicate", where, tags=shown, params=params, metrics=True):
-        key, state = record.tags[schema.REPLICATE_KEY], state_of(record)
-        if state == "finished":
-            rows.setdefault(key, _row(record))
-        elif state != "incomplete":
-            ended.setdefault(key, _ended(record, state))
+    shown = (schema.CELL_KEY, schema.REPLICATE_KEY, schema.SHA256, *schema.MARKS)
+    params = (schema.SEED, schema.LAYERS)
+    found = records(location, experiment_id, "replicate", where, tags=shown, params=params, metrics=True)
+    counted = [(record, state_of(record)) for record in one_per_replicate(found).values()]
+    rows = [_row(record) for record, state in counted if state == "finished"]
     return Snapshot(
-        tuple(sorted(rows.values(), key=lambda row: (row.cell_key, row.seed))),
-        tuple(item for key, item in ended.items() if key not in rows),
+        tuple(sorted(rows, key=lambda row: (row.cell_key, row.seed))),
+        tuple(_ended(record, state) for record, state in counted if state not in ("finished", "incomplete")),
     )
 
 
 def read_cells(location: StoreLocation, experiment_id: str) -> dict[str, list[Cell]]:
-    """Return the cells that the store knows, by label, oldest first."""
+    """Return the cells that the store knows, each once, by label, oldest first."""
+    shown = (schema.CELL, schema.CELL_KEY, schema.LABEL, schema.SUMMARIZED)
     cells: dict[str, list[Cell]] = {}
-    for record in records(location, experiment_id, "cell", {}, tags=(schema.CELL, schema.LABEL)):
+    for record in one_per_cell(records(location, experiment_id, "cell", {}, tags=shown)).values():
         cell = stored_as(Cell, record.tags[schema.CELL])
         cells.setdefault(record.tags[schema.LABEL], []).append(cell)
     return cells
-
-
-def read_summarized(location: StoreLocation, experiment_id: str) -> dict[str, str]:
-    """Return by cell key which seeds the means of its run are over, as ``schema.seed_list`` writes them."""
-    found = records(location, experiment_id, "cell", {}, tags=(schema.CELL_KEY, schema.SUMMARIZED))
-    return {record.tags[schema.CELL_KEY]: record.tags.get(schema.SUMMARIZED, "") for record in found}
 
 
 def _row(record: StoredRun) -> Row:
@@ -104,6 +95,7 @@ def _row(record: StoredRun) -> Row:
         seed=int(record.params[schema.SEED]),
         metrics={name: with_infinity(value) for name, value in record.metrics.items()},
         counts=counts_from_metrics(record.params[schema.LAYERS], record.metrics),
+        sha256=record.tags.get(schema.SHA256, ""),
     )
 
 
@@ -136,24 +128,25 @@ def counts_from_metrics(layers: str, metrics: Mapping[str, float]) -> NetworkCou
     return NetworkCounts(layer_counts, unit_counts)
 
 
-def histories(store: MlflowClient, run_id: str, names: Iterable[str]) -> dict[str, dict[int, float]]:
-    """Return metrics of a run by name, with the value at each epoch."""
-    return {
-        name: {point.step: with_infinity(point.value) for point in store.get_metric_history(run_id, name)}
-        for name in names
-    }
+def is_curve(name: str) -> bool:
+    """Return whether a metric is logged at every epoch."""
+    return name.startswith(_CURVES) and not name.endswith(("/before_pruning", "/after_pruning"))
 
 
-def read_histories(location: StoreLocation, run_ids: Sequence[str]) -> list[History]:
-    """Return the curves of replicates, in the order that they are asked for."""
+def read_histories(
+    location: StoreLocation, run_ids: Sequence[str], wanted: Callable[[str], bool] = is_curve
+) -> list[History]:
+    """Return the curves of replicates, in the order that they are asked for. ``wanted``: by the name of a metric."""
     found: dict[str, dict[str, dict[int, float]]] = {run_id: {} for run_id in run_ids}
-    for run_id, name, step, value in _logged(location, run_ids):
-        if is_curve(name):
+    for run_id, name, step, value in _logged(location, run_ids, wanted):
+        if wanted(name):
             found[run_id].setdefault(name, {})[step] = with_infinity(value)
     return [found[run_id] for run_id in run_ids]
 
 
-def _logged(location: StoreLocation, run_ids: Sequence[str]) -> Iterable[tuple[str, str, int, float]]:
+def _logged(
+    location: StoreLocation, run_ids: Sequence[str], wanted: Callable[[str], bool]
+) -> Iterable[tuple[str, str, int, float]]:
     """Run, metric, step and value of what the runs have logged at every epoch, in the order of time."""
     database = location.database
     if database is not None:
@@ -163,11 +156,6 @@ def _logged(location: StoreLocation, run_ids: Sequence[str]) -> Iterable[tuple[s
     return [
         (run_id, name, point.step, point.value)
         for run_id in run_ids
-        for name in filter(is_curve, store.get_run(run_id).data.metrics)
+        for name in filter(wanted, store.get_run(run_id).data.metrics)
         for point in store.get_metric_history(run_id, name)
     ]
-
-
-def is_curve(name: str) -> bool:
-    """Return whether a metric is logged at every epoch."""
-    return name.startswith(_CURVES) and not name.endswith(("/before_pruning", "/after_pruning"))

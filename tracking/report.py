@@ -3,7 +3,7 @@
 import base64
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -15,7 +15,22 @@ from markupsafe import Markup
 
 from dn_distributed.config import Cell, Training
 from dn_distributed.files import check_replaceable
-from tracking import cells, equal_score, figures, findings, fronts, reader, render, runs, tables, writer
+from tracking import (
+    artifacts,
+    cells,
+    checksums,
+    equal_score,
+    figures,
+    findings,
+    fronts,
+    reader,
+    render,
+    runs,
+    schema,
+    store,
+    tables,
+    writer,
+)
 from tracking.cells import CellResult, MethodResult
 from tracking.columns import Value
 from tracking.embedded import StoredRun
@@ -42,22 +57,48 @@ _PROVENANCE = ("host", "device", _COMMIT, *(f"version.{name}" for name in _SOFTW
 _FEW = 3  # different values that are written out; of more, only the ends
 
 
-def write(location: StoreLocation, name: str, out: Path, data_dir: Path) -> Path:
+def write(
+    location: StoreLocation, name: str, out: Path, data_dir: Path, tell: Callable[[str], None] = lambda text: None
+) -> Path:
     """Write the report of the sweep ``name`` into ``out``, attach it to the sweep's report run, return the page.
 
-    Files of an earlier report there are replaced. StoreError where the store does not hold the sweep.
+    Files of an earlier report there are replaced. StoreError where the store does not hold the sweep. ``tell`` gets a
+    line for each replicate whose files are damaged, and one where the report cannot be attached.
     """
     experiment_id = runs.find_experiment(location, name)
     run_id, manifest = runs.read_manifest(location, experiment_id)
     snapshot = reader.read(location, experiment_id)
     evidence = figures.gather(location, manifest, cells.gather(manifest, snapshot), data_dir)
+    damaged = _damaged(location, evidence.methods)
+    evidence = replace(evidence, missing=tuple(dict.fromkeys((*evidence.missing, *damaged))))
+    for line in damaged:
+        tell(line)
     made_by = runs.records(location, experiment_id, "replicate", {}, tags=_PROVENANCE)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
         _write_files(made, evidence, Shipped(manifest, snapshot, _provenance(evidence.methods, made_by)))
         _publish(made, out)
-        writer.attach_report(connect(location), run_id, made)
+        if store.is_writable(location):
+            writer.attach_report(connect(location), run_id, made)
+        else:
+            tell("the store can only be read: the report is not attached to it")
     return out / PAGE
+
+
+def _damaged(location: StoreLocation, methods: Sequence[MethodResult]) -> list[str]:
+    """What is wrong with the stored files of replicates that count, in sentences; those of a server stay there."""
+    if location.database is None:
+        return []
+    rows = {row.run_id: (method.label, row) for method in methods for result in method.tried for row in result.rows}
+    folders = artifacts.paths_of(location, list(rows), "")
+    found = []
+    for (label, row), folder in zip(rows.values(), folders, strict=True):
+        for name in checksums.read(row.sha256) or (schema.WEIGHTS_FILE, schema.MASKS_FILE):
+            try:
+                checksums.check(folder, name, row.sha256)
+            except (ValueError, OSError) as error:
+                found.append(checksums.sentence(label, row.seed, error))
+    return found
 
 
 def write_from_rows(path: Path, out: Path) -> Path:
@@ -279,11 +320,11 @@ def _software(run: StoredRun) -> str:
     return ", ".join(f"{name} {run.tags.get(f'version.{name}', '?')}" for name in _SOFTWARE)
 
 
-def _period(runs: Sequence[StoredRun]) -> str:
+def _period(ran: Sequence[StoredRun]) -> str:
     """From the first start to the last end of the replicates."""
-    if not runs:
+    if not ran:
         return render.MISSING
-    ends = (min(run.start_time for run in runs), max(run.end_time or run.start_time for run in runs))
+    ends = (min(run.start_time for run in ran), max(run.end_time or run.start_time for run in ran))
     first, last = (f"{datetime.fromtimestamp(end / 1000, UTC):%Y-%m-%d %H:%M}" for end in ends)
     return f"{first} to {last.removeprefix(first[:11])} UTC"
 

@@ -1,23 +1,18 @@
-"""Runs of a store, and their files: by SQL from an embedded store, in one answer from a server of ours, else by
-MLflow's client.
+"""Runs of a store: by SQL from an embedded store, in one answer from a server of ours, else by MLflow's client.
 
 ``dn status`` needs no more than this: importing it takes neither torch nor, for an embedded store, MLflow.
 """
 
 import contextlib
 import sqlite3
-import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
-from urllib.parse import unquote, urlparse
 
 from pydantic import BaseModel, ValidationError
 
 from dn_distributed.text import one_line
-from tracking import bulk, embedded, schema
+from tracking import artifacts, bulk, embedded, schema
 from tracking.embedded import StoredRun
 from tracking.manifest import Manifest
 from tracking.store import StoreError, StoreLocation, connect
@@ -75,20 +70,20 @@ def records(
     kind: schema.Kind,
     where: Mapping[str, str],
     *,
-    tags: Collection[str] = (),
-    params: Collection[str] = (),
+    tags: Collection[str] | None = (),
+    params: Collection[str] | None = (),
     metrics: bool = False,
 ) -> list[StoredRun]:
-    """Return what is asked for of the runs of a kind that have the tags ``where``, oldest first."""
+    """Return what is asked for of the runs of a kind that have the tags ``where``, oldest first. None asks for all."""
     database = location.database
     wanted = {**where, schema.KIND: kind}  # what most runs have comes last: it is looked up, not gone through
     if database is not None:
-        with contextlib.suppress(sqlite3.OperationalError):  # an MLflow with other tables, or a lock that stays
+        with contextlib.suppress(sqlite3.OperationalError):  # an MLflow with other tables
             return embedded.find(database, experiment_id, wanted, tags=tags, params=params, metrics=metrics)
-    elif (
-        answered := bulk.find(location, experiment_id, wanted, tags=tags, params=params, metrics=metrics)
-    ) is not None:
-        return answered
+    elif tags is not None and params is not None:
+        answered = bulk.find(location, experiment_id, wanted, tags=tags, params=params, metrics=metrics)
+        if answered is not None:
+            return answered
     found = find_runs(connect(location), experiment_id, kind, where)
     return [
         StoredRun(
@@ -96,8 +91,8 @@ def records(
             run.info.status,
             run.info.start_time,
             run.info.end_time,
-            {name: value for name, value in run.data.tags.items() if name in tags},
-            {name: value for name, value in run.data.params.items() if name in params},
+            {name: value for name, value in run.data.tags.items() if tags is None or name in tags},
+            {name: value for name, value in run.data.params.items() if params is None or name in params},
             dict(run.data.metrics) if metrics else {},
         )
         for run in found
@@ -106,29 +101,76 @@ def records(
 
 def find_experiment(location: StoreLocation, name: str) -> str:
     """Return the id of the experiment ``name``. StoreError names the ones there are."""
+    found = experiment_named(location, name)
+    if found is not None:
+        return found
+    names = sorted(other for other in _names(location) if other != "Default")
+    raise StoreError(f"no sweep {name!r} in the store {location.shown}; it holds: {', '.join(names) or 'none'}")
+
+
+def experiment_named(location: StoreLocation, name: str) -> str | None:
+    """Return the id of the experiment ``name``; None where there is none. StoreError where it was deleted."""
     if location.database is not None:
         with contextlib.suppress(sqlite3.OperationalError):
-            known = embedded.experiment_id(location.database, name)
+            known = embedded.experiments(location.database).get(name)
             if known is not None:
-                return known
-    store = connect(location)
-    found = store.get_experiment_by_name(name)
-    if found is not None and found.lifecycle_stage == "active":
-        return str(found.experiment_id)
-    names = sorted(e.name for e in store.search_experiments() if e.name != "Default")
-    raise StoreError(f"no sweep {name!r} in the store {location.uri}; it holds: {', '.join(names) or 'none'}")
+                refuse_deleted(name, *known)
+            return known[0] if known is not None else None
+    found = connect(location).get_experiment_by_name(name)
+    if found is None:
+        return None
+    refuse_deleted(name, found.experiment_id, found.lifecycle_stage)
+    return str(found.experiment_id)
+
+
+def refuse_deleted(name: str, experiment_id: str, stage: str) -> None:
+    """StoreError where the experiment of a sweep was deleted from the store: its ``stage`` as MLflow has it."""
+    if stage == "deleted":
+        raise StoreError(
+            f"the sweep {name!r} was deleted from the store: give this one another name, or restore it with "
+            f"`mlflow experiments restore --experiment-id {experiment_id}`"
+        )
+
+
+def _names(location: StoreLocation) -> list[str]:
+    if location.database is not None:
+        with contextlib.suppress(sqlite3.OperationalError):
+            return [name for name, (_, stage) in embedded.experiments(location.database).items() if stage == "active"]
+    return [item.name for item in connect(location).search_experiments()]
 
 
 def read_states(location: StoreLocation, experiment_id: str) -> list[Replicate]:
     """Return how far each replicate of a sweep is, without its figures. A key is there once, by its best run."""
     shown, params = (*_IDENTITY, schema.LABEL, schema.SEED_TAG, *schema.MARKS), (schema.SEED,)
-    found: dict[str, Replicate] = {}
-    for record in records(location, experiment_id, "replicate", {}, tags=shown, params=params):
-        replicate = _replicate(record)
-        known = found.get(replicate.replicate_key)
-        if known is None or _RANK[replicate.state] < _RANK[known.state]:
-            found[replicate.replicate_key] = replicate
-    return list(found.values())
+    found = records(location, experiment_id, "replicate", {}, tags=shown, params=params)
+    return list(map(_replicate, one_per_replicate(found).values()))
+
+
+def one_per_replicate(found: Iterable[StoredRun]) -> dict[str, StoredRun]:
+    """Return by replicate key the run that counts of those ``found``, oldest first: the furthest, of equals the oldest.
+
+    They need the tags of their key and of how they ended.
+    """
+    counted: dict[str, StoredRun] = {}
+    for record in found:
+        known = counted.get(record.tags[schema.REPLICATE_KEY])
+        if known is None or _RANK[state_of(record)] < _RANK[state_of(known)]:
+            counted[record.tags[schema.REPLICATE_KEY]] = record
+    return counted
+
+
+def one_per_cell(found: Iterable[StoredRun]) -> dict[str, StoredRun]:
+    """Return by cell key the run that counts of those ``found``, oldest first.
+
+    Of those that carry their means it is the newest, which replaces the others; where none does, the oldest. They need
+    the tags of their key and of their means.
+    """
+    counted: dict[str, StoredRun] = {}
+    for record in found:
+        key = record.tags[schema.CELL_KEY]
+        if key not in counted or schema.SUMMARIZED in record.tags:
+            counted[key] = record
+    return counted
 
 
 def _replicate(record: StoredRun) -> Replicate:
@@ -159,11 +201,6 @@ def state_of(record: StoredRun) -> State:
     return "incomplete"
 
 
-def state_of_run(run: "Run") -> State:
-    """Return how far a replicate run is, as MLflow's client gives it."""
-    return state_of(StoredRun(run.info.run_id, run.info.status, run.info.start_time, run.info.end_time, run.data.tags))
-
-
 def reason_of(record: StoredRun, state: State) -> str:
     """Return why a replicate ended without a result, as a line that can be shown; else an empty text."""
     tag = {"failed": schema.FAILURE, "stopped": schema.STOPPED}.get(state)
@@ -181,8 +218,8 @@ def read_manifest(location: StoreLocation, experiment_id: str) -> tuple[str, Man
 def find_manifest(location: StoreLocation, experiment_id: str) -> tuple[str, Manifest] | None:
     """Return what ``read_manifest`` does; None where no command has got so far as to write the manifest."""
     for record in records(location, experiment_id, "report", {})[:1]:
-        if _has(location, record.run_id, schema.MANIFEST_FILE):
-            text = download(location, record.run_id, schema.MANIFEST_FILE).read_text("utf-8")
+        if artifacts.has(location, record.run_id, schema.MANIFEST_FILE):
+            text = artifacts.path_of(location, record.run_id, schema.MANIFEST_FILE).read_text("utf-8")
             return record.run_id, stored_as(Manifest, text)
     return None
 
@@ -197,63 +234,3 @@ def stored_as(kind: type[Model], text: str) -> Model:
             f"the store holds this sweep as another version of this project wrote it ({kind.__name__}: {place}): "
             "give it another name, or read it with that version"
         ) from error
-
-
-def _has(location: StoreLocation, run_id: str, path: str) -> bool:
-    folder = _local(_artifact_addresses(location, [run_id])[run_id])
-    if folder is not None:
-        return (folder / path).exists()
-    return any(item.path == path for item in connect(location).list_artifacts(run_id))
-
-
-def download(location: StoreLocation, run_id: str, path: str) -> Path:
-    """Return a local path of a run's file or folder; an embedded store's own file is not copied."""
-    return download_each(location, [run_id], path)[0]
-
-
-def download_each(location: StoreLocation, run_ids: Sequence[str], path: str) -> list[Path]:
-    """Return local paths of the file or folder that several runs have under the same name."""
-    addresses = _artifact_addresses(location, run_ids)
-    return [_download(location, run_id, path, _local(addresses[run_id])) for run_id in run_ids]
-
-
-def _artifact_addresses(location: StoreLocation, run_ids: Sequence[str]) -> dict[str, str]:
-    known: dict[str, str] = {}
-    if location.database is not None:
-        with contextlib.suppress(sqlite3.OperationalError):
-            known = embedded.artifact_addresses(location.database, run_ids)
-    for run_id in run_ids:
-        if run_id not in known:
-            known[run_id] = connect(location).get_run(run_id).info.artifact_uri
-    return known
-
-
-def _local(address: str) -> Path | None:
-    """The folder of this machine that an address is, or None."""
-    parts = urlparse(address)
-    return Path(unquote(parts.path)) if parts.scheme == "file" else None
-
-
-def _download(location: StoreLocation, run_id: str, path: str, stored: Path | None) -> Path:
-    if stored is not None:
-        return stored / path
-    folder = Path(_downloads().name) / run_id  # of its own: files of the same name must not replace each other
-    folder.mkdir(exist_ok=True)
-    return Path(connect(location).download_artifacts(run_id, path, str(folder)))
-
-
-@cache
-def _downloads() -> tempfile.TemporaryDirectory[str]:
-    """A folder for the files of a server, removed when the process ends."""
-    return tempfile.TemporaryDirectory(prefix="dn-")
-
-
-@contextlib.contextmanager
-def files_of(store: "MlflowClient", run: "Run") -> Iterator[Path]:
-    """Give a folder with the files of a run; what a server sent is removed afterwards."""
-    stored = _local(run.info.artifact_uri)
-    if stored is not None:
-        yield stored
-        return
-    with tempfile.TemporaryDirectory(prefix="dn-") as folder:
-        yield Path(store.download_artifacts(run.info.run_id, "", folder))

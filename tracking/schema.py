@@ -1,5 +1,9 @@
-"""The names under which things are stored, in one place: the writer and the reader must agree."""
+"""The names under which a sweep's things are stored, for the writer and the reader to agree on.
 
+``view`` has that of the UI's saved view, ``driver`` what a driver says of itself.
+"""
+
+import hashlib
 from collections.abc import Iterable
 from typing import Literal
 
@@ -25,7 +29,11 @@ LONGEST_TEXT = 4000
 MARKS = (COMPLETE, FAILURE, STOPPED)
 """What says how a replicate has ended."""
 SUMMARIZED = "dn.summarized"
-"""The seeds that a cell run's means are over."""
+"""The seeds that a cell run's means are over; set with the last of them, so a cell run with it is whole."""
+SHA256 = "dn.sha256"
+"""Of a finished replicate: the checksums of its files, as ``checksums`` writes them."""
+LONGEST_TAG, LONGEST_PARAM, LONGEST_NAME = 8000, 6000, 250
+"""Characters that MLflow keeps of a tag and of a parameter's value, which it cuts without a word, and of a name."""
 
 LAYERS = "layers"
 """Parameter: the regularised layers with their shapes, as JSON."""
@@ -54,8 +62,11 @@ REPORT_NAME = "report"
 
 
 def seed_list(seeds: Iterable[int]) -> str:
-    """Tag: seeds as ``SUMMARIZED`` has them."""
-    return " ".join(map(str, seeds))
+    """Tag: seeds as ``SUMMARIZED`` has them, or what stands for them where they are too many for a tag."""
+    text = " ".join(map(str, seeds))
+    if len(text) <= LONGEST_TAG:
+        return text
+    return f"{text.count(' ') + 1} seeds, sha256 {hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def layer_nonzero(layer: str) -> str:

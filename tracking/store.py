@@ -1,5 +1,6 @@
 """Where the store is. Default: a folder with a SQLite database and artifacts, no server."""
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -7,7 +8,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
+
+from tracking import database_file, file_lock, relocation
+from tracking.errors import StoreError as StoreError
+from tracking.relocation import ARTIFACTS
 
 if TYPE_CHECKING:  # importing it takes a second, which not all commands need
     from mlflow import MlflowClient
@@ -24,25 +29,36 @@ USER, PASSWORD, PASSWORD_FILE = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PAS
 """Variables for the login at a server: two that MLflow's client reads itself, and a file in place of the second."""
 
 
-class StoreError(Exception):
-    """The store cannot be used; the message says why and what to do."""
-
-
 _SECONDS_TO_ANSWER = 10
 _CHEAP_CALL = "/api/2.0/mlflow/experiments/search?max_results=1"
 
 
 @dataclass(frozen=True)
 class StoreLocation:
-    """An MLflow tracking address, and where artifacts go if no server decides that."""
+    """Where a store is: the address of a server, or of a SQLite file with artifacts beside it."""
 
     uri: str
-    artifact_root: str | None = None
+    """Of an embedded store ``sqlite:///`` and its path, with %XX for what an address cannot hold."""
 
     @property
     def database(self) -> Path | None:
         """The SQLite file of an embedded store; None for a server."""
-        return Path(unquote(self.uri.removeprefix("sqlite:///"))) if self.uri.startswith("sqlite:") else None
+        return database_file.path_in(self.uri) if self.uri.startswith("sqlite:") else None
+
+    @property
+    def shown(self) -> str:
+        """The store as messages name it: the path of an embedded one."""
+        return str(self.database or self.uri)
+
+    @property
+    def artifacts(self) -> Path | None:
+        """The folder of an embedded store's artifacts; None for a server, which has its own place for them."""
+        return self.database.parent / ARTIFACTS if self.database else None
+
+    @property
+    def for_mlflow(self) -> str:
+        """The address as MLflow takes it."""
+        return database_file.for_mlflow(self.uri)
 
     @property
     def scratch(self) -> Path:
@@ -60,40 +76,103 @@ def locate(tracking_uri: str | None = None, folder: Path | None = None) -> Store
     if tracking_uri is None and folder is None:
         tracking_uri = os.environ.get(ADDRESS) or None
     if tracking_uri is None:
-        root = (folder or Path(FOLDER)).absolute()
-        return StoreLocation(f"sqlite:///{root / 'mlflow.db'}", (root / "artifacts").as_uri())
+        return _embedded((folder or Path(FOLDER)).absolute() / "mlflow.db")
     _refuse_password(tracking_uri)
     if tracking_uri.startswith(("http://", "https://")):
         return StoreLocation(tracking_uri)
-    if tracking_uri.startswith("sqlite:///"):
-        path = Path(unquote(tracking_uri.removeprefix("sqlite:///"))).absolute()
-        return StoreLocation(f"sqlite:///{path}", (path.parent / "artifacts").as_uri())
+    if tracking_uri.startswith(database_file.SCHEME):
+        return _embedded(database_file.path_in(tracking_uri))
     raise StoreError(
         f"tracking address {tracking_uri!r} is not supported: "
         f"use http://HOST:PORT of an MLflow server or sqlite:///PATH, or leave it out for ./{FOLDER}"
     )
 
 
-def prepare(location: StoreLocation) -> None:
-    """Make the folder and the database schema, once, before any worker opens it.
+def _embedded(database: Path) -> StoreLocation:
+    return StoreLocation(database_file.address(database))
 
-    Several processes that open an absent SQLite file race for its schema and can break it; a write-ahead log
-    lets readers and one writer work side by side.
+
+def prepare(location: StoreLocation) -> None:
+    """Make the folder and the database, or see that it can be written to, once, before any worker opens it.
+
+    A store that was moved learns where it lies now. StoreError in one line where the store cannot be used.
     """
     database = location.database
     if database is None:
         return
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
-        commit_without_waiting()
-        _quiet_migrations()
-        from mlflow import MlflowClient
-
-        MlflowClient(location.uri).search_experiments(max_results=1)
-        with sqlite3.connect(database) as connection:
-            connection.execute("pragma journal_mode=WAL")
+        if database.exists():
+            _check_is_store(database)
+            check_writable(location)
+        with file_lock.held(database.with_name(f"{database.name}.lock")):
+            if not database.exists():
+                _make(location, database)
+            _check_version(location)
+            relocation.relocate(database, database.parent)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"cannot open the store {database}: {error}") from error
+
+
+def _make(location: StoreLocation, database: Path) -> None:
+    """Make the database under another name first: one that is there is whole.
+
+    A write-ahead log lets readers and one writer work side by side.
+    """
+    part = database.with_name(f".{database.name}.part")
+    for path in database.parent.glob(f"{part.name}*"):  # of a process that was killed
+        path.unlink()
+    commit_without_waiting()
+    _quiet_migrations()
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    made = SqlAlchemyStore(_embedded(part).for_mlflow, (database.parent / ARTIFACTS).as_uri())  # type: ignore[no-untyped-call]
+    made.engine.dispose()
+    with contextlib.closing(sqlite3.connect(part)) as connection:
+        connection.execute("pragma journal_mode=WAL")
+    part.replace(database)
+
+
+def _check_version(location: StoreLocation) -> None:
+    """StoreError where MLflow cannot use the database: another version has made it, or it is damaged."""
+    from mlflow.exceptions import MlflowException
+
+    from tracking import outages
+
+    try:
+        connect(location).search_experiments(max_results=1)
+    except MlflowException as error:
+        raise StoreError(f"the store {location.database} cannot be used: {outages.reason(error)}") from error
+
+
+def check_writable(location: StoreLocation) -> None:
+    """StoreError where an embedded store can only be read."""
+    if not is_writable(location):
+        raise StoreError(
+            f"the store {location.database} can only be read from here: `dn status`, `dn report` and `dn export` work, "
+            "and `dn import` adds an export to a store of your own"
+        )
+
+
+def copy_into(folder: Path, location: StoreLocation) -> StoreLocation:
+    """Return a copy of an embedded store's database in ``folder``; its files are those of the original."""
+    database = location.database
+    assert database is not None
+    copy = folder / database.name
+    with database_file.read(database) as source, contextlib.closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    relocation.relocate(copy, database.parent)
+    return _embedded(copy)
+
+
+def is_writable(location: StoreLocation) -> bool:
+    """Return whether a store can be written to; of a server that is not known before it is tried."""
+    database, artifacts = location.database, location.artifacts
+    if database is None or artifacts is None:
+        return True
+    return os.access(artifacts if artifacts.exists() else artifacts.parent, os.W_OK) and database_file.is_writable(
+        database
+    )
 
 
 @cache
@@ -115,7 +194,7 @@ def commit_without_waiting() -> None:
 
 def location_of(client: "MlflowClient") -> StoreLocation:
     """Return where the store of a client is."""
-    return StoreLocation(str(client.tracking_uri))
+    return StoreLocation(database_file.from_mlflow(str(client.tracking_uri)))
 
 
 @cache
@@ -126,7 +205,7 @@ def connect(location: StoreLocation) -> "MlflowClient":
         commit_without_waiting()
     from mlflow import MlflowClient
 
-    return MlflowClient(location.uri)
+    return MlflowClient(location.for_mlflow)
 
 
 def locate_answering(tracking_uri: str | None) -> StoreLocation:
@@ -155,8 +234,13 @@ def exists(location: StoreLocation) -> bool:
 
 
 def check_answers(location: StoreLocation) -> None:
-    """StoreError where a server does not answer, or not to us: MLflow's own client would try for minutes."""
+    """StoreError where a server does not answer, or not to us, or a file is no store.
+
+    MLflow's own client would try for minutes.
+    """
     if location.database is not None:
+        if location.database.exists():
+            _check_is_store(location.database)
         return
     try:
         answer = ask(location, "GET", _CHEAP_CALL, timeout=_SECONDS_TO_ANSWER)
@@ -175,6 +259,13 @@ def _way(location: StoreLocation) -> str:
     from tracking import proxies
 
     return f" ({way})" if (way := proxies.through(location.uri)) else ""
+
+
+def _check_is_store(database: Path) -> None:
+    with database_file.read(database) as connection:
+        names = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
+    if not {"experiments", "runs", "tags"} <= names:
+        raise StoreError(f"{database} is no store: it is a database of something else, or of nothing yet")
 
 
 def ask(location: StoreLocation, method: str, path: str, *, timeout: float, **options: Any) -> "Response":

@@ -1,5 +1,9 @@
-"""Everything that is written to MLflow. ``MlflowClient`` with explicit run ids; no global state."""
+"""What a sweep writes to MLflow: experiment, cells, replicates, report. Explicit run ids, no global state.
 
+A driver's lease, the preflight's proof and the addresses of files have modules of their own.
+"""
+
+import contextlib
 import importlib.metadata
 import json
 import platform
@@ -7,6 +11,7 @@ import socket
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -14,22 +19,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, Experiment, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from safetensors.numpy import save_file
 
 from dn_distributed import sparsity
 from dn_distributed.config import Cell
 from dn_distributed.text import one_line
-from tracking import commit, schema, view
+from tracking import artifacts, checksums, commit, schema, view
 from tracking.cells import deviation
 from tracking.embedded import StoredRun
 from tracking.manifest import Manifest
 from tracking.patterns import save_masks, save_pattern
-from tracking.reader import Row, is_curve, read, read_histories, read_summarized
+from tracking.reader import Row, is_curve, read, read_histories
 from tracking.record import Record
-from tracking.runs import State, find_runs, records, state_of
-from tracking.store import StoreError, StoreLocation, location_of
+from tracking.runs import State, find_runs, one_per_cell, one_per_replicate, records, refuse_deleted, state_of
+from tracking.store import StoreLocation, location_of
 
 if TYPE_CHECKING:  # a report is attached without torch
     from dn_distributed.training import EpochReport, Outcome
@@ -52,21 +57,12 @@ def ensure_experiment(store: MlflowClient, location: StoreLocation, name: str) -
             found = store.get_experiment_by_name(name)
             if found is None:  # else another driver was quicker
                 raise
-    refuse_deleted(found)
+    refuse_deleted(name, found.experiment_id, found.lifecycle_stage)
     return str(found.experiment_id)
 
 
-def refuse_deleted(experiment: Experiment) -> None:
-    """StoreError where the sweep of an experiment was deleted from the store."""
-    if experiment.lifecycle_stage == "deleted":
-        raise StoreError(
-            f"the sweep {experiment.name!r} was deleted from the store: give this one another name, or restore it with "
-            f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`"
-        )
-
-
 def _artifact_location(location: StoreLocation, name: str) -> str | None:
-    return f"{location.artifact_root}/{name}" if location.artifact_root else None
+    return (location.artifacts / name).as_uri() if location.artifacts else None
 
 
 @cache
@@ -96,17 +92,46 @@ def _shown_coefficients(cell: Cell) -> list[str]:
     return [*always, *(name for name in cell.regularization if name not in always)]
 
 
+def check_storable(cell: Cell) -> None:
+    """ValueError where MLflow would cut what is stored of a cell."""
+    _check_length("the cell itself", cell.model_dump_json(), schema.LONGEST_TAG)
+    for name, value in describe_cell(cell).items():
+        _check_length("the name of a parameter", name, schema.LONGEST_NAME)
+        _check_length(name, value, schema.LONGEST_PARAM)
+
+
+def _check_length(what: str, text: str, longest: int) -> None:
+    if len(text) > longest:
+        raise ValueError(f"{what} is {len(text)} characters long; the store keeps {longest}")
+
+
+_OF_A_CELL = (schema.CELL_KEY, schema.LABEL, schema.SUMMARIZED)
+
+
 def ensure_cell(store: MlflowClient, experiment_id: str, cell: Cell, label: str) -> str:
     """Return the run id of a cell, made if absent and renamed if its label has changed."""
-    found = records(location_of(store), experiment_id, "cell", {schema.CELL_KEY: cell.key}, tags=[schema.LABEL])
-    return _ensure_cell(store, experiment_id, cell, label, found[0] if found else None)
+    found = records(location_of(store), experiment_id, "cell", {schema.CELL_KEY: cell.key}, tags=_OF_A_CELL)
+    return _ensure_cell(store, experiment_id, cell, label, one_per_cell(found).get(cell.key))
 
 
 def ensure_cells(store: MlflowClient, experiment_id: str, labels: Iterable[tuple[Cell, str]]) -> dict[str, str]:
-    """Return the run ids of cells by cell key, as ``ensure_cell`` does: one look at the store for all of them."""
-    found = records(location_of(store), experiment_id, "cell", {}, tags=(schema.CELL_KEY, schema.LABEL))
-    by_key = {record.tags[schema.CELL_KEY]: record for record in reversed(found)}  # of several the oldest
-    return {cell.key: _ensure_cell(store, experiment_id, cell, label, by_key.get(cell.key)) for cell, label in labels}
+    """Return the run ids of cells by cell key, as ``ensure_cell`` does: one look at the store for all of them.
+
+    Replicates whose cell run was deleted are put under the one that there is now.
+    """
+    by_key = one_per_cell(records(location_of(store), experiment_id, "cell", {}, tags=_OF_A_CELL))
+    found = {cell.key: _ensure_cell(store, experiment_id, cell, label, by_key.get(cell.key)) for cell, label in labels}
+    _adopt(store, experiment_id, found, {})
+    return found
+
+
+def _adopt(store: MlflowClient, experiment_id: str, cell_runs: Mapping[str, str], where: Mapping[str, str]) -> None:
+    """Put the replicates with the tags ``where`` under the runs of their cells, by cell key."""
+    shown = (schema.CELL_KEY, schema.PARENT)
+    for record in records(location_of(store), experiment_id, "replicate", where, tags=shown):
+        parent = cell_runs.get(record.tags[schema.CELL_KEY])
+        if parent is not None and record.tags.get(schema.PARENT) != parent:
+            store.set_tag(record.run_id, schema.PARENT, parent)
 
 
 def _ensure_cell(store: MlflowClient, experiment_id: str, cell: Cell, label: str, found: StoredRun | None) -> str:
@@ -134,11 +159,15 @@ class ReplicateRun:
     """The run of one replicate. ``start_replicates`` makes them."""
 
     def __init__(
-        self, store: MlflowClient, cell: Cell, seed: int, run_id: str, logged_epoch: int, finished: bool
+        self, store: MlflowClient, cell: Cell, seed: int, run_id: str, began: int, logged_epoch: int, finished: bool
     ) -> None:
-        """``logged_epoch``: the last epoch whose figures the store has. A finished run is not written again."""
+        """``logged_epoch``: the last epoch whose figures the store has. A finished run is not written again.
+
+        ``began``: when the run was made, in milliseconds. Figures are dated by it and their epoch: two workers that
+        train the same, because a driver was taken for gone, write the same points, which MLflow keeps once.
+        """
         self.run_id, self.finished = run_id, finished
-        self._store, self._cell, self._seed = store, cell, seed
+        self._store, self._cell, self._seed, self._began = store, cell, seed, began
         self._logged_epoch = logged_epoch
         self._buffer: list[Metric] = []
         self._last_flush = time.monotonic()
@@ -148,11 +177,13 @@ class ReplicateRun:
         if report.epoch <= self._logged_epoch:
             return
         self._logged_epoch = report.epoch
-        now = _now()
-        self._buffer.append(Metric(schema.EPOCH, report.epoch, now, report.epoch))
-        self._buffer += [Metric(name, values[row], now, report.epoch) for name, values in report.metrics.items()]
+        self._add({schema.EPOCH: report.epoch, **{name: values[row] for name, values in report.metrics.items()}})
         if time.monotonic() - self._last_flush > FLUSH_SECONDS:
             self.flush()
+
+    def _add(self, figures: Mapping[str, float]) -> None:
+        epoch = self._logged_epoch
+        self._buffer += [Metric(name, value, self._began + epoch, epoch) for name, value in figures.items()]
 
     def flush(self) -> None:
         """Write what is buffered."""
@@ -164,19 +195,19 @@ class ReplicateRun:
         """Write the result, its files, and last the marker that it is whole."""
         if self.finished:
             return
+        layers = sparsity.layers_as_json(outcome.counts)
+        _check_length("the list of the regularised layers", layers, schema.LONGEST_PARAM)
         with tempfile.TemporaryDirectory() as folder:
             write_outcome_files(outcome, Path(folder))
-            self._store.log_artifacts(self.run_id, folder)
+            sums = checksums.describe(Path(folder))
+            artifacts.add_folder(self._store, self.run_id, Path(folder))
         self._store.log_inputs(self.run_id, datasets=[_dataset_input(self._cell)])
-        now = _now()
-        step = self._logged_epoch
-        self._buffer += [Metric(name, value, now, step) for name, value in final_metrics(outcome).items()]
+        self._add(final_metrics(outcome))
         *early, last = _batches(self._buffer)
         for batch in early:
             self._store.log_batch(self.run_id, metrics=batch)
-        layers = sparsity.layers_as_json(outcome.counts)
         params = {**describe_cell(self._cell), schema.SEED: str(self._seed), schema.LAYERS: layers}
-        tags = {"device": device, schema.COMPLETE: "true"}
+        tags = {"device": device, schema.SHA256: sums, schema.COMPLETE: "true"}
         self._store.log_batch(
             self.run_id,
             metrics=last,
@@ -214,28 +245,29 @@ def start_replicates(
     """Return a run per seed, marked RUNNING: found by its key before it is made, so a retry continues it."""
     where, shown = {schema.CELL_KEY: cell.key}, (schema.REPLICATE_KEY, schema.PARENT, *schema.MARKS)
     known = records(location_of(store), experiment_id, "replicate", where, tags=shown, metrics=True)
-    found = {record.tags[schema.REPLICATE_KEY]: record for record in reversed(known)}
+    found = one_per_replicate(known)
     runs = []
     for seed in seeds:
         existing = found.get(cell.replicate_key(seed))
         if existing is None:
-            run_id = _create_replicate(store, experiment_id, cell_run_id, cell, label, seed)
-            runs.append(ReplicateRun(store, cell, seed, run_id, logged_epoch=0, finished=False))
+            run_id, began = _create_replicate(store, experiment_id, cell_run_id, cell, label, seed)
+            runs.append(ReplicateRun(store, cell, seed, run_id, began, logged_epoch=0, finished=False))
             continue
         logged_epoch = int(existing.metrics.get(schema.EPOCH, 0))
         finished = state_of(existing) == "finished"
         if not finished:
             _reopen(store, existing.run_id, existing.tags, cell_run_id)
-        runs.append(ReplicateRun(store, cell, seed, existing.run_id, logged_epoch, finished))
+        runs.append(ReplicateRun(store, cell, seed, existing.run_id, existing.start_time, logged_epoch, finished))
     return runs
 
 
 def _create_replicate(
     store: MlflowClient, experiment_id: str, cell_run_id: str, cell: Cell, label: str, seed: int
-) -> str:
+) -> tuple[str, int]:
+    """The run's id, and when it was made."""
     tags = {**_replicate_tags(cell_run_id, cell, label, seed), **_versions()}
     run = store.create_run(experiment_id, tags=tags, run_name=_replicate_name(label, seed))
-    return str(run.info.run_id)
+    return str(run.info.run_id), int(run.info.start_time)
 
 
 def _replicate_tags(cell_run_id: str, cell: Cell, label: str, seed: int) -> dict[str, str]:
@@ -287,7 +319,8 @@ def restore_replicate(
     name = _replicate_name(record.label, record.seed)
     run_id = store.create_run(experiment_id, start_time=record.start, tags=tags, run_name=name).info.run_id
     if record.finished:
-        store.log_artifacts(run_id, str(folder))
+        artifacts.add_folder(store, run_id, folder)
+        store.set_tag(run_id, schema.SHA256, checksums.describe(folder))
         store.log_inputs(run_id, datasets=[_dataset_input(cell)])
     *early, last = _batches(_metrics_of(record))
     for batch in early:
@@ -339,39 +372,42 @@ def summarize_cell(store: MlflowClient, experiment_id: str, cell: Cell, label: s
     """Write mean, standard deviation and n of a cell's finished replicates to its run, per epoch too.
 
     A cell run that already carries the means of fewer seeds, or some of the means because the writing of them was
-    cut short, is replaced, so that no curve is drawn twice.
+    cut short, is replaced, so that no curve is drawn twice. In the end there is one run of the cell, with its
+    replicates under it, wherever an earlier command was killed on the way there.
     """
-    run_id = ensure_cell(store, experiment_id, cell, label)
-    data = store.get_run(run_id).data
-    done = data.tags.get(schema.SUMMARIZED)
-    seeds = schema.seed_list(row.seed for row in rows)
-    if done == seeds or not rows:
-        return
-    if data.metrics:
-        replacement = _create_cell(store, experiment_id, cell, label)
-        for run in find_runs(store, experiment_id, "replicate", {schema.CELL_KEY: cell.key}):
-            store.set_tag(run.info.run_id, schema.PARENT, replacement)
-        store.delete_run(run_id)
-        run_id = replacement
-    metrics = list(_mean_curves(store, rows)) + _final_summary(rows)
-    _log_in_batches(store, run_id, metrics)
-    store.set_tag(run_id, schema.SUMMARIZED, seeds)
-    store.set_terminated(run_id, "FINISHED")
+    where, seeds = {schema.CELL_KEY: cell.key}, schema.seed_list(row.seed for row in rows)
+    ensure_cell(store, experiment_id, cell, label)
+    found = records(location_of(store), experiment_id, "cell", where, tags=_OF_A_CELL, metrics=True)
+    counted = one_per_cell(found)[cell.key]
+    run_id = counted.run_id
+    if rows and counted.tags.get(schema.SUMMARIZED) != seeds:
+        if counted.metrics:
+            run_id = _create_cell(store, experiment_id, cell, label)
+        metrics = list(_mean_curves(store, rows)) + _final_summary(rows)
+        _log_in_batches(store, run_id, metrics)
+        store.set_tag(run_id, schema.SUMMARIZED, seeds)
+        store.set_terminated(run_id, "FINISHED")
+    _adopt(store, experiment_id, {cell.key: run_id}, where)
+    for record in found:
+        if record.run_id != run_id:
+            store.delete_run(record.run_id)
 
 
 def summarize_rest(
     store: MlflowClient, experiment_id: str, cells: Iterable[tuple[Cell, str]], seeds: Iterable[int]
 ) -> None:
-    """Summarize those of ``cells`` (each with its label) whose run has not the means of all that is stored."""
+    """Summarize those of ``cells`` (each with its label) that have not one run with the means of all that is stored."""
     rows: dict[str, list[Row]] = {}
     wanted = set(seeds)
     for row in read(location_of(store), experiment_id).rows:
         if row.seed in wanted:
             rows.setdefault(row.cell_key, []).append(row)
-    done = read_summarized(location_of(store), experiment_id)
+    cell_runs = records(location_of(store), experiment_id, "cell", {}, tags=_OF_A_CELL)
+    done = {key: record.tags.get(schema.SUMMARIZED, "") for key, record in one_per_cell(cell_runs).items()}
+    num_runs = Counter(record.tags[schema.CELL_KEY] for record in cell_runs)
     for cell, label in cells:
         found = rows.get(cell.key, [])
-        if done.get(cell.key, "") != schema.seed_list(row.seed for row in found):
+        if num_runs[cell.key] > 1 or done.get(cell.key, "") != schema.seed_list(row.seed for row in found):
             summarize_cell(store, experiment_id, cell, label, found)
 
 
@@ -416,17 +452,28 @@ def ensure_report_run(store: MlflowClient, experiment_id: str) -> str:
 
 def write_manifest(store: MlflowClient, report_run_id: str, manifest: Manifest) -> None:
     """Write what the sweep compares to its report run, and how the UI shows it to the experiment."""
-    store.log_text(report_run_id, manifest.model_dump_json(indent=1), schema.MANIFEST_FILE)
+    artifacts.add_text(store, report_run_id, manifest.model_dump_json(indent=1), schema.MANIFEST_FILE)
     if manifest.source:
-        store.log_text(report_run_id, manifest.source, schema.SWEEP_FILE)
+        artifacts.add_text(store, report_run_id, manifest.source, schema.SWEEP_FILE)
     experiment_id = store.get_run(report_run_id).info.experiment_id
     store.set_experiment_tag(experiment_id, view.TAG, view.tag(manifest, _now()))
 
 
 def attach_report(store: MlflowClient, run_id: str, folder: Path) -> None:
     """Attach the files of a finished report to its run."""
-    store.log_artifacts(run_id, str(folder), "report")
+    artifacts.add_folder(store, run_id, folder, "report")
     store.set_terminated(run_id, "FINISHED")
+
+
+def begin_report(store: MlflowClient, run_id: str) -> None:
+    """Show the report run as running: a driver is at work."""
+    store.update_run(run_id, status="RUNNING")
+
+
+def end_report(store: MlflowClient, run_id: str) -> None:
+    """Show the report run as ended: no driver is at work any more. A store that is away is let be."""
+    with contextlib.suppress(MlflowException):
+        store.set_terminated(run_id, "FINISHED")
 
 
 def _dataset_input(cell: Cell) -> DatasetInput:

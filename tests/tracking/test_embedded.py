@@ -10,10 +10,10 @@ from everything import CELL, OTHER, PARAMS, TAGS, exactly, fill_with_everything
 from fabricated import Recorder
 from mlflow.exceptions import MlflowException
 
-from tracking import embedded, reader, runs, schema
+from tracking import artifacts, database_file, embedded, reader, runs, schema
 from tracking.embedded import StoredRun
 from tracking.schema import Kind
-from tracking.store import StoreLocation
+from tracking.store import StoreError, StoreLocation
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def everything(recorder: Recorder) -> list[str]:
     asked = (recorder.location, recorder.experiment_id)
     snapshot = reader.read(*asked)
     rows = [replace(row, metrics=dict(sorted(row.metrics.items()))) for row in snapshot.rows]
-    others = (snapshot.ended, runs.read_states(*asked), reader.read_cells(*asked), reader.read_summarized(*asked))
+    others = (snapshot.ended, runs.read_states(*asked), reader.read_cells(*asked))
     return list(map(repr, [*rows, *others]))
 
 
@@ -90,17 +90,18 @@ def test_curves_are_those_of_the_client(filled: Recorder, monkeypatch: pytest.Mo
     assert any(by_sql)
 
 
-def test_files_are_where_the_client_says(filled: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_ids = [run.info.run_id for run in filled.runs("replicate")]
-    by_sql = runs.download_each(filled.location, run_ids, schema.WEIGHTS_FILE)
+def test_files_are_those_of_the_client(filled: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_ids = [run.info.run_id for run in filled.runs("replicate") if schema.COMPLETE in run.data.tags]
+    by_path = artifacts.paths_of(filled.location, run_ids, schema.WEIGHTS_FILE)
     monkeypatch.setattr(StoreLocation, "database", None)
-    assert by_sql == runs.download_each(filled.location, run_ids, schema.WEIGHTS_FILE)
-    assert by_sql[0].is_file()
+    by_client = artifacts.paths_of(filled.location, run_ids, schema.WEIGHTS_FILE)
+    assert [path.read_bytes() for path in by_path] == [path.read_bytes() for path in by_client]
+    assert len(by_path) == 5
 
 
 def test_files_of_a_run_that_is_not_there_are_an_error(filled: Recorder) -> None:
     with pytest.raises(MlflowException, match="not found"):
-        runs.download(filled.location, "0" * 32, schema.WEIGHTS_FILE)
+        artifacts.path_of(filled.location, "0" * 32, schema.WEIGHTS_FILE)
 
 
 def test_more_runs_than_a_statement_names_are_all_read(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,11 +125,11 @@ def test_tables_that_are_not_known_are_left_to_the_client(recorder: Recorder, mo
 
 def test_nothing_can_be_written(location: StoreLocation) -> None:
     assert location.database is not None
-    with embedded._open(location.database) as connection, pytest.raises(sqlite3.OperationalError, match="readonly"):
+    with database_file.read(location.database) as connection, pytest.raises(sqlite3.OperationalError, match="readonly"):
         connection.execute("delete from runs")
 
 
 def test_an_absent_database_is_not_made(tmp_path: Path) -> None:
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(StoreError, match=r"none\.db cannot be opened"):
         embedded.find(tmp_path / "none.db", "1", {})
     assert list(tmp_path.iterdir()) == []

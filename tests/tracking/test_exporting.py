@@ -49,7 +49,7 @@ def test_nothing_is_left_of_an_export_that_was_interrupted(
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(reader, "histories", interrupted)
+    monkeypatch.setattr(reader, "read_histories", interrupted)
     with pytest.raises(KeyboardInterrupt):
         export(exported[0].location, "portable", tmp_path / "x.zip")
     assert not list(tmp_path.iterdir())
@@ -58,7 +58,7 @@ def test_nothing_is_left_of_an_export_that_was_interrupted(
 def test_a_replicate_whose_weights_are_gone_is_named(recorder: Recorder, tmp_path: Path) -> None:
     fill(recorder)
     recorder.artifact(recorder.read().rows[0].run_id, schema.WEIGHTS_FILE).unlink()
-    with pytest.raises(StoreError, match="seed 0 cannot be exported: the store has no weights"):
+    with pytest.raises(StoreError, match=r"^M seed 0 cannot be exported: weights\.safetensors is missing"):
         export(recorder.location, recorder.name, tmp_path / "x.zip")
     assert not list(tmp_path.iterdir())
 

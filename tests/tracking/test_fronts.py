@@ -141,7 +141,7 @@ def test_curves_are_read_of_every_replicate_that_has_one(recorder: Recorder) -> 
     for run, densities in zip(recorder.start(measured, 0, 1), ((0.5, 0.25), (0.7, 0.35)), strict=True):
         run.finish(replace(make_outcome(measured, 0), curve=tuple(curve(*densities))), "cpu")
     methods = gather(make_manifest({"A": [plain], "B": [measured]}), recorder.read())
-    found = fronts.read(recorder.location, methods)
+    found = fronts.read(recorder.location, methods, [])
     assert found == {measured.key: {0: curve(0.5, 0.25), 1: curve(0.7, 0.35)}}
 
 

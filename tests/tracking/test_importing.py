@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from dn_distributed.config import Pruning
 from sweeps import cli
-from tracking import cells, lease, reader, render, runs, schema, store, tables, writer
+from tracking import artifacts, cells, lease, reader, render, runs, schema, store, tables, writer
 from tracking.exporting import export
 from tracking.importing import import_file, united
 from tracking.manifest import Manifest
@@ -146,14 +146,14 @@ def test_what_is_there_stays_and_what_is_not_whole_is_completed(
 
 
 @pytest.mark.parametrize(
-    ("call", "number"),
+    ("owner", "call", "number"),
     [
-        ("log_text", 1),
-        ("create_run", 3),
-        ("log_artifacts", 2),
-        ("log_batch", 5),
-        ("log_batch", 9),
-        ("set_terminated", 2),
+        (artifacts, "add_text", 1),
+        (MlflowClient, "create_run", 3),
+        (artifacts, "add_folder", 2),
+        (MlflowClient, "log_batch", 5),
+        (MlflowClient, "log_batch", 9),
+        (MlflowClient, "set_terminated", 2),
     ],
 )
 def test_an_interrupted_import_is_completed_by_the_next(
@@ -161,22 +161,23 @@ def test_an_interrupted_import_is_completed_by_the_next(
     elsewhere: StoreLocation,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    owner: Any,
     call: str,
     number: int,
 ) -> None:
     here, path = exported
     renamed = f"interrupted-{call}-{number}"
     path = repack(path, tmp_path / "x.zip", rename(renamed))
-    genuine, calls = getattr(MlflowClient, call), Counter[str]()
+    genuine, calls = getattr(owner, call), Counter[str]()
 
-    def interrupted(self: MlflowClient, *arguments: Any, **options: Any) -> Any:
+    def interrupted(*arguments: Any, **options: Any) -> Any:
         calls[call] += 1
         if calls[call] == number:
             raise KeyboardInterrupt
-        return genuine(self, *arguments, **options)
+        return genuine(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, call, interrupted)
+        patch.setattr(owner, call, interrupted)
         with pytest.raises(KeyboardInterrupt):
             import_file(elsewhere, path)
     import_file(elsewhere, path)

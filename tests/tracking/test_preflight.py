@@ -6,7 +6,7 @@ import socket
 import pytest
 from fabricated import Recorder
 
-from tracking import preflight, store, writer
+from tracking import artifacts, preflight, store, writer
 from tracking.store import StoreError, StoreLocation
 
 
@@ -37,6 +37,16 @@ def test_an_artifact_that_comes_back_changed_is_refused(
     recorder: Recorder, location: StoreLocation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = writer.ensure_report_run(recorder.store, recorder.experiment_id)
-    monkeypatch.setattr("mlflow.MlflowClient.log_text", lambda *_: None)
-    with pytest.raises(StoreError):
+    genuine = artifacts.add_text
+    monkeypatch.setattr(artifacts, "add_text", lambda client, run, text, name: genuine(client, run, text[::-1], name))
+    with pytest.raises(StoreError, match="the artifact that was written did not come back"):
+        preflight.check(location, run_id, "a-node")
+
+
+def test_a_figure_that_comes_back_changed_is_refused(
+    recorder: Recorder, location: StoreLocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = writer.ensure_report_run(recorder.store, recorder.experiment_id)
+    monkeypatch.setattr("mlflow.MlflowClient.log_metric", lambda *_: None)
+    with pytest.raises(StoreError, match="the metric that was written did not come back"):
         preflight.check(location, run_id, "a-node")

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from served import FIRST, USER, Server, free_port
 
-from tracking import runs, store, writer
+from tracking import artifacts, store, writer
 
 BUCKET = "results"
 KEY, SECRET, REGION = "a-key", "a secret of the bucket", "us-east-1"
@@ -83,7 +83,7 @@ def test_an_artifact_goes_through_the_server_to_the_bucket_and_back(
     (held,) = bucket.list_objects_v2(Bucket=BUCKET)["Contents"]
     assert held["Key"].startswith("sweeps/")
     assert held["Key"].endswith(f"{run_id}/artifacts/folder/file.txt")
-    assert runs.download(location, run_id, "folder/file.txt").read_text() == "some text"
+    assert artifacts.path_of(location, run_id, "folder/file.txt").read_text() == "some text"
     assert not (running.data / "artifacts").exists() or not list((running.data / "artifacts").rglob("*.txt"))
 
 

@@ -26,7 +26,7 @@ def test_the_embedded_store_lies_in_the_working_folder(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     location = store.locate()
     assert location.database == tmp_path / "dn-store" / "mlflow.db"
-    assert location.artifact_root == (tmp_path / "dn-store" / "artifacts").as_uri()
+    assert location.artifacts == tmp_path / "dn-store" / "artifacts"
     assert location.scratch == tmp_path / "dn-store" / "ray"
 
 
@@ -45,7 +45,7 @@ def test_a_server_keeps_its_address_and_its_artifacts(address: str) -> None:
 def test_a_sqlite_address_is_an_embedded_store(tmp_path: Path) -> None:
     location = store.locate(f"sqlite:///{tmp_path}/other%20name.db")
     assert location.database == tmp_path / "other name.db"
-    assert location.artifact_root == (tmp_path / "artifacts").as_uri()
+    assert location.artifacts == tmp_path / "artifacts"
 
 
 @pytest.mark.parametrize("address", ["", "file:///tmp/x", "/tmp/x", "sqlite:", "postgresql://host/db", "ftp://host"])
@@ -93,10 +93,6 @@ def test_a_store_that_cannot_be_made_says_where(tmp_path: Path) -> None:
         store.prepare(store.locate(folder=tmp_path / "taken"))
 
 
-def test_preparing_a_server_does_nothing() -> None:
-    store.prepare(store.locate("http://127.0.0.1:1"))
-
-
 def test_a_server_that_does_not_answer_is_one_line() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
@@ -109,13 +105,20 @@ Serve = Callable[[int, str], StoreLocation]
 
 
 @pytest.fixture
-def serve() -> Iterator[Serve]:
+def asked() -> list[str]:
+    """What a server was asked: paths."""
+    return []
+
+
+@pytest.fixture
+def serve(asked: list[str]) -> Iterator[Serve]:
     """Starts a server that gives one answer to everything."""
     servers: list[HTTPServer] = []
 
     def start(status: int, text: str) -> StoreLocation:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                asked.append(self.path)
                 self.send_response(status)
                 self.send_header("Location", "http://127.0.0.1:1/elsewhere")
                 self.end_headers()
@@ -134,8 +137,19 @@ def serve() -> Iterator[Serve]:
         server.server_close()
 
 
-def test_a_server_that_answers_is_taken(serve: Serve) -> None:
-    store.check_answers(serve(200, '{"experiments": []}'))
+def test_a_server_that_answers_is_asked_once_for_something_cheap(serve: Serve, asked: list[str]) -> None:
+    location = serve(200, '{"experiments": []}')
+    store.check_answers(location)
+    assert asked == ["/api/2.0/mlflow/experiments/search?max_results=1"]
+
+
+def test_preparing_a_server_asks_nothing_and_makes_nothing(
+    serve: Serve, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store.prepare(serve(200, '{"experiments": []}'))
+    assert asked == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from dn_distributed.config import Cell
-from tracking import reader, runs, schema, writer
+from tracking import artifacts, reader, runs, schema, writer
 from tracking.patterns import load_masks
 from tracking.reader import State
 from tracking.store import StoreError
@@ -115,8 +115,8 @@ def test_a_finished_replicate_comes_back_as_it_was(recorder: Recorder) -> None:
 def test_weights_and_masks_come_back_bit_by_bit(recorder: Recorder) -> None:
     (outcome,) = recorder.finish(CELL, 0)
     run_id = recorder.read().rows[0].run_id
-    weights = load_file(runs.download(recorder.location, run_id, schema.WEIGHTS_FILE))
-    masks = load_masks(runs.download(recorder.location, run_id, schema.MASKS_FILE))
+    weights = load_file(artifacts.path_of(recorder.location, run_id, schema.WEIGHTS_FILE))
+    masks = load_masks(artifacts.path_of(recorder.location, run_id, schema.MASKS_FILE))
     assert weights.keys() == outcome.parameters.keys()
     assert all(torch.equal(weights[name], parameter) for name, parameter in outcome.parameters.items())
     assert all(np.array_equal(masks[name], mask) for name, mask in outcome.masks.items())
@@ -133,7 +133,7 @@ def test_weights_that_lie_otherwise_in_memory_are_written_as_they_read(tmp_path:
 
 def test_every_regularised_layer_has_a_picture(recorder: Recorder) -> None:
     recorder.finish(CELL, 0)
-    folder = runs.download(recorder.location, recorder.read().rows[0].run_id, schema.PATTERN_FOLDER)
+    folder = artifacts.path_of(recorder.location, recorder.read().rows[0].run_id, schema.PATTERN_FOLDER)
     assert sorted(path.name for path in Path(folder).iterdir()) == ["fc1.png", "fc2.png"]
     with Image.open(Path(folder) / "fc1.png") as picture:
         assert picture.size == (5, 20)  # outputs across, inputs down
@@ -309,7 +309,7 @@ def test_a_report_is_attached_to_its_run(recorder: Recorder, tmp_path: Path) -> 
     (run,) = recorder.runs("report")
     (tmp_path / "report.html").write_text("<html>")
     writer.attach_report(recorder.store, run.info.run_id, tmp_path)
-    assert runs.download(recorder.location, run.info.run_id, "report/report.html").read_text() == "<html>"
+    assert artifacts.path_of(recorder.location, run.info.run_id, "report/report.html").read_text() == "<html>"
     assert recorder.store.get_run(run.info.run_id).info.status == "FINISHED"
 
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from dn_distributed.config import Cell
-from tracking import columns, fronts, reader, runs, schema
+from tracking import artifacts, checksums, columns, fronts, reader, schema
 from tracking.cells import MethodResult
 from tracking.fronts import Curves, Point
 from tracking.manifest import Manifest
@@ -26,7 +26,7 @@ NUM_SAMPLES = 10
 
 Floats = NDArray[np.float32]
 
-_UNREADABLE = (OSError, MlflowException, SafetensorError)
+_UNREADABLE = (OSError, ValueError, MlflowException, SafetensorError)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def gather(location: StoreLocation, manifest: Manifest, methods: tuple[MethodRes
     }
     networks = tuple(item for item in trained if item.cell.baseline is None)
     pictures = _pictures(networks, data_dir, missing)
-    estimates, curves = _estimates(location, shown, missing), fronts.read(location, methods)
+    estimates, curves = _estimates(location, shown, missing), fronts.read(location, methods, missing)
     return Evidence(manifest, methods, networks, histories, pictures, estimates, tuple(missing), curves)
 
 
@@ -161,8 +161,15 @@ def _read_one(location: StoreLocation, label: str, cell: Cell, row: Row) -> Trai
 
 def _read_weights(location: StoreLocation, row: Row) -> tuple[dict[str, Mask], dict[str, Floats]]:
     """The masks and the parameters before pruning."""
-    masks = load_masks(runs.download(location, row.run_id, schema.MASKS_FILE))
-    return masks, load_file(runs.download(location, row.run_id, schema.WEIGHTS_FILE))
+    masks = load_masks(_checked(location, row, schema.MASKS_FILE))
+    return masks, load_file(_checked(location, row, schema.WEIGHTS_FILE))
+
+
+def _checked(location: StoreLocation, row: Row, name: str) -> Path:
+    """A file of a replicate. ValueError where it is not what was written."""
+    path = artifacts.path_of(location, row.run_id, name)
+    checksums.check(path.parent, name, row.sha256)
+    return path
 
 
 def _is_linear(row: Row) -> bool:
