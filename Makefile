@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test lint bench faults paper paper-quick clean
 
 PAPER := $(addprefix sweeps/paper/,regression.yaml regression-described.yaml regression-noise.yaml \
-	regression-noise-half.yaml regression-two-hidden.yaml regression-deep.yaml regression-decay.yaml \
+	regression-noise-half.yaml regression-two-hidden.yaml regression-deep.yaml regression-decay.yaml regression-scripted-dropout.yaml \
 	autoencoder.yaml lenet300.yaml lenet5.yaml lenet5-causes.yaml lenet5-longer.yaml convnet.yaml grid-lenet300.yaml grid-autoencoder.yaml)
 
 demo: .venv/installed

@@ -78,6 +78,11 @@ class Replicas:
                 view[row].copy_(parameters[name].detach())
 
     @property
+    def num_dropouts(self) -> int:
+        """Dropout modules, of which each needs a mask; 0 without dropout."""
+        return len(self._dropout_names)
+
+    @property
     def parameters(self) -> dict[str, Tensor]:
         """Views ``[K, *shape]`` by parameter name."""
         return dict(zip(self.names, self._value_views, strict=True))
@@ -118,7 +123,7 @@ class Replicas:
         ]
         with torch.no_grad():
             self.network.train()
-            self._call([view[0] for view in self._value_views], [sample.new_ones(())] * len(shapes), sample)
+            self.call([view[0] for view in self._value_views], [sample.new_ones(())] * len(shapes), sample)
         for hook in hooks:
             hook.remove()
         for name, found in shapes.items():
@@ -173,7 +178,7 @@ class Replicas:
 
     def _trace(self, values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor) -> GraphModule:
         def loss(values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
-            return self._task.loss(self._call(values, masks, inputs), targets)
+            return self._task.loss(self.call(values, masks, inputs), targets)
 
         def total(values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
             losses = (vmap(loss) if self._vectorized else loss)(values, masks, inputs, targets)
@@ -192,7 +197,8 @@ class Replicas:
             raise ValueError(networks.OWN_RANDOMNESS)
         return graph
 
-    def _call(self, values: list[Tensor], masks: list[Tensor], inputs: Tensor) -> Tensor:
+    def call(self, values: list[Tensor], masks: list[Tensor], inputs: Tensor) -> Tensor:
+        """Return the outputs of one network with these parameters, in the order of ``names``, and dropout masks."""
         state = dict(zip(self.names, values, strict=True))
         state.update({f"{name}.mask": mask for name, mask in zip(self._dropout_names, masks, strict=True)})
         return functional_call(self.network, state, (inputs,))  # type: ignore[no-any-return]
@@ -210,9 +216,9 @@ class Replicas:
         used = masks if masks is not None else [inputs.new_ones(len(self.seeds))] * len(self._dropout_names)
         stacked = [parameters[name] for name in self.names]
         if self._vectorized:
-            return vmap(self._call)(stacked, used, inputs)
+            return vmap(self.call)(stacked, used, inputs)
         outputs = [
-            self._call(
+            self.call(
                 [value[row] for value in stacked],
                 [mask[row] for mask in used],
                 inputs[row].to(memory_format=self._task.cpu_memory_format),

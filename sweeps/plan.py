@@ -175,7 +175,40 @@ def load_data(sweep: Sweep, data_dir: Path | None, *, download: bool = True) -> 
     for method in sweep.methods:
         _check_training(sweep, method, data)
         _check_storable(sweep, method, data)
+    _rehearse(sweep, data)
     return data
+
+
+def _rehearse(sweep: Sweep, data: Data) -> None:
+    """SpecError where the network or a penalty could not be trained, or would silently be another.
+
+    What is shipped is known to train, in the form that the paper has.
+    """
+    if not sweep.code and sweep.task == type(sweep.task)(name=sweep.task.name):
+        return
+    from dn_distributed.rehearsal import check_penalty, rehearse
+
+    try:
+        for name in sweep.penalties:
+            check_penalty(name)
+        for cell in _unlike(sweep, data):
+            rehearse(sweep.task, cell.regularization, cell.training, data)
+    except MemoryError:
+        return  # here; where packs run there may be more
+    except Exception as error:  # whatever code of the user's own raises
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        raise sweep.places.error(("task",), f"{sweep.task.name!r} cannot be trained: {kind}{error}") from error
+
+
+def _unlike(sweep: Sweep, data: Data) -> list[Cell]:
+    """A cell of each combination of regularisers; that they are of several sizes makes no difference."""
+    found: dict[tuple[str, ...], Cell] = {}
+    for method in sweep.methods:
+        first = {name: space.values[0] for name, space in method.spaces.items()}
+        cell = sweep.cell(method, first, data.digest, data.num_train)
+        if cell.baseline is None:
+            found.setdefault(tuple(cell.regularization), cell)
+    return list(found.values())
 
 
 def _check_training(sweep: Sweep, method: Method, data: Data) -> None:

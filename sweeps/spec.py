@@ -17,6 +17,7 @@ from dn_distributed.regularizers import PENALTIES, Penalty, written_out
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.tasks import TASKS, Task
 from dn_distributed.text import one_line, quoted
+from dn_distributed.wording import SHORTHANDS
 from sweeps.spaces import Space, assignments, parse_space
 from sweeps.yaml_file import KeyPath, Places, SpecError, YamlFile
 from tracking import manifest, published
@@ -248,6 +249,8 @@ class _Reader:
         for key in ("name", "task", "methods"):
             if key not in self._data:
                 raise SpecError(f"{self._file.path}: {key}: this key is required")
+        if taken := {*_METHOD, *SHORTHANDS, DROPOUT} & set(PENALTIES):
+            raise self._fail((), f"a penalty of PENALTIES cannot be called {min(taken)!r}, which is another key")
         task = self._named("task", TASKS)
         if "dataset" not in self._data:
             self._data["dataset"] = task.default_dataset
@@ -448,7 +451,8 @@ class _Reader:
     def _published(self, keys: KeyPath, value: Mapping[str, Any], task: Task) -> str | None:
         row = value.get("published")
         valid = published.row_names(task.name)
-        if row is not None and task != TASKS[task.name](name=task.name, **task.published_options):
+        free = {key: getattr(task, key) for key in task.free_options}
+        if row is not None and task != TASKS[task.name](**{"name": task.name, **free, **task.published_options}):
             options = ", ".join(
                 f"{key}: {value}" for key, value in {"name": task.name, **task.published_options}.items()
             )

@@ -93,6 +93,10 @@ class Selection(FrozenModel):
         return (best - average if self.higher_is_better else average - best) <= self.tolerance
 
 
+def _drops_output(cell: Cell) -> bool:
+    return bool(cell.task.get("dropout_on_output") and "dropout" in cell.regularization)
+
+
 class ManifestMethod(FrozenModel):
     """One row of the table, and the cells that stand for it (several where hyper-parameters were searched)."""
 
@@ -113,6 +117,7 @@ class ManifestMethod(FrozenModel):
         faults = {
             "dropout left on while testing": self.dropout_at_test,
             "dropout computed and thrown away": self.dropout_inert,
+            "dropout on the output too": any(_drops_output(cell) for cell in self.cells),
             "L2 of the last layer an L1": any("l1_of_last" in cell.regularization for cell in self.cells),
         }
         found = [what for what, asked in faults.items() if asked]

@@ -33,6 +33,8 @@ class Task(FrozenModel, ABC):
     default_pruning: ClassVar[Pruning]
     published_options: ClassVar[Mapping[str, Any]] = {}
     """Options that the published figures were made with, where they are not the defaults."""
+    free_options: ClassVar[frozenset[str]] = frozenset()
+    """Options that may have any value beside published figures: what they change is said in words."""
     stack_overhead: ClassVar[float] = 1.0
     """Fixed cost of a step in units of one more replicate's cost, on a CPU (``make bench`` measures it).
     Large: stack as many replicates as there are. Small: packs may be split to fill the cores."""

@@ -77,3 +77,28 @@ def test_defaults_are_the_published_ones() -> None:
 
 def test_loss_is_the_mean_squared_error() -> None:
     assert Regression().loss(torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [2.0]])).item() == 2.0
+
+
+def test_the_output_drops_where_it_is_asked_for(make_trainer) -> None:
+    task = Regression(dropout_on_output=True)
+    trainer = make_trainer(task, [1, 2], {"dropout": 0.5}, steps=3)
+    assert [tuple(mask.shape) for mask in trainer._masks.masks(0, trainer.device)] == [(2, 32, 5), (2, 32, 1)]
+    network = task.network().train()
+    dropped = (network(torch.ones(1000, 20)) == 0).double().mean().item()
+    assert 0.4 < dropped < 0.6
+    assert len(Regression().network().dropouts) == 1
+
+
+def test_the_option_that_came_later_enters_the_identity_only_where_it_is_on() -> None:
+    assert Regression().identity() == {"name": "regression", "hidden": [5]}
+    assert Regression(dropout_on_output=True).identity()["dropout_on_output"] is True
+    assert Regression(**Regression(dropout_on_output=True).identity()).dropout_on_output
+
+
+def test_with_dropout_on_the_output_no_error_falls_below_a_half(make_trainer) -> None:
+    """Half of all outputs are 0 then, whatever has been learned: the published row's NMSE is 0.539."""
+    task = Regression(dropout_on_output=True)
+    trainer = make_trainer(task, range(20), {"l1": 2.0, "dropout": 0.5}, epochs=30, batch_size=1, shuffle=False)
+    trainer.advance(trainer.num_steps)
+    errors = [outcome.scores["test_with_dropout/nmse/after_pruning"] for outcome in trainer.outcomes()]
+    assert 0.5 < sum(errors) / len(errors) < 0.75

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Literal
@@ -31,12 +32,17 @@ class Hungry(Regression):
     def initialize(self, network: nn.Module, draw: torch.Generator) -> None:
         """Called once for each replicate of a stack."""
         _drawn.append(draw.initial_seed())
-        if len(_drawn) > self.most:
+        if len(_drawn) > self.most and _in_worker():
             raise MemoryError("no memory for another replicate")
         super().initialize(network, draw)
 
 
 _drawn: list[int] = []
+
+
+def _in_worker() -> bool:
+    """Only there they break: the driver rehearses them."""
+    return sys.argv[0].endswith("default_worker.py")
 
 
 class Deadly(Regression):
@@ -49,7 +55,7 @@ class Deadly(Regression):
     def initialize(self, network: nn.Module, draw: torch.Generator) -> None:
         """Die, or begin."""
         used = len(list(Path(self.folder).iterdir()))
-        if used < self.lives:
+        if used < self.lives and _in_worker():
             (Path(self.folder) / str(used)).touch()
             self.die()
         super().initialize(network, draw)
@@ -90,22 +96,26 @@ class Lacking(Deadly):
 
 
 class Meeting(Regression):
-    """Begins once ``num`` packs are there at the same time; each writes into ``folder`` which GPUs it may use."""
+    """Begins once ``num`` packs are there at the same time; each writes into ``folder`` which GPUs it may use.
+
+    It meets where its network is made, which is before anything is put on a GPU.
+    """
 
     name: Literal["meeting"] = "meeting"  # type: ignore[assignment]
     num: int
     folder: str
 
-    def initialize(self, network: nn.Module, draw: torch.Generator) -> None:
+    def network(self) -> nn.Module:
         """Say where this is, and wait for the others."""
         folder = Path(self.folder)
-        (folder / str(os.getpid())).write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
-        deadline = time.monotonic() + 120
-        while len(list(folder.iterdir())) < self.num:
-            if time.monotonic() > deadline:
-                raise TimeoutError("the others did not come")
-            time.sleep(0.05)
-        super().initialize(network, draw)
+        if _in_worker():
+            (folder / str(os.getpid())).write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+            deadline = time.monotonic() + 120
+            while len(list(folder.iterdir())) < self.num:
+                if time.monotonic() > deadline:
+                    raise TimeoutError("the others did not come")
+                time.sleep(0.05)
+        return super().network()
 
 
 class Seldom(Digits):

@@ -1,15 +1,17 @@
 """Packs on GPUs: Ray is told of two that are not there, and each pack says which it was given."""
 
-import dataclasses
 import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from unittest import mock
 
 import hostile_tasks  # noqa: F401  registers its tasks
 import pytest
+import torch
+from pretended_device import DEVICE, pretended, without_values
 from rich.console import Console
 
 from sweeps import cluster, spec
@@ -17,7 +19,8 @@ from sweeps import plan as planning
 from sweeps.cluster import Capacity
 from sweeps.progress import Progress
 from sweeps.runner import Runner
-from tracking import store
+from sweeps.trial import make_trainer
+from tracking import runs, store
 
 SWEEP = """
 name: placed
@@ -44,16 +47,9 @@ def capacity() -> Iterator[Capacity]:
 
 @pytest.mark.parametrize(("gpu", "packs", "on_each"), [(0.5, 4, 2), (1, 2, 1), (0.25, 8, 4)])
 def test_packs_share_gpus_as_the_sweep_says(
-    capacity: Capacity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: float, packs: int, on_each: int
+    capacity: Capacity, tmp_path: Path, gpu: float, packs: int, on_each: int
 ) -> None:
-    made = Runner._shared
-
-    def on_cpu(self: Runner, label: str | None) -> Any:
-        shared = made(self, label)
-        assert shared.device == "cuda"
-        return dataclasses.replace(shared, device="cpu")
-
-    monkeypatch.setattr(Runner, "_shared", on_cpu)
+    """Each goes to the GPU that it was given; where there is none, it fails because there is none."""
     (tmp_path / "seen").mkdir()
     (tmp_path / "sweep.yaml").write_text(SWEEP.format(packs=packs, folder=tmp_path / "seen", gpu=gpu))
     location = store.locate(folder=tmp_path / "dn-store")
@@ -61,6 +57,29 @@ def test_packs_share_gpus_as_the_sweep_says(
     sweep = spec.load(tmp_path / "sweep.yaml")
     runner = Runner(sweep, planning.load_data(sweep, None), location)
     after = runner.run(runner.plan(), capacity, Progress(Console(quiet=True)))
-    assert (after.count("finished"), after.num_to_run) == (packs, 0)
     given = Counter(path.read_text() for path in (tmp_path / "seen").iterdir())
     assert given == {"0": on_each, "1": on_each}
+    if torch.cuda.device_count() >= 2:
+        assert after.count("finished") == packs
+        return
+    reasons = [item.reason for item in runs.read_states(location, runner.experiment_id) if item.state == "failed"]
+    assert len(reasons) == packs
+    assert all("NVIDIA" in reason or "CUDA" in reason for reason in reasons), reasons
+
+
+@pytest.mark.parametrize("task", ["regression", "autoencoder", "lenet300"])
+def test_a_pack_is_trained_on_the_device_that_it_is_given(task: str, tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text(
+        f"name: n\ntask: {task}\ndataset: {'linear_scripted' if task == 'regression' else 'digits'}\n"
+        "training: {steps: 2, batch_size: 8}\nmethods: [{label: M, l1: 1.0e-4, dn: 1.0e-4, dropout: 0.5}]\n"
+    )
+    sweep = spec.load(tmp_path / "sweep.yaml")
+    data = planning.load_data(sweep, None)
+    splits = data.for_seeds(sweep.seeds)
+    (pack,) = planning.make(sweep, data, {}, {}).packs(1)
+    shared = SimpleNamespace(sweep=sweep, threads=1, device=DEVICE)
+    with pretended(), mock.patch("sweeps.trial._splits", return_value=without_values(splits)):
+        trainer = make_trainer(shared, pack)  # type: ignore[arg-type]
+        trainer.advance(2)
+        assert len(trainer.outcomes()) == 1
+    assert trainer.replicas.values.device.type == DEVICE

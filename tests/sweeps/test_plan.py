@@ -119,3 +119,19 @@ def test_seeds_that_are_added_do_not_bring_back_a_cell_that_the_search_stopped(t
     plan = make(tmp_path, stopped)
     assert plan.cells[0].seeds_in("stopped") == (0, 1, 2, 3)
     assert plan.num_to_run == 4
+
+
+SCRIPTED = """name: n
+task: {name: regression, dropout_on_output: true}
+seeds: 4
+methods:
+  - {label: as scripted, l1: 2, dropout: 0.5, dropout_at_test: true, published: ℓ1+DO+P}
+  - {label: DN, l1: 5, dn: 25, published: ℓ1+DN+P}
+"""
+
+
+def test_dropout_on_the_output_is_told_and_is_no_deviation_from_what_was_published(tmp_path: Path) -> None:
+    manifest = planning.manifest(make(tmp_path, text=SCRIPTED))
+    both = "dropout left on while testing, dropout on the output too, as the published script has it"
+    assert [method.fault for method in manifest.methods] == [both, ""]
+    assert manifest.deviations == ()

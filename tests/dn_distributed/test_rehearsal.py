@@ -1,0 +1,273 @@
+"""What cannot be trained, or would silently be another network or penalty, is refused by a moment of training."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import pytest
+import torch
+from test_own_model import OwnTask
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import parametrizations
+
+from dn_distributed.config import Training
+from dn_distributed.data import Data
+from dn_distributed.regularizers import PENALTIES
+from dn_distributed.regularizers.l1 import L1
+from dn_distributed.rehearsal import check_penalty, rehearse
+from dn_distributed.tasks import Task
+
+FewData = Callable[[Task], Data]
+
+
+class Net(nn.Module):
+    """784 → 8 → 10, and whatever a test changes of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(784, 8), nn.Linear(8, 10)
+        self.change()
+
+    def change(self) -> None:
+        """Nothing."""
+
+    def hidden(self, x: Tensor) -> Tensor:
+        return self.fc1(x.flatten(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(torch.relu(self.hidden(x)))
+
+
+class Own(OwnTask):
+    name: Literal["own"] = "own"
+    head: ClassVar[tuple[str, ...]] = ("fc1", "fc2")
+    cls: ClassVar[type[nn.Module]] = Net
+
+    def network(self) -> nn.Module:
+        return self.cls()
+
+
+class BatchNormWithoutStatistics(Net):
+    def change(self) -> None:
+        self.norm = nn.BatchNorm1d(8, track_running_stats=False)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        return self.norm(super().hidden(x))
+
+
+class Frozen(Net):
+    def change(self) -> None:
+        self.fc1.bias.requires_grad_(False)
+
+
+class Doubles(Net):
+    def change(self) -> None:
+        self.double()
+
+
+class Tied(Net):
+    def change(self) -> None:
+        self.other = nn.Linear(8, 10)
+        self.other.weight = self.fc2.weight
+
+
+class Parametrized(Net):
+    def change(self) -> None:
+        parametrizations.weight_norm(self.fc2)
+
+
+class Lazy(Net):
+    def change(self) -> None:
+        self.other = nn.LazyLinear(3)
+
+
+class KeepsATensor(Net):
+    def change(self) -> None:
+        self.scale = torch.randn(8)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        return super().hidden(x) * self.scale
+
+
+class Noisy(Net):
+    def hidden(self, x: Tensor) -> Tensor:
+        return functional.dropout(super().hidden(x), training=self.training)
+
+
+class NoisyWhileTesting(Net):
+    def hidden(self, x: Tensor) -> Tensor:
+        return super().hidden(x) if self.training else super().hidden(x) + torch.rand(8)
+
+
+class NoisyByNumpy(Net):
+    def hidden(self, x: Tensor) -> Tensor:
+        import numpy as np
+
+        return super().hidden(x) * float(np.random.rand())
+
+
+class Twice(Net):
+    def change(self) -> None:
+        self.fc2 = nn.Linear(8, 8)
+        self.fc3 = nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc3(self.fc2(self.fc2(self.hidden(x))))
+
+
+class Never(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.hidden(x).repeat(1, 2)[:, :10]
+
+
+class InPlace(Net):
+    def hidden(self, x: Tensor) -> Tensor:
+        return super().hidden(x.mul_(2))
+
+
+class Branches(Net):
+    def hidden(self, x: Tensor) -> Tensor:
+        return super().hidden(x) if x.sum() > 0 else super().hidden(-x)
+
+
+def rehearse_with(few_data: FewData, task: Task, **regularization: float) -> None:
+    rehearse(task, regularization, Training(epochs=1, batch_size=32), few_data(task))
+
+
+def own(network: type[nn.Module], **changes: Any) -> Task:
+    made: Task = type("Changed", (Own,), {"cls": network, "__module__": __name__, **changes})()
+    return made
+
+
+@pytest.mark.parametrize("network", [Net, BatchNormWithoutStatistics])
+@pytest.mark.parametrize("vectorize", [True, False])
+def test_what_can_be_trained_passes(few_data: FewData, network: type[nn.Module], vectorize: bool) -> None:
+    before = torch.get_rng_state()
+    rehearse_with(few_data, own(network, vectorize_on_cpu=vectorize), l1=1e-4, dn_incoming=1e-4)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+REFUSED = {
+    Frozen: r"'fc1.bias' is frozen",
+    Doubles: r"'fc1.weight' is of type float64; replicates train in float32",
+    Tied: r"'fc2' shares its weight with 'other.weight'",
+    Parametrized: r"'fc2' has no parameter 'weight' of its own",
+    Lazy: r"'other.weight' has no size yet",
+    KeepsATensor: r"keeps a tensor 'scale' that is no parameter",
+    Noisy: r"draws random numbers of its own",
+    NoisyWhileTesting: r"draws random numbers of its own",
+    NoisyByNumpy: r"draws random numbers of its own",
+    Twice: r"used as \['fc1', 'fc2', 'fc2'\]; they are named as \['fc1', 'fc2'\]",
+    Never: r"used as \['fc1'\]",
+    InPlace: r"changes its inputs in place",
+}
+
+
+@pytest.mark.parametrize("vectorize", [True, False])
+@pytest.mark.parametrize(("network", "reason"), [pytest.param(*item, id=item[0].__name__) for item in REFUSED.items()])
+def test_a_network_is_refused(few_data: FewData, network: type[nn.Module], reason: str, vectorize: bool) -> None:
+    with pytest.raises(ValueError, match=reason):
+        rehearse_with(few_data, own(network, vectorize_on_cpu=vectorize))
+
+
+def test_a_network_that_decides_by_its_data_is_refused(few_data: FewData) -> None:
+    with pytest.raises(RuntimeError, match="data-dependent"):
+        rehearse_with(few_data, own(Branches))
+
+
+def test_dropout_of_a_network_that_has_none_is_refused(few_data: FewData) -> None:
+    with pytest.raises(ValueError, match=r"no nn\.Dropout that it uses"):
+        rehearse_with(few_data, own(Net), dropout=0.5)
+
+
+def test_an_initialisation_that_does_not_follow_from_its_seed_is_refused(few_data: FewData) -> None:
+    def initialize(self: Task, network: nn.Module, draw: torch.Generator) -> None:
+        nn.init.normal_(network.fc1.weight)  # type: ignore[union-attr,arg-type]
+
+    with pytest.raises(ValueError, match="does not draw the same initial network"):
+        rehearse_with(few_data, own(Net, initialize=initialize))
+
+
+def test_outputs_that_are_compared_each_with_each_are_refused(few_data: FewData) -> None:
+    def loss(self: Task, outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.mse_loss(outputs[:, :1], targets.float())
+
+    with pytest.raises(UserWarning, match="Using a target size"):
+        rehearse_with(few_data, own(Net, loss=loss))
+
+
+def test_a_loss_of_many_numbers_is_refused(few_data: FewData) -> None:
+    def loss(self: Task, outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(outputs, targets, reduction="none")
+
+    with pytest.raises(ValueError, match=r"loss\(\) of a batch is of shape \[16\]"):
+        rehearse_with(few_data, own(Net, loss=loss))
+
+
+class _Forgets(L1):
+    """Forgets the coefficient in the gradient."""
+
+    name = "mine"
+
+    def add_gradient_(self, tensor: Tensor, gradient: Tensor, leading: int = 0) -> None:
+        gradient.add_(tensor.sign())
+
+
+class _Sums(L1):
+    """Its value is over all replicates."""
+
+    name = "mine"
+
+    def value(self, tensor: Tensor, leading: int = 0) -> Tensor:
+        return self.coefficient * tensor.abs().sum()
+
+
+class _Mixes(L1):
+    """Each replicate feels the others."""
+
+    name = "mine"
+
+    def value(self, tensor: Tensor, leading: int = 0) -> Tensor:
+        return 0.5 * tensor.sum().square().expand(tensor.shape[:leading]) / len(tensor)
+
+    def add_gradient_(self, tensor: Tensor, gradient: Tensor, leading: int = 0) -> None:
+        gradient.add_(tensor.sum())
+
+
+class _Infinite(L1):
+    """The root, whose gradient at zero is infinite."""
+
+    name = "mine"
+
+    def value(self, tensor: Tensor, leading: int = 0) -> Tensor:
+        return self.coefficient * tensor.abs().sqrt().flatten(leading).sum(-1)
+
+    def add_gradient_(self, tensor: Tensor, gradient: Tensor, leading: int = 0) -> None:
+        gradient.add_(0.5 * self.coefficient * tensor.sign() / tensor.abs().sqrt())
+
+
+class _Misnamed(L1):
+    """Called otherwise than it is entered."""
+
+    name = "other"
+
+
+@pytest.mark.parametrize(
+    ("penalty", "reason"),
+    [
+        (_Forgets, r"add_gradient_\(\) does not add the gradient of value\(\)"),
+        (_Sums, r"value\(\) of two replicates is of shape \[\], not \[2\]"),
+        (_Mixes, r"depends on the others"),
+        (_Infinite, r"at zero is not finite"),
+        (_Misnamed, r"as 'mine', and its name is 'other'"),
+    ],
+)
+def test_a_penalty_is_refused(monkeypatch: pytest.MonkeyPatch, penalty: type[L1], reason: str) -> None:
+    monkeypatch.setitem(PENALTIES, "mine", penalty)
+    with pytest.raises(ValueError, match=reason):
+        check_penalty("mine")
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_what_is_shipped_passes(name: str) -> None:
+    check_penalty(name)
