@@ -19,7 +19,7 @@ from dn_distributed.tasks import TASKS, Task
 from dn_distributed.text import one_line, quoted
 from dn_distributed.wording import SHORTHANDS
 from sweeps.spaces import Space, assignments, parse_space
-from sweeps.yaml_file import KeyPath, Places, SpecError, YamlFile
+from sweeps.yaml_file import KeyPath, Places, SpecError, YamlFile, show
 from tracking import manifest, published
 from tracking.manifest import LONGEST_NAME, Selection, is_name
 
@@ -220,21 +220,22 @@ def _override(file: YamlFile, override: str) -> None:
     for part in parents:
         if isinstance(node, dict):
             node.setdefault(part, {})
-        key = _key(node, part, shown, file.path)
+        key = _key(node, part, keys, shown)
         node, keys = node[key], (*keys, key)
-    key = _key(node, last, shown, file.path)
+    key = _key(node, last, keys, shown)
     if keys == ("training",):
         node.pop({"epochs": "steps", "steps": "epochs"}.get(last), None)
     node[key] = file.override((*keys, key), text, override)
 
 
-def _key(node: Any, part: str, shown: str, path: Path) -> str | int:
-    """The key, or the place in a list, that a part of a dotted key is."""
+def _key(node: Any, part: str, keys: KeyPath, shown: str) -> str | int:
+    """The key, or the place in a list, that a part of a dotted key is. ``keys``: where ``node`` stands."""
     if isinstance(node, dict):
         return part
     if isinstance(node, list) and re.fullmatch("[0-9]{1,9}", part) and int(part) < len(node):
         return int(part)
-    raise SpecError(f"{shown}: there is no {one_line(part, 100)!r} at this place of {path}")
+    holds = f"has {len(node)} items, from 0 on" if isinstance(node, list) else f"is {quoted(node)}"
+    raise SpecError(f"{shown}: there is no {quoted(part)}: {show(keys)} {holds}")
 
 
 class _Reader:

@@ -68,7 +68,7 @@ class YamlFile:
         except UnicodeDecodeError as error:
             raise SpecError(f"{path}: not a text file in UTF-8") from error
         except (yaml.YAMLError, ValueError) as error:
-            raise SpecError(one_line(f"{path}{_describe(error)}")) from error
+            raise SpecError(one_line(f"{path}{_line_of(error, self.text)}: {_problem(error)}")) from error
         except RecursionError as error:
             raise SpecError(f"{path}: {_TOO_DEEP}") from error
         if not isinstance(self.data, dict):
@@ -84,7 +84,7 @@ class YamlFile:
         try:
             return self._plain(_compose(text), keys, in_file=False)
         except (yaml.YAMLError, ValueError) as error:
-            raise self.error(keys, f"no YAML value{_describe(error)}") from error
+            raise self.error(keys, f"no YAML value: {_problem(error)}") from error
         except RecursionError as error:
             raise self.error(keys, _TOO_DEEP) from error
 
@@ -227,7 +227,12 @@ def _read(path: Path) -> str:
     return content.decode("utf-8")
 
 
-def _describe(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    where = f":{mark.line + 1}" if mark is not None else ""
-    return f"{where}: {getattr(error, 'problem', None) or str(error).splitlines()[0]}"
+def _line_of(error: Exception, text: str) -> str:
+    mark, position = getattr(error, "problem_mark", None), getattr(error, "position", None)
+    if mark is not None:
+        return f":{mark.line + 1}"
+    return "" if position is None else f":{text.count(chr(10), 0, position) + 1}"
+
+
+def _problem(error: Exception) -> str:
+    return str(getattr(error, "problem", None) or str(error).splitlines()[0])
