@@ -2,6 +2,11 @@
 
 import os
 
+from dn_distributed.installation import stranger
+
+if (_line := stranger()) is not None:
+    raise ImportError(_line)
+
 _RAY_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow is the record
     "TUNE_GLOBAL_CHECKPOINT_S": "inf",  # a sweep resumes from the store: Tune's own state grows with every pack

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dn_distributed.files import check_folder
-from dn_distributed.installation import stranger
 from dn_distributed.text import one_line, quoted
 from sweeps.console import Output, prepare_streams, tell
 from sweeps.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, OK
@@ -27,9 +26,6 @@ _out = Output()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``dn`` and return its exit code."""
     prepare_streams()
-    if (line := stranger()) is not None:  # where we were not started by the command, as with `python -m`
-        tell(line)
-        return BAD_INPUT
     try:
         arguments = _parser().parse_args(argv)
     except SpecError as error:
