@@ -7,6 +7,7 @@ from typing import Any
 from ray.tune import Callback
 
 from sweeps.cluster import ClusterError
+from sweeps.ending import Ending
 from sweeps.plan import Pack, Round
 from sweeps.progress import Progress, say
 from sweeps.trial import Shared, pack_of
@@ -18,16 +19,26 @@ PackEnded = Callable[[Pack, Mapping[str, Any]], str]
 """Takes a pack that was decided and its last result; returns why the store refuses what is written, or nothing."""
 
 
+class StoppedError(Exception):
+    """Tune's loop is to end in order: packs save their state."""
+
+
 class DriverCallback(Callback):
     """Called by Tune in the driver's process."""
 
     def __init__(
-        self, progress: Progress, pack_ended: PackEnded, shared: Shared, look: Callable[[], None] | None = None
+        self,
+        progress: Progress,
+        pack_ended: PackEnded,
+        shared: Shared,
+        look: Callable[[], None] = lambda: None,
+        ending: Ending | None = None,
     ) -> None:
         """``pack_ended`` gets every pack that was decided, and its last result; ``look`` is called all along."""
         self.round = Round()
         self._cannot_start = self._refusal = ""
         self._progress, self._pack_ended, self._shared, self._look = progress, pack_ended, shared, look
+        self._ending = ending or Ending()
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune saves its callbacks with its own state, which nothing here is restored from."""
@@ -36,8 +47,9 @@ class DriverCallback(Callback):
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Tune turns to its trials."""
         self.check()
-        if self._look is not None:
-            self._look()
+        if self._ending.number is not None:
+            raise StoppedError
+        self._look()
 
     def check(self) -> None:
         """ClusterError where a worker cannot start packs at all; StoreError where the store refuses what is written.

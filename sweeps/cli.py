@@ -1,4 +1,7 @@
-"""The command ``dn``. Exit codes: 0 done, 1 some of the work failed, 2 bad input, 130 interrupted."""
+"""The command ``dn``.
+
+Exit codes: 0 done, 1 some of the work failed, 2 bad input; interrupted: 130 by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
+"""
 
 import argparse
 import gc
@@ -342,10 +345,17 @@ def _add_server(verbs: Any) -> None:
 
 
 def _sweep(arguments: argparse.Namespace) -> int:
-    from sweeps import commands
+    from sweeps.ending import Ending
 
-    own_modules(arguments.imports).load()
-    return commands.sweep(arguments, _out)
+    with Ending() as ending:
+        try:
+            from sweeps import commands
+
+            own_modules(arguments.imports).load()
+            return commands.sweep(arguments, _out, ending)
+        except KeyboardInterrupt:
+            ending.tell_interrupted()
+            return ending.code
 
 
 def _status(arguments: argparse.Namespace) -> int:

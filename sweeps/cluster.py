@@ -4,15 +4,23 @@ import contextlib
 import logging
 import os
 import secrets
+import socket
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-LAUNCHED_WITH = Path.home() / "ray_bootstrap_config.yaml"
+from sweeps.ending import Ending
+from tracking.processes import name_of
+
+LAUNCHED_WITH = "~/ray_bootstrap_config.yaml"
 """Where Ray's cluster launcher leaves its configuration on the head node."""
+_ESSENTIAL = ("raylet", "gcs_server")
+"""Processes of Ray without which it does nothing more."""
+_SECONDS_TO_ANSWER = 10
 
 
 class ClusterError(Exception):
@@ -59,41 +67,73 @@ class Capacity:
 
 
 @contextlib.contextmanager
-def connect(address: str | None, num_cpus: int | None = None, slots: int | None = None) -> Iterator[Capacity]:
+def connect(
+    address: str | None, num_cpus: int | None = None, slots: int | None = None, ending: Ending | None = None
+) -> Iterator[Capacity]:
     """Start Ray on this machine, or join the cluster at ``address``; leave it at the end.
 
-    ``slots``: see ``Capacity.given_slots``.
+    ``slots``: see ``Capacity.given_slots``. ``ending``: told of Ray's processes, and ends what is left of them.
     """
-    _ensure_token()
     import ray
-    from ray.exceptions import RayError
 
-    from sweeps.ray_internals import WithoutDriverPaths
-
+    ending = ending or Ending()
     try:
         if address is None:
-            ray.init(
-                address="local",
-                job_config=WithoutDriverPaths(),
-                num_cpus=num_cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+            _start(num_cpus)
+            ending.watch_ray({pid: name for pid in ending.processes() if (name := name_of(pid)) in _ESSENTIAL})
         else:
-            ray.init(address=address, job_config=WithoutDriverPaths(), log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as error:
-        where = f"no Ray cluster at {address}" if address else "Ray could not be started on this machine"
-        raise ClusterError(f"{where}: {str(error).strip().splitlines()[0]}") from error
-    try:
+            _join(address)
+        ending.take_signals()  # Ray has taken them
         total = ray.cluster_resources()  # type: ignore[no-untyped-call]
         alive = len([node for node in ray.nodes() if node["Alive"]])  # type: ignore[no-untyped-call]
         joined = address is not None
-        grown = _when_grown(LAUNCHED_WITH) if joined else {}
+        grown = _when_grown(Path(os.path.expanduser(LAUNCHED_WITH))) if joined else {}
         cpus, gpus = (max(total.get(name, 0.0), grown.get(name, 0.0)) for name in ("CPU", "GPU"))
         yield Capacity(cpus, gpus, alive, joined, slots, grows=bool(grown))
     finally:
+        ending.watch_ray({})
         ray.shutdown()
+        ending.end_processes()
+
+
+def _start(num_cpus: int | None) -> None:
+    """Start Ray for this sweep alone."""
+    from sweeps.ray_internals import WithoutDriverPaths, without_usage_reports
+
+    if os.environ["RAY_AUTH_MODE"] == "token":
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # no other process need know it, and no home
+    with _told("Ray could not be started on this machine"), without_usage_reports():
+        _init("local", WithoutDriverPaths(), num_cpus=num_cpus, include_dashboard=False)
+
+
+def _join(address: str) -> None:
+    """Join a cluster that is there. Ray itself would wait for one that is not, for minutes."""
+    from sweeps.ray_internals import WithoutDriverPaths, address_of
+
+    _ensure_token()
+    with _told(f"no Ray cluster at {address}"):
+        host, _, port = address_of(address).rpartition(":")
+        if not port.isdecimal():
+            raise ValueError("give HOST:PORT or auto")
+        socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_ANSWER).close()
+        _init(address, WithoutDriverPaths())
+
+
+def _init(address: str, job: Any, **more: Any) -> None:
+    import ray
+
+    ray.init(address=address, job_config=job, log_to_driver=False, logging_level=logging.ERROR, **more)
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    """ClusterError for what Ray raises when it is started or joined."""
+    from ray.exceptions import RayError
+
+    try:
+        yield
+    except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as error:
+        raise ClusterError(f"{what}: {(str(error).strip() or type(error).__name__).splitlines()[0]}") from error
 
 
 def _when_grown(path: Path) -> dict[str, float]:
@@ -118,7 +158,7 @@ def _ensure_token() -> None:
     """Make Ray's token if there is none, and keep it to its owner: Ray itself leaves it readable by all."""
     if os.environ["RAY_AUTH_MODE"] != "token" or {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
         return
-    token = Path.home() / ".ray" / "auth_token"
+    token = Path(os.path.expanduser("~/.ray/auth_token"))
     try:
         token.parent.mkdir(exist_ok=True)
         with (

@@ -20,7 +20,8 @@ from sweeps import cluster, spec
 from sweeps import plan as planning
 from sweeps.cluster import Capacity
 from sweeps.console import Output
-from sweeps.exit_codes import FAILED, INTERRUPTED, OK
+from sweeps.ending import Ending
+from sweeps.exit_codes import FAILED, OK
 from sweeps.own_modules import own_modules
 from sweeps.plan import Plan
 from sweeps.progress import Progress, say
@@ -36,7 +37,7 @@ _LOOPBACK = "127.0.0.1"
 _Item = TypeVar("_Item")
 
 
-def sweep(arguments: argparse.Namespace, out: Output) -> int:
+def sweep(arguments: argparse.Namespace, out: Output, ending: Ending) -> int:
     """``dn sweep``: plan, run what is missing, table."""
     loaded = _load(arguments)
     data = [planning.load_data(item, arguments.data_dir, download=not arguments.dry_run) for item in loaded]
@@ -60,14 +61,19 @@ def sweep(arguments: argparse.Namespace, out: Output) -> int:
                 modules=own_modules(arguments.imports),
                 checkpoint_seconds=arguments.checkpoint_seconds,
                 retry_failed=arguments.retry_failed,
+                ending=ending,
             )
             plan = runner.plan()
             _print_plan(plan, slots, out)
             if plan.num_to_run and capacity is None:  # with nothing to run, Ray need not start
-                capacity = stack.enter_context(cluster.connect(arguments.address, arguments.num_cpus, arguments.slots))
+                capacity = stack.enter_context(
+                    cluster.connect(arguments.address, arguments.num_cpus, arguments.slots, ending)
+                )
             after = runner.run(plan, capacity, Progress(out))
             if runner.interrupted:
-                return _say_interrupted(after)
+                finished = after.count("finished")
+                ending.tell_interrupted(f"{finished} of {after.total} replicates of {item.name} are in the store, ")
+                return ending.code
             _print_table(runner, out)
             code = max(code, _verdict(after))
             if arguments.report:
@@ -75,14 +81,6 @@ def sweep(arguments: argparse.Namespace, out: Output) -> int:
 
                 reporting.write(location, item.name, arguments.report / item.name, arguments.data_dir, out)
     return code
-
-
-def _say_interrupted(plan: Plan) -> int:
-    say(
-        f"interrupted; {plan.count('finished')} of {plan.total} replicates of {plan.sweep.name} are in the "
-        f"store, run the same command to go on"
-    )
-    return INTERRUPTED
 
 
 def export(arguments: argparse.Namespace, out: Output) -> int:

@@ -1,7 +1,11 @@
 """What this project knows of Ray that Ray does not promise: checked with 2.60; a test says when it changes."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
+from ray._private.node import Node
+from ray._private.services import get_ray_address_from_environment
 from ray.job_config import JobConfig
 
 
@@ -19,3 +23,26 @@ class WithoutDriverPaths(JobConfig):
     @_py_driver_sys_path.setter
     def _py_driver_sys_path(self, paths: Any) -> None:
         pass
+
+
+@contextlib.contextmanager
+def without_usage_reports() -> Iterator[None]:
+    """Have no process started for usage reports, which Ray starts with no dashboard and with reports switched off.
+
+    It asks the addresses of three clouds what they know of this machine.
+    """
+
+    def start_nothing(node: Any, *_: Any, **__: Any) -> None:
+        node._webui_url = ""
+
+    start = Node.start_api_server
+    Node.start_api_server = start_nothing  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        Node.start_api_server = start  # type: ignore[method-assign]
+
+
+def address_of(given: str) -> str:
+    """Return the HOST:PORT that ``ray.init`` joins for an address, which may be ``auto``. ConnectionError if none."""
+    return str(get_ray_address_from_environment(given, None)).rpartition("://")[2]

@@ -19,6 +19,7 @@ from dn_distributed.data import Data
 from sweeps import plan as planning
 from sweeps.checkpoints import CheckpointFolder, Checkpoints, RemoteCheckpoints
 from sweeps.cluster import Capacity, ClusterError
+from sweeps.ending import Ending
 from sweeps.own_modules import OwnModules, own_modules
 from sweeps.packing import PackCost, cost_of
 from sweeps.plan import Pack, Plan, Round
@@ -51,14 +52,16 @@ class Runner:
         modules: OwnModules | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         retry_failed: bool = False,
+        ending: Ending | None = None,
     ) -> None:
         """Prepare the sweep's experiment in the store (made if absent). ``modules``: workers import them first."""
         self.sweep, self.data, self.location = sweep, data, location
         self.store: MlflowClient = connect(location)
         self.experiment_id = writer.ensure_experiment(self.store, location, sweep.name)
         self.interrupted = False
-        """Whether Ctrl-C ended the run."""
+        """Whether a signal ended the run."""
         self._modules = modules or own_modules(())
+        self._ending = ending or Ending()
         self._checkpoint_seconds, self._retry_failed = checkpoint_seconds, retry_failed
         self._folder = CheckpointFolder(self._scratch / "checkpoints")
         self._checkpoints: Checkpoints = self._folder
@@ -207,7 +210,7 @@ class Runner:
         """Run one Tune experiment: the given packs, or a method's remaining configurations by Optuna."""
         from ray import tune
 
-        from sweeps.callbacks import DriverCallback
+        from sweeps.callbacks import DriverCallback, StoppedError
         from sweeps.trial import PackTrial, Sealed
 
         num_trials = adaptive[1] if adaptive else len(packs)
@@ -216,9 +219,9 @@ class Runner:
 
         resources = self.sweep.resources
         shared = self._shared(adaptive[0].label if adaptive else None)
-        look = self._preflight.look if self._preflight is not None else None
-        callback = DriverCallback(progress, self._pack_ended, shared, look)
-        tune.Tuner(
+        look = self._preflight.look if self._preflight is not None else lambda: None
+        callback = DriverCallback(progress, self._pack_ended, shared, look, self._ending)
+        tuner = tune.Tuner(
             tune.with_resources(
                 tune.with_parameters(PackTrial, sealed=Sealed.of(shared)), {"cpu": resources.cpu, "gpu": resources.gpu}
             ),
@@ -232,9 +235,16 @@ class Runner:
                 failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # packs keep their own
             ),
-        ).fit()
+        )
+        self._ending.deferred = True  # in Tune's loop the callback sees a signal
+        try:
+            tuner.fit()
+        except StoppedError:
+            pass
+        finally:
+            self._ending.deferred = False
         callback.check()
-        self.interrupted = len(callback.round.ended) < num_trials
+        self.interrupted = self._ending.number is not None or len(callback.round.ended) < num_trials
         return callback.round
 
     @cached_property

@@ -172,10 +172,11 @@ class PackTrial(tune.Trainable):
         self._runs: list[writer.ReplicateRun] = []
         self._begun_again = False
         self._last_checkpoint = time.monotonic()
+        self._done = False
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Start over for the next trial in the same worker."""
-        self.cleanup()
+        self._flush()
         self.setup(new_config)
         _release_device_memory()
         return True
@@ -315,10 +316,18 @@ class PackTrial(tune.Trainable):
             score = self._shared.sweep.task.scores[0].name
             result["score"] = statistics.fmean(report.metrics[f"validation/{score}"])
         notes, self._notes = self._notes, []
+        self._done = bool(result.get("done"))
         return {"epoch": 0, "num_epochs": 1, "objective": math.nan, "notes": notes, **result}
 
     def cleanup(self) -> None:
-        """The trial ends here, perhaps early: what its replicates have logged must not be lost."""
+        """The worker ends here: where that is in the midst of a pack, the next command goes on from this step."""
+        trainer = self._trainer
+        if trainer is not None and trainer.step and not (self._done or trainer.finished):
+            self._save(trainer, self._pack)
+        self._flush()
+
+    def _flush(self) -> None:
+        """The trial has ended, perhaps early: what its replicates have logged must not be lost."""
         for run in self._runs:
             run.flush()
 

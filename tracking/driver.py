@@ -1,13 +1,16 @@
 """The driver that runs a sweep, as the store has it."""
 
+import os
 import socket
+import time
+import uuid
 from collections.abc import Mapping
 
 from pydantic import ValidationError
 
 from dn_distributed.config import FrozenModel
 from tracking import schema
-from tracking.processes import is_alive
+from tracking.processes import Place, is_gone, start_of, this_place
 
 
 class Holder(FrozenModel):
@@ -23,10 +26,17 @@ class Holder(FrozenModel):
     last: int = 0
     """When it did so, in seconds since 1970 by the driver's clock; 0 where an earlier version wrote it."""
 
+    boot: str = ""
+    namespace: str = ""
+    """Where ``pid`` is counted, as in ``Place``; empty where an earlier version wrote it."""
+    start: int | None = None
+    """When the process began, in ticks since the boot."""
+
     @property
     def is_known_dead(self) -> bool:
-        """Whether this was a process of this very machine that is no more."""
-        return self.host == this_host() and not is_alive(self.pid)
+        """Whether this was a process that would be seen here, and is no more."""
+        here = self.host == this_host() and Place(self.boot, self.namespace).is_here
+        return here and is_gone(self.pid, self.start)
 
 
 def holder_in(tags: Mapping[str, str]) -> Holder | None:
@@ -36,6 +46,21 @@ def holder_in(tags: Mapping[str, str]) -> Holder | None:
         return Holder.model_validate_json(text) if text else None
     except ValidationError:
         return None  # of another version
+
+
+def this_driver() -> Holder:
+    """Return this process as one that begins to drive a sweep."""
+    place, pid = this_place(), os.getpid()
+    return Holder(
+        owner=uuid.uuid4().hex,
+        host=this_host(),
+        pid=pid,
+        began=int(time.time()),
+        beat=0,
+        boot=place.boot,
+        namespace=place.namespace,
+        start=start_of(pid),
+    )
 
 
 def this_host() -> str:

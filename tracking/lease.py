@@ -5,10 +5,8 @@ take it. Two that take it in the same moment both look again, and the later writ
 the work is doubled and the results are not: replicates are found by their key, and a key counts once.
 """
 
-import os
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from types import TracebackType
 
@@ -16,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from tracking import schema
-from tracking.driver import Holder, holder_in, this_host
+from tracking.driver import Holder, holder_in, this_driver
 from tracking.store import StoreError, StoreLocation, check_answers
 
 BEAT_SECONDS = 5.0
@@ -39,7 +37,7 @@ class Lease:
         """
         self._store, self._location, self._run_id, self._sweep, self._say = store, location, run_id, sweep, say
         self._away = False
-        self._holder = Holder(owner=uuid.uuid4().hex, host=this_host(), pid=os.getpid(), began=int(time.time()), beat=0)
+        self._holder = this_driver()
         self.waited = False
         """Whether another driver was at work when this one came: the store may have changed."""
         self._ended = threading.Event()

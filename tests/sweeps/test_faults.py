@@ -8,6 +8,7 @@ from pathlib import Path
 from real_sweeps import Folder, epochs_logged, make_folder, pack_workers, runs_per_replicate, wait_until
 
 from tracking.driver import this_host
+from tracking.processes import is_gone, start_of
 
 
 def kill(folder: Folder, number: signal.Signals) -> str:
@@ -52,7 +53,7 @@ def test_a_damaged_checkpoint_is_told_and_passed_over(undisturbed: Folder, tmp_p
     assert_same(folder, undisturbed)
 
 
-def test_of_two_drivers_one_is_sent_away(tmp_path: Path) -> None:
+def test_of_two_drivers_one_is_sent_away_and_the_other_ends_in_order_when_it_is_told_to(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "two")
     first = folder.start("--set", "training.epochs=100000")  # does not end before the second has looked
     wait_until(lambda: bool(folder.checkpoints()), first)
@@ -60,8 +61,13 @@ def test_of_two_drivers_one_is_sent_away(tmp_path: Path) -> None:
     assert second.returncode == 2
     assert f"small is being run by {this_host()} (process {first.pid})" in second.stderr
     assert first.poll() is None
-    first.send_signal(signal.SIGINT)
-    first.communicate()
+    before = set(folder.checkpoints())
+    workers = pack_workers(first.pid)
+    first.send_signal(signal.SIGTERM)
+    assert first.communicate(timeout=120)[1].endswith("run the same command to go on\n")
+    assert first.returncode == 143
+    assert all(is_gone(worker, start_of(worker)) for worker in workers)
+    assert set(folder.checkpoints()) - before
     assert set(runs_per_replicate(folder).values()) == {1}
 
 

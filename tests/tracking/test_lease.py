@@ -10,7 +10,7 @@ import pytest
 from fabricated import Recorder
 
 from tracking import lease, schema, writer
-from tracking.driver import Holder, holder_in, this_host
+from tracking.driver import Holder, holder_in, this_driver, this_host
 from tracking.lease import Lease
 from tracking.store import StoreError
 
@@ -31,9 +31,18 @@ def hold(recorder: Recorder, run_id: str, said: list[str] | None = None) -> Leas
     return Lease(recorder.store, recorder.location, run_id, "a-sweep", (said if said is not None else []).append)
 
 
-def leave_behind(recorder: Recorder, run_id: str, host: str, pid: int) -> None:
-    holder = Holder(owner="another", host=host, pid=pid, began=int(time.time()), beat=3)
+def leave_behind(recorder: Recorder, run_id: str, **other: str | int) -> None:
+    """A lease of a driver as this process is, but for what is given."""
+    holder = this_driver().model_copy(update={"owner": "another", **other})
     recorder.store.set_tag(run_id, schema.DRIVER, holder.model_dump_json())
+
+
+@pytest.fixture
+def gone() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
 
 
 def holder_of(recorder: Recorder, run_id: str) -> Holder | None:
@@ -67,25 +76,62 @@ def test_a_second_driver_is_told_who_is_at_work(recorder: Recorder, report_run: 
     assert "waiting to see whether it still does" in said[0]
 
 
-def test_the_place_of_a_process_that_died_here_is_taken_at_once(recorder: Recorder, report_run: str) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    leave_behind(recorder, report_run, this_host(), gone.pid)
+def test_the_place_of_a_process_that_died_here_is_taken_at_once(recorder: Recorder, report_run: str, gone: int) -> None:
+    leave_behind(recorder, report_run, pid=gone)
     said: list[str] = []
     with hold(recorder, report_run, said) as held:
         assert not held.waited
-    assert said == [f"the driver that ran a-sweep (process {gone.pid}) is gone; going on where it was"]
+    assert said == [f"the driver that ran a-sweep (process {gone}) is gone; going on where it was"]
 
 
 def test_the_place_of_a_driver_on_another_machine_is_taken_when_it_stays_silent(
     recorder: Recorder, report_run: str
 ) -> None:
-    leave_behind(recorder, report_run, "elsewhere", 1)
+    leave_behind(recorder, report_run, host="elsewhere", pid=1)
     with hold(recorder, report_run) as held:
         assert held.waited
         found = holder_of(recorder, report_run)
         assert found is not None
         assert found.pid == os.getpid()
+
+
+def test_the_number_of_a_dead_driver_may_be_another_process_now(recorder: Recorder, report_run: str) -> None:
+    leave_behind(recorder, report_run, start=1)
+    with hold(recorder, report_run) as held:
+        assert not held.waited
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"boot": "another"}, {"namespace": "pid:[1]"}, {"boot": "", "namespace": "", "start": 0}],
+    ids=["another machine of this name", "another container of this name", "an earlier version"],
+)
+def test_a_driver_whose_processes_are_not_seen_from_here_is_waited_for(
+    recorder: Recorder, report_run: str, gone: int, other: dict[str, str | int]
+) -> None:
+    leave_behind(recorder, report_run, pid=gone, **other)
+    with hold(recorder, report_run) as held:
+        assert held.waited
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a PID namespace of its own")
+def test_a_live_driver_in_another_pid_namespace_is_not_taken_for_gone() -> None:
+    script = "from tracking.driver import this_driver; print(this_driver().model_dump_json())"
+    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", script]
+    told = subprocess.run(command, text=True, capture_output=True, check=False)
+    if told.returncode:
+        pytest.skip(f"no PID namespaces here: {told.stderr}")
+    there = Holder.model_validate_json(told.stdout)
+    assert (there.host, there.pid) == (this_host(), 1)
+    assert there.boot == this_driver().boot
+    assert there.namespace != this_driver().namespace
+    unseen = there.model_copy(update={"pid": 2**22 + 1})  # no process of this number, here
+    assert not unseen.is_known_dead
+
+
+def test_a_lease_of_an_earlier_version_is_read(recorder: Recorder, report_run: str) -> None:
+    text = '{"owner":"o","host":"h","pid":7,"began":1,"beat":2,"last":3}'
+    assert holder_in({schema.DRIVER: text}) == Holder(owner="o", host="h", pid=7, began=1, beat=2, last=3)
 
 
 def test_a_store_that_goes_away_and_comes_back_is_told_once(

@@ -7,7 +7,7 @@ import pytest
 from fabricated import Recorder, make_cell
 
 from tracking import schema, status, writer
-from tracking.driver import Holder
+from tracking.driver import Holder, this_driver
 from tracking.lease import Lease
 from tracking.status import Entry, Status
 from tracking.store import StoreError
@@ -90,7 +90,7 @@ def test_a_driver_at_work_is_named(recorder: Recorder) -> None:
 def test_a_driver_that_is_known_to_be_dead_is_none(recorder: Recorder) -> None:
     recorder.announce({"M": [ONE]})
     run_id = recorder.runs("report")[0].info.run_id
-    dead = holder(0).model_copy(update={"pid": 2**22 + 1, "host": os.uname().nodename})
+    dead = this_driver().model_copy(update={"pid": 2**22 + 1})
     recorder.store.set_tag(run_id, schema.DRIVER, dead.model_dump_json())
     assert status.read(recorder.location, recorder.experiment_id).driver is None
 
