@@ -1,5 +1,6 @@
 """What ``dn`` prints arrives as it is: whatever it holds, whatever the encoding, and whoever has stopped reading."""
 
+import csv
 import io
 import os
 import subprocess
@@ -74,3 +75,18 @@ def test_who_does_not_read_disturbs_nothing(closed: str, tmp_path: Path) -> None
     assert (tmp_path / "code").read_text() == "0\n", done.stderr
     assert (tmp_path / "done").exists()
     assert b"Error" not in done.stderr
+
+
+def test_a_sweep_whose_reader_has_gone_is_stored_and_reported(tmp_path: Path) -> None:
+    """With a label that would be markup, and an encoding that lacks its letters."""
+    text = f"name: x\ntask: regression\ntraining: {{epochs: 1}}\nmethods:\n  - label: '{LABEL}'\n"
+    (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
+    command = f"'{sys.executable}' -m sweeps.cli sweep s.yaml --num-cpus 1 --report out"
+    line = f"{command} | head -1; echo ${{PIPESTATUS[0]}}"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, timeout=290)
+    plan, code = done.stdout.decode("ascii").splitlines()
+    assert plan.startswith("x: regression"), done.stderr
+    assert code == "0", done.stderr
+    with (tmp_path / "out" / "x" / "table.csv").open(encoding="utf-8", newline="") as table:
+        assert {row["method"] for row in csv.DictReader(table)} == {LABEL}
