@@ -211,7 +211,8 @@ def _add_status(verbs: Any) -> None:
         "status",
         help="Print how far a sweep is.",
         description="Print what of a sweep is done, running, left and failed, and why, from the store alone: any "
-        "machine that reaches it can ask. For the plan of a file: dn sweep FILE --dry-run.",
+        "machine that reaches it can ask. Exit code 1 where replicates have failed. For the plan of a file: "
+        "dn sweep FILE --dry-run.",
     )
     parser.add_argument("name", metavar="NAME", help="Name of the sweep, as its file says.")
     parser.add_argument("--watch", action="store_true", help="Keep printing until the sweep is complete.")

@@ -244,7 +244,8 @@ def make(sweep: Sweep, data: Data, states: Mapping[str, State], known: Mapping[s
 
 def _cells_of(sweep: Sweep, method: Method, data: Data, known: Sequence[Cell]) -> list[Cell]:
     if sweep.adaptive(method):
-        proposed = [c for c in known if sweep.assignment_of(method, c, data.digest, data.num_train) is not None]
+        once = {cell.key: cell for cell in known}.values()  # it may be stored twice
+        proposed = [c for c in once if sweep.assignment_of(method, c, data.digest, data.num_train) is not None]
         assert sweep.search is not None
         return proposed[: sweep.search.samples]
     found = [sweep.cell(method, values, data.digest, data.num_train) for values in sweep.enumerated(method)]

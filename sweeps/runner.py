@@ -25,6 +25,7 @@ from sweeps.packing import PackCost, cost_of
 from sweeps.plan import Pack, Plan, Round
 from sweeps.preflight import Preflight
 from sweeps.progress import Progress, say
+from sweeps.search import known_rewards
 from sweeps.spec import Method, Search, Sweep
 from tracking import cells, outages, reader, runs, writer
 from tracking.lease import Lease
@@ -308,13 +309,11 @@ class Runner:
         assert selection is not None
         methods = cells.gather(planning.manifest(plan), reader.read(self.location, self.experiment_id))
         tried = next(found.tried for found in methods if found.label == method.label)
-        points, rewards = [], []
-        for result in tried:
-            objective = result.stat(lambda row: row.metrics.get(selection.objective))
-            values = self.sweep.assignment_of(method, result.cell, self.data.digest, self.data.num_train)
-            if objective is not None and values is not None:
-                points.append(values)
-                rewards.append(objective.mean)
+        points, rewards = known_rewards(
+            tried,
+            selection.objective,
+            lambda cell: self.sweep.assignment_of(method, cell, self.data.digest, self.data.num_train),
+        )
         return OptunaSearch(
             space={name: space.domain() for name, space in method.spaces.items()},
             metric="objective",

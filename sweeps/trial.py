@@ -191,7 +191,7 @@ class PackTrial(tune.Trainable):
         """A classical method takes a moment: there is nothing to report on the way."""
         for run, outcome in zip(self._runs, baselines.outcomes(name, _splits(self._shared, seeds), seeds), strict=True):
             run.finish(outcome, cpu_name())
-        return self._result({"done": True, "done_training": True, "failed": ""})
+        return self._result({"done": True, "done_training": True})
 
     def _start(self, pack: Pack) -> Trainer:
         keep_freed_memory()
@@ -246,7 +246,7 @@ class PackTrial(tune.Trainable):
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             for run in self._runs:
                 run.fail(reason)
-            return self._result({"done": True, "done_training": True, "failed": reason})
+            return self._result({"done": True, "done_training": True, "num_failed": len(self._runs)})
 
     def _unseal(self, sealed: Sealed) -> str:
         """Open what the driver has sent, and return why that cannot be; empty if it can."""
@@ -292,17 +292,16 @@ class PackTrial(tune.Trainable):
 
     def _finish(self, trainer: Trainer, report: EpochReport | None, diverged: Collection[int]) -> dict[str, Any]:
         objective: list[float] = []
-        failed = ""
         for run, outcome in zip(self._runs, trainer.outcomes(), strict=True):
             if outcome.seed in diverged:
-                failed = "the numbers ran away: loss or parameters are no longer finite"
-                run.fail(failed)
+                run.fail("the numbers ran away: loss or parameters are no longer finite")
                 continue
             run.finish(outcome, device_name(trainer.device))
             if self._shared.objective:
                 objective.append(outcome.scores[self._shared.objective])
         result = {"objective": statistics.fmean(objective)} if objective and not diverged else {}
-        return self._result({"done": True, "done_training": True, "failed": failed, **result}, report)
+        ended = {"done": True, "done_training": True, "num_failed": len(diverged)}
+        return self._result({**ended, **result}, report)
 
     def _result(self, result: dict[str, Any], report: EpochReport | None = None) -> dict[str, Any]:
         """What the driver sees: progress, and the mean of the task's first score on validation data."""

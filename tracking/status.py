@@ -82,7 +82,8 @@ class Status:
 
     def _driver(self, now: float) -> str:
         if self.driver is None:
-            return "complete" if self.done else "no driver is at work; `dn sweep FILE` goes on"
+            failed = f", {self.count('failed')} failed" * bool(self.count("failed"))
+            return f"complete{failed}" if self.done else "no driver is at work; `dn sweep FILE` goes on"
         since = time.strftime("%H:%M", time.localtime(self.driver.began))
         at_work = f"run by {self.driver.host} (process {self.driver.pid}) since {since}"
         silence = now - self.driver.last

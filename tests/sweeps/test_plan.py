@@ -135,3 +135,19 @@ def test_dropout_on_the_output_is_told_and_is_no_deviation_from_what_was_publish
     both = "dropout left on while testing, dropout on the output too, as the published script has it"
     assert [method.fault for method in manifest.methods] == [both, ""]
     assert manifest.deviations == ()
+
+
+def test_a_cell_that_is_stored_twice_is_one_sample_of_a_search(tmp_path: Path) -> None:
+    text = """
+name: s
+task: regression
+methods: [{label: L1, l1: {loguniform: [1.0e-3, 10]}}]
+search: {algorithm: optuna, samples: 3}
+"""
+    (tmp_path / "s.yaml").write_text(text)
+    sweep = spec.load(tmp_path / "s.yaml")
+    data = planning.load_data(sweep, None)
+    cell = sweep.cell(sweep.methods[0], {"l1": 0.5}, data.digest, data.num_train)
+    plan = planning.make(sweep, data, {}, {"L1": [cell, cell]})
+    assert len(plan.cells) == 1
+    assert plan.open_samples == {"L1": 2}

@@ -6,6 +6,7 @@ import time
 import pytest
 from fabricated import Recorder, make_cell
 
+from sweeps import cli
 from tracking import schema, status, writer
 from tracking.driver import Holder, this_driver
 from tracking.lease import Lease
@@ -115,3 +116,15 @@ def test_there_is_no_time_to_finish_before_the_first_has(driver: Holder | None) 
 )
 def test_durations_read_as_a_person_says_them(seconds: float, words: str) -> None:
     assert status.in_words(seconds) == words
+
+
+def test_what_is_complete_and_has_failed_in_part_is_told_and_is_exit_code_1(
+    recorder: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorder.announce({"M": [ONE]}, seeds=(0, 1))
+    recorder.finish(ONE, 0, label="M")
+    command = ["status", recorder.name, "--tracking-uri", recorder.location.uri]
+    assert cli.main(command) == 0  # one is left, none has failed
+    recorder.start(ONE, 1, label="M")[0].fail("the numbers ran away")
+    assert cli.main(command) == 1
+    assert "  complete, 1 failed\n" in capsys.readouterr().out

@@ -1,0 +1,100 @@
+"""What is shown of a sweep that runs: replicates by what became of them; few lines where nobody watches."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sweeps import plan as planning
+from sweeps import progress, spec
+from sweeps.console import Output
+from sweeps.plan import Plan
+from sweeps.progress import Progress
+
+TEXT = "name: shown\ntask: regression\nseeds: 9\nmethods: [{label: M}]\n"
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(progress, "time", made)
+    return made
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    (tmp_path / "s.yaml").write_text(TEXT)
+    sweep = spec.load(tmp_path / "s.yaml")
+    data = planning.load_data(sweep, None)
+    (cell,) = planning.make(sweep, data, {}, {}).cells
+    states = {cell.cell.replicate_key(seed): state for seed, state in ((0, "finished"), (1, "failed"))}
+    return planning.make(sweep, data, states, {})  # type: ignore[arg-type]
+
+
+def drawn(shown: Progress) -> str:
+    out = io.StringIO()
+    Console(file=out, width=200).print(shown._draw())
+    return out.getvalue()
+
+
+def test_replicates_of_a_pack_are_counted_by_what_became_of_each(plan: Plan) -> None:
+    shown = Progress(Output(file=io.StringIO()))
+    with shown.sweep(plan):
+        shown.pack_started("a", "M", 3)
+        shown.pack_ended("a", {"done_training": True, "num_failed": 1})
+        shown.pack_started("b", "M", 2)
+        shown.pack_ended("b", {})
+        assert "3 done  0 running  2 left  1 failed  2 stopped early" in drawn(shown)  # one was done before
+
+
+def test_a_score_of_zero_is_shown(plan: Plan) -> None:
+    shown = Progress(Output(file=io.StringIO()))
+    with shown.sweep(plan):
+        shown.pack_started("a", "M", 1)
+        shown.pack_reported("a", {"epoch": 1, "num_epochs": 2, "score": 0.0})
+        assert drawn(shown).rstrip().endswith("epoch 1 of 2  nmse 0")
+
+
+def test_where_nobody_watches_a_line_comes_now_and_then(
+    plan: Plan, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = Progress(Output(file=io.StringIO()))
+
+    def told() -> str:
+        return capsys.readouterr().err
+
+    with shown.sweep(plan):
+        shown.pack_started("a", "M", 3)
+        clock.now = 59
+        shown.pack_ended("a", {"done_training": True})
+        assert told() == ""
+        shown.pack_started("b", "M", 3)
+        clock.now = 61
+        shown.pack_ended("b", {"done_training": True})
+        assert told() == "dn: shown: replicates 7 done, 0 running, 1 left, about 10 s to go\n"
+        shown.pack_started("c", "M", 1)
+        clock.now = 360
+        shown.pack_reported("c", {"epoch": 1, "num_epochs": 2})
+        assert told() == ""
+        clock.now = 362
+        shown.pack_reported("c", {"epoch": 1, "num_epochs": 2})
+        assert told().startswith("dn: shown: replicates 7 done, 1 running, 0 left, about ")
+
+
+def test_a_terminal_gets_no_lines(plan: Plan, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = Progress(Output(file=io.StringIO(), force_terminal=True))
+    with shown.sweep(plan):
+        shown.pack_started("a", "M", 3)
+        clock.now = 4000
+        shown.pack_ended("a", {"done_training": True})
+    assert capsys.readouterr().err == ""
