@@ -12,4 +12,8 @@ from tracking import proxies
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+# What a shell may say of other uses of MLflow, and would change here what is written, when, or to whose account.
+os.environ.update({"MLFLOW_ENABLE_ASYNC_LOGGING": "false", "MLFLOW_ENABLE_WORKSPACES": "false"})
+for _name in ("MLFLOW_ACTIVE_MODEL_ID", "_MLFLOW_ACTIVE_MODEL_ID", "MLFLOW_RUN_CONTEXT", "MLFLOW_SQLALCHEMYSTORE_ECHO"):
+    os.environ.pop(_name, None)
 proxies.spare_loopback(os.environ)
