@@ -1,94 +1,113 @@
-"""One real sweep of a task and a penalty that workers learn of from the user's modules, and what follows edits."""
+"""Modules of the user's come after the installation, in the driver and in workers, and what they raise is told."""
 
+import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
-FILES = {
-    "my_sizes.py": "HIDDEN = 6\n",
-    "my_task.py": """
+import pytest
+import ray
+from rich.console import Console
+
+from sweeps import plan as planning
+from sweeps import spec
+from sweeps.cluster import Capacity, ClusterError
+from sweeps.own_modules import OwnModules
+from sweeps.progress import Progress
+from sweeps.runner import Runner
+from sweeps.yaml_file import SpecError
+from tracking import store
+
+OWN_TASK = """
 from typing import Literal
 
-import my_sizes
-
 from dn_distributed.tasks import TASKS
-from dn_distributed.tasks.regression import LinearStack, Regression
+from dn_distributed.tasks.regression import Regression
 
 
 class Mine(Regression):
     name: Literal["mine"] = "mine"
 
-    def network(self):
-        return LinearStack((my_sizes.HIDDEN,), False)
-
 
 TASKS["mine"] = Mine
-""",
-    "my_penalty.py": """
-from dn_distributed.regularizers import PENALTIES
-from dn_distributed.regularizers.l1 import L1
+"""
 
-
-class Half(L1):
-    name = "half"
-
-    def value(self, tensor, leading=0):
-        return 0.5 * super().value(tensor, leading)
-
-    def add_gradient_(self, tensor, gradient, leading=0):
-        gradient.add_(tensor.sign(), alpha=0.5 * self.coefficient)
-
-
-PENALTIES["half"] = Half
-""",
-    "own.yaml": """
-name: own
+SWEEP = """
+name: small
 task: mine
-dataset: {name: linear_scripted, samples: 40}
+dataset: {name: linear_scripted, samples: 50}
 seeds: 2
-training: {epochs: 2}
-methods: [{label: half, half: 2.0}, {label: whole, l1: 1.0}]
-""",
-}
+training: {epochs: 1}
+methods: [{label: P}]
+"""
+
+NAMES = ("mlflow", "torch", "types", "random", "yaml", "tracking", "optuna", "sqlalchemy", "psutil")
 
 
-def test_a_task_and_a_penalty_of_ones_own_from_the_first_sweep_to_an_edit(tmp_path: Path) -> None:
-    for name, text in FILES.items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
+@pytest.fixture(autouse=True)
+def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
-    def sweep(*extra: str) -> "subprocess.CompletedProcess[str]":
-        command = [
-            sys.executable,
-            "-m",
-            "sweeps.cli",
-            "sweep",
-            "own.yaml",
-            "--import",
-            "my_task",
-            "--import",
-            "my_penalty",
-        ]
-        return subprocess.run([*command, *extra], cwd=tmp_path, text=True, capture_output=True, check=False)
 
-    def edit(name: str, before: str, after: str) -> None:
-        (tmp_path / name).write_text(FILES[name].replace(before, after), encoding="utf-8")
+def test_files_called_as_modules_that_we_use_change_nothing(tmp_path: Path) -> None:
+    for name in NAMES:
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong one was imported')")
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps" / "__init__.py").touch()
+    (tmp_path / "own.py").write_text(OWN_TASK)
+    (tmp_path / "small.yaml").write_text(SWEEP)
+    command = [sys.executable, "-P", "-m", "dn_distributed", "sweep", "small.yaml", "--import", "own"]
+    done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
 
-    first = sweep()
-    assert first.returncode == 0, first.stderr
-    score = next(line for line in first.stdout.splitlines() if "test nmse before P" in line)
-    assert len(set(score.replace("test nmse before P", "").split("  ")) - {""}) == 1  # half of 2 is 1
-    assert "4 done, 0 to run" in sweep("--dry-run").stdout
 
-    edit("my_sizes.py", "6", "9")
-    edited = sweep("--dry-run").stdout
-    assert "0 done, 4 to run" in edited
-    assert "mine has changed: 4 replicates of the old one stay under their old key" in edited
+def test_workers_find_modules_where_their_python_finds_them(capacity: Capacity) -> None:
+    def path() -> list[str]:
+        return sys.path
 
-    edit("my_sizes.py", "", "")
-    edit("my_penalty.py", "alpha=0.5 * ", "alpha=")
-    refused = sweep("--dry-run")
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr.splitlines() == [
-        "dn: own.yaml:3: task: 'mine' cannot be trained: penalty 'half': add_gradient_() does not add the gradient of "
-        "value()"
-    ]
+    found = ray.get(ray.remote(path).remote())
+    before_all_modules = found[: found.index(os.path.dirname(os.__file__))]
+    assert os.getcwd() not in before_all_modules
+    assert os.path.dirname(os.path.realpath(sys.argv[0])) not in before_all_modules
+
+
+def test_what_a_module_raises_in_a_worker_ends_the_sweep(capacity: Capacity, tmp_path: Path) -> None:
+    (tmp_path / "picky.py").write_text(
+        f"import os\nif os.getpid() != {os.getpid()}:\n    raise ImportError('no libfoo here')\n"
+    )
+    (tmp_path / "small.yaml").write_text(SWEEP.replace("mine", "regression"))
+    location = store.locate(folder=tmp_path / "dn-store")
+    store.prepare(location)
+    sweep = spec.load(tmp_path / "small.yaml")
+    runner = Runner(
+        sweep, planning.load_data(sweep, None), location, modules=OwnModules(str(tmp_path), ("picky",)).load()
+    )
+    with pytest.raises(ClusterError, match=r"packs cannot be started on .*--import picky: ImportError: no libfoo here"):
+        runner.run(runner.plan(), capacity, Progress(Console(quiet=True)))
+
+
+def test_a_copy_loads_the_modules_where_it_arrives(tmp_path: Path) -> None:
+    (tmp_path / "arrives.py").write_text("print('loaded')")
+    sent = pickle.dumps(OwnModules(str(tmp_path), ("arrives",)))
+    script = f"import pickle, sys; pickle.loads({sent!r}); assert sys.path[-1] == {str(tmp_path)!r}"
+    done = subprocess.run([sys.executable, "-c", script], text=True, capture_output=True, check=True)
+    assert done.stdout == "loaded\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("absent", None, r"^--import absent: No module named 'absent'$"),
+        ("broken_one", "x = (", r"^--import broken_one: SyntaxError: "),
+        ("ending", "raise SystemExit(3)", r"^--import ending: SystemExit: 3$"),
+        ("yaml", "", r"^--import yaml: .*/yaml.py has the name of another module \(.*\); rename it$"),
+        ("builtins", "", r"^--import builtins: .* another module \(Python itself\); rename it$"),
+    ],
+)
+def test_a_module_that_cannot_be_had_is_one_line(name: str, content: str | None, reason: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / f"{name}.py").write_text(content)
+    with pytest.raises(SpecError, match=reason):
+        OwnModules(str(tmp_path), (name,)).load()
