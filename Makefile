@@ -6,7 +6,8 @@ BIN := .venv/bin
 
 PAPER := $(addprefix sweeps/paper/,regression.yaml regression-described.yaml regression-noise.yaml \
 	regression-noise-half.yaml regression-two-hidden.yaml regression-deep.yaml regression-decay.yaml regression-scripted-dropout.yaml \
-	autoencoder.yaml lenet300.yaml lenet5.yaml lenet5-causes.yaml lenet5-longer.yaml convnet.yaml grid-lenet300.yaml grid-autoencoder.yaml)
+	autoencoder.yaml lenet300.yaml lenet5.yaml lenet5-causes.yaml lenet5-longer.yaml \
+	lenet5-printed-longer.yaml lenet5-thresholds.yaml convnet.yaml grid-lenet300.yaml grid-autoencoder.yaml)
 
 demo: .venv/installed
 	$(BIN)/dn sweep sweeps/demo/regression.yaml sweeps/demo/autoencoder.yaml sweeps/demo/lenet300.yaml --report demo-report
