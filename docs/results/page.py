@@ -1,0 +1,277 @@
+"""Writes README.md of this folder from README.md.jinja: every result in it is computed from the rows beside it.
+
+Run ``python docs/results/page.py`` after a change of the text or of the rows; a test holds the page to both.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+import textwrap
+from dataclasses import replace
+from functools import cache, cached_property
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tracking import cells, columns, equal_score, findings, fronts, inference, tables, verdicts
+from tracking.cells import CellResult
+from tracking.columns import Column
+from tracking.inference import Comparison
+from tracking.shipped import load
+
+HERE = Path(__file__).parent
+PAGE, TEMPLATE = HERE / "README.md", HERE / "README.md.jinja"
+
+_KEYS = {
+    "before": columns.SCORE_BEFORE,
+    "score": columns.SCORE_AFTER,
+    "weights": columns.DENSITY,
+    "compression": columns.COMPRESSION,
+    "published neurons": columns.NEURONS,
+    "neurons": columns.ALIVE,
+    "hidden": columns.HIDDEN,
+    "dense size": columns.DENSE_SIZE,
+    "dense compression": columns.DENSE_COMPRESSION,
+}
+"""What the template calls the columns of a table; others by their key."""
+
+SETTINGS = {"0.05", "0.9", "0.98", "0.0108", "0.0130", "96.53", "98.03"}
+"""Fractions that the text may hold beside its expressions: settings, and the scores that the grids are read at."""
+
+
+class Results:
+    """A shipped sweep, as the template asks for it. Shares are given in points of a hundred.
+
+    A request that carries a statement (less, holds) fails where the rows say otherwise.
+    """
+
+    def __init__(self, name: str) -> None:
+        """``name``: of a folder beside this file."""
+        shipped = load(HERE / name / "rows.json")
+        self.manifest = shipped.manifest
+        self.methods = {method.label: method for method in cells.gather(shipped.manifest, shipped.snapshot)}
+        self.curves = fronts.load(HERE / name / "curves.json", shipped.manifest.score)
+        self.table = tables.build(self.manifest, tuple(self.methods.values()))
+        self._columns = {column.key: column for column in self.table.columns}
+
+    @cached_property
+    def _equal(self) -> equal_score.EqualScore:
+        points = {label: fronts.points(self.manifest, method, self.curves) for label, method in self.methods.items()}
+        return equal_score.at_equal_score(self.manifest, points)
+
+    @cached_property
+    def _compared(self) -> tuple[Comparison, ...]:
+        return findings.find(self.table, tuple(self.methods.values()), equal_score.EqualScore()).compared
+
+    def column(self, key: str) -> Column:
+        """Return the column that the template calls ``key``."""
+        return self._columns[_KEYS.get(key, key)]
+
+    def chosen(self, label: str) -> CellResult:
+        """Return the cell that stands for a method."""
+        found = self.methods[label].chosen
+        assert found is not None, label
+        return found
+
+    def coefficient(self, label: str, name: str) -> str:
+        """Return a coefficient of the chosen cell, as it is written in a sweep file."""
+        return f"{self.chosen(label).cell.regularization.get(name, 0.0):g}"
+
+    def values(self, label: str, key: str) -> list[float]:
+        """Return the finite values of a column, one per seed that has one."""
+        column = self.column(key)
+        found = [column.value(row) for row in self.chosen(label).rows]
+        return [_scale(column) * value for value in found if value is not None]
+
+    def mean(self, label: str, key: str, decimals: int, *, spread: bool = True) -> str:
+        """Return mean ± standard deviation over seeds."""
+        values = self.values(label, key)
+        assert len(values) == len(self.manifest.seeds), (label, key)
+        ends = f" ± {statistics.stdev(values):.{decimals}f}" if spread else ""
+        return f"{statistics.fmean(values):.{decimals}f}{ends}"
+
+    def range(self, label: str, key: str, decimals: int) -> str:
+        """Return the smallest and the largest value of a seed."""
+        values = self.values(label, key)
+        return f"{min(values):.{decimals}f} to {max(values):.{decimals}f}"
+
+    def geometric(self, label: str, key: str = "score") -> str:
+        """Return the geometric mean over seeds, to two digits."""
+        return _in_tens(statistics.geometric_mean(self.values(label, key)))
+
+    def published(self, label: str, key: str, decimals: int) -> str:
+        """Return the published figure that stands beside a method's."""
+        row = next(row for row in self.table.rows if row.label == label)
+        column = self.column(key)
+        return f"{_scale(column) * float(row.published[column.key].value):.{decimals}f}"
+
+    def inside(self, label: str, key: str) -> str:
+        """Return nothing; fail where the published figure beside a method's is not inside."""
+        row = next(row for row in self.table.rows if row.label == label)
+        verdict = row.verdict(self.column(key))
+        assert verdict is not None, (label, key)
+        assert verdict.word == "inside", verdict
+        return ""
+
+    def supports(self, label: str) -> int:
+        """Return for how many seeds the chosen cell finds exactly the true coefficients."""
+        return _supports(self.chosen(label))
+
+    def most_supports(self, label: str, decay: float | None = None) -> int:
+        """Return the most seeds for which one configuration of a method finds exactly the true coefficients."""
+        return max(_supports(result) for result in self._tried(label, decay))
+
+    def fewest_weights(self, label: str, decay: float) -> str:
+        """Return the smallest mean share of weights left of a method's configurations with one decay of the rate."""
+        shares = (result.stat(lambda row: row.counts.density) for result in self._tried(label, decay))
+        return f"{100 * min(share.mean for share in shares if share is not None):.0f}"
+
+    def validation(self, label: str, decay: float) -> str:
+        """Return the geometric mean of the validation error of a method's only configuration with this decay."""
+        (result,) = self._tried(label, decay)
+        errors = [row.metrics[f"validation/{self.manifest.score}/after_pruning"] for row in result.rows]
+        return _in_tens(statistics.geometric_mean(errors))
+
+    def _tried(self, label: str, decay: float | None) -> list[CellResult]:
+        tried = [result for result in self.methods[label].tried if result.complete]
+        return [result for result in tried if decay in (None, result.cell.training.learning_rate_decay)]
+
+    def tried(self, label: str) -> int:
+        """Return how many configurations of a method there were."""
+        return len(self.methods[label].tried)
+
+    def compare(self, first: str, second: str, key: str) -> Comparison:
+        """Return the comparison of two methods, ``first`` minus ``second``."""
+        title = self.column(key).plain.title
+        for item in self._compared:
+            labels = (set(item.first.split(" = ")), set(item.second.split(" = ")))
+            if item.quantity == title and first in labels[0] and second in labels[1]:
+                return item
+            if item.quantity == title and second in labels[0] and first in labels[1]:
+                low, high = -item.interval.high, -item.interval.low
+                return replace(item, difference=-item.difference, interval=inference.Interval(low, high))
+        raise KeyError((first, second, key))
+
+    def less(self, first: str, second: str, key: str, decimals: int, *, holds: bool | None = True) -> str:
+        """Return by how much ``first`` is below ``second``, with the 95 % interval of the mean difference."""
+        item = self.compare(first, second, key)
+        assert item.difference < 0, (first, second, key, item)
+        assert holds is None or item.holds == holds, (first, second, key, item)
+        scale = _scale(self.column(key))
+        mean, low, high = (-scale * value for value in (item.difference, item.interval.high, item.interval.low))
+        return f"{mean:.{decimals}f} (95 % interval {low:.{decimals}f} to {high:.{decimals}f})"
+
+    def factor(self, first: str, second: str, key: str = "score", *, holds: bool | None = True) -> str:
+        """Return how many times ``second`` ``first`` is, of geometric means, with its 95 % interval."""
+        item = self.compare(first, second, key)
+        assert item.is_ratio, item
+        assert holds is None or item.holds == holds, (first, second, key, item)
+        return _ratio(item)
+
+    def at_threshold(self, label: str, threshold: float, name: str, decimals: int) -> str:
+        """Return mean ± standard deviation of a figure of the curves, as ``density``; of shares in points."""
+        by_seed = self.curves[self.chosen(label).cell.key].values()
+        values = [point[name] for curve in by_seed for point in curve if point["threshold"] == threshold]
+        assert len(values) == len(self.manifest.seeds), (label, threshold)
+        scale = 1 if name.endswith("alive") else 100
+        values = [scale * value for value in values]
+        return f"{statistics.fmean(values):.{decimals}f} ± {statistics.stdev(values):.{decimals}f}"
+
+    def levels_note(self) -> str:
+        """Return what the table at equal score says of its levels."""
+        (note,) = self._equal.notes
+        return note.removeprefix("At equal score: ").rstrip(".")
+
+    def left_at(self, level: str, left: str, label: str) -> str:
+        """Return what a method has left at a validation score, as the table of statistics.md has it."""
+        head, *lines = self._equal.grid
+        column = next(place for place, title in enumerate(head) if title.startswith(f"{label} (of "))
+        return next(line[column] for line in lines if line[0] == f"{level}: fewest {left}")
+
+    def times(self, level: str, left: str, first: str, second: str, *, holds: bool | None = None) -> str:
+        """Return how many times ``second`` ``first`` has left at a validation score, with its 95 % interval."""
+        for item in self._equal.compared:
+            if item.quantity == f"{level}: fewest {left}" and {item.first, item.second} == {first, second}:
+                assert holds is None or item.holds == holds, item
+                return _ratio(item, turned=item.first == second)
+        raise KeyError((level, left, first, second))
+
+    def none_holds(self, *labels: str, but: tuple[tuple[str, str, str], ...] = ()) -> str:
+        """Return nothing; fail where a difference at equal score between these methods holds, but for ``but``."""
+        for item in self._equal.compared:
+            if {item.first, item.second} <= set(labels):
+                assert item.holds == ((item.quantity, item.first, item.second) in but), item
+        return ""
+
+    def not_shown(self, first: str, second: str, *keys: str) -> str:
+        """Return nothing; fail where a difference of two methods in one of the quantities is shown."""
+        for key in keys:
+            item = self.compare(first, second, key)
+            assert not item.holds, (first, second, key, item)
+        return ""
+
+
+def _ratio(item: Comparison, *, turned: bool = False) -> str:
+    sign = -1 if turned else 1
+    low, mean, high = sorted(
+        inference.exp(sign * value) for value in (item.difference, item.interval.low, item.interval.high)
+    )
+    return f"{mean:.3g} (95 % interval {low:.3g} to {high:.3g})"
+
+
+def verdicts_of(*names: str, method: str | None = None) -> dict[str, int]:
+    """Return how many published figures of some sweeps have which verdict; ``own_``: that do not follow from others.
+
+    ``method``: of this row alone.
+    """
+    judged = [
+        (column.key, verdict)
+        for name in names
+        for row, column, verdict in results(name).table.judged
+        if method in (None, row.label)
+    ]
+    counted = verdicts.count(judged)
+    every = {"inside": 0, "equal": 0, "outside": 0, "none": 0, **counted.all}
+    own = {f"own_{word}": number for word, number in counted.of_their_own.items()}
+    return {"total": counted.all.total(), "own": counted.of_their_own.total(), **every, **own}
+
+
+def _in_tens(value: float) -> str:
+    return f"{value:.1e}".replace("e-0", "e-")
+
+
+def _scale(column: Column) -> float:
+    return 100.0 if column.kind == "percent" else 1.0
+
+
+def _supports(result: CellResult) -> int:
+    return sum(row.metrics["support/exact"] == 1 for row in result.rows)
+
+
+@cache
+def results(name: str) -> Results:
+    """Return a shipped sweep."""
+    return Results(name)
+
+
+def render() -> str:
+    """Return the page."""
+    environment = Environment(loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True)
+    return _wrapped(environment.get_template(TEMPLATE.name).render(R=results, verdicts=verdicts_of))
+
+
+def _wrapped(text: str) -> str:
+    """Fill the lines of paragraphs and lists; tables and headings stay as they are."""
+    blocks = []
+    for block in re.split(r"\n{2,}", text.strip()):
+        parts = re.split(r"\n(?=- )", block)
+        if not block.startswith(("|", "#")):
+            parts = [textwrap.fill(" ".join(part.split()), 120, subsequent_indent="  " * part.startswith("- "),
+                                   break_long_words=False, break_on_hyphens=False) for part in parts]  # fmt: skip
+        blocks.append("\n".join(parts))
+    return "\n\n".join(blocks) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")
