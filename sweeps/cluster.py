@@ -21,6 +21,8 @@ LAUNCHED_WITH = "~/ray_bootstrap_config.yaml"
 _ESSENTIAL = ("raylet", "gcs_server")
 """Processes of Ray without which it does nothing more."""
 _SECONDS_TO_ANSWER = 10
+_LONGEST_FOLDER = 36
+"""Characters of the folder in which Ray makes its own: the path of a socket has 107 at most."""
 
 
 class ClusterError(Exception):
@@ -102,6 +104,8 @@ def _start(num_cpus: int | None) -> None:
 
     if os.environ["RAY_AUTH_MODE"] == "token":
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # no other process need know it, and no home
+    if len(os.environ.get("TMPDIR", "")) > _LONGEST_FOLDER:
+        os.environ.setdefault("RAY_TMPDIR", "/tmp")
     with _told("Ray could not be started on this machine"), without_usage_reports():
         _init("local", WithoutDriverPaths(), num_cpus=num_cpus, include_dashboard=False)
 

@@ -20,6 +20,7 @@ from sweeps import cluster, spec
 from sweeps import plan as planning
 from sweeps.cluster import Capacity
 from sweeps.console import Output
+from sweeps.disk import full_disk_told
 from sweeps.ending import Ending
 from sweeps.exit_codes import FAILED, OK
 from sweeps.own_modules import own_modules
@@ -47,11 +48,12 @@ def sweep(arguments: argparse.Namespace, out: Output, ending: Ending) -> int:
         for item, its_data in zip(loaded, data, strict=True):
             _print_plan(_plan_of(item, its_data, location), slots, out)
         return OK
-    store.prepare(location)
     if not arguments.debug:
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # Ctrl-C and failures are told by us
     code = OK
     with contextlib.ExitStack() as stack:
+        stack.enter_context(full_disk_told(location.scratch.parent, Path(tempfile.gettempdir())))
+        store.prepare(location)
         capacity: Capacity | None = None
         for item, its_data in zip(loaded, data, strict=True):
             runner = Runner(

@@ -100,7 +100,8 @@ class Progress:
 
     def _tell(self, seconds: float) -> None:
         """Tell how far it is where nobody sees it, if that was not told for so long."""
-        if self._console.is_terminal or time.monotonic() - self._told < seconds:
+        over = not self._running and self._ended >= self._total
+        if self._console.is_terminal or over or time.monotonic() - self._told < seconds:
             return
         self._told = time.monotonic()
         say(f"{self._name}: replicates {', '.join(part.plain for part in self._counts())}")

@@ -8,6 +8,9 @@ import os
 
 from tracking import proxies
 
+if os.path.expanduser("~") == "~":  # a container without HOME and without a name for its user: MLflow asks for a home
+    os.environ["HOME"] = "/nonexistent"
+
 # MLflow reads them when it is imported, so they are set before any module of this package can do that.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

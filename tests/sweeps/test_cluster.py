@@ -1,10 +1,12 @@
 """What a cluster has room for, also where it grows from zero; and what ``ray submit`` runs."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 import yaml
+from real_sweeps import descendants
 from rich.console import Console
 
 from sweeps import cli, cluster, run, spec
@@ -114,3 +116,23 @@ def test_gpus_that_a_sweep_leaves_idle_are_told(gpus: float, asked: float, told:
     advice = Capacity(cpus=8, gpus=gpus, nodes=1, joined=True).advice(asked)
     assert (advice is not None) == told
     assert advice is None or advice.startswith("there are 4 GPUs and this sweep asks for none")
+
+
+def test_an_address_where_nothing_listens_is_told_at_once() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(ClusterError, match=f"no Ray cluster at {address}: .*refused"), cluster.connect(address):
+            pass
+
+
+def test_an_address_without_a_port_is_told() -> None:
+    told = pytest.raises(ClusterError, match="no Ray cluster at nowhere: give HOST:PORT or auto")
+    with told, cluster.connect("nowhere"):
+        pass
+
+
+def test_a_local_ray_has_no_process_for_usage_reports_which_asks_clouds_for_metadata(capacity: Capacity) -> None:
+    commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in descendants(os.getpid())]
+    assert any(b"gcs_server" in command for command in commands)
+    assert not any(b"dashboard/dashboard.py" in command for command in commands)

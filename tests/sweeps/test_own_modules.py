@@ -50,7 +50,9 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
 
 
-def test_files_called_as_modules_that_we_use_change_nothing(tmp_path: Path) -> None:
+def test_files_called_as_modules_that_we_use_change_nothing_and_no_home_is_needed(tmp_path: Path) -> None:
+    odd = {"HOME": "/nonexistent", "TMPDIR": str(tmp_path / ("long" * 25))}
+    Path(odd["TMPDIR"]).mkdir()
     for name in NAMES:
         (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong one was imported')")
     (tmp_path / "sweeps").mkdir()
@@ -58,7 +60,7 @@ def test_files_called_as_modules_that_we_use_change_nothing(tmp_path: Path) -> N
     (tmp_path / "own.py").write_text(OWN_TASK)
     (tmp_path / "small.yaml").write_text(SWEEP)
     command = [sys.executable, "-P", "-m", "dn_distributed", "sweep", "small.yaml", "--import", "own"]
-    done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, check=False)
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | odd, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
 
