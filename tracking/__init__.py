@@ -6,7 +6,7 @@ drawing are apart.
 
 import os
 
-from tracking import proxies
+from tracking import migrations_path, proxies
 
 if os.path.expanduser("~") == "~":  # a container without HOME and without a name for its user: MLflow asks for a home
     os.environ["HOME"] = "/nonexistent"
@@ -20,3 +20,5 @@ os.environ.update({"MLFLOW_ENABLE_ASYNC_LOGGING": "false", "MLFLOW_ENABLE_WORKSP
 for _name in ("MLFLOW_ACTIVE_MODEL_ID", "_MLFLOW_ACTIVE_MODEL_ID", "MLFLOW_RUN_CONTEXT", "MLFLOW_SQLALCHEMYSTORE_ECHO"):
     os.environ.pop(_name, None)
 proxies.spare_loopback(os.environ)
+
+migrations_path.escape()
