@@ -100,14 +100,15 @@ def connect(
 
 def _start(num_cpus: int | None) -> None:
     """Start Ray for this sweep alone."""
-    from sweeps.ray_internals import WithoutDriverPaths, without_usage_reports
+    from sweeps.ray_internals import WithoutDriverPaths, interpreter, without_usage_reports
 
     if os.environ["RAY_AUTH_MODE"] == "token":
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # no other process need know it, and no home
     if len(os.environ.get("TMPDIR", "")) > _LONGEST_FOLDER:
         os.environ.setdefault("RAY_TMPDIR", "/tmp")
     with _told("Ray could not be started on this machine"), without_usage_reports():
-        _init("local", WithoutDriverPaths(), num_cpus=num_cpus, include_dashboard=False)
+        job = WithoutDriverPaths(runtime_env=interpreter())
+        _init("local", job, num_cpus=num_cpus, include_dashboard=False)
 
 
 def _join(address: str) -> None:

@@ -1,6 +1,8 @@
 """What this project knows of Ray that Ray does not promise: checked with 2.60; a test says when it changes."""
 
 import contextlib
+import shlex
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +25,16 @@ class WithoutDriverPaths(JobConfig):
     @_py_driver_sys_path.setter
     def _py_driver_sys_path(self, paths: Any) -> None:
         pass
+
+
+def interpreter() -> dict[str, str] | None:
+    """Return the runtime environment of a job whose workers run this interpreter; None where nothing need be said.
+
+    Ray starts a worker by a shell's line, in which it quotes everything but the interpreter's path: from a folder with a
+    space in its name no worker would ever come.
+    """
+    quoted = shlex.quote(sys.executable)
+    return None if quoted == sys.executable else {"py_executable": quoted}
 
 
 @contextlib.contextmanager
