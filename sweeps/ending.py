@@ -4,6 +4,7 @@ The main thread may be waiting in a library, for a store or a Ray that does not 
 waits between its SIGTERM and its SIGKILL. So another thread watches too, and ends what has not ended in time.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -96,7 +97,10 @@ class Ending:
         """End, with a line, when one of these processes does: names by process number. None: Ray may go."""
         if self._wakeup < 0 or not hasattr(os, "pidfd_open"):
             return
-        watched, self._ray = self._ray, {os.pidfd_open(pid): name for pid, name in processes.items()}
+        watched, self._ray = self._ray, {}
+        for pid, name in processes.items():
+            with contextlib.suppress(OSError):  # an older kernel, a sandbox, or it has ended just now
+                self._ray[os.pidfd_open(pid)] = name
         os.write(self._to_wake, b"\0")  # look at the new ones
         for descriptor in watched:
             os.close(descriptor)

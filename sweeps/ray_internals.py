@@ -30,8 +30,8 @@ class WithoutDriverPaths(JobConfig):
 def interpreter() -> dict[str, str] | None:
     """Return the runtime environment of a job whose workers run this interpreter; None where nothing need be said.
 
-    Ray starts a worker by a shell's line, in which it quotes everything but the interpreter's path: from a folder with a
-    space in its name no worker would ever come.
+    Ray starts a worker by a line for a shell, in which it quotes everything but the interpreter's path: from a folder
+    with a space in its name no worker would ever come.
     """
     quoted = shlex.quote(sys.executable)
     return None if quoted == sys.executable else {"py_executable": quoted}

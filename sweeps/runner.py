@@ -28,6 +28,7 @@ from sweeps.progress import Progress, say
 from sweeps.search import known_rewards
 from sweeps.spec import Method, Search, Sweep
 from tracking import cells, outages, reader, runs, writer
+from tracking.errors import StoreError
 from tracking.lease import Lease
 from tracking.store import StoreLocation, connect
 
@@ -330,7 +331,7 @@ class Runner:
         """
         try:
             self._record_end(pack, result)
-        except (MlflowException, OSError) as error:  # Tune would take it for a failure of the pack
+        except (MlflowException, StoreError, OSError) as error:  # Tune would take it for a failure of the pack
             if not outages.can_pass(error):
                 return f"{pack}: {outages.reason(error)}"
             say(f"{pack}: the store did not answer ({outages.reason(error)}); means are written at the end")

@@ -36,6 +36,7 @@ from sweeps.own_modules import OwnModules
 from sweeps.plan import Pack
 from sweeps.spec import Sweep
 from tracking import outages, writer
+from tracking.errors import StoreError
 from tracking.store import StoreLocation, connect
 
 _SPLITS = ("train", "validation", "test")
@@ -234,7 +235,13 @@ class PackTrial(tune.Trainable):
                     return self._fit_baseline(self._pack.cell.baseline, self._pack.seeds)
                 self._trainer = self._start(self._pack)
             return self._advance(self._trainer, self._pack)
-        except (MlflowException, OSError, SafetensorError, RayError) as error:  # the store, a disk, the driver's node
+        except (
+            MlflowException,
+            StoreError,
+            OSError,
+            SafetensorError,
+            RayError,
+        ) as error:  # the store, a disk, the driver's node
             if isinstance(error, RayError) or outages.can_pass(error):
                 raise  # Tune tries the pack again, from its last checkpoint
             return self._refused(outages.reason(error))

@@ -42,7 +42,9 @@ def read(described: str) -> Mapping[str, str]:
 
 
 def _of_folder(folder: Path) -> str:
-    lines = [f"{path.name} {_of_file(path)}" for path in sorted(folder.iterdir())]
+    """Files whose name begins with a dot are not ours: what a killed worker or a file manager has left."""
+    files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    lines = [f"{path.name} {_of_file(path)}" for path in files]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -20,7 +20,8 @@ def held(path: Path) -> Iterator[None]:
 
     StoreError where another process holds it for minutes. On file systems that know no locks nothing is held.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    # Writable: over NFS the lock is one of bytes, which only a writer may take.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         _take(descriptor, path)
         yield

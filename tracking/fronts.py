@@ -221,7 +221,8 @@ def read_at(
     The line is straight for the logarithm of what is left over the score, or over the logarithm of an error.
     """
     own = [Point(point.cell_key, point.threshold, {seed: point.seeds[seed]}) for point in found]
-    whole = [point for point in own if point.left[saving] > 0]  # a network of nothing has no logarithm
+    # A network of nothing has no logarithm, and a score that is no number no place on a front.
+    whole = [p for p in own if p.left[saving] > 0 and math.isfinite(p.validation) and math.isfinite(p.test)]
     ordered = front(whole, saving, higher_is_better=higher_is_better)
     good = (i for i, p in enumerate(ordered) if (p.validation >= level if higher_is_better else p.validation <= level))
     place = next(good, None)

@@ -17,7 +17,6 @@ from tracking import reader, schema, writer
 from tracking.patterns import load_masks
 from tracking.record import Figure, Layers, Name, Record, check_texts
 
-_LONGEST_TAG = 8000  # of MLflow, which would cut a longer one
 _MOST_TENSORS = 10_000
 _FLOATS = ("F64", "F32", "F16")  # a report reads them with NumPy, which has no other
 _PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
@@ -28,8 +27,8 @@ _CURVE = TypeAdapter(Annotated[tuple[dict[Name, Figure], ...], Field(max_length=
 
 def check_cell(cell: Cell) -> None:
     """ValueError where a cell cannot be stored, or is none of the tasks and datasets that are known here."""
-    if len(cell.model_dump_json()) > _LONGEST_TAG:
-        raise ValueError(f"a cell of more than {_LONGEST_TAG} characters")
+    if len(cell.model_dump_json()) > schema.LONGEST_TAG:
+        raise ValueError(f"a cell of more than {schema.LONGEST_TAG} characters")
     plain = cell.model_dump()
     json.dumps(plain, allow_nan=False)
     check_texts(plain)

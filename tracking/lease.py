@@ -5,6 +5,7 @@ take it. Two that take it in the same moment both look again, and the later writ
 the work is doubled and the results are not: replicates are found by their key, and a key counts once.
 """
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -115,7 +116,7 @@ class Lease:
         """Whether the store is there; MLflow's own calls would wait for it in silence, for minutes."""
         try:
             check_answers(self._location)
-        except StoreError as error:
+        except (StoreError, sqlite3.Error) as error:
             if not self._away:
                 self._say(f"{error}; packs go on, and wait for it when they have to write")
             self._away = True

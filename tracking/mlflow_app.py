@@ -33,6 +33,7 @@ _CLOSED = (
 )
 
 _ARTIFACTS = ("/api/2.0/mlflow-artifacts/artifacts/", "/ajax-api/2.0/mlflow-artifacts/artifacts/")
+_DESTINATION = "_MLFLOW_SERVER_ARTIFACT_DESTINATION"  # MLflow keeps the name in one module or another
 _LONGEST_BODY = 16_000_000  # bytes; MLflow's own limits, of what it keeps in memory, are lower
 
 
@@ -40,11 +41,10 @@ def create_app() -> Application:
     """Return MLflow's application with ``bulk``'s path and its login if there is one, behind ``doors``."""
     from mlflow.server import app as routes
     from mlflow.server import security_utils
-    from mlflow.server.constants import ARTIFACTS_DESTINATION_ENV_VAR
 
     from tracking import artifact_root, bulk_route
 
-    artifact_root.hold(os.environ.get(ARTIFACTS_DESTINATION_ENV_VAR))
+    artifact_root.hold(os.environ.get(_DESTINATION))
     routes.before_request(_refuse_deep_json)
     bulk_route.add_to(routes)
     origins = security_utils.get_allowed_origins_from_env() or []

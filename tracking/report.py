@@ -93,7 +93,12 @@ def _damaged(location: StoreLocation, methods: Sequence[MethodResult]) -> list[s
     folders = artifacts.paths_of(location, list(rows), "")
     found = []
     for (label, row), folder in zip(rows.values(), folders, strict=True):
-        for name in checksums.read(row.sha256) or (schema.WEIGHTS_FILE, schema.MASKS_FILE):
+        try:
+            names = checksums.read(row.sha256)
+        except ValueError as error:
+            found.append(checksums.sentence(label, row.seed, ValueError(f"its checksums cannot be read ({error})")))
+            continue
+        for name in names or (schema.WEIGHTS_FILE, schema.MASKS_FILE):
             try:
                 checksums.check(folder, name, row.sha256)
             except (ValueError, OSError) as error:

@@ -136,13 +136,15 @@ def _path(folder: Path, name: str) -> Path | None:
 def _found_below(data_dir: Path, wanted: Path) -> Path | None:
     """A folder at or below ``data_dir``, or one that it lies in, with all files, other than the wanted one."""
     near = [data_dir, *list(data_dir.parents)[:2]]
+    others = {(name, "raw") for name in _CLASSES.values()} - {wanted.parts[-2:]}  # the same names, other images
     for number, (place, folders, _) in enumerate(os.walk(data_dir)):
         if number > _MOST_FOLDERS:
             break
         near.append(Path(place))
         if len(Path(place).relative_to(data_dir).parts) >= _DEEPEST:
             folders.clear()
-    return next((p for p in near if p != wanted and all(_path(p, name) for name in _FILES)), None)
+    elsewhere = (path for path in near if path != wanted and path.parts[-2:] not in others)
+    return next((path for path in elsewhere if all(_path(path, name) for name in _FILES)), None)
 
 
 def _remedy(found: Path, wanted: Path) -> str:
