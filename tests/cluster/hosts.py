@@ -6,6 +6,7 @@ iproute2, openssh-server and rsync.
 """
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,8 @@ def missing() -> str | None:
     programs = [
         name for name in ("ip", "sshd", "ssh-keygen", "rsync", "unshare") if shutil.which(name, path=_PATH) is None
     ]
+    if shlex.quote(sys.prefix) != sys.prefix:
+        return f"Ray starts nodes by lines for a shell and does not quote its programs' path, here {sys.prefix!r}"
     if programs:
         return f"needs {', '.join(programs)} (Debian: iproute2 openssh-server rsync)"
     allowed = subprocess.run(["unshare", "--net", "--mount", "--pid", "--uts", "--fork", "true"], capture_output=True)

@@ -230,3 +230,13 @@ def test_split_of_mnist_is_that_of_the_scripts(mnist: RawImages, task: Task, tra
     sizes = [len(split.inputs) for split in (splits.train, splits.validation, splits.test)]
     assert sizes == [train, held_out, 10000]
     assert torch.equal(splits.validation.targets, mnist.train_labels[:held_out])
+
+
+def test_other_images_with_the_same_file_names_are_not_taken_for_the_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MNIST and Fashion-MNIST have the same file names: one moved into the other's folder would be a wrong result."""
+    write_dataset(tmp_path, "fashion_mnist")
+    monkeypatch.setattr(TorchvisionImages, "_download", lambda self, folder: write_dataset(folder, self.name))
+    TorchvisionImages(name="mnist").load(tmp_path)
+    assert (tmp_path / "MNIST" / "raw").is_dir()

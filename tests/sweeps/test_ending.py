@@ -153,3 +153,17 @@ print("as before")
 """
     with started(script) as process:
         assert process.communicate(timeout=120) == ("as before\n", "")
+
+
+def test_where_processes_cannot_be_watched_a_sweep_runs_all_the_same() -> None:
+    script = """
+def refused(*_):
+    raise OSError(38, "Function not implemented")
+
+os.pidfd_open = refused
+with Ending() as end:
+    end.watch_ray({1: "raylet"})
+print("over")
+"""
+    with started(script) as process:
+        assert process.communicate(timeout=120) == ("over\n", "")

@@ -1,5 +1,6 @@
 """A pack whose store refuses what is written: begun again once, and then the end of the sweep. Without Ray."""
 
+import sqlite3
 from typing import Any
 
 import pytest
@@ -69,3 +70,22 @@ def test_the_driver_ends_the_sweep_with_the_reason(
     callback.on_trial_complete(0, [], Trial(**result))
     with pytest.raises(StoreError, match="refuses what is written to it: M, seed 0: no such run; what was finished"):
         callback.on_step_begin(0, [])
+
+
+def test_a_database_that_is_busy_is_no_failure_of_the_task(
+    pack_trial: PackTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store's own error says as little of the task as MLflow's."""
+    busy = StoreError("the store mlflow.db cannot be read or written")
+    busy.__cause__ = sqlite3.OperationalError("database is locked")
+    busy.__cause__.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    refuse(pack_trial, monkeypatch, busy)
+    with pytest.raises(StoreError, match="cannot be read or written"):
+        pack_trial.step()
+
+
+def test_a_database_that_is_damaged_ends_the_sweep_with_the_reason(
+    pack_trial: PackTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(pack_trial, monkeypatch, StoreError("mlflow.db is damaged"))
+    assert [pack_trial.step()["done"], pack_trial.step().get("refused")] == [False, "mlflow.db is damaged"]

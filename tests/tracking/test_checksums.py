@@ -74,3 +74,14 @@ def test_what_an_earlier_version_wrote_needs_only_be_there(tmp_path: Path) -> No
     checksums.check(tmp_path, "x", "")
     with pytest.raises(ValueError, match="y is missing"):
         checksums.check(tmp_path, "y", "")
+
+
+def test_files_that_are_not_ours_damage_nothing(recorder: Recorder, tmp_path: Path) -> None:
+    """What a killed worker has left, and what a file manager makes."""
+    recorder.finish(CELL, 0)
+    recorder.announce({"M": [CELL]})
+    pictures = recorder.artifact(recorder.read().rows[0].run_id, "sparsity/fc1.png").parent
+    for name in (".fc1.png.123.part", ".DS_Store"):
+        (pictures / name).write_text("x")
+    export(recorder.location, recorder.name, tmp_path / "x.zip")
+    assert (tmp_path / "x.zip").exists()

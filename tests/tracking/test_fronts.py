@@ -1,6 +1,7 @@
 """Fronts on points whose order is plain, and chosen on validation data only."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -177,3 +178,11 @@ def test_a_cell_of_which_a_seed_has_no_curve_has_no_points(manifest: Manifest) -
     assert fronts.points(manifest, method, {cell.key: {0: curve(0.5)}}) == []
     foreign = {cell.key: {0: curve(0.5), 1: curve(0.5), 7: curve(0.1)}}
     assert [point.n for point in fronts.points(manifest, method, foreign)] == [2]
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf])
+def test_a_score_that_is_no_number_has_no_place_on_a_front(score: float) -> None:
+    found = [point(0.01, score), point(0.02, 0.3, test=0.3), point(0.04, 0.1, test=0.1)]
+    read = fronts.read_at(found, "density", 0, 0.1, higher_is_better=False)
+    assert read is not None
+    assert (read.left, read.test) == (pytest.approx(0.04), pytest.approx(0.1))

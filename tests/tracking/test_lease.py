@@ -1,6 +1,7 @@
 """One driver a sweep: a second one is sent away, a dead one's place is taken."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -193,3 +194,20 @@ def test_a_tag_that_no_one_understands_is_no_lease(recorder: Recorder, report_ru
 
 def test_a_sweep_has_one_report_run(recorder: Recorder, report_run: str) -> None:
     assert writer.ensure_report_run(recorder.store, recorder.experiment_id) == report_run
+
+
+def test_a_beat_survives_an_error_of_the_database(
+    recorder: Recorder, report_run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed, beaten = threading.Event(), threading.Event()
+
+    def answers(_: object) -> None:
+        if failed.is_set():
+            beaten.set()
+            return
+        failed.set()
+        raise sqlite3.OperationalError("locking protocol")
+
+    monkeypatch.setattr(lease, "check_answers", answers)
+    with hold(recorder, report_run):
+        assert beaten.wait(60)
