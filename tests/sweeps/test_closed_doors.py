@@ -6,6 +6,7 @@ The shipped files start Ray without a dashboard; images have it, and with it the
 import json
 import os
 import secrets
+import shlex
 import signal
 import socket
 import subprocess
@@ -23,6 +24,10 @@ import ray
 from sweeps.cluster import Capacity
 
 SECONDS = 120
+pytestmark = pytest.mark.skipif(
+    shlex.quote(sys.prefix) != sys.prefix,
+    reason=f"Ray's client server is started by a line for a shell, which does not quote its path, here {sys.prefix!r}",
+)
 
 
 @dataclass(frozen=True)
