@@ -119,7 +119,7 @@ def test_the_shipped_sweeps_keep_their_colours() -> None:
     assert [f"{label} {look.color}" for label, look in found.items()] == [
         "ℓ1+DN+P #0072B2",
         "ℓ1+DO+P #D55E00",
-        "ℓ1+DO+P as scripted #009E73",
+        "ℓ1+DO+P tested with dropout #009E73",
         "ℓ1+P #CC79A7",
         "P #E69F00",
         "LASSO #56B4E9",
