@@ -1,5 +1,6 @@
 """Where a store lies, whatever its folder is called, was called, or allows."""
 
+import codecs
 import os
 import shutil
 import sqlite3
@@ -183,6 +184,9 @@ def readable(empty: StoreLocation) -> Iterator[StoreLocation]:
     store.connect(location)._tracking_client.store.engine.dispose()
     yield location
     shutil.rmtree(folder)
+
+
+codecs.lookup("cp437")  # zipfile's: the other user may not be able to read Python's own folder
 
 
 @pytest.fixture
