@@ -190,6 +190,7 @@ def test_data_are_read_once_for_a_plan(tmp_path: Path, monkeypatch: pytest.Monke
     load = Digits.load
     monkeypatch.setattr(Digits, "load", lambda self, folder: reads.append(folder) or load(self, folder))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DN_DATA_DIR", raising=False)
     Path("s.yaml").write_text("name: x\ntask: lenet300\ndataset: digits\nmethods: [{label: P}]\n")
     assert cli.main(["sweep", "--dry-run", "s.yaml"]) == 0
     assert reads == [tmp_path / "data"]
