@@ -5,6 +5,7 @@ are taken, and a store that was moved or that one may only read.
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -174,7 +175,7 @@ def test_a_user_without_a_name_and_a_home(plain: Folder, tmp_path: Path) -> None
 
 def test_closed_streams_and_a_home_that_cannot_be_written_to(plain: Folder, tmp_path: Path) -> None:
     closed = make(tmp_path / "closed")
-    words = " ".join([*DN, "sweep", "tiny.yaml", "--report", "out"])
+    words = shlex.join([*DN, "sweep", "tiny.yaml", "--report", "out"])
     subprocess.run(["sh", "-c", f"{words} <&- >&- 2>&-"], cwd=closed.path, env=variables(HOME="/dev/null"), check=True)
     assert_same(closed, plain)
 
