@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks import lenet5_step, overhead, scale, trainer, whole_sweep
 from dn_distributed.hardware import cpu_name
-from sweeps.data_dir import resolve_data_dir
+from sweeps.planning.data_dir import resolve_data_dir
 
 PARTS = {
     "trainer": ("(a) The trainer alone: milliseconds per replicate and step", trainer.run),

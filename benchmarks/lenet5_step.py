@@ -14,13 +14,14 @@ from torch.nn import functional
 from torch.optim.adam import adam
 
 from benchmarks.trainer import PENALTIES, load
-from dn_distributed import regularizers, training
+from dn_distributed import regularizers
 from dn_distributed.data import Splits
 from dn_distributed.regularizers.base import Penalty
 from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
 from dn_distributed.regularizers.l1 import L1
 from dn_distributed.tasks.lenet5 import LeNet5, LeNet5Network
-from sweeps.trial import keep_freed_memory
+from dn_distributed.training import trainer as training
+from sweeps.tune.trial import keep_freed_memory
 
 STEPS, ROUNDS = 4, 15
 

@@ -9,15 +9,16 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from dn_distributed.training import Trainer
-from sweeps import cluster, spec
-from sweeps import plan as planning
-from sweeps.plan import Pack
-from sweeps.progress import Progress
-from sweeps.runner import Runner
-from sweeps.spec import Sweep
-from sweeps.trial import keep_freed_memory
-from tracking import store
+from dn_distributed.training.trainer import Trainer
+from sweeps.cluster import connection
+from sweeps.planning import plan as planning
+from sweeps.planning.plan import Pack
+from sweeps.spec import sweep as spec
+from sweeps.spec.sweep import Sweep
+from sweeps.tune.progress import Progress
+from sweeps.tune.runner import Runner
+from sweeps.tune.trial import keep_freed_memory
+from tracking.store import location as store
 
 # Packs of half a minute and more, and packs of a second.
 SWEEPS = {
@@ -71,7 +72,7 @@ def run(data_dir: Path) -> list[str]:
         "| --- | --: | --: | --: | --: | --: |",
     ]
     begin = time.perf_counter()
-    with tempfile.TemporaryDirectory() as name, cluster.connect(None) as capacity:
+    with tempfile.TemporaryDirectory() as name, connection.connect(None) as capacity:
         start = time.perf_counter() - begin
         for title, (num_cells, body) in SWEEPS.items():
             sweep = _write(Path(name), title, body, num_cells)

@@ -13,12 +13,14 @@ from pathlib import Path
 import torch
 
 from benchmarks import seeding
-from dn_distributed.training import Trainer
-from sweeps import plan as planning
-from sweeps import spec
-from tracking import mlflow_server, store, writer
-from tracking.mlflow_server import MlflowServer
-from tracking.store import StoreLocation
+from dn_distributed.training.trainer import Trainer
+from sweeps.planning import plan as planning
+from sweeps.spec import sweep as spec
+from tracking.server import mlflow_process
+from tracking.server.mlflow_process import MlflowServer
+from tracking.store import location as store
+from tracking.store import writer
+from tracking.store.location import StoreLocation
 
 L1, DN, SEEDS, PACK = 27, 37, 10, 2  # with one cell without either: 1 000 cells in 5 000 packs
 MISSING = 10
@@ -141,8 +143,8 @@ def large(folder: Path) -> list[str]:
         lines.append(run_command(folder, "-m", "sweeps.cli", *arguments).line(title))
     lines += _through_a_server(folder)
     for title, script in (
-        ("imports of `dn sweep` alone", "import sweeps.commands"),
-        ("imports of `dn report` alone", "import sweeps.reporting"),
+        ("imports of `dn sweep` alone", "import sweeps.cli.commands"),
+        ("imports of `dn report` alone", "import sweeps.cli.reporting"),
         ("import of torch alone", "import torch"),
     ):
         lines.append(run_command(folder, "-c", script).line(title))
@@ -154,8 +156,8 @@ def large(folder: Path) -> list[str]:
 def _through_a_server(folder: Path) -> list[str]:
     """The same store behind the server that ``dn ui`` runs."""
     location = store.locate(folder=folder / store.FOLDER)
-    served = mlflow_server.command("127.0.0.1", _PORT, 1, mlflow_server.loopback_names(_PORT))
-    server = MlflowServer(served, mlflow_server.environment(location.uri), folder / "server.log")
+    served = mlflow_process.command("127.0.0.1", _PORT, 1, mlflow_process.loopback_names(_PORT))
+    server = MlflowServer(served, mlflow_process.environment(location.uri), folder / "server.log")
     server.start()
     try:
         server.wait_until_ready("127.0.0.1", _PORT)

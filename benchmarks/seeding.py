@@ -11,13 +11,16 @@ from urllib.parse import unquote, urlparse
 from mlflow import MlflowClient
 
 from dn_distributed.data import Data
-from dn_distributed.training import Trainer
-from sweeps import plan as planning
-from sweeps.plan import PlannedCell
-from sweeps.runner import plan_from_store
-from sweeps.spec import Sweep
-from tracking import reader, runs, schema, store, writer
-from tracking.store import StoreLocation, location_of
+from dn_distributed.training.trainer import Trainer
+from sweeps.planning import plan as planning
+from sweeps.planning.plan import PlannedCell
+from sweeps.spec.sweep import Sweep
+from sweeps.tune.runner import plan_from_store
+from tracking import schema
+from tracking.results import rows as reader
+from tracking.store import location as store
+from tracking.store import runs, writer
+from tracking.store.location import StoreLocation, location_of
 
 # Scores and counts of a copy are those of the trained cell times ``:factor``, so that cells differ.
 _FIGURE = """case

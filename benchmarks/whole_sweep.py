@@ -7,11 +7,12 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import tutorial
-from sweeps import cluster, spec
-from sweeps import plan as planning
-from sweeps.progress import Progress
-from sweeps.runner import Runner
-from tracking import store
+from sweeps.cluster import connection
+from sweeps.planning import plan as planning
+from sweeps.spec import sweep as spec
+from sweeps.tune.progress import Progress
+from sweeps.tune.runner import Runner
+from tracking.store import location as store
 
 # task: seeds of ours, seeds of the tutorial way, epochs, and steps of an epoch (0: all of it)
 WORK = {
@@ -30,7 +31,7 @@ methods: [{{label: ℓ1+DN, l1: 1.0e-5, dn: 5.0e-5}}]
 """
 
 
-def ours(task: str, data_dir: Path, seeds: int, length: str, capacity: cluster.Capacity, folder: Path) -> float:
+def ours(task: str, data_dir: Path, seeds: int, length: str, capacity: connection.Capacity, folder: Path) -> float:
     """Return the seconds of a sweep, from a loaded file to means in the store."""
     path = folder / f"{task}-{seeds}.yaml"
     path.write_text(SWEEP.format(task=task, seeds=seeds, length=length), encoding="utf-8")
@@ -50,7 +51,7 @@ def run(data_dir: Path) -> list[str]:
         "| task | steps of a replicate | tutorial way: s per replicate | this project: s per replicate | ratio |",
         "| --- | --: | --: | --: | --: |",
     ]
-    with tempfile.TemporaryDirectory() as name, cluster.connect(None) as capacity:
+    with tempfile.TemporaryDirectory() as name, connection.connect(None) as capacity:
         folder = Path(name)
         for task, (our_seeds, their_seeds, epochs, max_steps) in WORK.items():
             location = store.locate(folder=folder / "theirs")

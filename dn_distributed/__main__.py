@@ -13,7 +13,7 @@ def main() -> int:
     if (line := stranger()) is not None:
         print(f"dn: {line}", file=sys.stderr)
         return _BAD_INPUT
-    return int(import_module("sweeps.cli").main())
+    return int(import_module("sweeps.cli.main").main())
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 def main(arguments: Sequence[str]) -> int:
     """Run ``dn sweep`` with these arguments and return its exit code."""
     import sweeps
-    from sweeps import cli
+    from sweeps.cli import main as cli
 
     project = Path(sweeps.__file__).parents[1]
     found = [_found(argument, project) for argument in arguments]

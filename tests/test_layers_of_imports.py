@@ -66,17 +66,19 @@ LARGE = {"torch", "mlflow", "ray", "scipy"}
 """They take seconds to import, and up to half a gigabyte."""
 
 
-@pytest.mark.parametrize(("module", "without"), [("sweeps.watch", LARGE), ("sweeps.reporting", {"torch", "ray"})])
+@pytest.mark.parametrize(
+    ("module", "without"), [("sweeps.cli.watch", LARGE), ("sweeps.cli.reporting", {"torch", "ray"})]
+)
 def test_status_and_report_wait_for_no_library_that_they_can_do_without(module: str, without: set[str]) -> None:
-    shown = f"import sys, sweeps.cli, {module}; print(*{without!r} & sys.modules.keys())"
+    shown = f"import sys, sweeps.cli.main, {module}; print(*{without!r} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", shown], cwd=ROOT, text=True, capture_output=True, check=True)
     assert done.stdout.split() == []
 
 
 def test_figures_are_drawn_from_rows_without_torch_and_ray(tmp_path: Path) -> None:
     rows = ROOT / "docs" / "results" / "grid-lenet300" / "rows.json"
-    drawn = f"import sys, sweeps.cli; sweeps.cli.main(['report', '--from', {str(rows)!r}, '--out', {str(tmp_path)!r}])"
-    script = f"{drawn}; print(*{{'torch', 'ray'}} & sys.modules.keys())"
+    drawn = f"main(['report', '--from', {str(rows)!r}, '--out', {str(tmp_path)!r}])"
+    script = f"import sys; from sweeps.cli.main import main; {drawn}; print(*{{'torch', 'ray'}} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, text=True, capture_output=True, check=True)
     assert done.stdout.splitlines() == [f"report: {tmp_path / 'report.html'}", ""]
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"tradeoff.png", "pareto.png", "neurons.png"}

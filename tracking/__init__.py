@@ -6,7 +6,7 @@ drawing are apart.
 
 import os
 
-from tracking import migrations_path, proxies
+from tracking.store import migrations_path, proxies
 
 if os.path.expanduser("~") == "~":  # a container without HOME and without a name for its user: MLflow asks for a home
     os.environ["HOME"] = "/nonexistent"

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
+from dn_distributed.labels import SHORTHANDS
 from dn_distributed.regularizers import dropout
 from dn_distributed.regularizers.base import Penalty
 from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
 from dn_distributed.regularizers.l1 import L1
 from dn_distributed.regularizers.l2 import L2
 from dn_distributed.regularizers.scripted_l2 import L1OfLast, L2ButLast
-from dn_distributed.wording import SHORTHANDS
 
 __all__ = ["PENALTIES", "Penalty", "build_penalties", "coefficients", "resolve", "written_out"]
 

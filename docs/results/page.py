@@ -14,11 +14,13 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tracking import cells, columns, equal_score, findings, fronts, inference, tables, verdicts
-from tracking.cells import CellResult
-from tracking.columns import Column
-from tracking.inference import Comparison
-from tracking.shipped import load
+from tracking.results import cells, equal_score, fronts, inference
+from tracking.results.cells import CellResult
+from tracking.results.inference import Comparison
+from tracking.results.rows_file import load
+from tracking.tables import columns, findings, verdicts
+from tracking.tables import table as tables
+from tracking.tables.columns import Column
 
 HERE = Path(__file__).parent
 PAGE, TEMPLATE = HERE / "README.md", HERE / "README.md.jinja"

@@ -16,7 +16,9 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tracking import runs, schema, store
+from tracking import schema
+from tracking.store import location as store
+from tracking.store import runs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SECONDS = 120

@@ -24,7 +24,13 @@ from pathlib import Path
 
 from hosts import Hosts, missing
 
-from tracking import cells, reader, render, runs, schema, status, store, tables
+from tracking import schema
+from tracking.results import cells, status
+from tracking.results import rows as reader
+from tracking.store import location as store
+from tracking.store import runs
+from tracking.tables import formats
+from tracking.tables import table as tables
 
 ROOT = Path(__file__).parents[2]
 SWEEP = """
@@ -187,7 +193,7 @@ def kill_server(site: Site, name: str) -> None:
     seen = "find ~/dn-server/artifacts -newer ~/mark -type f -print -quit | grep -q ."
     for _ in range(3):
         wait = f"touch ~/mark; timeout 120 bash -c 'until {seen}; do sleep 0.01; done'"
-        site.run(SERVER, f"{wait}; pkill -9 -f [t]racking.mlflow_app; true")
+        site.run(SERVER, f"{wait}; pkill -9 -f [t]racking.server.mlflow_app; true")
         site.run(SERVER, f"timeout 120 bash -c 'until curl -sf {site.uri}/health >/dev/null; do sleep 0.2; done'")
 
 
@@ -307,7 +313,7 @@ def print_outcome(name: str) -> None:
     found = runs.records(location, experiment_id, "replicate", {}, tags=[schema.REPLICATE_KEY])
     per_key = Counter(item.tags[schema.REPLICATE_KEY] for item in found)
     _, manifest = runs.read_manifest(location, experiment_id)
-    table = render.as_csv(tables.build(manifest, cells.gather(manifest, snapshot)))
+    table = formats.as_csv(tables.build(manifest, cells.gather(manifest, snapshot)))
     lines = status.read(location, experiment_id).lines(time.time())
     print(json.dumps([rows, per_key, table, "\n".join(lines).replace(name, "NAME")]))
 

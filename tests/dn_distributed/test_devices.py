@@ -14,7 +14,7 @@ from dn_distributed.data import Data
 from dn_distributed.regularizers import PENALTIES, resolve
 from dn_distributed.tasks import TASKS, Task
 from dn_distributed.tasks.lenet300 import LeNet300
-from dn_distributed.training import Trainer
+from dn_distributed.training.trainer import Trainer
 
 SEEDS = [1, 1]
 """What a pretended tensor of seeds answers."""

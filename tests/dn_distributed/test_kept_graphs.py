@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from dn_distributed import replicas
+from dn_distributed.replicas import stack
 from dn_distributed.tasks.lenet5 import LeNet5
 from dn_distributed.tasks.lenet300 import LeNet300
-from dn_distributed.training import Trainer
+from dn_distributed.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
 
@@ -37,14 +37,14 @@ class Shifted(LeNet300):
 def traced(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What is traced from here on; nothing of before is kept."""
     found: list[object] = []
-    trace = replicas.trace
+    trace = stack.trace
 
     def noting(*arguments: object) -> object:
         found.append(trace(*arguments))  # type: ignore[arg-type]
         return found[-1]
 
-    monkeypatch.setattr(replicas, "trace", noting)
-    monkeypatch.setattr(replicas, "_graphs", {})
+    monkeypatch.setattr(stack, "trace", noting)
+    monkeypatch.setattr(stack, "_graphs", {})
     return found
 
 
@@ -95,4 +95,4 @@ def test_few_graphs_are_kept(make_trainer: MakeTrainer, traced: list[object]) ->
     for batch_size in (2, 3, 4, 5, 6, 7, 7):
         make_trainer(LeNet300(), [1], batch_size=batch_size).advance(1)
     assert len(traced) == 6
-    assert len(replicas._graphs) == replicas._MOST_GRAPHS
+    assert len(stack._graphs) == stack._MOST_GRAPHS

@@ -8,7 +8,7 @@ from dn_distributed.data.digits import Digits
 from dn_distributed.data.linear import Scripted
 from dn_distributed.tasks import Task
 from dn_distributed.tasks.autoencoder import Autoencoder
-from dn_distributed.tasks.labels import check_labels
+from dn_distributed.tasks.label_checks import check_labels
 from dn_distributed.tasks.lenet5 import LeNet5
 from dn_distributed.tasks.lenet300 import LeNet300
 from dn_distributed.tasks.regression import Regression

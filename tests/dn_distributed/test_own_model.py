@@ -11,11 +11,11 @@ from torch.nn import functional
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from dn_distributed.config import Pruning, Training
-from dn_distributed.replicas import Replicas
+from dn_distributed.replicas.stack import Replicas
 from dn_distributed.scores import ACCURACY, Score
 from dn_distributed.tasks import ImageTask
 from dn_distributed.tasks.lenet300 import LeNet300
-from dn_distributed.training import Trainer
+from dn_distributed.training.trainer import Trainer
 
 EVERYTHING = {"l1": 1e-4, "l2": 1e-4, "dn": 1e-4}
 

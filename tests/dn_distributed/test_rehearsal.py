@@ -14,8 +14,8 @@ from dn_distributed.config import Training
 from dn_distributed.data import Data
 from dn_distributed.regularizers import PENALTIES
 from dn_distributed.regularizers.l1 import L1
-from dn_distributed.rehearsal import check_penalty, rehearse
 from dn_distributed.tasks import Task
+from dn_distributed.training.rehearsal import check_penalty, rehearse
 
 FewData = Callable[[Task], Data]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from real_sweeps import Folder, make_folder
 
-from sweeps import cluster
-from sweeps.cluster import Capacity
+from sweeps.cluster import connection
+from sweeps.cluster.connection import Capacity
 
 
 @pytest.fixture(scope="session")
@@ -23,5 +23,5 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 def capacity() -> Iterator[Capacity]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)  # workers import hostile_tasks
-        with cluster.connect(None, num_cpus=2) as found:
+        with connection.connect(None, num_cpus=2) as found:
             yield found

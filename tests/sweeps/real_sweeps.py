@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracking import cells, reader, render, runs, schema, store, tables
+from tracking import schema
+from tracking.results import cells
+from tracking.results import rows as reader
+from tracking.store import location as store
+from tracking.store import runs
+from tracking.tables import formats
+from tracking.tables import table as tables
 
 SWEEP = """
 name: small
@@ -59,7 +65,7 @@ class Folder:
     def table(self) -> str:
         experiment_id = runs.find_experiment(self.location, "small")
         _, manifest = runs.read_manifest(self.location, experiment_id)
-        return render.as_csv(tables.build(manifest, cells.gather(manifest, reader.read(self.location, experiment_id))))
+        return formats.as_csv(tables.build(manifest, cells.gather(manifest, reader.read(self.location, experiment_id))))
 
     def checkpoints(self) -> list[Path]:
         return list((self.path / store.FOLDER / "ray").glob("small/checkpoints/*/*.safetensors"))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import cluster
-from sweeps.checkpoints import KEPT, CheckpointFolder, DamagedCheckpointError, RemoteCheckpoints
+from sweeps.cluster import connection
+from sweeps.tune.checkpoints import KEPT, CheckpointFolder, DamagedCheckpointError, RemoteCheckpoints
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> CheckpointFolder:
 
 @pytest.fixture(scope="module")
 def remote(folder: CheckpointFolder) -> Iterator[RemoteCheckpoints]:
-    with cluster.connect(None, num_cpus=1):
+    with connection.connect(None, num_cpus=1):
         yield RemoteCheckpoints(folder)
 
 

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from dn_distributed.data.digits import Digits
-from sweeps import cli
-from tracking import store, writer
+from sweeps.cli import main as cli
+from tracking.store import location as store
+from tracking.store import writer
 
 MEASURE_KEYS = {
     "threshold", "layers", "num_weights", "num_nonzero", "density", "compression_rate", "neurons",
@@ -297,7 +298,9 @@ def test_a_server_that_would_be_open_is_refused(
 
 
 def test_a_server_runs_for_weeks_and_loads_neither_ray_nor_torch() -> None:
-    script = "import sys, sweeps.cli, tracking.server; print({'ray', 'torch', 'mlflow'} & set(sys.modules))"
+    script = (
+        "import sys, sweeps.cli.main, tracking.server.supervisor; print({'ray', 'torch', 'mlflow'} & set(sys.modules))"
+    )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "set()\n"
 
 

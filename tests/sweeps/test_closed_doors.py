@@ -21,7 +21,7 @@ from urllib.request import Request, urlopen
 import pytest
 import ray
 
-from sweeps.cluster import Capacity
+from sweeps.cluster.connection import Capacity
 
 SECONDS = 120
 pytestmark = pytest.mark.skipif(

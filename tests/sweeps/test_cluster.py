@@ -9,12 +9,15 @@ import yaml
 from real_sweeps import descendants
 from rich.console import Console
 
-from sweeps import cli, cluster, run, spec
-from sweeps import plan as planning
-from sweeps.cluster import Capacity, ClusterError
-from sweeps.progress import Progress
-from sweeps.runner import Runner
-from tracking import store
+from sweeps import run
+from sweeps.cli import main as cli
+from sweeps.cluster import connection
+from sweeps.cluster.connection import Capacity, ClusterError
+from sweeps.planning import plan as planning
+from sweeps.spec import sweep as spec
+from sweeps.tune.progress import Progress
+from sweeps.tune.runner import Runner
+from tracking.store import location as store
 
 
 def test_as_many_packs_run_as_their_scarcest_resource_allows() -> None:
@@ -46,7 +49,7 @@ def test_a_launched_cluster_counts_what_it_may_start(tmp_path: Path) -> None:
         },
     }
     path.write_text(yaml.safe_dump(config))
-    assert cluster._when_grown(path) == {"CPU": 26, "GPU": 3}
+    assert connection._when_grown(path) == {"CPU": 26, "GPU": 3}
 
 
 @pytest.mark.parametrize("text", [None, "", "a: [", "max_workers: many", "max_workers: 2\navailable_node_types: 1"])
@@ -54,7 +57,7 @@ def test_another_clusters_file_is_not_counted(tmp_path: Path, text: str | None) 
     path = tmp_path / "ray_bootstrap_config.yaml"
     if text is not None:
         path.write_text(text)
-    assert cluster._when_grown(path) == {}
+    assert connection._when_grown(path) == {}
 
 
 def test_submit_runs_the_sweep_of_the_project_on_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,12 +105,12 @@ def test_rays_token_is_made_once_and_is_its_owners_alone(tmp_path: Path, monkeyp
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
     monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
     assert os.environ["RAY_AUTH_MODE"] == "token"  # without being asked for
-    cluster._ensure_token()
+    connection._ensure_token()
     token = tmp_path / ".ray" / "auth_token"
     first = token.read_text()
     assert len(first) == 64
     token.chmod(0o644)  # as Ray itself leaves it
-    cluster._ensure_token()
+    connection._ensure_token()
     assert (token.read_text(), token.stat().st_mode & 0o777) == (first, 0o600)
 
 
@@ -122,13 +125,13 @@ def test_an_address_where_nothing_listens_is_told_at_once() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
-        with pytest.raises(ClusterError, match=f"no Ray cluster at {address}: .*refused"), cluster.connect(address):
+        with pytest.raises(ClusterError, match=f"no Ray cluster at {address}: .*refused"), connection.connect(address):
             pass
 
 
 def test_an_address_without_a_port_is_told() -> None:
     told = pytest.raises(ClusterError, match="no Ray cluster at nowhere: give HOST:PORT or auto")
-    with told, cluster.connect("nowhere"):
+    with told, connection.connect("nowhere"):
         pass
 
 

@@ -11,7 +11,7 @@ import pytest
 from rich.table import Table
 
 from sweeps.console import Output, tell
-from sweeps.progress import Progress
+from sweeps.tune.progress import Progress
 
 LABEL = "P [ours] [/DN] [bold]x[/] :smile: ℓ1"
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from sweeps import plan as planning
-from sweeps import spec
-from sweeps.cluster import Capacity
-from sweeps.progress import Progress
-from sweeps.runner import Runner
-from tracking import store
+from sweeps.cluster.connection import Capacity
+from sweeps.planning import plan as planning
+from sweeps.spec import sweep as spec
+from sweeps.tune.progress import Progress
+from sweeps.tune.runner import Runner
+from tracking.store import location as store
 
 SWEEP = """
 name: far
@@ -47,7 +47,7 @@ def test_a_worker_maps_the_data_and_copies_nothing(runner: Runner, capacity: Cap
     import ray
 
     def look(shared: object) -> tuple[bool, int]:
-        from sweeps.trial import Shared, _splits
+        from sweeps.tune.trial import Shared, _splits
 
         assert isinstance(shared, Shared)
         assert shared.arrays is not None

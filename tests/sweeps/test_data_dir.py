@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from dn_distributed.data import DataError
-from sweeps.data_dir import resolve_data_dir
+from sweeps.planning.data_dir import resolve_data_dir
 
 
 def test_a_missing_data_folder_is_named(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ import pytest
 import torch
 from real_sweeps import Folder, epochs_logged, make_folder, pack_workers, runs_per_replicate, wait_until
 
-from dn_distributed.training import Trainer
-from sweeps import plan as planning
-from sweeps import spec
-from tracking import runs, schema, store
+from dn_distributed.training.trainer import Trainer
+from sweeps.planning import plan as planning
+from sweeps.spec import sweep as spec
+from tracking import schema
+from tracking.store import location as store
+from tracking.store import runs
 
 
 def test_the_table_holds_what_each_replicate_gives_when_trained_alone_without_ray(

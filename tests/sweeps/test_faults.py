@@ -7,8 +7,8 @@ from pathlib import Path
 
 from real_sweeps import Folder, epochs_logged, make_folder, pack_workers, runs_per_replicate, wait_until
 
-from tracking.driver import this_host
 from tracking.processes import is_gone, start_of
+from tracking.store.driver import this_host
 
 
 def kill(folder: Folder, number: signal.Signals) -> str:

@@ -16,7 +16,10 @@ from typing import Any
 
 import pytest
 
-from tracking import artifacts, reader, runs, schema, store
+from tracking import schema
+from tracking.results import rows as reader
+from tracking.store import artifacts, runs
+from tracking.store import location as store
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -5,8 +5,8 @@ import math
 import pytest
 from fabricated import make_cell, make_row
 
-from sweeps.search import known_rewards
-from tracking.cells import CellResult
+from sweeps.tune.search import known_rewards
+from tracking.results.cells import CellResult
 
 OBJECTIVE = "validation/nmse/after_pruning"
 

@@ -13,10 +13,10 @@ from dn_distributed.config import Cell
 from dn_distributed.data import Data
 from dn_distributed.regularizers import PENALTIES
 from dn_distributed.tasks import TASKS
-from sweeps import plan as planning
-from sweeps import spec
-from sweeps.plan import Plan
-from sweeps.spec import Sweep
+from sweeps.planning import plan as planning
+from sweeps.planning.plan import Plan
+from sweeps.spec import sweep as spec
+from sweeps.spec.sweep import Sweep
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 EXAMPLE = README.partition("```python\n# my_module.py\n")[2].partition("```")[0]

@@ -10,14 +10,14 @@ import pytest
 import ray
 from rich.console import Console
 
-from sweeps import plan as planning
-from sweeps import spec
-from sweeps.cluster import Capacity, ClusterError
-from sweeps.own_modules import OwnModules
-from sweeps.progress import Progress
-from sweeps.runner import Runner
-from sweeps.yaml_file import SpecError
-from tracking import store
+from sweeps.cluster.connection import Capacity, ClusterError
+from sweeps.planning import plan as planning
+from sweeps.spec import sweep as spec
+from sweeps.spec.own_modules import OwnModules
+from sweeps.spec.yaml_file import SpecError
+from sweeps.tune.progress import Progress
+from sweeps.tune.runner import Runner
+from tracking.store import location as store
 
 OWN_TASK = """
 from typing import Literal

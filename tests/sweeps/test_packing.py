@@ -3,7 +3,7 @@
 import pytest
 
 from dn_distributed.tasks import TASKS
-from sweeps.packing import PackCost, Sample, best_size, cost_of, split_evenly
+from sweeps.planning.packing import PackCost, Sample, best_size, cost_of, split_evenly
 
 MIB = 2**20
 

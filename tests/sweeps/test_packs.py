@@ -7,13 +7,17 @@ import hostile_tasks  # noqa: F401  registers its tasks
 import pytest
 from rich.console import Console
 
-from sweeps import cluster, runner, spec
-from sweeps import plan as planning
-from sweeps.plan import Plan
-from sweeps.progress import Progress
-from sweeps.runner import Runner
-from tracking import reader, runs, store
-from tracking.store import StoreError
+from sweeps.cluster import connection
+from sweeps.planning import plan as planning
+from sweeps.planning.plan import Plan
+from sweeps.spec import sweep as spec
+from sweeps.tune import runner
+from sweeps.tune.progress import Progress
+from sweeps.tune.runner import Runner
+from tracking.results import rows as reader
+from tracking.store import location as store
+from tracking.store import runs
+from tracking.store.location import StoreError
 
 SWEEP = """
 name: NAME
@@ -40,7 +44,7 @@ def location(tmp_path_factory: pytest.TempPathFactory) -> store.StoreLocation:
 
 @pytest.fixture
 def run(
-    location: store.StoreLocation, capacity: cluster.Capacity, tmp_path: Path, request: pytest.FixtureRequest
+    location: store.StoreLocation, capacity: connection.Capacity, tmp_path: Path, request: pytest.FixtureRequest
 ) -> "Run":
     return Run(location, capacity, tmp_path, request.node.name[:60])
 
@@ -48,7 +52,7 @@ def run(
 class Run:
     """Runs a sweep named after its test."""
 
-    def __init__(self, location: store.StoreLocation, capacity: cluster.Capacity, folder: Path, name: str) -> None:
+    def __init__(self, location: store.StoreLocation, capacity: connection.Capacity, folder: Path, name: str) -> None:
         self.location, self.capacity, self.folder, self.name = location, capacity, folder, name
         self.seeds = "seeds: 5"
 

@@ -14,13 +14,15 @@ import torch
 from pretended_device import DEVICE, pretended, without_values
 from rich.console import Console
 
-from sweeps import cluster, spec
-from sweeps import plan as planning
-from sweeps.cluster import Capacity
-from sweeps.progress import Progress
-from sweeps.runner import Runner
-from sweeps.trial import make_trainer
-from tracking import runs, store
+from sweeps.cluster import connection
+from sweeps.cluster.connection import Capacity
+from sweeps.planning import plan as planning
+from sweeps.spec import sweep as spec
+from sweeps.tune.progress import Progress
+from sweeps.tune.runner import Runner
+from sweeps.tune.trial import make_trainer
+from tracking.store import location as store
+from tracking.store import runs
 
 SWEEP = """
 name: placed
@@ -37,7 +39,7 @@ resources: {{pack: 1, cpu: 0.5, gpu: {gpu}}}
 def capacity() -> Iterator[Capacity]:
     import ray  # after sweeps, which sets what Ray reads when it is imported
 
-    cluster._ensure_token()
+    connection._ensure_token()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)  # workers import hostile_tasks
         ray.init("local", num_cpus=4, num_gpus=2, include_dashboard=False, logging_level=logging.ERROR)
@@ -78,7 +80,7 @@ def test_a_pack_is_trained_on_the_device_that_it_is_given(task: str, tmp_path: P
     splits = data.for_seeds(sweep.seeds)
     (pack,) = planning.make(sweep, data, {}, {}).packs(1)
     shared = SimpleNamespace(sweep=sweep, threads=1, device=DEVICE)
-    with pretended(), mock.patch("sweeps.trial._splits", return_value=without_values(splits)):
+    with pretended(), mock.patch("sweeps.tune.trial._splits", return_value=without_values(splits)):
         trainer = make_trainer(shared, pack)  # type: ignore[arg-type]
         trainer.advance(2)
         assert len(trainer.outcomes()) == 1

@@ -3,10 +3,10 @@ from pathlib import Path
 
 from dn_distributed.config import Cell
 from dn_distributed.data import Data
-from sweeps import plan as planning
-from sweeps import spec
-from sweeps.plan import Plan
-from tracking.reader import State
+from sweeps.planning import plan as planning
+from sweeps.planning.plan import Plan
+from sweeps.spec import sweep as spec
+from tracking.results.rows import State
 
 DATA = Data("digest", 1000)
 TEXT = "name: n\ntask: lenet300\ndataset: digits\nseeds: 4\nmethods: [{label: P}, {label: L1, l1: 1e-5}]\n"

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import preflight
-from sweeps.cluster import Capacity, ClusterError
-from sweeps.preflight import Preflight
-from tracking import store, writer
-from tracking.store import StoreLocation
+from sweeps.cluster import preflight
+from sweeps.cluster.connection import Capacity, ClusterError
+from sweeps.cluster.preflight import Preflight
+from tracking.store import location as store
+from tracking.store import writer
+from tracking.store.location import StoreLocation
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sweeps import plan as planning
-from sweeps import progress, spec
 from sweeps.console import Output
-from sweeps.plan import Plan
-from sweeps.progress import Progress
+from sweeps.planning import plan as planning
+from sweeps.planning.plan import Plan
+from sweeps.spec import sweep as spec
+from sweeps.tune import progress
+from sweeps.tune.progress import Progress
 
 TEXT = "name: shown\ntask: regression\nseeds: 9\nmethods: [{label: M}]\n"
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from sweeps import ray_internals
+from sweeps.cluster import ray_internals
 
 
 def test_an_interpreter_is_quoted_for_the_shell_that_starts_workers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE
 from rich.console import Console
 
-from sweeps import callbacks, trial
-from sweeps.callbacks import DriverCallback
-from sweeps.progress import Progress
-from sweeps.trial import PackTrial
-from tracking.store import StoreError
+from sweeps.tune import callbacks, trial
+from sweeps.tune.callbacks import DriverCallback
+from sweeps.tune.progress import Progress
+from sweeps.tune.trial import PackTrial
+from tracking.store.location import StoreError
 
 GONE = MlflowException("no such run", RESOURCE_DOES_NOT_EXIST)
 

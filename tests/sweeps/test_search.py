@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sweeps import cluster, spec
-from sweeps import plan as planning
-from sweeps.plan import Plan
-from sweeps.progress import Progress
-from sweeps.runner import Runner
-from tracking import cells, reader, store
+from sweeps.cluster import connection
+from sweeps.planning import plan as planning
+from sweeps.planning.plan import Plan
+from sweeps.spec import sweep as spec
+from sweeps.tune.progress import Progress
+from sweeps.tune.runner import Runner
+from tracking.results import cells
+from tracking.results import rows as reader
+from tracking.store import location as store
 
 ASHA = """
 name: asha
@@ -44,8 +47,8 @@ methods: [{label: L2, l2: 1.0}]
 
 
 @pytest.fixture(scope="module")
-def capacity() -> Iterator[cluster.Capacity]:
-    with cluster.connect(None, num_cpus=2) as found:
+def capacity() -> Iterator[connection.Capacity]:
+    with connection.connect(None, num_cpus=2) as found:
         yield found
 
 
@@ -57,7 +60,7 @@ def location(tmp_path_factory: pytest.TempPathFactory) -> store.StoreLocation:
 
 
 def run(
-    text: str, location: store.StoreLocation, capacity: cluster.Capacity, folder: Path, *overrides: str
+    text: str, location: store.StoreLocation, capacity: connection.Capacity, folder: Path, *overrides: str
 ) -> tuple[Runner, Plan, Plan]:
     path = folder / "sweep.yaml"
     path.write_text(text, encoding="utf-8")
@@ -72,7 +75,7 @@ def results(runner: Runner, plan: Plan) -> tuple[cells.MethodResult, ...]:
 
 
 def test_asha_stops_cells_as_a_whole_and_they_are_not_tried_again(
-    location: store.StoreLocation, capacity: cluster.Capacity, tmp_path: Path
+    location: store.StoreLocation, capacity: connection.Capacity, tmp_path: Path
 ) -> None:
     runner, before, after = run(ASHA, location, capacity, tmp_path)
     assert before.num_to_run == 6
@@ -87,7 +90,7 @@ def test_asha_stops_cells_as_a_whole_and_they_are_not_tried_again(
 
 
 def test_optuna_goes_on_where_it_left_off_when_samples_are_raised(
-    location: store.StoreLocation, capacity: cluster.Capacity, tmp_path: Path
+    location: store.StoreLocation, capacity: connection.Capacity, tmp_path: Path
 ) -> None:
     _, before, after = run(OPTUNA, location, capacity, tmp_path)
     assert before.num_to_run == 8
@@ -114,14 +117,14 @@ methods: [{label: P}, {label: too strong, l2: 1.0e+38}]
 
 
 def test_adam_that_stands_still_at_an_infinite_moment_has_diverged(
-    location: store.StoreLocation, capacity: cluster.Capacity, tmp_path: Path
+    location: store.StoreLocation, capacity: connection.Capacity, tmp_path: Path
 ) -> None:
     _, _, after = run(STUCK, location, capacity, tmp_path)
     assert (after.count("finished"), after.count("failed"), after.num_to_run) == (2, 2, 0)
 
 
 def test_a_replicate_that_diverges_is_recorded_with_its_reason_and_the_sweep_goes_on(
-    location: store.StoreLocation, capacity: cluster.Capacity, tmp_path: Path
+    location: store.StoreLocation, capacity: connection.Capacity, tmp_path: Path
 ) -> None:
     runner, _, after = run(DIVERGING, location, capacity, tmp_path)
     assert (after.count("finished"), after.count("failed"), after.num_to_run) == (2, 2, 0)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dn_distributed.config import Cell
-from sweeps import spec
-from sweeps.yaml_file import SpecError, YamlFile
+from sweeps.spec import sweep as spec
+from sweeps.spec.yaml_file import SpecError, YamlFile
 
 BASE = """name: small
 task: lenet300
@@ -301,7 +301,7 @@ def test_a_test_score_cannot_be_an_objective(load: Load) -> None:
         load(text)
 
 
-@pytest.mark.parametrize("path", sorted(Path(spec.__file__).parent.glob("*/*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(Path(spec.__file__).parents[1].glob("*/*.yaml")), ids=lambda path: path.name)
 def test_shipped_sweep_files_are_valid(path: Path) -> None:
     assert spec.load(path).methods
 

@@ -10,11 +10,13 @@ from typing import Any
 
 from fabricated import Recorder, make_cell, make_epoch
 
-from tracking import portable, schema, writer
-from tracking.exporting import export
-from tracking.importing import import_file
+from tracking import schema
 from tracking.manifest import Manifest
-from tracking.store import StoreLocation
+from tracking.portable import archive
+from tracking.portable.exporting import export
+from tracking.portable.importing import import_file
+from tracking.store import writer
+from tracking.store.location import StoreLocation
 
 CELL, OTHER = make_cell(l1=1.0), make_cell(l1=2.0)
 
@@ -88,12 +90,12 @@ def repack(source: Path, target: Path, edit: Edit, *, sums: bool = True) -> Path
     entries = read_entries(source)
     edit(entries)
     if sums:
-        others = {name: hashlib.sha256(data).hexdigest() for name, data in entries.items() if name != portable.CONTENTS}
-        contents = json.loads(entries.get(portable.CONTENTS, b"{}"))
-        entries[portable.CONTENTS] = json.dumps({**contents, "sha256": others}).encode()
+        others = {name: hashlib.sha256(data).hexdigest() for name, data in entries.items() if name != archive.CONTENTS}
+        contents = json.loads(entries.get(archive.CONTENTS, b"{}"))
+        entries[archive.CONTENTS] = json.dumps({**contents, "sha256": others}).encode()
     with zipfile.ZipFile(target, "w") as file:
         for name, data in entries.items():
-            file.writestr(name, data, portable.compression(name))
+            file.writestr(name, data, archive.compression(name))
     return target
 
 
@@ -109,7 +111,7 @@ def change(end: str, /, **values: Any) -> Edit:
 
 
 def rename(name: str) -> Edit:
-    return change(portable.SWEEP, name=name)
+    return change(archive.SWEEP, name=name)
 
 
 def first(entries: Entries, end: str) -> str:
@@ -142,14 +144,14 @@ def remove_record(entries: Entries) -> None:
 
 
 def in_record(**values: Any) -> Edit:
-    return change(portable.RECORD, **values)
+    return change(archive.RECORD, **values)
 
 
 def with_nested(key: str, /, **values: Any) -> Edit:
     """Set values of a dictionary of the first finished replicate."""
 
     def edit(entries: Entries) -> None:
-        name = first(entries, "weights.safetensors").replace("weights.safetensors", portable.RECORD)
+        name = first(entries, "weights.safetensors").replace("weights.safetensors", archive.RECORD)
         record = json.loads(entries[name])
         entries[name] = json.dumps({**record, key: {**record[key], **values}}).encode()
 

@@ -12,9 +12,10 @@ import torch
 from archives import fill
 from fabricated import Recorder
 
-from tracking import postgres, store
-from tracking.exporting import export
-from tracking.store import StoreError, StoreLocation
+from tracking.portable.exporting import export
+from tracking.server import postgres
+from tracking.store import location as store
+from tracking.store.location import StoreError, StoreLocation
 
 
 @pytest.fixture(scope="session", autouse=True)

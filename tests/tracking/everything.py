@@ -4,8 +4,10 @@ import math
 
 from fabricated import Recorder, make_cell, make_epoch
 
-from tracking import reader, schema, writer
-from tracking.embedded import StoredRun
+from tracking import schema
+from tracking.results import rows as reader
+from tracking.store import writer
+from tracking.store.sqlite import StoredRun
 
 CELL, OTHER = make_cell(l1=1.0), make_cell(l1=2.0)
 TAGS = (schema.LABEL, schema.CELL_KEY, schema.REPLICATE_KEY, schema.SUMMARIZED, *schema.MARKS)

@@ -13,12 +13,15 @@ from dn_distributed.config import Cell, Pruning, Training
 from dn_distributed.data import DATASETS
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import TASKS
-from dn_distributed.training import EpochReport, Outcome
-from tracking import reader, runs, schema, store, writer
+from dn_distributed.training.trainer import EpochReport, Outcome
+from tracking import schema
 from tracking.manifest import Manifest, ManifestMethod, Selection
-from tracking.reader import Row, Snapshot
-from tracking.store import StoreLocation
-from tracking.writer import ReplicateRun
+from tracking.results import rows
+from tracking.results.rows import Row, Snapshot
+from tracking.store import location as store
+from tracking.store import runs, writer
+from tracking.store.location import StoreLocation
+from tracking.store.writer import ReplicateRun
 
 
 def make_cell(task: str = "regression", digest: str = "0" * 64, **regularization: float) -> Cell:
@@ -123,7 +126,7 @@ class Recorder:
         return manifest
 
     def read(self) -> Snapshot:
-        return reader.read(self.location, self.experiment_id)
+        return rows.read(self.location, self.experiment_id)
 
     def artifact(self, run_id: str, name: str) -> Path:
         """Where the store itself keeps a file of a run."""

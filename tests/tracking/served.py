@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tracking import private, server
+from tracking.server import supervisor
+from tracking.store import secret_files
 
 USER, FIRST = "researcher", "first password, long"
 
@@ -44,10 +45,19 @@ class Server:
     def start(self, password: str) -> None:
         """Return when it says that it is ready."""
         self.password = password
-        private.write(self.folder / "password", password)
+        secret_files.write(self.folder / "password", password)
         environment = {**os.environ, "DN_SERVER_USER": USER, "DN_SERVER_PASSWORD_FILE": str(self.folder / "password")}
         environment |= self.environment
-        command = [sys.executable, "-m", "sweeps.cli", "server", "--folder", str(self.data), "--port", str(self.port)]
+        command = [
+            sys.executable,
+            "-m",
+            "sweeps.cli",
+            "server",
+            "--folder",
+            str(self.data),
+            "--port",
+            str(self.port),
+        ]
         command += ["--allowed-hosts", f"127.0.0.1:{self.port},store.example.org:{self.port}", *self.options]
         with (self.folder / "output").open("w") as output:
             self.process = subprocess.Popen(
@@ -89,14 +99,16 @@ class Server:
         }
 
     def marked(self) -> list[int]:
-        return server._marked(self.data)
+        return supervisor._marked(self.data)
 
     def is_ours(self, line: str) -> bool:
         return str(self.data) in line
 
     def mlflow(self) -> int | None:
         """The process of MLflow that dn started."""
-        found = [number for number in self.marked() if "tracking.mlflow_app server" in command_lines().get(number, "")]
+        found = [
+            number for number in self.marked() if "tracking.server.mlflow_app server" in command_lines().get(number, "")
+        ]
         return found[0] if found else None
 
     def postmaster(self) -> int:

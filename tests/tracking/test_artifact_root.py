@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tracking.artifact_root import is_below
+from tracking.server.artifact_root import is_below
 
 
 @pytest.mark.parametrize(

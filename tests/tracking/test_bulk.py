@@ -10,10 +10,13 @@ from everything import OTHER, PARAMS, TAGS, exactly, fill_with_everything
 from fabricated import Recorder
 from served import free_port
 
-from tracking import bulk, mlflow_server, runs, schema
-from tracking.mlflow_server import MlflowServer
+from tracking import schema
 from tracking.schema import Kind
-from tracking.store import StoreLocation
+from tracking.server import mlflow_process
+from tracking.server.mlflow_process import MlflowServer
+from tracking.store import http as bulk
+from tracking.store import runs
+from tracking.store.location import StoreLocation
 
 QUESTION = {"experiment_id": "1", "where": {}, "tags": [], "params": [], "metrics": False}
 
@@ -28,9 +31,9 @@ def filled(location: StoreLocation) -> Recorder:
 def port(location: StoreLocation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Of the server that ``dn ui`` runs."""
     port = free_port()
-    words = mlflow_server.command("127.0.0.1", port, 1, mlflow_server.loopback_names(port))
+    words = mlflow_process.command("127.0.0.1", port, 1, mlflow_process.loopback_names(port))
     log = tmp_path_factory.mktemp("server") / "log"
-    server = MlflowServer(words, mlflow_server.environment(location.uri), log)
+    server = MlflowServer(words, mlflow_process.environment(location.uri), log)
     try:
         server.start()
         server.wait_until_ready("127.0.0.1", port)

@@ -5,9 +5,9 @@ import pytest
 from fabricated import make_cell, make_manifest, make_row
 
 from dn_distributed.config import Cell
-from tracking.cells import CellResult, Stat, choose, gather, stat
 from tracking.manifest import Selection
-from tracking.reader import Ended, Row, Snapshot
+from tracking.results.cells import CellResult, Stat, choose, gather, stat
+from tracking.results.rows import Ended, Row, Snapshot
 
 OBJECTIVE = "validation/nmse/after_pruning"
 LOWEST = Selection(objective=OBJECTIVE, higher_is_better=False)

@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 from fabricated import Recorder, make_cell
 
-from tracking import checksums, report, schema, store
-from tracking.exporting import export
-from tracking.store import StoreError
+from tracking import schema
+from tracking.portable.exporting import export
+from tracking.report import write as report
+from tracking.store import checksums
+from tracking.store import location as store
+from tracking.store.location import StoreError
 
 CELL = make_cell(l1=1.0)
 

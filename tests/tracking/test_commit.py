@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tracking import commit
+from tracking.store import commit
 
 CLEAN = {
     **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tracking import doors
-from tracking.doors import Application, Receive, Scope, Send, Tries
+from tracking.server import doors
+from tracking.server.doors import Application, Receive, Scope, Send, Tries
 
 
 class Behind:

@@ -11,10 +11,14 @@ from pathlib import Path
 import pytest
 from fabricated import Recorder
 
-from tracking import cells, render, runs, schema, tables
-from tracking.exporting import export
-from tracking.importing import import_file
-from tracking.store import StoreLocation
+from tracking import schema
+from tracking.portable.exporting import export
+from tracking.portable.importing import import_file
+from tracking.results import cells
+from tracking.store import runs
+from tracking.store.location import StoreLocation
+from tracking.tables import formats
+from tracking.tables import table as tables
 
 DATA = Path(__file__).parent / "data"
 
@@ -32,7 +36,7 @@ def figures(text: str) -> Figures:
 def table(location: StoreLocation, name: str) -> Figures:
     recorder = Recorder(location, name)
     _, manifest = runs.read_manifest(location, recorder.experiment_id)
-    return figures(render.as_csv(tables.build(manifest, cells.gather(manifest, recorder.read()))))
+    return figures(formats.as_csv(tables.build(manifest, cells.gather(manifest, recorder.read()))))
 
 
 def test_an_earlier_export_gives_the_table_that_was_printed_then(location: StoreLocation, tmp_path: Path) -> None:

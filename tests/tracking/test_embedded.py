@@ -10,10 +10,12 @@ from everything import CELL, OTHER, PARAMS, TAGS, exactly, fill_with_everything
 from fabricated import Recorder
 from mlflow.exceptions import MlflowException
 
-from tracking import artifacts, database_file, embedded, reader, runs, schema
-from tracking.embedded import StoredRun
+from tracking import schema
+from tracking.results import rows as reader
 from tracking.schema import Kind
-from tracking.store import StoreError, StoreLocation
+from tracking.store import artifacts, database_file, runs, sqlite
+from tracking.store.location import StoreError, StoreLocation
+from tracking.store.sqlite import StoredRun
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,7 @@ def test_files_of_a_run_that_is_not_there_are_an_error(filled: Recorder) -> None
 
 
 def test_more_runs_than_a_statement_names_are_all_read(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "_MOST_NAMES", 2)
+    monkeypatch.setattr(sqlite, "_MOST_NAMES", 2)
     recorder.finish(CELL, *range(5), epochs=1)
     found = reader.read_histories(recorder.location, [run.info.run_id for run in recorder.runs("replicate")])
     assert [history["num_nonzero"].keys() for history in found] == [{1}] * 5
@@ -119,7 +121,7 @@ def test_tables_that_are_not_known_are_left_to_the_client(recorder: Recorder, mo
         raise sqlite3.OperationalError("no such table: runs")
 
     for name in ("find", "histories"):
-        monkeypatch.setattr(embedded, name, other_tables)
+        monkeypatch.setattr(sqlite, name, other_tables)
     assert (recorder.read(), reader.read_histories(recorder.location, [recorder.read().rows[0].run_id])) == by_sql
 
 
@@ -131,5 +133,5 @@ def test_nothing_can_be_written(location: StoreLocation) -> None:
 
 def test_an_absent_database_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"none\.db cannot be opened"):
-        embedded.find(tmp_path / "none.db", "1", {})
+        sqlite.find(tmp_path / "none.db", "1", {})
     assert list(tmp_path.iterdir()) == []

@@ -7,9 +7,9 @@ import pytest
 from fabricated import make_cell, make_manifest
 
 from dn_distributed.config import Cell
-from tracking import equal_score
-from tracking.equal_score import EqualScore
-from tracking.fronts import Measured, Point, Saving
+from tracking.results import equal_score
+from tracking.results.equal_score import EqualScore
+from tracking.results.fronts import Measured, Point, Saving
 
 CELL = make_cell("lenet300")
 GRID = [make_cell("lenet300", l1=value, dn_incoming=dn, dn_outgoing=dn) for value in (1.0, 2.0, 3.0) for dn in (5.0,)]

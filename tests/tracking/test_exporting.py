@@ -7,10 +7,11 @@ from archives import CELL, fill, read_entries, with_curve
 from fabricated import Recorder
 
 from dn_distributed.config import Pruning
-from sweeps import cli
-from tracking import reader, schema
-from tracking.exporting import export, without_places
-from tracking.store import StoreError
+from sweeps.cli import main as cli
+from tracking import schema
+from tracking.portable.exporting import export, without_places
+from tracking.results import rows as reader
+from tracking.store.location import StoreError
 
 
 def test_a_file_is_not_written_over_unless_forced(exported: tuple[Recorder, Path], tmp_path: Path) -> None:

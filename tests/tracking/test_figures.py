@@ -19,8 +19,7 @@ from dn_distributed.config import Cell, Pruning
 from dn_distributed.data import DataError, linear
 from dn_distributed.data.digits import Digits
 from dn_distributed.tasks import TASKS
-from tracking import columns, figures, fronts, schema, shipped
-from tracking.cells import MethodResult, gather
+from tracking import figures, schema
 from tracking.figures import (
     coefficients,
     curves,
@@ -36,9 +35,12 @@ from tracking.figures import (
 )
 from tracking.figures.evidence import Estimates, Evidence, Pictures, Trained
 from tracking.figures.looks import Look, looks
-from tracking.fronts import Point
 from tracking.manifest import Manifest, Selection
-from tracking.reader import Ended, Row, Snapshot
+from tracking.results import fronts, rows_file
+from tracking.results.cells import MethodResult, gather
+from tracking.results.fronts import Point
+from tracking.results.rows import Ended, Row, Snapshot
+from tracking.tables import columns
 
 L1, DN = make_cell(l1=1.0), make_cell(dn_incoming=1.0)
 
@@ -115,7 +117,7 @@ def test_a_method_as_scripted_leaves_the_usual_look_to_the_one_as_described() ->
 
 def test_the_shipped_sweeps_keep_their_colours() -> None:
     path = Path(__file__).parents[2] / "docs/results/paper-regression/rows.json"
-    found = looks(shipped.load(path).manifest.methods)
+    found = looks(rows_file.load(path).manifest.methods)
     assert [f"{label} {look.color}" for label, look in found.items()] == [
         "ℓ1+DN+P #0072B2",
         "ℓ1+DO+P #D55E00",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tracking import file_lock
+from tracking.store import file_lock
 
 
 def test_a_lock_of_bytes_serves_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

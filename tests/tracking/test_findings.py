@@ -9,11 +9,12 @@ import pytest
 from fabricated import make_cell, make_manifest, make_row
 
 from dn_distributed.config import Cell
-from tracking import findings, tables
-from tracking.cells import gather
-from tracking.equal_score import EqualScore
-from tracking.findings import Findings
-from tracking.reader import Snapshot
+from tracking.results.cells import gather
+from tracking.results.equal_score import EqualScore
+from tracking.results.rows import Snapshot
+from tracking.tables import findings
+from tracking.tables import table as tables
+from tracking.tables.findings import Findings
 
 SMALL, LARGE, LIKE = (make_cell(l1=float(place)) for place in (1, 2, 3))
 

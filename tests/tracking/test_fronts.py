@@ -9,12 +9,12 @@ import pytest
 from fabricated import Recorder, make_cell, make_manifest, make_outcome, make_row
 
 from dn_distributed.config import Pruning
-from tracking import fronts
-from tracking.cells import gather
-from tracking.fronts import Measured, Point
 from tracking.manifest import Manifest
-from tracking.reader import Snapshot
-from tracking.store import StoreError
+from tracking.results import fronts
+from tracking.results.cells import gather
+from tracking.results.fronts import Measured, Point
+from tracking.results.rows import Snapshot
+from tracking.store.location import StoreError
 
 
 def measured(density: float, validation: float, test: float = 0.0) -> Measured:

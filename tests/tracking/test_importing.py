@@ -9,17 +9,23 @@ from fabricated import Recorder, make_cell, make_epoch, make_manifest
 from mlflow import MlflowClient
 
 from dn_distributed.config import Pruning
-from sweeps import cli
-from tracking import artifacts, cells, lease, reader, render, runs, schema, store, tables, writer
-from tracking.exporting import export
-from tracking.importing import import_file, united
+from sweeps.cli import main as cli
+from tracking import schema
 from tracking.manifest import Manifest
-from tracking.store import StoreError, StoreLocation
+from tracking.portable.exporting import export
+from tracking.portable.importing import import_file, united
+from tracking.results import cells
+from tracking.results import rows as reader
+from tracking.store import artifacts, lease, runs, writer
+from tracking.store import location as store
+from tracking.store.location import StoreError, StoreLocation
+from tracking.tables import formats
+from tracking.tables import table as tables
 
 
 def table(recorder: Recorder) -> str:
     _, manifest = runs.read_manifest(recorder.location, recorder.experiment_id)
-    return render.as_csv(tables.build(manifest, cells.gather(manifest, recorder.read())))
+    return formats.as_csv(tables.build(manifest, cells.gather(manifest, recorder.read())))
 
 
 @pytest.fixture(autouse=True)

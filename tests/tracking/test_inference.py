@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tracking import inference
-from tracking.inference import Interval
+from tracking.results import inference
+from tracking.results.inference import Interval
 
 VALUES = [4.0, 5.0, 6.0]
 T_975_2 = 4.302652729911275

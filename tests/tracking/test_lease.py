@@ -10,10 +10,11 @@ import time
 import pytest
 from fabricated import Recorder
 
-from tracking import lease, schema, writer
-from tracking.driver import Holder, holder_in, this_driver, this_host
-from tracking.lease import Lease
-from tracking.store import StoreError
+from tracking import schema
+from tracking.store import lease, writer
+from tracking.store.driver import Holder, holder_in, this_driver, this_host
+from tracking.store.lease import Lease
+from tracking.store.location import StoreError
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +118,7 @@ def test_a_driver_whose_processes_are_not_seen_from_here_is_waited_for(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a PID namespace of its own")
 def test_a_live_driver_in_another_pid_namespace_is_not_taken_for_gone() -> None:
-    script = "from tracking.driver import this_driver; print(this_driver().model_dump_json())"
+    script = "from tracking.store.driver import this_driver; print(this_driver().model_dump_json())"
     command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", script]
     told = subprocess.run(command, text=True, capture_output=True, check=False)
     if told.returncode:

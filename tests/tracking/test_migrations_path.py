@@ -3,7 +3,7 @@
 import pytest
 from alembic.config import Config
 
-from tracking import migrations_path
+from tracking.store import migrations_path
 
 
 @pytest.mark.parametrize("path", ["/a b%41ü/migrations", "/100%/migrations", "/plain/migrations"])

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 from served import free_port
 
-from tracking import mlflow_server
-from tracking.mlflow_server import MlflowServer
-from tracking.store import StoreError
+from tracking.server import mlflow_process
+from tracking.server.mlflow_process import MlflowServer
+from tracking.store.location import StoreError
 
 
 def test_settings_that_would_open_the_server_do_not_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -14,7 +14,7 @@ def test_settings_that_would_open_the_server_do_not_reach_it(monkeypatch: pytest
     monkeypatch.setenv("DN_SERVER_PASSWORD", "a secret")
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "http://minio:9000")
     monkeypatch.setenv("AWS_PROFILE", "p")
-    told = mlflow_server.environment("postgresql://u@h/d", {"PGPASSWORD": "p"})
+    told = mlflow_process.environment("postgresql://u@h/d", {"PGPASSWORD": "p"})
     assert not {"MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE", "_MLFLOW_SERVER_FILE_STORE", "DN_SERVER_PASSWORD"} & set(
         told
     )
@@ -24,7 +24,7 @@ def test_settings_that_would_open_the_server_do_not_reach_it(monkeypatch: pytest
 
 
 def test_the_command_line_names_no_database() -> None:
-    words = mlflow_server.command("127.0.0.1", 5000, 2, ["a:5000"])
+    words = mlflow_process.command("127.0.0.1", 5000, 2, ["a:5000"])
     assert words[words.index("--cors-allowed-origins") + 1] == "http://a:5000,https://a:5000"
     assert not [word for word in words if "store-uri" in word]
 
@@ -32,17 +32,17 @@ def test_the_command_line_names_no_database() -> None:
 def test_an_installation_without_the_entry_point_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: [])
     with pytest.raises(StoreError, match="install it again"):
-        mlflow_server.command("127.0.0.1", 5000, 2, ["a:5000"])
+        mlflow_process.command("127.0.0.1", 5000, 2, ["a:5000"])
 
 
 @pytest.mark.parametrize(("port", "host"), [(99999, "127.0.0.1"), (80, "192.0.2.1"), (80, "no such name")])
 def test_where_nobody_can_listen_is_one_line(port: int, host: str) -> None:
     with pytest.raises(StoreError, match=rf"port {port} of {host} cannot be used"):
-        mlflow_server.check_port_is_free(host, port)
+        mlflow_process.check_port_is_free(host, port)
 
 
 def test_one_that_never_answers_is_not_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mlflow_server, "_SECONDS_TO_START", 0)
+    monkeypatch.setattr(mlflow_process, "_SECONDS_TO_START", 0)
     silent = MlflowServer(["sh", "-c", "echo at work; exec sleep 600"], {}, tmp_path / "log")
     silent.start()
     try:
@@ -55,7 +55,7 @@ def test_one_that_never_answers_is_not_waited_for_without_end(tmp_path: Path, mo
 
 def test_other_ports_of_this_machine_are_other_origins() -> None:
     def origins(port: int) -> list[str]:
-        words = mlflow_server.command("127.0.0.1", port, 1, mlflow_server.loopback_names(port))
+        words = mlflow_process.command("127.0.0.1", port, 1, mlflow_process.loopback_names(port))
         return words[words.index("--cors-allowed-origins") + 1].split(",")
 
     assert "http://localhost:5000" in origins(5000)

@@ -8,10 +8,12 @@ from fabricated import Recorder, make_cell, make_epoch, make_outcome
 from mlflow import MlflowClient
 
 from dn_distributed.config import Pruning
-from tracking import reader, runs, schema, writer
-from tracking.exporting import export
-from tracking.importing import import_file
-from tracking.store import StoreLocation
+from tracking import schema
+from tracking.portable.exporting import export
+from tracking.portable.importing import import_file
+from tracking.results import rows as reader
+from tracking.store import runs, writer
+from tracking.store.location import StoreLocation
 
 CELL = make_cell(l1=1.0)
 CHILDREN = schema.PARENT

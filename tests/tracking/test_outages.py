@@ -14,7 +14,7 @@ from mlflow.protos import databricks_pb2 as codes
 from safetensors import SafetensorError
 from sqlalchemy import create_engine, exc, text
 
-from tracking.outages import can_pass, reason
+from tracking.store.outages import can_pass, reason
 
 
 def answered(status: int) -> requests.HTTPError:

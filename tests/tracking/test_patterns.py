@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tracking.patterns import load_masks, save_masks, save_pattern
+from tracking.store.masks import load_masks, save_masks, save_pattern
 
 WHITE, BLUE = (255, 255, 255), (31, 87, 164)
 

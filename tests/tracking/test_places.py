@@ -15,9 +15,12 @@ import pytest
 from conftest import copy_of
 from fabricated import Recorder, make_cell
 
-from tracking import artifacts, database_file, runs, schema, status, store, writer
-from tracking.exporting import export
-from tracking.store import StoreError, StoreLocation
+from tracking import schema
+from tracking.portable.exporting import export
+from tracking.results import status
+from tracking.store import artifacts, database_file, runs, writer
+from tracking.store import location as store
+from tracking.store.location import StoreError, StoreLocation
 
 CELL = make_cell(l1=1.0)
 NAMES = (
@@ -296,7 +299,7 @@ def test_a_folder_in_place_of_the_database_is_told_at_once(tmp_path: Path) -> No
 
 
 def test_a_store_is_made_once_by_processes_that_start_together(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from tracking import store; "
+    code = "import sys; from pathlib import Path; from tracking.store import location as store; "
     code += "store.prepare(store.locate(folder=Path(sys.argv[1])))"
     (tmp_path / ".mlflow.db.part").write_text("of a process that was killed")
     words = [sys.executable, "-c", code, str(tmp_path)]

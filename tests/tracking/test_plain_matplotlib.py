@@ -52,7 +52,7 @@ def test_neither_a_notebooks_backend_nor_a_users_file_changes_a_figure(tmp_path:
 def test_the_settings_of_the_process_are_left_as_they_are() -> None:
     import matplotlib as mpl
 
-    from tracking.plain_matplotlib import settings
+    from tracking.figures.plain_matplotlib import settings
 
     with mpl.rc_context({"lines.linewidth": 9.0}):
         with settings({"font.size": 7.0}):

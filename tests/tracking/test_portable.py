@@ -28,15 +28,17 @@ from archives import (
 from fabricated import Recorder, make_cell
 from safetensors.torch import save_file
 
-from tracking import portable, schema, store
-from tracking.importing import import_file
-from tracking.patterns import save_masks
-from tracking.store import StoreError
+from tracking import schema
+from tracking.portable import archive
+from tracking.portable.importing import import_file
+from tracking.store import location
+from tracking.store.location import StoreError
+from tracking.store.masks import save_masks
 
 
 def refused(path: Path, folder: Path) -> str:
     """Import into a store that is not there yet, see that none is made, and return what is said."""
-    target = store.locate(folder=folder / "never")
+    target = location.locate(folder=folder / "never")
     with pytest.raises(StoreError) as raised:
         import_file(target, path)
     assert not (folder / "never").exists()
@@ -64,7 +66,7 @@ def test_any_flipped_byte_is_refused_or_changes_nothing(exported: tuple[Recorder
     for place in places:
         path.write_bytes(data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :])
         try:
-            with portable.opened(path):
+            with archive.opened(path):
                 same = read_entries(path) == read_entries(exported[1])
         except StoreError:
             outcomes[True] += 1
@@ -191,15 +193,15 @@ def test_weights_and_masks_must_be_those_of_the_layers(exported: tuple[Recorder,
 def test_cells_must_be_such_as_are_known_here(exported: tuple[Recorder, Path], tmp_path: Path) -> None:
     def with_cell(**values: Any) -> Edit:
         def edit(entries: Entries) -> None:
-            found = json.loads(entries[portable.CELLS])
+            found = json.loads(entries[archive.CELLS])
             found[0]["cell"] |= values
-            entries[portable.CELLS] = json.dumps(found).encode()
+            entries[archive.CELLS] = json.dumps(found).encode()
 
         return edit
 
     def twice(entries: Entries) -> None:
-        found = json.loads(entries[portable.CELLS])
-        entries[portable.CELLS] = json.dumps([*found, found[0]]).encode()
+        found = json.loads(entries[archive.CELLS])
+        entries[archive.CELLS] = json.dumps([*found, found[0]]).encode()
 
     for edit, reason in (
         (with_cell(task={"name": "regression", "hidden": [0]}), "hidden.0: Input should be greater than"),
@@ -245,7 +247,7 @@ def test_entries_that_are_no_plain_files_are_refused(exported: tuple[Recorder, P
 def test_a_name_that_stands_there_twice_is_refused(exported: tuple[Recorder, Path], tmp_path: Path) -> None:
     path = repack(exported[1], tmp_path / "x.zip", lambda entries: None)
     with zipfile.ZipFile(path, "a") as file, pytest.warns(UserWarning, match="Duplicate name"):
-        file.writestr(portable.SWEEP, "{}", zipfile.ZIP_DEFLATED)
+        file.writestr(archive.SWEEP, "{}", zipfile.ZIP_DEFLATED)
     assert "sweep.json stands there twice" in refused(path, tmp_path)
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tracking import postgres, private
-from tracking.postgres import Database, Postgres
-from tracking.store import StoreError
+from tracking.server import postgres
+from tracking.server.postgres import Database, Postgres
+from tracking.store import secret_files
+from tracking.store.location import StoreError
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +175,7 @@ def test_a_password_leaves_the_address(address: str, expected: Database, monkeyp
 
 def test_address_and_password_may_be_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in {"DN_DATABASE_URL": "postgresql://u@h/d", "DN_DATABASE_PASSWORD": "p"}.items():
-        private.write(tmp_path / name, text)
+        secret_files.write(tmp_path / name, text)
         monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
     assert postgres.given() == Database("postgresql://u@h/d", "p")
 

@@ -6,8 +6,9 @@ import socket
 import pytest
 from fabricated import Recorder
 
-from tracking import artifacts, preflight, store, writer
-from tracking.store import StoreError, StoreLocation
+from tracking.store import artifacts, preflight, writer
+from tracking.store import location as store
+from tracking.store.location import StoreError, StoreLocation
 
 
 def test_a_store_that_works_passes_and_keeps_the_proof(recorder: Recorder, location: StoreLocation) -> None:

@@ -6,11 +6,11 @@ import pytest
 import yaml
 
 from dn_distributed.tasks import TASKS
-from tracking import columns, published
-from tracking.columns import Column
-from tracking.published import Figure
+from tracking.tables import columns, published
+from tracking.tables.columns import Column
+from tracking.tables.published import Figure
 
-ENTRIES = yaml.safe_load(files("tracking").joinpath("published.yaml").read_text(encoding="utf-8"))
+ENTRIES = yaml.safe_load(files("tracking.tables").joinpath("published.yaml").read_text(encoding="utf-8"))
 ROWS = [(task, row) for task, rows in ENTRIES.items() for row in rows]
 ALL = pytest.mark.parametrize(("task", "row"), ROWS)
 

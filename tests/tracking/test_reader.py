@@ -3,8 +3,10 @@ from fabricated import Recorder, make_cell, make_epoch, make_outcome
 
 from dn_distributed import sparsity
 from dn_distributed.config import Cell
-from tracking import reader, runs, schema, writer
-from tracking.store import StoreError
+from tracking import schema
+from tracking.results import rows as reader
+from tracking.store import runs, writer
+from tracking.store.location import StoreError
 
 CELL, OTHER = make_cell(l1=1.0), make_cell(l1=2.0)
 

@@ -10,11 +10,12 @@ from fabricated import make_cell, make_manifest, make_row
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from tracking import render, tables
-from tracking.cells import gather
-from tracking.columns import Column
-from tracking.reader import Snapshot
-from tracking.tables import Table
+from tracking.results.cells import gather
+from tracking.results.rows import Snapshot
+from tracking.tables import formats
+from tracking.tables import table as tables
+from tracking.tables.columns import Column
+from tracking.tables.table import Table
 
 CELLS = [make_cell(l1=float(place)) for place in (1, 2, 3)]
 AWKWARD = 'a|b & 100% <i>_{x}$\\"~^ℓ'
@@ -63,7 +64,7 @@ def table() -> Table:
 
 
 def markdown_lines(table: Table) -> list[list[str]]:
-    lines = [line for line in render.markdown(table).splitlines() if line.startswith("|")]
+    lines = [line for line in formats.markdown(table).splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line[2:-2].replace("\\|", "¦").split(" | ")] for line in lines]
 
 
@@ -99,7 +100,7 @@ def test_a_mean_has_as_many_decimals_as_its_deviation(table: Table) -> None:
 def test_what_is_missing_prints_as_missing(table: Table) -> None:
     label, *values, n = markdown_columns(table)[-1]
     assert label == "**none**"
-    assert values == [render.MISSING] * (LINES - 1)
+    assert values == [formats.MISSING] * (LINES - 1)
     assert n == "0 of 3"
 
 
@@ -121,7 +122,7 @@ def shown_by_markdown(text: str, tag: str) -> list[str]:
 
 @pytest.mark.parametrize("label", HOSTILE)
 def test_markdown_shows_a_text_as_it_is(table: Table, label: str) -> None:
-    text = render.markdown(labelled(table, label))
+    text = formats.markdown(labelled(table, label))
     assert shown_by_markdown(text, "h2") == [label]
     assert shown_by_markdown(text, "li") == [label, f"{label} failed: {label}."]
     assert shown_by_markdown(text, "th")[1] == f"<strong>{label}</strong>"
@@ -129,17 +130,17 @@ def test_markdown_shows_a_text_as_it_is(table: Table, label: str) -> None:
 
 
 def test_markdown_escapes_dollars_for_readers_that_set_mathematics() -> None:
-    assert render.markdown_text("$x_1$") == r"\$x_1\$"
+    assert formats.markdown_text("$x_1$") == r"\$x_1\$"
 
 
 def test_markdown_leaves_ordinary_text_as_it_is() -> None:
     for text in ("ℓ1+DN+P", "p < 0.05", "-0.04, inside", "mean ± s · √(1 + 1/n)", "training.learning_rate_decay"):
-        assert render.markdown_text(text) == text
+        assert formats.markdown_text(text) == text
 
 
 def test_what_would_be_two_lines_is_one(table: Table) -> None:
     label = "two\nlines\r\tand\x1b[31m more"
-    for draw in (render.markdown, render.latex, render.as_html):
+    for draw in (formats.markdown, formats.latex, formats.as_html):
         text = draw(labelled(table, label))
         assert "\x1b" not in text
         assert text.count("\n") == draw(labelled(table, "one")).count("\n")
@@ -147,11 +148,11 @@ def test_what_would_be_two_lines_is_one(table: Table) -> None:
 
 
 def test_markdown_has_every_note(table: Table) -> None:
-    assert all(f"{render.markdown_item(note)}\n" in render.markdown(table) for note in table.notes)
+    assert all(f"{formats.markdown_item(note)}\n" in formats.markdown(table) for note in table.notes)
 
 
 def test_csv_has_full_precision(table: Table) -> None:
-    lines = {(line["method"], line["quantity"]): line for line in csv.DictReader(io.StringIO(render.as_csv(table)))}
+    lines = {(line["method"], line["quantity"]): line for line in csv.DictReader(io.StringIO(formats.as_csv(table)))}
     stats = table.rows[0].stats["score_after"]
     line = lines["whole", "score_after"]
     assert (float(line["mean"]), float(line["std"])) == (stats.mean, stats.std)
@@ -167,31 +168,31 @@ def test_csv_has_full_precision(table: Table) -> None:
 
 
 def test_csv_leaves_missing_values_empty(table: Table) -> None:
-    lines = [line for line in csv.DictReader(io.StringIO(render.as_csv(table))) if line["method"] == "none"]
+    lines = [line for line in csv.DictReader(io.StringIO(formats.as_csv(table))) if line["method"] == "none"]
     assert lines
     assert all((line["mean"], line["std"], line["n"]) == ("", "", "0") for line in lines)
 
 
 def test_csv_quotes_a_label(table: Table) -> None:
-    assert {line["method"] for line in csv.DictReader(io.StringIO(render.as_csv(table)))} == {"whole", AWKWARD, "none"}
+    assert {line["method"] for line in csv.DictReader(io.StringIO(formats.as_csv(table)))} == {"whole", AWKWARD, "none"}
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+x", "-x", "@x", "\t=x", "\r=x", "\n@x", "＝1", '=HYPERLINK("x")', "-2+3"])
 def test_text_is_no_formula_of_a_spreadsheet(table: Table, text: str) -> None:
-    lines = list(csv.reader(io.StringIO(render.as_csv(labelled(table, text)))))
+    lines = list(csv.reader(io.StringIO(formats.as_csv(labelled(table, text)))))
     assert lines[1][0] == f"'{text.strip()}"
     assert len({len(line) for line in lines}) == 1
 
 
 def test_numbers_of_csv_stay_numbers() -> None:
     numbers = [-0.25, 1e-300, -math.inf, math.nan, 3, "-1e-05", "+2.5", "-.5", "-inf"]
-    assert render.csv_text([numbers]) == "-0.25,1e-300,-inf,nan,3,-1e-05,+2.5,-.5,-inf\n"
+    assert formats.csv_text([numbers]) == "-0.25,1e-300,-inf,nan,3,-1e-05,+2.5,-.5,-inf\n"
 
 
 def test_latex_escapes_what_it_gives_a_meaning_to(table: Table) -> None:
     label = r"a\textbar{}b \& 100\% \textless{}i\textgreater{}\_\{x\}\$\textbackslash{}"
     label += '"' + r"\textasciitilde{}\textasciicircum{}$\ell$"
-    text = render.latex(table)
+    text = formats.latex(table)
     assert f"& {label} &" in text
     assert r"0.2611 $\pm$ 0.0674" in text
 
@@ -199,19 +200,19 @@ def test_latex_escapes_what_it_gives_a_meaning_to(table: Table) -> None:
 @pytest.mark.parametrize("start", ["[2cm]", "*"])
 def test_latex_takes_no_beginning_of_a_line_for_the_end_of_the_one_before(table: Table, start: str) -> None:
     columns = (replace(table.columns[0], title=f"{start} x"), *table.columns[1:])
-    text = render.latex(replace(table, columns=columns))
+    text = formats.latex(replace(table, columns=columns))
     assert f"\n{{{start[0]}}}{start[1:]} x &" in text
     assert re.search(r"\\\\\s*[\[*]", text) is None
 
 
 def test_latex_has_a_cell_for_every_method_in_every_line(table: Table) -> None:
-    lines = [line for line in render.latex(table).splitlines() if line.endswith(r"\\")]
+    lines = [line for line in formats.latex(table).splitlines() if line.endswith(r"\\")]
     assert len(lines) == 1 + LINES  # with the head
     assert {line.replace(r"\&", "").count("&") for line in lines} == {5}  # three methods, published, difference
 
 
 def test_html_escapes_labels_and_marks_kinds_of_lines(table: Table) -> None:
-    text = render.as_html(table)
+    text = formats.as_html(table)
     assert "a|b &amp; 100% &lt;i&gt;" in text
     assert "<i>" not in text
     for kind, count in (("reproduced", 3), ("published", 1), ("difference", 1)):
@@ -221,7 +222,7 @@ def test_html_escapes_labels_and_marks_kinds_of_lines(table: Table) -> None:
 
 def test_a_terminal_table_has_published_figures_under_reproduced_ones(table: Table) -> None:
     console = Console(width=160, file=io.StringIO(), record=True)
-    console.print(render.terminal(table))
+    console.print(formats.terminal(table))
     text = console.export_text()
     assert "3.58e-04 (+0.2608, n < 5)" in text
     assert "2 of 3" in text
@@ -230,7 +231,7 @@ def test_a_terminal_table_has_published_figures_under_reproduced_ones(table: Tab
 @pytest.mark.parametrize("label", HOSTILE)
 def test_a_terminal_shows_a_text_as_it_is(table: Table, label: str) -> None:
     console = Console(width=400, file=io.StringIO(), record=True)
-    console.print(render.terminal(labelled(table, label)))
+    console.print(formats.terminal(labelled(table, label)))
     lines = [line.strip() for line in console.export_text().splitlines()]
     assert lines[0] == label
     assert label in re.split(r" {2,}", lines[2])
@@ -239,7 +240,7 @@ def test_a_terminal_shows_a_text_as_it_is(table: Table, label: str) -> None:
 
 @pytest.mark.parametrize("label", HOSTILE)
 def test_html_shows_a_text_as_it_is(table: Table, label: str) -> None:
-    text = render.as_html(labelled(table, label))
+    text = formats.as_html(labelled(table, label))
     heads = re.findall(r'<th class="reproduced">([^<>]*)</th>', text)
     assert html.unescape(heads[0]) == label
     notes = re.findall(r"<li>([^<>]*)</li>", text)
@@ -251,7 +252,7 @@ def test_errors_have_a_geometric_mean_beside_their_mean(table: Table) -> None:
     place = quantities.index("test nmse after P, geometric mean")
     assert quantities[place - 1] == "test nmse after P"
     assert whole[place] == "0.2554 ×÷ 1.29"  # of 1/3, 1/4 and 1/5
-    assert none[place] == render.MISSING
+    assert none[place] == formats.MISSING
     assert "×÷" in half[place]
 
 
@@ -283,4 +284,4 @@ def test_a_difference_has_its_sign() -> None:
 
 
 def test_every_format_has_an_ending() -> None:
-    assert set(render.FORMATS) == {"md", "csv", "tex", "html"}
+    assert set(formats.FORMATS) == {"md", "csv", "tex", "html"}

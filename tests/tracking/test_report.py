@@ -16,9 +16,10 @@ from PIL import Image
 
 from dn_distributed.config import Training
 from dn_distributed.data.digits import Digits
-from tracking import figures, report
+from tracking import figures
 from tracking.manifest import Selection
-from tracking.store import StoreError, StoreLocation
+from tracking.report import write as report
+from tracking.store.location import StoreError, StoreLocation
 
 AWKWARD = '<b>ℓ1</b> & "P"'
 DATA_DIR = Path("unused")
@@ -67,8 +68,9 @@ def test_the_report_of_a_chain_of_layers_is_written_without_torch(location: Stor
     recorder.finish(cell, 0, 1, epochs=2)
     recorder.announce({"ℓ1": [cell]})
     script = (
-        "import sys; from pathlib import Path; from tracking import report; from tracking.store import StoreLocation;"
-        f"report.write(StoreLocation({location.uri!r}), 'without-torch', Path('out'), Path('unused'));"
+        "import sys; from pathlib import Path; from tracking.report.write import write; "
+        "from tracking.store.location import StoreLocation;"
+        f"write(StoreLocation({location.uri!r}), 'without-torch', Path('out'), Path('unused'));"
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, text=True, capture_output=True, check=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking import rounding
+from tracking.results import rounding
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,13 @@ from fabricated import Recorder
 from mlflow import MlflowClient
 from served import FIRST, USER, Server, command_lines, free_port
 
-from tracking import bulk, private, runs, schema, server, store, writer
-from tracking.postgres import Postgres
+from tracking import schema
 from tracking.schema import Kind
-from tracking.store import StoreError
+from tracking.server import supervisor
+from tracking.server.postgres import Postgres
+from tracking.store import http, runs, secret_files, writer
+from tracking.store import location as store
+from tracking.store.location import StoreError
 
 SECOND = "second password, long"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
@@ -63,7 +66,7 @@ CALLS = [
     ("GET", "/"),
     ("GET", SEARCH),
     ("POST", CREATE),
-    ("POST", bulk.PATH),
+    ("POST", http.PATH),
     ("POST", "/graphql"),
     ("POST", "/api/2.0/mlflow/users/create"),
     ("GET", f"{ARTIFACTS}/x"),
@@ -191,7 +194,7 @@ def test_runs_that_keep_their_artifacts_elsewhere_are_refused(
 @pytest.mark.parametrize("announced", [True, False])
 def test_a_large_body_without_the_login_is_refused_unread(running: Server, announced: bool) -> None:
     how = "Content-Length: 300000000" if announced else "Transfer-Encoding: chunked"
-    for path in (CREATE, bulk.PATH, "/ajax-api/2.0/mlflow/upload-artifact?run_uuid=a&path=x"):
+    for path in (CREATE, http.PATH, "/ajax-api/2.0/mlflow/upload-artifact?run_uuid=a&path=x"):
         assert answer(running, f"POST {path}", how) == "401"
     assert answer(running, f"PUT {ARTIFACTS}/x", how) == "401"
     assert answer(running, "GET /health", "Content-Length: 300000000") == "413"
@@ -232,10 +235,10 @@ def test_runs_are_answered_at_once_as_the_client_gives_them(
     recorder = fill_with_everything(Recorder(store.locate(running.address), "everything"))
     asked = (recorder.location, recorder.experiment_id)
     for kind in kinds:
-        at_once = bulk.find(*asked, {schema.KIND: kind}, tags=TAGS, params=PARAMS, metrics=True)
+        at_once = http.find(*asked, {schema.KIND: kind}, tags=TAGS, params=PARAMS, metrics=True)
         assert at_once
         with monkeypatch.context() as patch:
-            patch.setattr(bulk, "find", lambda *_, **__: None)
+            patch.setattr(http, "find", lambda *_, **__: None)
             by_client = runs.records(*asked, kind, {}, tags=TAGS, params=PARAMS, metrics=True)
         assert exactly(at_once) == exactly(by_client)
 
@@ -253,17 +256,17 @@ def test_runs_are_answered_to_those_who_may_read_them(
     with monkeypatch.context() as patch:
         patch.setenv(store.USER, "reader")
         patch.setenv(store.PASSWORD, "password of a reader")
-        assert bulk.find(store.locate(running.address), experiment_id, {}) is None
+        assert http.find(store.locate(running.address), experiment_id, {}) is None
         question = {"where": {}, "tags": [], "params": [], "metrics": False}
         for other_way in (f"0{experiment_id}", f" {experiment_id}", f"+{experiment_id}"):
             asked = {**question, "experiment_id": other_way}
-            answer = store.ask(store.locate(running.address), "POST", bulk.PATH, timeout=20, json=asked)
+            answer = store.ask(store.locate(running.address), "POST", http.PATH, timeout=20, json=asked)
             assert answer.status_code in (400, 403)
     access.revoke_user_permission("reader", "experiment", experiment_id)
     access.grant_user_permission("reader", "experiment", experiment_id, "READ")
     monkeypatch.setenv(store.USER, "reader")
     monkeypatch.setenv(store.PASSWORD, "password of a reader")
-    found = bulk.find(store.locate(running.address), experiment_id, {})
+    found = http.find(store.locate(running.address), experiment_id, {})
     assert found is not None
     assert len(found) == 1
 
@@ -302,9 +305,9 @@ def test_only_its_owner_can_open_what_it_keeps(running: Server) -> None:
 
 
 def test_a_second_server_in_the_folder_is_refused(running: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = server.settings(running.data, port=free_port())
+    wanted = supervisor.settings(running.data, port=free_port())
     with pytest.raises(StoreError, match=f"another dn server runs in {running.data}"):
-        server.run(wanted, print, print)
+        supervisor.run(wanted, print, print)
 
 
 def test_a_killed_mlflow_comes_back(running: Server, client: MlflowClient) -> None:
@@ -358,18 +361,18 @@ def no_secrets(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "10.0.0.5", "store.example.org"])
 def test_other_machines_are_not_served_without_a_login(tmp_path: Path, no_secrets: object, host: str) -> None:
     with pytest.raises(StoreError, match=r"it needs a password of at least 12 .* DN_SERVER_PASSWORD_FILE names$"):
-        server.settings(tmp_path, host=host, allowed_hosts="store.example.org")
+        supervisor.settings(tmp_path, host=host, allowed_hosts="store.example.org")
 
 
 def test_other_machines_are_not_served_by_any_name(tmp_path: Path, no_secrets: pytest.MonkeyPatch) -> None:
     no_secrets.setenv("DN_SERVER_PASSWORD", FIRST)
     with pytest.raises(StoreError, match="it needs --allowed-hosts NAME:PORT"):
-        server.settings(tmp_path, host="0.0.0.0")
+        supervisor.settings(tmp_path, host="0.0.0.0")
 
 
 def test_all_that_is_missing_is_said_at_once(tmp_path: Path, no_secrets: object) -> None:
     with pytest.raises(StoreError, match=r"needs a password .*, and --allowed-hosts"):
-        server.settings(tmp_path, host="0.0.0.0")
+        supervisor.settings(tmp_path, host="0.0.0.0")
 
 
 @pytest.mark.parametrize("hosts", ["*", "*.example.org", "10.*", "a,*", "", "a,,b", "http://a", "a:port", "a/b", "a b"])
@@ -379,15 +382,15 @@ def test_wildcards_and_what_is_no_name_are_refused(
 ) -> None:
     no_secrets.setenv("DN_SERVER_PASSWORD", FIRST)
     with pytest.raises(StoreError, match="--allowed-hosts: expected NAME or NAME:PORT, no wildcards"):
-        server.settings(tmp_path, host=host, allowed_hosts=hosts)
+        supervisor.settings(tmp_path, host=host, allowed_hosts=hosts)
 
 
 def test_a_password_that_others_can_read_is_refused(tmp_path: Path, no_secrets: pytest.MonkeyPatch) -> None:
-    private.write(tmp_path / "password", FIRST)
+    secret_files.write(tmp_path / "password", FIRST)
     (tmp_path / "password").chmod(0o644)
     no_secrets.setenv("DN_SERVER_PASSWORD_FILE", str(tmp_path / "password"))
     with pytest.raises(StoreError, match=r"other users can open .*/password \(mode 644\): chmod 600"):
-        server.settings(tmp_path, host="0.0.0.0", allowed_hosts="a")
+        supervisor.settings(tmp_path, host="0.0.0.0", allowed_hosts="a")
 
 
 @pytest.mark.parametrize(
@@ -403,20 +406,20 @@ def test_a_login_that_cannot_be_is_refused(
     no_secrets.setenv("DN_SERVER_PASSWORD", FIRST)
     no_secrets.setenv(name, value)
     with pytest.raises(StoreError, match=reason):
-        server.settings(tmp_path)
+        supervisor.settings(tmp_path)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_this_machine_alone_needs_no_login_and_is_called_by_its_own_names(
     tmp_path: Path, no_secrets: object, host: str
 ) -> None:
-    made = server.settings(tmp_path, host=host, port=7)
+    made = supervisor.settings(tmp_path, host=host, port=7)
     assert made.login is None
     assert made.names == ("127.0.0.1:7", "localhost:7", "[::1]:7", "127.0.0.1", "localhost", "[::1]")
 
 
 def test_a_name_without_a_port_stands_for_both_spellings(tmp_path: Path, no_secrets: object) -> None:
-    made = server.settings(tmp_path, port=7, allowed_hosts="Store.example.org, a:80,[fd00::1],[fd00::1]:80")
+    made = supervisor.settings(tmp_path, port=7, allowed_hosts="Store.example.org, a:80,[fd00::1],[fd00::1]:80")
     assert made.names == (
         "store.example.org:7",
         "store.example.org",
@@ -428,29 +431,29 @@ def test_a_name_without_a_port_stands_for_both_spellings(tmp_path: Path, no_secr
 
 
 def test_artifacts_lie_in_the_folder_or_where_they_are_wanted(tmp_path: Path, no_secrets: pytest.MonkeyPatch) -> None:
-    no_secrets.setattr(server, "_check_is_installed", lambda *_: None)
+    no_secrets.setattr(supervisor, "_check_is_installed", lambda *_: None)
     no_secrets.chdir(tmp_path)
-    assert server.settings(Path("s")).artifacts == str(tmp_path / "s" / "artifacts")
-    assert server.settings(Path("s"), artifacts="other").artifacts == str(tmp_path / "other")
-    assert server.settings(Path("s"), artifacts="s3://bucket/prefix").artifacts == "s3://bucket/prefix"
+    assert supervisor.settings(Path("s")).artifacts == str(tmp_path / "s" / "artifacts")
+    assert supervisor.settings(Path("s"), artifacts="other").artifacts == str(tmp_path / "other")
+    assert supervisor.settings(Path("s"), artifacts="s3://bucket/prefix").artifacts == "s3://bucket/prefix"
 
 
 def test_a_package_that_is_missing_is_named(tmp_path: Path, no_secrets: pytest.MonkeyPatch) -> None:
     no_secrets.setattr("importlib.util.find_spec", lambda name: None if name == "psycopg" else object())
     with pytest.raises(StoreError, match=r"needs psycopg: pip install 'dropneuron-distributed\[server\]'"):
-        server.settings(tmp_path)
+        supervisor.settings(tmp_path)
     no_secrets.setattr("importlib.util.find_spec", lambda name: None if name == "boto3" else object())
     with pytest.raises(StoreError, match="needs boto3: pip install boto3"):
-        server.settings(tmp_path, artifacts="s3://bucket")
+        supervisor.settings(tmp_path, artifacts="s3://bucket")
 
 
 def test_what_an_earlier_server_left_and_does_not_end_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     told: list[int] = []
-    monkeypatch.setattr(server, "_SECONDS_TO_END", 0.01)
-    monkeypatch.setattr(server, "_marked", lambda _: [12345])
+    monkeypatch.setattr(supervisor, "_SECONDS_TO_END", 0.01)
+    monkeypatch.setattr(supervisor, "_marked", lambda _: [12345])
     monkeypatch.setattr("os.kill", lambda _, number: told.append(number))
     with pytest.raises(StoreError, match=rf"does not end: processes 12345 \(logs: {tmp_path}/log\)"):
-        server._end_what_was_left(tmp_path)
+        supervisor._end_what_was_left(tmp_path)
     assert set(told) <= {signal.SIGTERM, signal.SIGKILL}
     assert told
 
@@ -458,13 +461,13 @@ def test_what_an_earlier_server_left_and_does_not_end_is_named(monkeypatch: pyte
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, no_secrets: object) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(StoreError, match=r"cannot make .*/taken"):
-        server.run(server.settings(tmp_path / "taken", port=free_port()), print, print)
+        supervisor.run(supervisor.settings(tmp_path / "taken", port=free_port()), print, print)
 
 
 def test_a_taken_port_is_one_line(tmp_path: Path, no_secrets: object) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        wanted = server.settings(tmp_path / "s", port=taken.getsockname()[1])
+        wanted = supervisor.settings(tmp_path / "s", port=taken.getsockname()[1])
         with pytest.raises(StoreError, match=r"port \d+ of 127\.0\.0\.1 cannot be used"):
-            server.run(wanted, print, print)
+            supervisor.run(wanted, print, print)

@@ -12,7 +12,8 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from served import FIRST, USER, Server, free_port
 
-from tracking import artifacts, store, writer
+from tracking.store import artifacts, writer
+from tracking.store import location as store
 
 BUCKET = "results"
 KEY, SECRET, REGION = "a-key", "a secret of the bucket", "us-east-1"

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from fabricated import make_cell, make_manifest, make_row
 
-from tracking import shipped
-from tracking.reader import Ended, Snapshot
-from tracking.shipped import Shipped
-from tracking.store import StoreError
+from tracking.results import rows_file
+from tracking.results.rows import Ended, Snapshot
+from tracking.results.rows_file import Shipped
+from tracking.store.location import StoreError
 
 CELL, OTHER, FOREIGN = (make_cell(l1=float(place)) for place in (1, 2, 3))
 
@@ -28,8 +28,8 @@ def sweep() -> Shipped:
 
 def test_what_is_written_is_read(sweep: Shipped, tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
-    path.write_text(shipped.as_json(sweep), encoding="utf-8")
-    read = shipped.load(path)
+    path.write_text(rows_file.as_json(sweep), encoding="utf-8")
+    read = rows_file.load(path)
     assert (read.manifest, read.provenance, read.snapshot.ended) == (
         sweep.manifest, {"Software": "torch"}, sweep.snapshot.ended,
     )  # fmt: skip
@@ -38,17 +38,17 @@ def test_what_is_written_is_read(sweep: Shipped, tmp_path: Path) -> None:
         back = by_key[row.replicate_key]
         assert (back.cell_key, back.seed, back.counts) == (row.cell_key, row.seed, row.counts)
         assert back.metrics == pytest.approx(row.metrics, rel=0, abs=0, nan_ok=True)
-    assert shipped.as_json(read) == shipped.as_json(sweep)
+    assert rows_file.as_json(read) == rows_file.as_json(sweep)
 
 
 def test_rows_are_in_order_and_only_those_of_the_sweep(sweep: Shipped) -> None:
     more = (*sweep.snapshot.rows, make_row(FOREIGN, 0), make_row(CELL, 7))
-    text = shipped.as_json(Shipped(sweep.manifest, Snapshot(more, ()), {}))
+    text = rows_file.as_json(Shipped(sweep.manifest, Snapshot(more, ()), {}))
     assert [(row["method"], row["seed"]) for row in json.loads(text)["replicates"]] == [("a", 0), ("b", 0), ("b", 1)]
 
 
 def test_a_replicate_carries_its_dense_size(sweep: Shipped) -> None:
-    for replicate in json.loads(shipped.as_json(sweep))["replicates"]:
+    for replicate in json.loads(rows_file.as_json(sweep))["replicates"]:
         (row,) = (row for row in sweep.snapshot.rows if row.replicate_key == replicate["replicate_key"])
         inputs, hidden, outputs = (unit.alive for unit in row.counts.units)
         assert replicate["dense_size"] == inputs * hidden + hidden * outputs
@@ -56,7 +56,7 @@ def test_a_replicate_carries_its_dense_size(sweep: Shipped) -> None:
 
 
 def edited(sweep: Shipped, tmp_path: Path, edit: Callable[[dict[str, Any]], object]) -> Path:
-    value = json.loads(shipped.as_json(sweep))
+    value = json.loads(rows_file.as_json(sweep))
     edit(value)
     path = tmp_path / "rows.json"
     path.write_text(json.dumps(value), encoding="utf-8")
@@ -68,7 +68,7 @@ def test_rows_of_an_earlier_version_have_no_dense_size(sweep: Shipped, tmp_path:
         for replicate in value["replicates"]:
             del replicate["dense_size"], replicate["dense_compression"]
 
-    assert shipped.as_json(shipped.load(edited(sweep, tmp_path, as_before))) == shipped.as_json(sweep)
+    assert rows_file.as_json(rows_file.load(edited(sweep, tmp_path, as_before))) == rows_file.as_json(sweep)
 
 
 def of_first(name: str, value: object) -> Callable[[dict[str, Any]], object]:
@@ -106,7 +106,7 @@ def test_what_would_be_counted_wrongly_is_refused_in_one_line(
 ) -> None:
     path = edited(sweep, tmp_path, edit)
     with pytest.raises(StoreError, match=re.escape(reason)) as error:
-        shipped.load(path)
+        rows_file.load(path)
     assert str(error.value).startswith(f"{path}: no rows of a sweep")
     assert "\n" not in str(error.value)
 
@@ -117,18 +117,18 @@ def test_what_ended_is_counted_once_and_only_without_a_result(sweep: Shipped, tm
         again = {**value["ended"][0], **{name: finished[name] for name in ("cell_key", "replicate_key", "seed")}}
         value["ended"] += [value["ended"][0], again]
 
-    assert shipped.load(edited(sweep, tmp_path, twice)).snapshot.ended == sweep.snapshot.ended
+    assert rows_file.load(edited(sweep, tmp_path, twice)).snapshot.ended == sweep.snapshot.ended
 
 
 def test_a_reason_is_one_line(sweep: Shipped, tmp_path: Path) -> None:
     path = edited(sweep, tmp_path, lambda value: value["ended"][0].update(reason="red\x1b[31m\nlines"))
-    assert shipped.load(path).snapshot.ended[0].reason == "red\\x1b[31m lines"
+    assert rows_file.load(path).snapshot.ended[0].reason == "red\\x1b[31m lines"
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(StoreError, match="not a regular file"):
-        shipped.load(tmp_path / "pipe")
+        rows_file.load(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"sweep": 3}', '{"sweep": {}, "replicates": []}', "\x00"])
@@ -136,13 +136,13 @@ def test_another_file_is_one_line(text: str, tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
     path.write_text(text)
     with pytest.raises(StoreError, match="no rows of a sweep") as error:
-        shipped.load(path)
+        rows_file.load(path)
     assert "\n" not in str(error.value)
 
 
 def test_an_absent_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="No such file"):
-        shipped.load(tmp_path / "rows.json")
+        rows_file.load(tmp_path / "rows.json")
 
 
 @pytest.mark.parametrize(
@@ -159,22 +159,22 @@ def test_an_absent_file_is_one_line(tmp_path: Path) -> None:
 def test_the_limits_of_a_sweep_file_hold(
     change: dict[str, dict[str, object]], reason: str, sweep: Shipped, tmp_path: Path
 ) -> None:
-    value = json.loads(shipped.as_json(sweep))
+    value = json.loads(rows_file.as_json(sweep))
     for part, changed in change.items():
         (value[part] if part == "sweep" else value[part][0]).update(changed)
     path = tmp_path / "rows.json"
     path.write_text(json.dumps(value))
     with pytest.raises(StoreError, match=reason):
-        shipped.load(path)
+        rows_file.load(path)
 
 
 def test_what_is_shown_of_a_file_is_a_printable_line(sweep: Shipped, tmp_path: Path) -> None:
-    value = json.loads(shipped.as_json(sweep))
+    value = json.loads(rows_file.as_json(sweep))
     value["ended"][0]["reason"] = "\x1b[31mred\n" + "x" * 400_000
     value["provenance"]["Software"] = "\x1b]0;title\x07"
     path = tmp_path / "rows.json"
     path.write_text(json.dumps(value))
-    read = shipped.load(path)
+    read = rows_file.load(path)
     (ended,) = read.snapshot.ended
     assert ended.reason.startswith("\\x1b[31mred xxx")
     assert len(ended.reason) == 1000

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tracking import cells, findings, report, shipped, tables
-from tracking.verdicts import Count
+from tracking.report import write as report
+from tracking.results import cells, rows_file
+from tracking.tables import findings, table
+from tracking.tables.verdicts import Count
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 FOLDERS = sorted(path.parent for path in RESULTS.glob("*/rows.json"))
@@ -20,9 +22,9 @@ def test_results_are_shipped() -> None:
 def test_rows_rebuild_the_shipped_tables(folder: Path, tmp_path: Path) -> None:
     report.write_from_rows(folder / report.ROWS, tmp_path)
     rebuilt = {path.name for path in tmp_path.glob("*.*")} - {report.PAGE, "table.html"}
-    shipped = {path.name for path in folder.glob("*.*")}
-    assert shipped == rebuilt
-    for name in shipped:
+    rows_file = {path.name for path in folder.glob("*.*")}
+    assert rows_file == rebuilt
+    for name in rows_file:
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
     drawn = {path.name for path in (tmp_path / "figures").iterdir()}
     assert {"tradeoff.png", "neurons.png"} <= drawn <= {path.name for path in (folder / "figures").iterdir()}
@@ -37,8 +39,8 @@ def test_shipped_figures_are_small(folder: Path) -> None:
 
 
 def counted(name: str) -> Count:
-    whole = shipped.load(RESULTS / name / report.ROWS)
-    return findings.counted(tables.build(whole.manifest, cells.gather(whole.manifest, whole.snapshot)))
+    whole = rows_file.load(RESULTS / name / report.ROWS)
+    return findings.counted(table.build(whole.manifest, cells.gather(whole.manifest, whole.snapshot)))
 
 
 def test_the_published_figures_are_counted() -> None:

@@ -6,12 +6,14 @@ import time
 import pytest
 from fabricated import Recorder, make_cell
 
-from sweeps import cli
-from tracking import schema, status, writer
-from tracking.driver import Holder, this_driver
-from tracking.lease import Lease
-from tracking.status import Entry, Status
-from tracking.store import StoreError
+from sweeps.cli import main as cli
+from tracking import schema
+from tracking.results import status
+from tracking.results.status import Entry, Status
+from tracking.store import writer
+from tracking.store.driver import Holder, this_driver
+from tracking.store.lease import Lease
+from tracking.store.location import StoreError
 
 ONE, TWO = make_cell(l1=0.1), make_cell(l1=0.2)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from tracking import private, proxies, store
-from tracking.store import StoreError, StoreLocation
+from tracking.store import location as store
+from tracking.store import proxies, secret_files
+from tracking.store.location import StoreError, StoreLocation
 
 LOGIN = (store.ADDRESS, store.USER, store.PASSWORD, store.PASSWORD_FILE)
 
@@ -210,7 +211,7 @@ def test_every_client_sends_the_password_in_its_file_and_no_other_process_inheri
 ) -> None:
     from mlflow.tracking.request_header.registry import resolve_request_headers
 
-    private.write(tmp_path / "password", "of a file, näive\n")
+    secret_files.write(tmp_path / "password", "of a file, näive\n")
     monkeypatch.setenv(store.USER, "researcher")
     monkeypatch.setenv(store.PASSWORD_FILE, str(tmp_path / "password"))
     store.connect(StoreLocation("http://127.0.0.1:1"))

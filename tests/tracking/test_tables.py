@@ -7,11 +7,12 @@ import pytest
 from fabricated import make_cell, make_manifest, make_row
 
 from dn_distributed.config import Cell
-from tracking import published, tables
-from tracking.cells import gather
 from tracking.manifest import Selection
-from tracking.reader import Ended, Row, Snapshot
-from tracking.tables import Table
+from tracking.results.cells import gather
+from tracking.results.rows import Ended, Row, Snapshot
+from tracking.tables import published
+from tracking.tables import table as tables
+from tracking.tables.table import Table
 
 L1, DN = make_cell(l1=1.0), make_cell(dn_incoming=1.0)
 

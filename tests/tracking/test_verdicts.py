@@ -5,11 +5,11 @@ from fractions import Fraction
 
 import pytest
 
-from tracking import published, verdicts
-from tracking.cells import Stat, stat
-from tracking.columns import COMPRESSION, SCORE_AFTER, Column
-from tracking.published import Figure
-from tracking.verdicts import Verdict
+from tracking.results.cells import Stat, stat
+from tracking.tables import published, verdicts
+from tracking.tables.columns import COMPRESSION, SCORE_AFTER, Column
+from tracking.tables.published import Figure
+from tracking.tables.verdicts import Verdict
 
 RATIO = Column("key", "title", lambda _row: None, "ratio")
 FIVE = (10.0, 10.5, 9.5, 10.2, 9.8)

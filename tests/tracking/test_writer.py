@@ -11,10 +11,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from dn_distributed.config import Cell
-from tracking import artifacts, reader, runs, schema, writer
-from tracking.patterns import load_masks
-from tracking.reader import State
-from tracking.store import StoreError
+from tracking import schema
+from tracking.results import rows as reader
+from tracking.results.rows import State
+from tracking.store import artifacts, runs, writer
+from tracking.store.location import StoreError
+from tracking.store.masks import load_masks
 
 CELL = make_cell(l1=1.0)
 

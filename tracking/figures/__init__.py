@@ -6,7 +6,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tracking.plain_matplotlib import Figure  # isort: skip - before anything of matplotlib
+from tracking.figures.plain_matplotlib import Figure  # isort: skip - before anything of matplotlib
 from tracking.figures import coefficients, curves, digits, network, neurons, pareto, sparsity, tradeoff
 from tracking.figures.evidence import Evidence, gather
 from tracking.figures.style import MAX_BYTES, as_png

@@ -15,7 +15,7 @@ from tracking import schema
 from tracking.figures import notes, scores, style
 from tracking.figures.looks import Look, looks
 from tracking.manifest import Manifest
-from tracking.reader import History
+from tracking.results.rows import History
 
 CAPTION = (
     "Validation score before pruning, and the weights and alive neurons that pruning would leave, after each epoch: "

@@ -12,13 +12,17 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from dn_distributed.config import Cell
-from tracking import artifacts, checksums, columns, fronts, reader, schema
-from tracking.cells import MethodResult
-from tracking.fronts import Curves, Point
+from tracking import schema
 from tracking.manifest import Manifest
-from tracking.patterns import Mask, load_masks
-from tracking.reader import History, Row
-from tracking.store import StoreLocation
+from tracking.results import fronts
+from tracking.results import rows as reader
+from tracking.results.cells import MethodResult
+from tracking.results.fronts import Curves, Point
+from tracking.results.rows import History, Row
+from tracking.store import artifacts, checksums
+from tracking.store.location import StoreLocation
+from tracking.store.masks import Mask, load_masks
+from tracking.tables import columns
 
 NUM_PIXELS = 28 * 28
 NUM_SAMPLES = 10

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from dn_distributed.wording import SHORTHANDS
+from dn_distributed.labels import SHORTHANDS
 from tracking.manifest import ManifestMethod
 
 

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from dn_distributed import sparsity
 from tracking.figures import style
 from tracking.figures.evidence import Trained
-from tracking.patterns import Mask
+from tracking.store.masks import Mask
 
 Masks = Mapping[str, Mask]
 

@@ -12,11 +12,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from dn_distributed.sparsity import UnitCount
-from tracking import columns, published
-from tracking.cells import CellResult, MethodResult
 from tracking.figures import notes, style
 from tracking.figures.looks import Look, looks
 from tracking.manifest import Manifest
+from tracking.results.cells import CellResult, MethodResult
+from tracking.tables import columns, published
 
 CAPTION = (
     "Neurons on a path of non-zero weights from an input to an output: mean over seeds, and a standard deviation as "

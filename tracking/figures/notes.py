@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from tracking.cells import CellResult, MethodResult
 from tracking.figures import style
+from tracking.results.cells import CellResult, MethodResult
 
 _FEW = 5  # seeds that are named
 _LETTERS = 30  # of a label

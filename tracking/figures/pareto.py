@@ -11,13 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tracking import fronts
-from tracking.cells import MethodResult
 from tracking.figures import notes, scores, style
 from tracking.figures.looks import Look, looks
-from tracking.fronts import Point, Saving
 from tracking.manifest import Manifest
-from tracking.reader import Row
+from tracking.results import fronts
+from tracking.results.cells import MethodResult
+from tracking.results.fronts import Point, Saving
+from tracking.results.rows import Row
 
 CAPTION = (
     "Each point is a configuration at a pruning threshold, mean over seeds. Above, validation data: the steps are each "

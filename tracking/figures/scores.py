@@ -6,10 +6,10 @@ from statistics import fmean
 
 from matplotlib.axes import Axes
 
-from tracking import columns, published
-from tracking.cells import MethodResult
 from tracking.figures import style
 from tracking.manifest import Manifest
+from tracking.results.cells import MethodResult
+from tracking.tables import columns, published
 
 
 def title(manifest: Manifest, what: str) -> str:

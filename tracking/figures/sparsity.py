@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tracking.figures import style
 from tracking.figures.evidence import Trained
-from tracking.patterns import Mask
+from tracking.store.masks import Mask
 
 PATTERNS = (
     "Weights that are left (blue) and that are zero (white) in each regularised layer, {seeds}: inputs run "

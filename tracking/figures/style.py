@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 from PIL import Image
 
-from tracking.plain_matplotlib import settings
+from tracking.figures.plain_matplotlib import settings
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 
-from tracking.cells import MethodResult
 from tracking.figures import notes, scores, style
 from tracking.figures.looks import Look, looks
 from tracking.manifest import Manifest
-from tracking.reader import Row
+from tracking.results.cells import MethodResult
+from tracking.results.rows import Row
 
 CAPTION = (
     "The share of weights that pruning leaves against the test score of the pruned network (networks only; errors on a "

@@ -1,0 +1,228 @@
+"""K networks of one architecture as one stacked model.
+
+All parameters live in one buffer ``[K, P]``, the regularised layers first, so that the optimiser and the
+elementwise penalties each work on one tensor. Every layer's parameter is a view ``[K, *shape]`` of it.
+
+Shapes: K replicates, P parameters, B samples of a batch.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, vmap
+from torch.fx import GraphModule
+
+from dn_distributed.regularizers.dropout import swap_dropout_
+from dn_distributed.replicas import networks
+from dn_distributed.replicas.traced import captures, trace
+from dn_distributed.seeds import generator
+from dn_distributed.tasks import Task
+
+_ALIGNMENT = 64
+"""Replicates start at multiples of it: vector instructions then round each one alike wherever it stands."""
+
+LossGradient = Callable[..., tuple[Tensor, ...]]
+"""From values, inputs, targets and masks, one after the other, to the gradients of the values and the losses."""
+
+_MOST_GRAPHS = 4
+_graphs: dict[Hashable, GraphModule] = {}
+"""Loss gradients traced last: the packs that a worker trains one after the other have the same, and tracing takes
+longer than a hundred steps of a small network."""
+
+
+class Replicas:
+    """The stack. A replicate's numbers do not depend on which others share it."""
+
+    def __init__(self, task: Task, seeds: Sequence[int], dropout: float, device: torch.device) -> None:
+        """Draw K initial networks, one per seed. ValueError for a network that cannot be stacked."""
+        self._task, self.seeds, self.device = task, tuple(seeds), device
+        self._vectorized = task.vectorize_on_cpu or device.type != "cpu"
+        self.network = task.network()
+        self._dropout = dropout
+        self._dropout_names = swap_dropout_(self.network, dropout)
+        networks.check(self.network, task.layers, self._dropout_names)
+
+        shapes = self._ordered_shapes()
+        self.names = tuple(shapes)
+        num_parameters = sum(shape.numel() for shape in shapes.values())
+        padded = math.ceil(num_parameters / _ALIGNMENT) * _ALIGNMENT
+        self.values = torch.zeros(len(self.seeds), padded, device=device)
+        self.gradients = torch.zeros_like(self.values)
+        self._value_views = self._views(self.values, shapes)
+        self._gradient_views = self._views(self.gradients, shapes)
+        regularized = [name for name in self.names if name.rpartition(".")[0] in task.layers]
+        self._num_regularized = sum(shapes[name].numel() for name in regularized)
+        self._initialize()
+        self._loss_gradient: LossGradient | None = None
+
+    def _ordered_shapes(self) -> dict[str, torch.Size]:
+        shapes = {name: parameter.shape for name, parameter in self.network.named_parameters()}
+        first = [f"{layer}.{part}" for layer in self._task.layers for part in ("weight", "bias")]
+        order = [name for name in first if name in shapes]
+        return {name: shapes[name] for name in [*order, *(n for n in shapes if n not in order)]}
+
+    def _views(self, buffer: Tensor, shapes: dict[str, torch.Size]) -> list[Tensor]:
+        views, start = [], 0
+        for shape in shapes.values():
+            views.append(buffer[:, start : start + shape.numel()].view(len(self.seeds), *shape))
+            start += shape.numel()
+        return views
+
+    def _initialize(self) -> None:
+        for row, seed in enumerate(self.seeds):
+            self._task.initialize(self.network, generator(seed, "init"))
+            parameters = dict(self.network.named_parameters())
+            for name, view in zip(self.names, self._value_views, strict=True):
+                view[row].copy_(parameters[name].detach())
+
+    @property
+    def num_dropouts(self) -> int:
+        """Dropout modules, of which each needs a mask; 0 without dropout."""
+        return len(self._dropout_names)
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """Views ``[K, *shape]`` by parameter name."""
+        return dict(zip(self.names, self._value_views, strict=True))
+
+    def weights(self, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Return the weight views ``[K, n_out, n_in]`` of the regularised layers (or of ``layers``)."""
+        parameters = self.parameters
+        return {layer: parameters[f"{layer}.weight"] for layer in layers or self._task.layers}
+
+    def touched(self, penalty_name: str, touches: str) -> list[tuple[Tensor, Tensor]]:
+        """Return (values, gradients) of what a penalty touches; see ``Penalty.touches``."""
+        layers = self._task.layers_of(penalty_name)
+        by_name = {
+            name: (value, gradient)
+            for name, value, gradient in zip(self.names, self._value_views, self._gradient_views, strict=True)
+        }
+        if touches == "weights":
+            return [by_name[f"{layer}.weight"] for layer in layers]
+        if layers == self._task.layers:  # one tensor for all of them
+            return [(self.values[:, : self._num_regularized], self.gradients[:, : self._num_regularized])]
+        named = [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
+        return [(by_name[n][0].flatten(1), by_name[n][1].flatten(1)) for n in named if n in by_name]
+
+    def dropout_shapes(self, sample: Tensor) -> list[torch.Size]:
+        """Return the shape of one sample at each dropout module, found by running a batch ``[B, ...]``.
+
+        ValueError where a module drops at two places, or nothing drops.
+        """
+        if not self._dropout:
+            return []
+        shapes: dict[str, list[torch.Size]] = {name: [] for name in self._dropout_names}
+        modules = dict(self.network.named_modules())
+        hooks = [
+            modules[name].register_forward_hook(
+                lambda _module, inputs, _output, name=name: shapes[name].append(inputs[0].shape[1:])
+            )
+            for name in self._dropout_names
+        ]
+        with torch.no_grad():
+            self.network.train()
+            self.call([view[0] for view in self._value_views], [sample.new_ones(())] * len(shapes), sample)
+        for hook in hooks:
+            hook.remove()
+        for name, found in shapes.items():
+            if len(found) > 1:
+                raise ValueError(f"dropout module {name!r} is used at {len(found)} places; give each its own")
+        if not any(shapes.values()):
+            raise ValueError("there is dropout, but the network has no nn.Dropout that it uses")
+        return [found[0] if found else torch.Size() for found in shapes.values()]
+
+    def add_loss_gradient_(self, inputs: Tensor, targets: Tensor, masks: list[Tensor]) -> Tensor:
+        """Add the gradient of each replicate's mean loss to ``gradients``; return the losses ``[K]``.
+
+        Shapes: ``inputs`` and ``targets`` ``[K, B, ...]``, the same at each call; masks as ``MaskSource`` gives.
+        """
+        if self._vectorized:
+            return self._accumulate(self._value_views, self._gradient_views, masks, inputs, targets)
+        losses = [
+            self._accumulate(
+                [view[row] for view in self._value_views],
+                [view[row] for view in self._gradient_views],
+                [mask[row] for mask in masks],
+                inputs[row].to(memory_format=self._task.cpu_memory_format),
+                targets[row],
+            )
+            for row in range(len(self.seeds))
+        ]
+        return torch.stack(losses)
+
+    def _accumulate(
+        self, values: list[Tensor], into: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
+    ) -> Tensor:
+        if self._loss_gradient is None:
+            self._loss_gradient = self._find_or_trace(values, masks, inputs, targets)
+        *gradients, losses = self._loss_gradient(*values, inputs, targets, *masks)
+        torch._foreach_add_(into, gradients)
+        return losses
+
+    def _find_or_trace(
+        self, values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
+    ) -> LossGradient:
+        tensors = ((t.shape, t.stride(), t.dtype, t.device) for t in (*values, inputs, targets, *masks))
+        task = (type(self._task), self._task.model_dump_json())
+        key = (*task, self._vectorized, tuple(self._dropout_names), *tensors)
+        if key in _graphs:
+            return _graphs[key]
+        graph = self._trace(values, masks, inputs, targets)
+        if not captures(graph):
+            if len(_graphs) == _MOST_GRAPHS:
+                del _graphs[next(iter(_graphs))]  # the oldest
+            _graphs[key] = graph
+        return graph
+
+    def _trace(self, values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor) -> GraphModule:
+        def loss(values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
+            return self._task.loss(self.call(values, masks, inputs), targets)
+
+        def total(values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+            losses = (vmap(loss) if self._vectorized else loss)(values, masks, inputs, targets)
+            return losses.sum(), losses
+
+        def loss_gradient(*tensors: Tensor) -> tuple[Tensor, ...]:
+            count = len(values)
+            gradients, losses = torch.func.grad(total, has_aux=True)(
+                list(tensors[:count]), list(tensors[count + 2 :]), tensors[count], tensors[count + 1]
+            )
+            return *gradients, losses
+
+        self.network.train()
+        graph = trace(loss_gradient, *values, inputs, targets, *masks)
+        if any(networks.draws(node.target) for node in graph.graph.nodes):
+            raise ValueError(networks.OWN_RANDOMNESS)
+        return graph
+
+    def call(self, values: list[Tensor], masks: list[Tensor], inputs: Tensor) -> Tensor:
+        """Return the outputs of one network with these parameters, in the order of ``names``, and dropout masks."""
+        state = dict(zip(self.names, values, strict=True))
+        state.update({f"{name}.mask": mask for name, mask in zip(self._dropout_names, masks, strict=True)})
+        return functional_call(self.network, state, (inputs,))  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def forward(
+        self, inputs: Tensor, masks: list[Tensor] | None = None, values: dict[str, Tensor] | None = None
+    ) -> Tensor:
+        """Return outputs ``[K, B, ...]`` for ``inputs`` ``[K, B, ...]``; dropout acts only where masks are given.
+
+        ``values`` replaces some parameters by name, as pruned weights.
+        """
+        self.network.train(masks is not None)
+        parameters = {**self.parameters, **(values or {})}
+        used = masks if masks is not None else [inputs.new_ones(len(self.seeds))] * len(self._dropout_names)
+        stacked = [parameters[name] for name in self.names]
+        if self._vectorized:
+            return vmap(self.call)(stacked, used, inputs)
+        outputs = [
+            self.call(
+                [value[row] for value in stacked],
+                [mask[row] for mask in used],
+                inputs[row].to(memory_format=self._task.cpu_memory_format),
+            )
+            for row in range(len(self.seeds))
+        ]
+        return torch.stack(outputs)

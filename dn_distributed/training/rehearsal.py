@@ -1,0 +1,123 @@
+"""A moment of a pack of two, before anything is trained: what cannot be stacked, or would be silently wrong, shows."""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from dn_distributed.config import Training
+from dn_distributed.data import Data, Split, Splits
+from dn_distributed.regularizers import PENALTIES, Penalty
+from dn_distributed.replicas.networks import without_randomness
+from dn_distributed.replicas.stack import Replicas
+from dn_distributed.tasks import Task
+from dn_distributed.training.trainer import Trainer
+
+_SEEDS = (0, 1)
+_MOST_SAMPLES = 16
+_BROADCAST = "Using a target size"
+
+
+def rehearse(task: Task, regularization: Mapping[str, float], training: Training, data: Data) -> None:
+    """Train two replicates for a step on a few samples and measure them. ValueError says in a line what is wrong."""
+    splits = _few(data.for_seeds(_SEEDS), min(training.batch_size, _MOST_SAMPLES))
+    short = training.model_copy(update={"batch_size": splits.num_train, "steps": 1, "epochs": None})
+    with torch.random.fork_rng(devices=[]), _no_broadcasting():
+        trainer = Trainer(task, regularization, short, 0.0, splits, _SEEDS)
+        _check_start(task, trainer.replicas)
+        _check_run(task, trainer.replicas, splits)
+        trainer.advance(1)
+        trainer.outcomes()
+
+
+def check_penalty(name: str) -> None:
+    """ValueError where the penalty ``name`` is entered wrongly, or its gradient is not that of its value."""
+    cls = PENALTIES[name]
+    if cls.name != name:
+        raise ValueError(f"{cls.__name__} is entered into PENALTIES as {name!r}, and its name is {cls.name!r}")
+    if cls.touches not in ("parameters", "weights"):
+        raise ValueError(f"penalty {name!r} touches {cls.touches!r}: give 'parameters' or 'weights'")
+    penalty = cls(0.5)
+    draw = torch.Generator().manual_seed(0)
+    shape = (2, 4, 5) if penalty.touches == "weights" else (2, 20)
+    stack = torch.randn(shape, dtype=torch.float64, generator=draw)
+    leaf = stack.clone().requires_grad_()
+    values = penalty.value(leaf, leading=1)
+    if values.shape != (2,):
+        raise ValueError(f"penalty {name!r}: value() of two replicates is of shape {list(values.shape)}, not [2]")
+    (expected,) = torch.autograd.grad(values.sum(), leaf, allow_unused=True)
+    found = _gradient(penalty, stack, leading=1)
+    if expected is None or not torch.allclose(found, expected, rtol=1e-6, atol=1e-9):
+        raise ValueError(f"penalty {name!r}: add_gradient_() does not add the gradient of value()")
+    if not torch.equal(found[:1], _gradient(penalty, stack[:1], leading=1)):
+        raise ValueError(f"penalty {name!r}: the gradient of a replicate depends on the others")
+    if not _gradient(penalty, torch.zeros(shape), leading=1).isfinite().all():
+        raise ValueError(f"penalty {name!r}: the gradient at zero is not finite")
+
+
+def _gradient(penalty: Penalty, tensor: Tensor, leading: int) -> Tensor:
+    gradient = torch.zeros_like(tensor)
+    penalty.add_gradient_(tensor, gradient, leading)
+    return gradient
+
+
+def _few(splits: Splits, count: int) -> Splits:
+    def few(split: Split) -> Split:
+        if not splits.stacked:
+            return split[:count]
+        return Split(split.inputs[:, :count], split.targets[:, :count])
+
+    return replace(splits, train=few(splits.train), validation=few(splits.validation), test=few(splits.test))
+
+
+def _check_start(task: Task, replicas: Replicas) -> None:
+    again = Replicas(task, replicas.seeds, 0.0, replicas.device)
+    if not torch.equal(again.values, replicas.values):
+        raise ValueError("the same seed does not draw the same initial network; draw with the generator that is given")
+
+
+def _check_run(task: Task, replicas: Replicas, splits: Splits) -> None:
+    """The first replicate's network by itself, as it trains and as it is tested."""
+    network = replicas.network
+    split = splits.train
+    inputs, targets = (part[0] if splits.stacked else part for part in (split.inputs, split.targets))
+    values = [view[0] for view in replicas.parameters.values()]
+    masks = [inputs.new_ones(())] * replicas.num_dropouts
+    for training in (True, False):
+        given = inputs.clone()
+        network.train(training)
+        with torch.no_grad(), without_randomness(), _calls(network, task.layers) as calls:
+            outputs = replicas.call(values, masks, given)
+            loss = task.loss(outputs, targets)
+        if calls != list(task.layers):
+            raise ValueError(f"regularised layers are used as {calls}; they are named as {list(task.layers)}")
+        if not torch.equal(given, inputs):
+            raise ValueError("the network changes its inputs in place")
+        if loss.shape != ():
+            raise ValueError(f"loss() of a batch is of shape {list(loss.shape)}, not one number")
+
+
+@contextmanager
+def _calls(network: torch.nn.Module, layers: Sequence[str]) -> Iterator[list[str]]:
+    """The layers in the order in which they are called."""
+    calls: list[str] = []
+    hooks = [
+        network.get_submodule(layer).register_forward_hook(lambda *_, layer=layer: calls.append(layer))
+        for layer in layers
+    ]
+    try:
+        yield calls
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def _no_broadcasting() -> Iterator[None]:
+    """torch only warns where outputs and targets of different shapes are compared each with each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=_BROADCAST)
+        yield

@@ -1,0 +1,1 @@
+"""The command dn: its verbs and their options."""

@@ -1,0 +1,55 @@
+"""Modules of the user's (``--import``): tasks and regularisers that are not ours, in this process and in Ray's."""
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweeps.spec.yaml_file import SpecError
+
+
+@dataclass(frozen=True)
+class OwnModules:
+    """What is imported from where, again wherever a copy arrives: unpickled before what needs it, it comes first."""
+
+    folder: str
+    names: tuple[str, ...]
+
+    def load(self) -> "OwnModules":
+        """Import the modules and return self; SpecError if one cannot be.
+
+        Their folder comes last on the path: a file of the user's that is called as a module of the installation is,
+        ``random.py`` or ``tracking.py``, does not take its place.
+        """
+        if self.names and self.folder not in sys.path:
+            sys.path.append(self.folder)
+        for name in self.names:
+            try:
+                found = importlib.import_module(name)
+            except (Exception, SystemExit) as error:
+                raise SpecError(f"--import {name}: {_in_words(error)}") from error
+            hidden = Path(self.folder, f"{name}.py")
+            where = getattr(found, "__file__", None) or "Python itself"
+            if hidden.is_file() and Path(where).resolve() != hidden.resolve():
+                raise SpecError(f"--import {name}: {hidden} has the name of another module ({where}); rename it")
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, tuple[str, ...]]]:
+        """A copy loads the modules in the process where it arrives."""
+        return _loaded, (self.folder, self.names)
+
+
+def own_modules(names: Sequence[str]) -> OwnModules:
+    """Return the modules of these names, of the working folder or of the installation."""
+    return OwnModules(str(Path.cwd()), tuple(names))
+
+
+def _loaded(folder: str, names: tuple[str, ...]) -> OwnModules:
+    return OwnModules(folder, names).load()
+
+
+def _in_words(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ModuleNotFoundError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,1 @@
+"""Packs run as trials of Ray Tune: training, recording, progress, checkpoints."""

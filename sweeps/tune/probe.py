@@ -1,0 +1,106 @@
+"""Measures what a pack costs, by training packs of growing size for a moment where the sweep will run."""
+
+import resource
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sweeps.planning.packing import MEMORY_SHARE, Sample
+from sweeps.planning.plan import Pack
+
+if TYPE_CHECKING:
+    from sweeps.tune.trial import Shared
+
+SECONDS_A_SIZE = 1.0
+GAIN = 0.95
+"""A size is worth having where a replicate's step takes at most this share of what it takes at half the size."""
+
+
+def measure(shared: "Shared", pack: Pack, memory: float) -> tuple[list[Sample], float]:
+    """Return samples of packs of 1, 2, 4, … replicates of ``pack``, and the bytes that a pack may take.
+
+    Ends where a larger pack is no longer worth it, would not fit, or does not. ``memory``: what a pack may take on a
+    CPU; a GPU says itself what it has, of which a pack gets its share.
+    """
+    from sweeps.tune.trial import is_out_of_memory, keep_freed_memory
+
+    keep_freed_memory()
+    if shared.device == "cuda":
+        memory = torch.cuda.mem_get_info()[1] * min(1.0, shared.sweep.resources.gpu)
+    base = _peak(shared.device)
+    samples: list[Sample] = []
+    for size in _sizes(len(pack.seeds)):
+        try:
+            seconds = _seconds_a_step(shared, Pack(pack.method, pack.cell, pack.seeds[:size]))
+        except Exception as error:
+            if samples and is_out_of_memory(error):
+                break
+            raise
+        samples.append(Sample(size, seconds, _peak(shared.device) - base))
+        if not _go_on(samples, memory):
+            break
+    return samples, memory
+
+
+def _sizes(most: int) -> list[int]:
+    """Return 1, 2, 4, … and ``most``."""
+    return sorted({*(2**power for power in range(most.bit_length())), most})
+
+
+def _go_on(samples: list[Sample], memory: float) -> bool:
+    last = samples[-1]
+    if 2 * last.memory > MEMORY_SHARE * memory:
+        return False
+    if len(samples) < 2:
+        return True
+    before = samples[-2]
+    return last.seconds / last.size < GAIN * before.seconds / before.size
+
+
+def _seconds_a_step(shared: "Shared", pack: Pack) -> float:
+    from sweeps.tune.trial import make_trainer
+
+    trainer = make_trainer(shared, pack)
+    trainer.advance(2)  # the first compiles
+    begin, steps = time.monotonic(), trainer.step
+    while time.monotonic() - begin < SECONDS_A_SIZE and not trainer.finished:
+        trainer.advance(1)
+        if shared.device == "cuda":
+            torch.cuda.synchronize()
+    seconds = time.monotonic() - begin
+    done = trainer.step - steps
+    trainer.validate()  # whole batches of evaluation may be the peak
+    return seconds / done if done else 1e-9
+
+
+def _peak(device: str) -> int:
+    """Return the most bytes that this process has held so far."""
+    if device == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def measure_on_cluster(shared: "Shared", pack: Pack) -> tuple[list[Sample], float]:
+    """Run ``measure`` where Ray would run the pack."""
+    import ray
+
+    resources = shared.sweep.resources
+    task = ray.remote(num_cpus=resources.cpu, num_gpus=resources.gpu, max_calls=1)(_measure_here)
+    return ray.get(task.remote(shared, pack))
+
+
+def _measure_here(shared: "Shared", pack: Pack) -> tuple[list[Sample], float]:
+    """Only where it runs, is a node known to be there that packs fit on: a cluster may grow from zero."""
+    return measure(shared, pack, _memory_of_a_pack(shared.sweep.resources.cpu))
+
+
+def _memory_of_a_pack(cpu: float) -> float:
+    """Return the bytes of the leanest node, divided among the packs that its CPUs run at once."""
+    import ray
+
+    nodes: list[dict[str, Any]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    shares: list[float] = [node["memory"] / (node["CPU"] // cpu) for node in nodes if node.get("CPU", 0) >= cpu]
+    return min(shares)

@@ -1,0 +1,140 @@
+"""Live progress of a sweep on a terminal; elsewhere a line now and then."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from sweeps.console import tell
+from sweeps.planning.plan import Plan
+from tracking.results.status import in_words
+
+SECONDS_A_LINE = 60.0
+"""Least time between two lines, which packs that end give, where the output is no terminal."""
+SECONDS_OF_SILENCE = 300.0
+"""After so long the next report of a pack gives a line too."""
+
+
+def say(text: str) -> None:
+    """Tell the user of something that the table will not show."""
+    tell(text)
+
+
+@dataclass
+class _Running:
+    label: str
+    num_replicates: int
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def share(self) -> float:
+        """How much of the pack is done, 0 to 1."""
+        return float(self.result.get("epoch", 0)) / float(self.result.get("num_epochs", 1))
+
+
+class Progress:
+    """Replicates done, running and left, the time to finish, and the last scores."""
+
+    def __init__(self, console: Console) -> None:
+        """Draw on ``console`` if it is a terminal; else tell standard error."""
+        self._console = console
+        self._live: Live | None = None
+        self._running: dict[str, _Running] = {}
+        self._done = self._failed = self._stopped = self._total = 0
+        self._before = 0
+        self._began = self._told = time.monotonic()
+        self._name = self._score = ""
+
+    @contextlib.contextmanager
+    def sweep(self, plan: Plan) -> Iterator[None]:
+        """Show the progress of one sweep."""
+        self._running, self._done, self._failed, self._stopped = {}, 0, 0, 0
+        self._total, self._before = plan.num_to_run, plan.count("finished")
+        self._began = self._told = time.monotonic()
+        self._name = plan.sweep.name
+        self._score = plan.sweep.task.scores[0].name
+        if not self._console.is_terminal:
+            yield
+            return
+        with Live(
+            self._draw(),
+            console=self._console,
+            refresh_per_second=2,
+            transient=True,
+            get_renderable=self._draw,
+        ):
+            yield
+
+    def pack_started(self, trial_id: str, label: str, num_replicates: int) -> None:
+        """A pack begins."""
+        self._running[trial_id] = _Running(label, num_replicates)
+
+    def pack_reported(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """A pack has got further."""
+        if trial_id in self._running:
+            self._running[trial_id].result = result
+        self._tell(SECONDS_OF_SILENCE)
+
+    def pack_ended(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """A pack has ended, with a result, a failure that is recorded, or an early stop."""
+        pack = self._running.pop(trial_id, None)
+        if pack is None:
+            return
+        if result.get("done_training"):
+            failed = int(result.get("num_failed", 0))
+            self._failed += failed
+            self._done += pack.num_replicates - failed
+        else:
+            self._stopped += pack.num_replicates
+        self._tell(SECONDS_A_LINE)
+
+    def pack_put_back(self, trial_id: str) -> None:
+        """A pack has ended undecided: it will be planned again."""
+        self._running.pop(trial_id, None)
+
+    def _tell(self, seconds: float) -> None:
+        """Tell how far it is where nobody sees it, if that was not told for so long."""
+        over = not self._running and self._ended >= self._total
+        if self._console.is_terminal or over or time.monotonic() - self._told < seconds:
+            return
+        self._told = time.monotonic()
+        say(f"{self._name}: replicates {', '.join(part.plain for part in self._counts())}")
+
+    def _counts(self) -> list[Text]:
+        running = sum(pack.num_replicates for pack in list(self._running.values()))
+        left = max(0, self._total - self._ended - running)
+        counts = {"done": self._before + self._done, "running": running, "left": left}
+        parts = [Text.assemble((str(count), "bold"), f" {what}") for what, count in counts.items()]
+        parts += [Text(f"{self._failed} failed", "red")] * bool(self._failed)
+        parts += [Text(f"{self._stopped} stopped early")] * bool(self._stopped)
+        if (remaining := self._remaining()) is not None:
+            parts.append(Text(f"about {in_words(remaining)} to go"))
+        return parts
+
+    def _draw(self) -> Table:
+        shown = Table.grid(padding=(0, 2))
+        shown.add_row("replicates", Text("  ").join(self._counts()))
+        for pack in list(self._running.values()):
+            score = pack.result.get("score")
+            text = f"epoch {pack.result.get('epoch', 0)} of {pack.result.get('num_epochs', '?')}"
+            shown.add_row(
+                Text(f"  {pack.label} × {pack.num_replicates}"),
+                Text(text + (f"  {self._score} {score:.4g}" if score is not None else "")),
+            )
+        return shown
+
+    @property
+    def _ended(self) -> int:
+        return self._done + self._failed + self._stopped
+
+    def _remaining(self) -> float | None:
+        """Seconds to finish at the speed so far; None before there is any."""
+        work = self._ended + sum(pack.share * pack.num_replicates for pack in list(self._running.values()))
+        elapsed = time.monotonic() - self._began
+        return elapsed * (self._total - work) / work if work > 0 else None

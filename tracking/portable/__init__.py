@@ -1,0 +1,1 @@
+"""A sweep as one file that leaves a machine: exported, checked, and imported into another store."""

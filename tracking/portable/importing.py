@@ -1,0 +1,149 @@
+"""From one file into a store: what it holds already stays as it is, and what is missing is added."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tracking import schema
+from tracking.manifest import Manifest, ManifestMethod
+from tracking.portable import archive as portable
+from tracking.portable.archive import Archive, Track, untold
+from tracking.store import location as store
+from tracking.store import runs, writer
+from tracking.store.lease import Lease
+from tracking.store.location import StoreError, StoreLocation
+from tracking.store.record import CellRecord
+from tracking.store.runs import State
+from tracking.store.sqlite import StoredRun
+
+
+@dataclass(frozen=True)
+class _CellRun:
+    """The run of a cell in the store."""
+
+    run_id: str
+    label: str
+
+
+@dataclass
+class Imported:
+    """What became of the replicates of a file."""
+
+    name: str
+    """Of the sweep."""
+    written: Counter[State] = field(default_factory=Counter)
+    present: int = 0
+    """Replicates that the store held already."""
+
+
+def import_file(
+    location: StoreLocation, path: Path, track: Track = untold, say: Callable[[str], None] = lambda text: None
+) -> Imported:
+    """Add the sweep that ``dn export`` wrote to ``path`` to the store. Interrupted, it goes on when called again.
+
+    ``say`` is as of ``Lease``: nobody trains the sweep meanwhile.
+
+    StoreError, and a store that is untouched, where the file is not whole and consistent, or the store has another
+    sweep of that name.
+    """
+    with portable.opened(path, track) as archive:
+        manifest = archive.manifest
+        held = _held(location, manifest.name)
+        if held is not None:
+            manifest = united(held, manifest)
+        store.prepare(location)
+        client = store.connect(location)
+        experiment_id = writer.ensure_experiment(client, location, manifest.name)
+        report_run_id = writer.ensure_report_run(client, experiment_id)
+        with Lease(client, location, report_run_id, manifest.name, say):
+            if manifest != held:
+                writer.write_manifest(client, report_run_id, manifest)
+            cell_runs = _ensure_cells(location, experiment_id, archive.cells)
+            done = _add_replicates(location, experiment_id, archive, cell_runs, track)
+            labelled = [(item.cell, cell_runs[key].label) for key, item in archive.cells.items()]
+            writer.summarize_rest(client, experiment_id, labelled, manifest.seeds)
+    return done
+
+
+def _held(location: StoreLocation, name: str) -> Manifest | None:
+    """The manifest that the store has under this name."""
+    if not store.exists(location):
+        return None
+    experiment_id = runs.experiment_named(location, name)
+    found = runs.find_manifest(location, experiment_id) if experiment_id is not None else None
+    return found[1] if found is not None else None
+
+
+def united(held: Manifest, added: Manifest) -> Manifest:
+    """Return the manifest of a store that has ``held`` and is given ``added``: of two, the one that covers the other.
+
+    Of equal methods the seeds are united. StoreError where they are two sweeps of one name.
+    """
+    for one, other in ((held, added), (added, held)):
+        if _comparison(one) == _comparison(other) and _covers(one, other):
+            return one
+    if _comparison(held) == _comparison(added) and held.methods == added.methods:
+        return held.model_copy(update={"seeds": tuple(sorted({*held.seeds, *added.seeds}))})
+    raise StoreError(
+        f"the store has another sweep of the name {held.name!r}: its methods or settings differ from the file's; "
+        "import into another folder, or another store"
+    )
+
+
+def _comparison(manifest: Manifest) -> Manifest:
+    """What two parts of one sweep have in common."""
+    return manifest.model_copy(update={"methods": (), "seeds": (), "deviations": (), "source": ""})
+
+
+def _covers(one: Manifest, other: Manifest) -> bool:
+    methods = {method.label: method for method in one.methods}
+    return set(one.seeds) >= set(other.seeds) and all(
+        method.label in methods and _covers_method(methods[method.label], method) for method in other.methods
+    )
+
+
+def _covers_method(one: ManifestMethod, other: ManifestMethod) -> bool:
+    asked = {"cells": (), "to_propose": 0}
+    same = one.model_copy(update=asked) == other.model_copy(update=asked)
+    return same and {cell.key for cell in one.cells} >= {cell.key for cell in other.cells}
+
+
+def _ensure_cells(location: StoreLocation, experiment_id: str, cells: Mapping[str, CellRecord]) -> dict[str, _CellRun]:
+    """The cell runs by key, made where they are absent. What the store calls its own stays."""
+    shown = (schema.CELL_KEY, schema.LABEL, schema.SUMMARIZED)
+    held = runs.one_per_cell(runs.records(location, experiment_id, "cell", {}, tags=shown))
+    labels = {key: held[key].tags[schema.LABEL] if key in held else item.label for key, item in cells.items()}
+    labelled = [(item.cell, labels[key]) for key, item in cells.items()]
+    found = writer.ensure_cells(store.connect(location), experiment_id, labelled)
+    return {key: _CellRun(run_id, labels[key]) for key, run_id in found.items()}
+
+
+def _add_replicates(
+    location: StoreLocation, experiment_id: str, archive: Archive, cell_runs: Mapping[str, _CellRun], track: Track
+) -> Imported:
+    client = store.connect(location)
+    held: dict[str, list[StoredRun]] = {}
+    for run in runs.records(location, experiment_id, "replicate", {}, tags=(schema.REPLICATE_KEY, *schema.MARKS)):
+        held.setdefault(run.tags[schema.REPLICATE_KEY], []).append(run)
+    done = Imported(archive.manifest.name)
+    for key in track(archive.keys, "importing"):
+        present = held.get(key, [])
+        if not _adds(archive.states[key], present):
+            done.present += 1
+            continue
+        with TemporaryDirectory(prefix="dn-") as folder:
+            record = archive.unpack(key, Path(folder))
+            cell = archive.cells[record.cell_key].cell
+            place = cell_runs[record.cell_key].run_id
+            replaced = [run.run_id for run in present]
+            writer.restore_replicate(client, experiment_id, place, cell, record, Path(folder), replaced)
+        done.written[record.state] += 1
+    return done
+
+
+def _adds(state: State, present: Sequence[StoredRun]) -> bool:
+    """Whether a replicate of the file says more than the store's runs of it: a result outweighs an early end."""
+    held = {runs.state_of(run) for run in present}
+    return "finished" not in held and (state == "finished" or held <= {"incomplete"})

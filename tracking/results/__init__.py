@@ -1,0 +1,1 @@
+"""What the store holds of a sweep, as values: replicates, cells, fronts, statistics. Numbers, no text."""

@@ -1,0 +1,253 @@
+"""At equal score, which method leaves fewer weights or neurons? Fronts over configurations and thresholds.
+
+Points are chosen on validation data; what is shown of them is measured on test data.
+"""
+
+import itertools
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from dn_distributed import files
+from tracking import schema
+from tracking.manifest import Manifest
+from tracking.reasons import told
+from tracking.results.cells import MethodResult, deviation
+from tracking.store import artifacts, checksums
+from tracking.store.location import StoreLocation
+from tracking.store.record import Figure, Key
+
+Saving = Literal["density", "neurons_alive", "hidden_alive"]
+SAVINGS: Mapping[Saving, str] = {
+    "density": "weights",
+    "neurons_alive": "neurons alive",
+    "hidden_alive": "hidden neurons alive",
+}
+"""What may be left of a network, in the words of tables and figures."""
+Curve = Sequence[Mapping[str, float]]
+"""A trained replicate at several thresholds, as ``training.Outcome.curve``."""
+Curves = Mapping[str, Mapping[int, Curve]]
+"""By cell key and seed."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One seed's network at a threshold."""
+
+    left: Mapping[Saving, float]
+    validation: float
+    test: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """A configuration at a threshold, by seed and as means over its seeds."""
+
+    cell_key: str
+    threshold: float
+    seeds: Mapping[int, Measured]
+
+    @cached_property
+    def left(self) -> Mapping[Saving, float]:
+        """Means of what was counted of every seed's network."""
+        return {saving: statistics.fmean(values) for saving, values in self._left.items()}
+
+    @cached_property
+    def left_std(self) -> Mapping[Saving, float | None]:
+        """Sample standard deviations; None of one seed."""
+        return {saving: deviation(values) for saving, values in self._left.items()}
+
+    @cached_property
+    def validation(self) -> float:
+        """Mean validation score."""
+        return statistics.fmean(measured.validation for measured in self.seeds.values())
+
+    @cached_property
+    def test(self) -> float:
+        """Mean test score."""
+        return statistics.fmean(measured.test for measured in self.seeds.values())
+
+    @property
+    def test_std(self) -> float | None:
+        """Sample standard deviation of the test scores; None of one seed."""
+        return deviation([measured.test for measured in self.seeds.values()])
+
+    @property
+    def n(self) -> int:
+        """Number of seeds."""
+        return len(self.seeds)
+
+    @property
+    def _left(self) -> dict[Saving, list[float]]:
+        every = list(self.seeds.values())
+        shown: list[Saving] = [saving for saving in SAVINGS if all(saving in each.left for each in every)]
+        return {saving: [each.left[saving] for each in every] for saving in shown}
+
+
+def read(location: StoreLocation, methods: Sequence[MethodResult], missing: list[str]) -> Curves:
+    """Return the curves of every replicate that has one.
+
+    A cell of which one cannot be read is left out, as nothing is averaged around; ``missing`` gets a sentence for it.
+    """
+    measured = {
+        result.cell.key: (method.label, result.rows)
+        for method in methods
+        for result in method.tried
+        if result.cell.pruning.curve and not result.cell.baseline
+    }
+    rows = [(label, row) for label, cell_rows in measured.values() for row in cell_rows]
+    found: dict[str, dict[int, Curve]] = {key: {} for key in measured}
+    files = artifacts.paths_of(location, [row.run_id for _, row in rows], schema.CURVE_FILE)
+    for (label, row), file in zip(rows, files, strict=True):
+        try:
+            checksums.check(file.parent, file.name, row.sha256)
+            found[row.cell_key][row.seed] = json.loads(file.read_text())
+        except (ValueError, OSError) as error:
+            missing.append(checksums.sentence(label, row.seed, error))
+    return {key: curves for key, curves in found.items() if len(curves) == len(measured[key][1])}
+
+
+def points(manifest: Manifest, method: MethodResult, curves: Curves) -> list[Point]:
+    """Return a method's points: each complete configuration at each threshold."""
+    found = []
+    for result in method.tried:
+        by_seed = curves.get(result.cell.key, {})
+        seeds = [row.seed for row in result.rows if row.seed in by_seed]
+        if result.complete and len(seeds) == len(result.rows):
+            curves_of_cell = [by_seed[seed] for seed in seeds]
+            found += [
+                Point(
+                    result.cell.key,
+                    at[0]["threshold"],
+                    {seed: _measured(manifest.score, point) for seed, point in zip(seeds, at, strict=True)},
+                )
+                for at in zip(*curves_of_cell, strict=True)
+            ]
+    return found
+
+
+def _measured(score: str, point: Mapping[str, float]) -> Measured:
+    left = {saving: point[saving] for saving in SAVINGS if saving in point}
+    return Measured(left, point[f"validation/{score}"], point[f"test/{score}"])
+
+
+def savings(found: Sequence[Point]) -> list[Saving]:
+    """Return what was counted at every point: curves of an earlier version lack the hidden neurons."""
+    return [name for name in SAVINGS if found and all(name in point.left for point in found)]
+
+
+def front(found: Sequence[Point], saving: Saving, *, higher_is_better: bool) -> list[Point]:
+    """Return the points that no other beats in both the saving and the validation score, the smallest first."""
+    sign = -1.0 if higher_is_better else 1.0
+    kept: list[Point] = []
+    for point in sorted(found, key=lambda p: (p.left[saving], sign * p.validation)):
+        if not kept or sign * point.validation < sign * kept[-1].validation:
+            kept.append(point)
+    return kept
+
+
+def levels(found: Sequence[Point], *, higher_is_better: bool) -> list[float]:
+    """Return scores to compare at: the best validation score of all, and what is a little worse."""
+    if higher_is_better:
+        best = max(point.validation for point in found)
+        return [best - worse for worse in (0.001, 0.0025, 0.005, 0.01, 0.02)]
+    best = min(point.validation for point in found)
+    return [best * worse for worse in (1.05, 1.1, 1.25, 1.5, 2.0)]
+
+
+def as_json(curves: Curves) -> str:
+    """Return the curves as they are shipped beside the rows."""
+    return json.dumps(curves, indent=None, separators=(",", ":"), sort_keys=True) + "\n"
+
+
+_CURVES: TypeAdapter[dict[Key, dict[int, list[dict[str, Figure]]]]] = TypeAdapter(
+    dict[Key, dict[int, list[dict[str, Figure]]]]
+)
+
+
+def load(path: Path, score: str) -> Curves:
+    """Read what ``as_json`` wrote; empty where there is no such file.
+
+    StoreError where it holds something else: each curve has the thresholds of its cell, and scores of that name.
+    """
+    if not path.exists():
+        return {}
+    with told(path), files.open_regular(path) as file:
+        text = file.read()
+    with told(path, "no curves, as `dn report` writes them"):
+        curves = _CURVES.validate_json(text)
+        for cell_key, by_seed in curves.items():
+            _check(cell_key, by_seed, ("threshold", f"validation/{score}", f"test/{score}"))
+    return curves
+
+
+def _check(cell_key: str, by_seed: Mapping[int, Curve], needed: Iterable[str]) -> None:
+    """ValueError where the curves of a cell are not points at the same thresholds."""
+    for seed, curve in by_seed.items():
+        for name, point in itertools.product(needed, curve):
+            if name not in point:
+                raise ValueError(f"cell {cell_key}, seed {seed}: a point without {name}")
+    if len({tuple(point["threshold"] for point in curve) for curve in by_seed.values()}) > 1:
+        raise ValueError(f"cell {cell_key}: the seeds are not measured at the same thresholds")
+
+
+def smallest_within(found: Sequence[Point], saving: Saving, level: float, *, higher_is_better: bool) -> Point | None:
+    """Return the point with the largest saving whose validation score is at least as good as ``level``."""
+    good = [p for p in found if (p.validation >= level if higher_is_better else p.validation <= level)]
+    return min(good, key=lambda p: p.left[saving], default=None)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one seed's front says at a score, on the line between two of its points."""
+
+    left: float
+    test: float
+    between: tuple[Point, ...]
+    """The two points; one where the smallest network of all is good enough already."""
+
+
+def read_at(
+    found: Sequence[Point], saving: Saving, seed: int, level: float, *, higher_is_better: bool
+) -> Reading | None:
+    """Return what is left of a seed's network at a validation score; None where none of its points is as good.
+
+    The line is straight for the logarithm of what is left over the score, or over the logarithm of an error.
+    """
+    own = [Point(point.cell_key, point.threshold, {seed: point.seeds[seed]}) for point in found]
+    # A network of nothing has no logarithm, and a score that is no number no place on a front.
+    whole = [p for p in own if p.left[saving] > 0 and math.isfinite(p.validation) and math.isfinite(p.test)]
+    ordered = front(whole, saving, higher_is_better=higher_is_better)
+    good = (i for i, p in enumerate(ordered) if (p.validation >= level if higher_is_better else p.validation <= level))
+    place = next(good, None)
+    if place is None:
+        return None
+    after = ordered[place]
+    if place == 0:
+        return Reading(after.left[saving], after.test, (after,))
+    before = ordered[place - 1]
+    by_logarithm = not higher_is_better
+    share = _share(before.validation, after.validation, level, by_logarithm=by_logarithm)
+    left = _between(before.left[saving], after.left[saving], share, by_logarithm=True)
+    test = _between(before.test, after.test, share, by_logarithm=by_logarithm)
+    return Reading(left, test, (before, after))
+
+
+def _share(first: float, last: float, at: float, *, by_logarithm: bool) -> float:
+    """How far ``at`` is on the way from ``first`` to ``last``."""
+    if by_logarithm and min(first, last, at) > 0:
+        first, last, at = math.log(first), math.log(last), math.log(at)
+    return (at - first) / (last - first)
+
+
+def _between(first: float, last: float, share: float, *, by_logarithm: bool) -> float:
+    if by_logarithm and min(first, last) > 0:
+        return math.exp(_between(math.log(first), math.log(last), share, by_logarithm=False))
+    return (1 - share) * first + share * last

@@ -1,0 +1,1 @@
+"""Comparison tables: columns, published figures beside reproduced ones, findings, and their formats."""
