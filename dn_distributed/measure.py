@@ -11,11 +11,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dn_distributed import pruning, sparsity
+from dn_distributed.errors import MeasureError as MeasureError
 from dn_distributed.files import open_regular
-
-
-class MeasureError(ValueError):
-    """The weights cannot be measured; the message is one line that says why."""
 
 
 def measure(path: Path, layers: Sequence[str], threshold: float) -> dict[str, Any]:

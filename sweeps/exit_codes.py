@@ -1,4 +1,4 @@
 """What ``dn`` returns to the shell."""
 
-OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-"""Done; some of the work failed; the input is wrong; interrupted by Ctrl-C; by another signal: 128 and its number."""
+OK, FAILED, INTERRUPTED = 0, 1, 130
+"""Done; some of the work failed; interrupted by Ctrl-C; by another signal: 128 and its number."""

@@ -1,5 +1,7 @@
 """What is told to the user in one line."""
 
+from dn_distributed.errors import DropNeuronError
 
-class StoreError(Exception):
+
+class StoreError(DropNeuronError):
     """The store cannot be used; the message says why and what to do."""

@@ -10,10 +10,7 @@ import torch
 from torch import Tensor
 
 from dn_distributed.config import FrozenModel
-
-
-class DataError(Exception):
-    """A dataset cannot be had; the message names the folder and the remedy."""
+from dn_distributed.errors import DataError as DataError
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from dn_distributed.errors import DropNeuronError
 from dn_distributed.files import check_folder
 from dn_distributed.text import one_line, quoted
 from sweeps.console import Output, prepare_streams, tell
-from sweeps.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, OK
+from sweeps.exit_codes import FAILED, INTERRUPTED, OK
 from sweeps.spec.own_modules import own_modules
 from sweeps.spec.yaml_file import SpecError
 
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
     except SpecError as error:
         tell(str(error))
-        return BAD_INPUT
+        return error.exit_code
     gc.set_threshold(*_COLLECT_RARELY)
     if arguments.debug:
         return int(arguments.run(arguments))
@@ -41,20 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         tell("interrupted")
         return INTERRUPTED
+    except DropNeuronError as error:
+        tell(str(error))
+        return error.exit_code
     except Exception as error:
-        tell(_said(error))
-        return BAD_INPUT if _is_bad_input(error) else FAILED
-
-
-def _said(error: Exception) -> str:
-    if _is_bad_input(error):
-        return str(error)
-    return f"{type(error).__name__}: {one_line(str(error))} (run again with --debug for the traceback)"
-
-
-def _is_bad_input(error: Exception) -> bool:
-    # By name, so that `dn measure` and a wrong sweep file need not wait for MLflow or Ray to be imported.
-    return type(error).__name__ in ("SpecError", "DataError", "StoreError", "ClusterError", "MeasureError")
+        tell(f"{type(error).__name__}: {one_line(str(error))} (run again with --debug for the traceback)")
+        return FAILED
 
 
 class _Parser(argparse.ArgumentParser):

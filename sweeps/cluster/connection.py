@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from sweeps.ending import Ending
+from sweeps.errors import ClusterError as ClusterError
 from tracking.processes import name_of
 
 LAUNCHED_WITH = "~/ray_bootstrap_config.yaml"
@@ -23,10 +24,6 @@ _ESSENTIAL = ("raylet", "gcs_server")
 _SECONDS_TO_ANSWER = 10
 _LONGEST_FOLDER = 36
 """Characters of the folder in which Ray makes its own: the path of a socket has 107 at most."""
-
-
-class ClusterError(Exception):
-    """Ray cannot be started or joined; the message says why and what to do."""
 
 
 @dataclass(frozen=True)

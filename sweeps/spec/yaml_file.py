@@ -11,6 +11,7 @@ import yaml
 
 from dn_distributed.files import open_regular
 from dn_distributed.text import one_line, quoted, shortened
+from sweeps.errors import SpecError as SpecError
 from tracking.schema import LONGEST_TEXT
 
 _LONGEST_KEYS = 200  # characters of a key path that is shown
@@ -20,10 +21,6 @@ KeyPath = tuple[str | int, ...]
 
 MOST_BYTES = 2**20
 """Of a file: no sweep is described by more, and nothing larger is parsed."""
-
-
-class SpecError(Exception):
-    """A sweep file is wrong; the message is one line that names file, key and the valid choice."""
 
 
 @dataclass(frozen=True)

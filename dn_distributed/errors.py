@@ -1,0 +1,15 @@
+"""The errors that a user can cause: one base class for all packages, each with the exit code of ``dn``."""
+
+
+class DropNeuronError(Exception):
+    """Something that the user can set right. The message is one line: what is wrong, where, and what would be right."""
+
+    exit_code = 2
+
+
+class DataError(DropNeuronError):
+    """A dataset cannot be had; the message names the folder and the remedy."""
+
+
+class MeasureError(DropNeuronError, ValueError):
+    """The weights cannot be measured; the message is one line that says why."""
