@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dn_distributed import recovery, sparsity
+from dn_distributed import recovery, score_names, sparsity
 from dn_distributed.config import Baseline
 from dn_distributed.data import Splits
 from dn_distributed.labels import EQUAL_ERRORS
@@ -57,10 +57,10 @@ def _outcome(name: Baseline, splits: Splits, row: int, seed: int) -> Outcome:
     errors = np.array([_scores(splits, "validation", row, estimate)["nmse"] for estimate in path])
     found = path[int(np.argmax(errors <= errors.min() + EQUAL_ERRORS))]  # paths begin with the sparsest
     scores = {
-        f"{split}/{score}/{stage}_pruning": value
-        for split in ("validation", "test")
+        score_names.final(split, score, stage): value
+        for split in score_names.SPLITS
         for score, value in _scores(splits, split, row, found).items()
-        for stage in ("before", "after")
+        for stage in score_names.STAGES
     }
     scores |= {
         key: float(value[0]) for key, value in recovery.measure(found[None], splits.truth[row : row + 1]).items()

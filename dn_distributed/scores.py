@@ -11,9 +11,6 @@ if TYPE_CHECKING:  # names of scores are read where nothing is computed
 
 Parts: TypeAlias = "tuple[Tensor, Tensor]"
 
-TEST_WITH_DROPOUT = "test_with_dropout"
-"""The test data with dropout left on, as two of the published scripts have it (a fault)."""
-
 
 @dataclass(frozen=True)
 class Score:

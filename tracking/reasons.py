@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from dn_distributed.text import one_line
-from tracking.store.location import StoreError
+from tracking.errors import StoreError
 
 _LONGEST_REASON = 300
 _UNREADABLE = (

@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Iterable
 from typing import Literal
 
+from dn_distributed import score_names
+
 Kind = Literal["cell", "replicate", "report"]
 
 PARENT = "mlflow.parentRunId"
@@ -67,6 +69,16 @@ def seed_list(seeds: Iterable[int]) -> str:
     if len(text) <= LONGEST_TAG:
         return text
     return f"{text.count(' ') + 1} seeds, sha256 {hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def is_curve(name: str) -> bool:
+    """Return whether a metric is logged at every epoch."""
+    return score_names.is_of_epoch(name) or name in (NUM_NONZERO, NEURONS_ALIVE)
+
+
+def deviation(name: str) -> str:
+    """Metric of a cell run: the standard deviation of a metric over the replicates."""
+    return f"{name}/std"
 
 
 def layer_nonzero(layer: str) -> str:

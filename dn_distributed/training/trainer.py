@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
-from dn_distributed import pruning, recovery, sparsity
+from dn_distributed import pruning, recovery, score_names, sparsity
 from dn_distributed.config import Training
 from dn_distributed.data import Split, Splits
 from dn_distributed.regularizers import build_penalties
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.regularizers.dropout import MaskSource
 from dn_distributed.replicas.stack import Replicas
-from dn_distributed.scores import TEST_WITH_DROPOUT
+from dn_distributed.score_names import Split as SplitName
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import Task
 
@@ -41,7 +41,7 @@ class Outcome:
 
     seed: int
     scores: dict[str, float]
-    """By ``split/score/before_pruning`` and ``split/score/after_pruning``."""
+    """By name, as ``score_names.final`` makes it."""
     counts: sparsity.NetworkCounts
     parameters: dict[str, Tensor]
     """All parameters before pruning, on the CPU."""
@@ -184,8 +184,8 @@ class Trainer:
     def _report(self, steps: int) -> EpochReport:
         """Scores on the validation data, and what pruning would leave, at this point."""
         self._note_divergence()
-        metrics = {"train/loss": (self._loss_sum / steps).tolist()}
-        metrics |= {f"validation/{name}": v for name, v in self.validate().items()}
+        metrics = {score_names.TRAIN_LOSS: (self._loss_sum / steps).tolist()}
+        metrics |= {score_names.of_split("validation", name): v for name, v in self.validate().items()}
         counts = self._counts(self.threshold)
         metrics["num_nonzero"] = [float(c.num_nonzero) for c in counts]
         metrics["neurons_alive"] = [float(c.neurons_alive) for c in counts]
@@ -244,9 +244,9 @@ class Trainer:
         """Measure the replicates as they stand, before and after pruning, on validation and test data."""
         measured: dict[str, list[float]] = {}
         for split_name, split, dropout in self._final_splits():
-            for stage, threshold in (("before_pruning", None), ("after_pruning", self.threshold)):
+            for stage, threshold in zip(score_names.STAGES, (None, self.threshold), strict=True):
                 for name, values in self.evaluate(split, threshold=threshold, dropout=dropout).items():
-                    measured[f"{split_name}/{name}/{stage}"] = values
+                    measured[score_names.final(split_name, name, stage)] = values
         measured |= self._recovery()
         curve = [self._at(threshold) for threshold in self.curve]
         kept = {name: mask.cpu() for name, mask in pruning.masks(self.replicas.weights(), self.threshold).items()}
@@ -283,17 +283,17 @@ class Trainer:
             "neurons_alive": [float(c.neurons_alive) for c in counts],
             "hidden_alive": [float(c.hidden_alive) for c in counts],
         }
-        for name in ("validation", "test"):
+        for name in score_names.SPLITS:
             scores = self.evaluate(getattr(self._splits, name), threshold=threshold)
-            point |= {f"{name}/{score}": values for score, values in scores.items()}
+            point |= {score_names.of_split(name, score): values for score, values in scores.items()}
         return point
 
-    def _final_splits(self) -> Iterator[tuple[str, Split, bool]]:
+    def _final_splits(self) -> Iterator[tuple[SplitName, Split, bool]]:
         """Name, data, and whether dropout stays on: test data are measured both ways where there is dropout."""
         yield "validation", self._splits.validation, False
         yield "test", self._splits.test, False
         if self._dropout:
-            yield TEST_WITH_DROPOUT, self._splits.test, True
+            yield score_names.TEST_WITH_DROPOUT, self._splits.test, True
 
     def diverged(self) -> list[int]:
         """Return the seeds whose loss, parameters or moments were not finite now or after an epoch before."""

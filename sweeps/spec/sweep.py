@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import Field, ValidationError
 
-from dn_distributed import own_code, regularizers
+from dn_distributed import own_code, regularizers, score_names
 from dn_distributed.config import Baseline, Cell, Count, FrozenModel, Pruning, Training
 from dn_distributed.data import DATASETS, Dataset
 from dn_distributed.labels import SHORTHANDS
@@ -20,9 +20,8 @@ from dn_distributed.tasks import TASKS, Task
 from dn_distributed.text import one_line, quoted
 from sweeps.spec.spaces import Space, assignments, parse_space
 from sweeps.spec.yaml_file import KeyPath, Places, SpecError, YamlFile, show
-from tracking import manifest
+from tracking import manifest, published_rows
 from tracking.manifest import LONGEST_NAME, Selection, is_name
-from tracking.tables import published
 
 Model = TypeVar("Model", bound=FrozenModel)
 
@@ -176,11 +175,11 @@ class Sweep:
             return None
         search = self.search or Search()
         score = self.task.scores[0]
-        objective = search.objective or f"validation/{score.name}/after_pruning"
+        objective = search.objective or score_names.final("validation", score.name)
         higher = {s.name: s.higher_is_better for s in self.task.scores}
         return Selection(
             objective=objective,
-            higher_is_better=higher.get(objective.split("/")[1], False),
+            higher_is_better=higher.get(score_names.parse_final(objective).score, False),
             average=search.average,
             tolerance=search.tolerance,
         )
@@ -452,7 +451,7 @@ class _Reader:
 
     def _published(self, keys: KeyPath, value: Mapping[str, Any], task: Task) -> str | None:
         row = value.get("published")
-        valid = published.row_names(task.name)
+        valid = published_rows.row_names(task.name)
         free = {key: getattr(task, key) for key in task.free_options}
         if row is not None and task != TASKS[task.name](**{"name": task.name, **free, **task.published_options}):
             options = ", ".join(
@@ -507,7 +506,7 @@ class _Reader:
 
     def _check_objective(self, sweep: Sweep, objective: str) -> None:
         names = ["loss", *(score.name for score in sweep.task.scores)]
-        valid = [f"validation/{name}/{stage}_pruning" for name in names for stage in ("before", "after")]
+        valid = score_names.final_objectives(names)
         if objective not in valid:
             raise self._fail(
                 ("search", "objective"), f"unknown objective {quoted(objective)}; valid: {', '.join(valid)}"

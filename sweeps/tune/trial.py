@@ -26,7 +26,7 @@ from ray.exceptions import RayError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from dn_distributed import baselines
+from dn_distributed import baselines, score_names
 from dn_distributed.config import Baseline, Cell
 from dn_distributed.data import Data, Split, Splits
 from dn_distributed.hardware import cpu_name, device_name
@@ -293,8 +293,10 @@ class PackTrial(tune.Trainable):
     def _objective(self, trainer: Trainer, report: EpochReport) -> dict[str, float]:
         if not (self._shared.every_epoch and self._shared.objective):
             return {}
-        split, name, stage = self._shared.objective.split("/")
-        values = trainer.validate(pruned=True)[name] if stage == "after_pruning" else report.metrics[f"{split}/{name}"]
+        _, name, stage = score_names.parse_final(self._shared.objective)
+        pruned = stage == "after_pruning"
+        of_epoch = score_names.of_split("validation", name)
+        values = trainer.validate(pruned=True)[name] if pruned else report.metrics[of_epoch]
         return {"objective": statistics.fmean(values)}
 
     def _finish(self, trainer: Trainer, report: EpochReport | None, diverged: Collection[int]) -> dict[str, Any]:
@@ -320,7 +322,7 @@ class PackTrial(tune.Trainable):
             }
         if report is not None:
             score = self._shared.sweep.task.scores[0].name
-            result["score"] = statistics.fmean(report.metrics[f"validation/{score}"])
+            result["score"] = statistics.fmean(report.metrics[score_names.of_split("validation", score)])
         notes, self._notes = self._notes, []
         self._done = bool(result.get("done"))
         return {"epoch": 0, "num_epochs": 1, "objective": math.nan, "notes": notes, **result}

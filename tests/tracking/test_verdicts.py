@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import pytest
 
+from tracking import published_rows
 from tracking.results.cells import Stat, stat
 from tracking.tables import published, verdicts
 from tracking.tables.columns import COMPRESSION, SCORE_AFTER, Column
@@ -77,7 +78,7 @@ def test_146_figures_are_published_and_107_do_not_follow_from_others() -> None:
     figures = [
         key
         for task in ("regression", "autoencoder", "lenet300", "lenet5", "convnet")
-        for row in published.row_names(task)
+        for row in published_rows.row_names(task)
         for key in published.as_printed(task, row)
     ]
     assert len(figures) == 146

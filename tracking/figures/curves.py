@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from dn_distributed import score_names
 from tracking import schema
 from tracking.figures import notes, scores, style
 from tracking.figures.looks import Look, looks
@@ -40,7 +41,7 @@ def training(manifest: Manifest, histories: Mapping[str, Sequence[History]]) -> 
 
     None where no epoch was logged.
     """
-    score = f"validation/{manifest.score}"
+    score = score_names.of_split("validation", manifest.score)
     quantities = (
         _Quantity(score, scores.title(manifest, "validation {}"), is_score=True),
         _Quantity(schema.NUM_NONZERO, "weights left"),
@@ -96,9 +97,10 @@ def _thousands(value: float) -> str:
 
 def _notes(manifest: Manifest, histories: Mapping[str, Sequence[History]]) -> list[str]:
     """What of the score is not there: seeds, values, epochs."""
+    score = score_names.of_split("validation", manifest.score)
     seeds, broken, short = [], [], []
     for label, each in histories.items():
-        curves = [history.get(f"validation/{manifest.score}", {}) for history in each]
+        curves = [history.get(score, {}) for history in each]
         last = max((epoch for curve in curves for epoch in curve), default=0)
         seeds.append((label, len(each), len(manifest.seeds), ""))
         gaps = sum(1 for curve in curves if not all(map(math.isfinite, curve.values())))

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from dn_distributed import score_names
 from tracking.figures import notes, scores, style
 from tracking.figures.looks import Look, looks
 from tracking.manifest import Manifest
@@ -51,7 +52,7 @@ class _Shown:
         if not self.rows:
             return None
         left = statistics.fmean(getattr(row.counts, saving) for row in self.rows)
-        name = f"{split}/{self.score}/after_pruning"
+        name = score_names.final(split, self.score)
         score = statistics.fmean(row.metrics.get(name, math.nan) for row in self.rows)
         return (left, score) if left > 0 and math.isfinite(score) else None
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 
+from dn_distributed import score_names
 from tracking.figures import notes, scores, style
 from tracking.figures.looks import Look, looks
 from tracking.manifest import Manifest
@@ -90,7 +91,7 @@ def _shown(manifest: Manifest, method: MethodResult, look: Look, *, logarithmic:
 
 
 def _point(manifest: Manifest, row: Row) -> _Point:
-    return _Point(row.seed, row.counts.density, row.metrics.get(f"test/{manifest.score}/after_pruning", math.nan))
+    return _Point(row.seed, row.counts.density, row.metrics.get(score_names.final("test", manifest.score), math.nan))
 
 
 def _mean(points: Sequence[_Point], *, logarithmic: bool) -> _Point | None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 from safetensors import safe_open
 
-from dn_distributed import sparsity
+from dn_distributed import score_names, sparsity
 from dn_distributed.config import Cell
 from dn_distributed.data import DATASETS
 from dn_distributed.tasks import TASKS
@@ -107,7 +107,7 @@ def _check_picture(path: Path, n_out: int, n_in: int) -> None:
 
 def _check_curve(path: Path, cell: Cell, score: str) -> None:
     points = _CURVE.validate_json(path.read_bytes(), strict=True)
-    needed: set[Any] = {"threshold", "density", "neurons_alive", f"validation/{score}", f"test/{score}"}
+    needed: set[Any] = {"threshold", "density", "neurons_alive", *score_names.at_threshold(score)}
     if [point.get("threshold") for point in points] != list(cell.pruning.curve):
         raise ValueError(f"{path.name}: not the thresholds of its cell")
     if missing := {name for point in points for name in needed - set(point)}:

@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from dn_distributed import score_names
 from dn_distributed.config import Cell, Training
 from dn_distributed.files import check_replaceable
 from tracking import figures, schema
@@ -184,7 +185,7 @@ def _hyper_parameters(described: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _quantities(manifest: Manifest, selection: Selection) -> dict[str, Value]:
-    test = f"test/{manifest.score}/after_pruning"
+    test = score_names.final("test", manifest.score)
     return {
         selection.objective: lambda row: row.metrics.get(selection.objective),
         test: lambda row: row.metrics.get(test),

@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from dn_distributed import files
+from dn_distributed import files, score_names
 from tracking import schema
 from tracking.manifest import Manifest
 from tracking.reasons import told
@@ -135,7 +135,7 @@ def points(manifest: Manifest, method: MethodResult, curves: Curves) -> list[Poi
 
 def _measured(score: str, point: Mapping[str, float]) -> Measured:
     left = {saving: point[saving] for saving in SAVINGS if saving in point}
-    return Measured(left, point[f"validation/{score}"], point[f"test/{score}"])
+    return Measured(left, *(point[name] for name in score_names.at_threshold(score)))
 
 
 def savings(found: Sequence[Point]) -> list[Saving]:
@@ -184,7 +184,7 @@ def load(path: Path, score: str) -> Curves:
     with told(path, "no curves, as `dn report` writes them"):
         curves = _CURVES.validate_json(text)
         for cell_key, by_seed in curves.items():
-            _check(cell_key, by_seed, ("threshold", f"validation/{score}", f"test/{score}"))
+            _check(cell_key, by_seed, ("threshold", *score_names.at_threshold(score)))
     return curves
 
 

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from dn_distributed import score_names
 from dn_distributed.config import Cell
-from dn_distributed.scores import TEST_WITH_DROPOUT
 from dn_distributed.sparsity import LayerCount, NetworkCounts, UnitCount
 from tracking import schema
 from tracking.store import sqlite
@@ -19,8 +19,6 @@ from tracking.store.sqlite import StoredRun
 
 History = Mapping[str, Mapping[int, float]]
 """Of one replicate: by metric name, the value at each epoch."""
-
-_CURVES = ("train/loss", "validation/", schema.NUM_NONZERO, schema.NEURONS_ALIVE)
 
 
 @dataclass(frozen=True)
@@ -39,10 +37,7 @@ class Row:
 
     def with_dropout_at_test(self) -> "Row":
         """Return the row with the test scores that leave dropout on in place of those that do not."""
-        kept = {name: value for name, value in self.metrics.items() if not name.startswith(f"{TEST_WITH_DROPOUT}/")}
-        scripted = {name: self.metrics[name] for name in self.metrics if name not in kept}
-        renamed = {f"test/{name.partition('/')[2]}": value for name, value in scripted.items()}
-        return replace(self, metrics={**kept, **renamed})
+        return replace(self, metrics=score_names.with_dropout_at_test(self.metrics))
 
 
 @dataclass(frozen=True)
@@ -129,13 +124,8 @@ def counts_from_metrics(layers: str, metrics: Mapping[str, float]) -> NetworkCou
     return NetworkCounts(layer_counts, unit_counts)
 
 
-def is_curve(name: str) -> bool:
-    """Return whether a metric is logged at every epoch."""
-    return name.startswith(_CURVES) and not name.endswith(("/before_pruning", "/after_pruning"))
-
-
 def read_histories(
-    location: StoreLocation, run_ids: Sequence[str], wanted: Callable[[str], bool] = is_curve
+    location: StoreLocation, run_ids: Sequence[str], wanted: Callable[[str], bool] = schema.is_curve
 ) -> list[History]:
     """Return the curves of replicates, in the order that they are asked for. ``wanted``: by the name of a metric."""
     found: dict[str, dict[str, dict[int, float]]] = {run_id: {} for run_id in run_ids}

@@ -8,10 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
 
 from dn_distributed.config import Cell, FrozenModel
-from tracking import schema
+from tracking import published_rows, schema
 from tracking.manifest import Manifest, check_label
-from tracking.results.rows import is_curve
-from tracking.tables import published
 
 LAYER = r"[\w-]+(?:\.[\w-]+)*"
 """The name of a layer, which is also that of a file: nothing in it leads to another folder."""
@@ -136,14 +134,14 @@ _LAYERS: TypeAdapter[Layers] = TypeAdapter(Layers)
 
 def has_curve(name: str) -> bool:
     """Return whether a metric is logged at every epoch, the epoch itself included."""
-    return name == schema.EPOCH or is_curve(name)
+    return name == schema.EPOCH or schema.is_curve(name)
 
 
 def check_manifest(manifest: Manifest) -> None:
     """ValueError where a manifest says what no sweep file may say."""
     manifest.check()
     for method in manifest.methods:
-        if method.published is not None and method.published not in published.row_names(manifest.task):
+        if method.published is not None and method.published not in published_rows.row_names(manifest.task):
             raise ValueError(f"no published row {method.published!r}")
     check_texts(manifest.model_dump(exclude={"source"}))
     if len(manifest.source) > _LONGEST_SOURCE:

@@ -8,6 +8,7 @@ import base64
 import json
 import zlib
 
+from dn_distributed import score_names
 from tracking import schema
 from tracking.manifest import Manifest
 
@@ -18,8 +19,8 @@ NAME = "Methods"
 
 def columns(manifest: Manifest) -> list[str]:
     """Return the metrics that the view shows."""
-    score = f"test/{manifest.score}/after_pruning"
-    return [score, f"{score}/std", schema.COMPRESSION_RATE, schema.DENSITY, schema.NEURONS_ALIVE, "n"]
+    score = score_names.final("test", manifest.score)
+    return [score, schema.deviation(score), schema.COMPRESSION_RATE, schema.DENSITY, schema.NEURONS_ALIVE, "n"]
 
 
 def tag(manifest: Manifest, now: int) -> str:

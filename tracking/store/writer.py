@@ -29,7 +29,7 @@ from dn_distributed.text import one_line
 from tracking import schema
 from tracking.manifest import Manifest
 from tracking.results.cells import deviation
-from tracking.results.rows import Row, is_curve, read, read_histories
+from tracking.results.rows import Row, read, read_histories
 from tracking.store import artifacts, checksums, commit, ui_view
 from tracking.store.location import StoreLocation, location_of
 from tracking.store.masks import save_masks, save_pattern
@@ -419,10 +419,10 @@ def _final_summary(rows: Sequence[Row]) -> list[Metric]:
     summary = [Metric("n", float(len(rows)), now, step)]
     for name in sorted(set.intersection(*(set(row.metrics) for row in rows)) - {schema.EPOCH}):
         values = [row.metrics[name] for row in rows]
-        if not is_curve(name):
+        if not schema.is_curve(name):
             summary.append(Metric(name, statistics.fmean(values), now, step))
         if (std := deviation(values)) is not None:
-            summary.append(Metric(f"{name}/std", std, now, step))
+            summary.append(Metric(schema.deviation(name), std, now, step))
     return summary
 
 

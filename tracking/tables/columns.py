@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
+from dn_distributed import score_names
 from dn_distributed.sparsity import NetworkCounts
 from tracking.results import inference
 from tracking.results.inference import Interval
@@ -166,10 +167,11 @@ def _score_columns(scores: Sequence[str]) -> Iterator[Column]:
     """Before and after pruning. The first score is the one that published figures are of."""
     for place, name in enumerate(scores):
         kind: Literal["percent", "score"] = "percent" if name == "accuracy" else "score"
-        for key, stage in ((SCORE_BEFORE, "before"), (SCORE_AFTER, "after")):
-            value = _metric(f"test/{name}/{stage}_pruning")
+        for key, stage in zip((SCORE_BEFORE, SCORE_AFTER), score_names.STAGES, strict=True):
+            value = _metric(score_names.final("test", name, stage))
             key_of_this = key if place == 0 else f"{key}_{name}"
-            yield Column(key_of_this, f"test {name} {stage} P", value, kind, by_ratio=kind == "score")
+            heading = f"test {name} {stage.removesuffix('_pruning')} P"
+            yield Column(key_of_this, heading, value, kind, by_ratio=kind == "score")
 
 
 def _recovery_columns(template: Row) -> list[Column]:

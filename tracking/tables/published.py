@@ -4,12 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from functools import cache
-from importlib.resources import files
-from typing import Any
 
-import yaml
-
+from tracking import published_rows
 from tracking.results.rounding import fixed
 from tracking.tables import columns
 from tracking.tables.columns import Column
@@ -45,19 +41,6 @@ class Figure:
         return fixed(self.value * 10**column.power_of_ten, decimals)
 
 
-@cache
-def _all() -> dict[str, dict[str, dict[str, Any]]]:
-    """Every number as text: how many digits were printed is part of it."""
-    text = files("tracking.tables").joinpath("published.yaml").read_text(encoding="utf-8")
-    loaded: dict[str, dict[str, dict[str, Any]]] = yaml.load(text, Loader=yaml.BaseLoader)
-    return loaded
-
-
-def row_names(task: str) -> tuple[str, ...]:
-    """Return the labels of the rows published for a task."""
-    return tuple(_all().get(task, {}))
-
-
 def figures(task: str, row: str) -> dict[str, float]:
     """Return a published row by column key. KeyError for a row that was not published."""
     return {key: float(figure.value) for key, figure in as_printed(task, row).items()}
@@ -65,7 +48,7 @@ def figures(task: str, row: str) -> dict[str, float]:
 
 def as_printed(task: str, row: str) -> Mapping[str, Figure]:
     """Return a published row by column key, each figure as exact as it was printed. KeyError as ``figures``."""
-    entry = _all()[task][row]
+    entry = published_rows.row(task, row)
     left, weights = map(int, entry["weights"])
     found = {
         key: Figure.printed(entry[name])
