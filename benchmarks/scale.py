@@ -143,8 +143,8 @@ def large(folder: Path) -> list[str]:
         lines.append(run_command(folder, "-m", "sweeps.cli", *arguments).line(title))
     lines += _through_a_server(folder)
     for title, script in (
-        ("imports of `dn sweep` alone", "import sweeps.cli.commands"),
-        ("imports of `dn report` alone", "import sweeps.cli.reporting"),
+        ("imports of `dn sweep` alone", "import sweeps.cli.sweeping"),
+        ("imports of `dn report` alone", "import tracking.report.write"),
         ("import of torch alone", "import torch"),
     ):
         lines.append(run_command(folder, "-c", script).line(title))

@@ -3,11 +3,14 @@
 import contextlib
 import os
 import sys
-from typing import Any, TextIO
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO, TypeVar
 
 from rich.console import Console
 
 from dn_distributed.text import one_line, printable
+
+_Item = TypeVar("_Item")
 
 _LONGEST = 2000  # characters of a message: it may name several nodes or files
 
@@ -26,10 +29,20 @@ class Output(Console):
         """Print a line, or several, that are not wrapped."""
         self.print(printable(text), soft_wrap=True)
 
+    def track(self, items: Sequence[_Item], what: str) -> Iterable[_Item]:
+        """Iterate over items with a bar on a terminal; in silence where the output is piped."""
+        from rich import progress
+
+        return progress.track(items, what, console=self, transient=True, disable=not self.is_terminal)
+
     def on_broken_pipe(self) -> None:
         """Print no more."""
         self.quiet = True
         _drop(sys.stdout)
+
+
+out = Output()
+"""Standard output, as it is at the time of printing."""
 
 
 def tell(text: str) -> None:

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fabricated import Recorder, make_cell
+
+from tracking.store import location
 
 ROOT = Path(__file__).parents[1]
 FORBIDDEN = {
@@ -66,13 +69,39 @@ LARGE = {"torch", "mlflow", "ray", "scipy"}
 """They take seconds to import, and up to half a gigabyte."""
 
 
+@pytest.fixture(scope="module")
+def folder_with_a_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        store = location.locate()
+    location.prepare(store)
+    recorder = Recorder(store, "a-sweep")
+    cell = make_cell(l1=0.1)
+    recorder.announce({"first": [cell]}, seeds=(0, 1))
+    recorder.finish(cell, 0, 1, label="first")
+    return folder
+
+
 @pytest.mark.parametrize(
-    ("module", "without"), [("sweeps.cli.watch", LARGE), ("sweeps.cli.reporting", {"torch", "ray"})]
+    ("arguments", "without"),
+    [
+        (["--help"], LARGE),
+        (["sweep", "--help"], LARGE),
+        (["status", "a-sweep"], LARGE),
+        (["report", "a-sweep", "--out", "out"], {"torch", "ray"}),
+    ],
+    ids=["help", "help of a verb", "status", "report"],
 )
-def test_status_and_report_wait_for_no_library_that_they_can_do_without(module: str, without: set[str]) -> None:
-    shown = f"import sys, sweeps.cli.main, {module}; print(*{without!r} & sys.modules.keys())"
-    done = subprocess.run([sys.executable, "-c", shown], cwd=ROOT, text=True, capture_output=True, check=True)
-    assert done.stdout.split() == []
+def test_a_command_waits_for_no_library_that_it_can_do_without(
+    arguments: list[str], without: set[str], folder_with_a_store: Path
+) -> None:
+    script = f"import sys; from sweeps.cli.main import main; code = main({arguments!r}); print('exit code', code)"
+    script += f"; print(*{without!r} & sys.modules.keys())"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder_with_a_store, text=True, capture_output=True, check=True
+    )
+    assert done.stdout.splitlines()[-2:] == ["exit code 0", ""]
 
 
 def test_figures_are_drawn_from_rows_without_torch_and_ray(tmp_path: Path) -> None:

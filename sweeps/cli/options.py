@@ -1,0 +1,96 @@
+"""Options that several verbs share, and the types of their values: what is wrong with one is told before the work."""
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dn_distributed.files import check_folder
+from dn_distributed.text import quoted
+
+
+class Checked(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
+    """A value that a function reads from text; its ValueError is the message."""
+
+    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+        """``name`` is what the value is, for the documentation of the command line."""
+        self.name, self._read = name, read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value that the text is. BadParameter if it is none."""
+        try:
+            return self._read(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _path(text: str) -> Path:
+    return Path(os.path.expanduser(text))
+
+
+def _folder(text: str) -> Path:
+    path = _path(text)
+    try:
+        check_folder(path)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from error
+    return path
+
+
+def whole(low: int, high: int) -> Checked:
+    """Return the type of a whole number of a range."""
+
+    def read(text: str | int) -> int:
+        try:
+            value = int(text) if len(str(text)) < 20 else high + 1
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise ValueError(f"expected a whole number from {low} to {high}, not {quoted(text)}")
+        return value
+
+    return Checked("whole number", read)
+
+
+def _seconds(text: str | float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise ValueError(f"expected a number of seconds, 0 or more, not {quoted(text)}")
+    return value
+
+
+PATH = Checked("path", _path)
+"""A path; ``~`` at its beginning is the home, also where a shell has left it (``--out=~/x``)."""
+FOLDER = Checked("folder", _folder)
+"""A folder to write to, which is made when it is needed: whether that can be is known now."""
+SECONDS = Checked("seconds", _seconds)
+PORT = whole(1, 65535)
+NUM_CPUS = whole(1, 100_000)
+NUM_WORKERS = whole(1, 1000)
+
+tracking_uri = click.option(
+    "--tracking-uri",
+    metavar="URI",
+    help="Address of an MLflow server (http://HOST:PORT).  [default: $DN_TRACKING_URI, else the folder ./dn-store is "
+    "the store]",
+)
+data_dir = click.option(
+    "--data-dir",
+    type=PATH,
+    metavar="DIR",
+    help="Folder of the image datasets, in torchvision's layout.  [default: $DN_DATA_DIR, else ./data]",
+)
+imports = click.option(
+    "--import",
+    "imports",
+    multiple=True,
+    metavar="MODULE",
+    help="Python module to import first: it registers tasks, datasets or penalties of your own. May be repeated.",
+)
+sweep_name = click.argument("name", metavar="NAME")

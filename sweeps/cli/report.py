@@ -1,0 +1,63 @@
+"""``dn report``. Torch is imported only where a figure needs it, and Ray never."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sweeps.cli import options
+from sweeps.console import out, tell
+from sweeps.exit_codes import OK
+
+if TYPE_CHECKING:
+    from tracking.store.location import StoreLocation
+
+
+@click.command("report")
+@click.argument("name", metavar="NAME", required=False)
+@click.option(
+    "--from",
+    "rows",
+    type=options.PATH,
+    metavar="ROWS",
+    help="Rebuild the tables from the rows.json of an earlier report instead of a sweep's NAME; needs no store.",
+)
+@click.option(
+    "--out", "folder", type=options.FOLDER, required=True, metavar="DIR", help="Folder to write to; made if absent."
+)
+@options.data_dir
+@options.imports
+@options.tracking_uri
+def command(
+    name: str | None,
+    rows: Path | None,
+    folder: Path,
+    data_dir: Path | None,
+    imports: tuple[str, ...],
+    tracking_uri: str | None,
+) -> int:
+    """Write tables, figures and one self-contained page about a sweep.
+
+    Compute tables and figures of the sweep NAME from the store alone, write them to a folder, and attach them to the
+    sweep's report run.
+    """
+    if (name is None) == (rows is None):
+        raise click.UsageError("give the NAME of a sweep or --from ROWS" + ", not both" * (name is not None))
+    from sweeps.spec.own_modules import own_modules
+    from tracking.report import write as writer
+    from tracking.store import location as store
+
+    own_modules(imports).load()
+    if rows is not None:
+        out.say(f"report: {writer.write_from_rows(rows, folder)}")
+    elif name is not None:
+        write(store.locate_existing(tracking_uri), name, folder, data_dir)
+    return OK
+
+
+def write(location: "StoreLocation", name: str, folder: Path, data_dir: Path | None) -> None:
+    """Write the report of the sweep ``name`` to ``folder`` and say where it is."""
+    from sweeps.planning.data_dir import resolve_data_dir
+    from tracking.report import write as writer
+
+    out.say(f"report: {writer.write(location, name, folder, resolve_data_dir(data_dir), tell)}")

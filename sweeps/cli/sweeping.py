@@ -1,0 +1,162 @@
+"""What ``dn sweep`` does: plan, run what is missing, table. A module of its own, as it imports Ray and torch."""
+
+import contextlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.text import Text
+
+from dn_distributed.data import Data
+from sweeps.cli import report
+from sweeps.cli.disk import full_disk_told
+from sweeps.cluster import connection
+from sweeps.cluster.connection import Capacity
+from sweeps.console import out, tell
+from sweeps.ending import Ending
+from sweeps.exit_codes import FAILED, OK
+from sweeps.planning import plan as planning
+from sweeps.planning.plan import Plan
+from sweeps.spec import sweep as spec
+from sweeps.spec.own_modules import OwnModules
+from sweeps.spec.sweep import Sweep
+from sweeps.spec.yaml_file import SpecError
+from sweeps.tune.progress import Progress
+from sweeps.tune.runner import Runner, plan_from_store
+from tracking.results import cells, rows
+from tracking.store import location as store
+from tracking.store import runs
+from tracking.store.location import StoreLocation
+from tracking.tables import formats, table
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of ``dn sweep``."""
+
+    files: Sequence[Path]
+    overrides: Sequence[str]
+    data_dir: Path | None
+    modules: OwnModules
+    tracking_uri: str | None
+    dry_run: bool
+    address: str | None
+    slots: int | None
+    num_cpus: int | None
+    retry_failed: bool
+    checkpoint_seconds: float
+    report_dir: Path | None
+    debug: bool
+
+
+def sweep(asked: Asked, ending: Ending) -> int:
+    """Plan, run what is missing, and print the table of each sweep; returns the exit code."""
+    loaded = _load(asked)
+    data = [planning.load_data(item, asked.data_dir, download=not asked.dry_run) for item in loaded]
+    location = store.locate_answering(asked.tracking_uri)
+    slots = _slots(asked)
+    if asked.dry_run:
+        for item, its_data in zip(loaded, data, strict=True):
+            _print_plan(_plan_of(item, its_data, location), slots)
+        return OK
+    if not asked.debug:
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # Ctrl-C and failures are told by us
+    code = OK
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(full_disk_told(location.scratch.parent, Path(tempfile.gettempdir())))
+        store.prepare(location)
+        capacity: Capacity | None = None
+        for item, its_data in zip(loaded, data, strict=True):
+            runner = Runner(
+                item,
+                its_data,
+                location,
+                modules=asked.modules,
+                checkpoint_seconds=asked.checkpoint_seconds,
+                retry_failed=asked.retry_failed,
+                ending=ending,
+            )
+            plan = runner.plan()
+            _print_plan(plan, slots)
+            if plan.num_to_run and capacity is None:  # with nothing to run, Ray need not start
+                capacity = stack.enter_context(connection.connect(asked.address, asked.num_cpus, asked.slots, ending))
+            after = runner.run(plan, capacity, Progress(out))
+            if runner.interrupted:
+                finished = after.count("finished")
+                ending.tell_interrupted(f"{finished} of {after.total} replicates of {item.name} are in the store, ")
+                return ending.code
+            _print_table(runner)
+            code = max(code, _verdict(after))
+            if asked.report_dir:
+                report.write(location, item.name, asked.report_dir / item.name, asked.data_dir)
+    return code
+
+
+def _load(asked: Asked) -> list[Sweep]:
+    loaded = [spec.load(path, asked.overrides) for path in asked.files]
+    names = [item.name for item in loaded]
+    for item in loaded:
+        if names.count(item.name) > 1:
+            raise SpecError(f"{item.path}: name: {item.name!r} is the name of another sweep file as well")
+    return loaded
+
+
+def _plan_of(item: Sweep, data: Data, location: StoreLocation) -> Plan:
+    """The plan as the store stands, which is not touched. StoreError where the sweep was deleted from it."""
+    found = runs.experiment_named(location, item.name) if store.exists(location) else None
+    if found is None:
+        return planning.make(item, data, {}, {})
+    return plan_from_store(item, data, location, found)
+
+
+def _slots(asked: Asked) -> Callable[[float], int] | None:
+    """How many packs of so many CPUs run at once; None of a cluster that only joining it would tell of."""
+    if (slots := asked.slots) is not None:
+        return lambda cpu: slots
+    if asked.address is not None:
+        return None
+    return lambda cpu: max(1, int((asked.num_cpus or os.cpu_count() or 1) / cpu))
+
+
+def _print_plan(plan: Plan, slots: Callable[[float], int] | None) -> None:
+    sweep = plan.sweep
+    failed, stopped = plan.count("failed"), plan.count("stopped")
+    drawn = sum(plan.open_samples.values())
+    ended = f", {failed} failed" * bool(failed) + f", {stopped} stopped early" * bool(stopped)
+    text = (
+        f": {sweep.task.name} on {sweep.dataset.name}, {len(sweep.methods)} methods, "
+        f"{len(plan.distinct)} cells, {len(sweep.seeds)} seeds: {plan.total} replicates; "
+        f"{plan.count('finished')} done{ended}, {plan.num_to_run} to run"
+        + (_packs_in_words(plan, slots) if plan.count(None, "incomplete") else "")
+        + (f", {drawn} configurations still to be drawn" if drawn else "")
+    )
+    out.print(Text.assemble((sweep.name, "bold"), text), soft_wrap=True)
+    for remark in plan.remarks:
+        out.say(remark)
+
+
+def _packs_in_words(plan: Plan, slots: Callable[[float], int] | None) -> str:
+    if plan.measures_packs:
+        return " in packs whose size is measured first"
+    if slots is None:
+        return " in packs that fit the cluster's room"
+    return f" in {len(plan.packs(slots(plan.sweep.resources.cpu)))} packs"
+
+
+def _print_table(runner: Runner) -> None:
+    _, manifest = runs.read_manifest(runner.location, runner.experiment_id)
+    methods = cells.gather(manifest, rows.read(runner.location, runner.experiment_id))
+    out.print(formats.terminal(table.build(manifest, methods)))
+
+
+def _verdict(plan: Plan) -> int:
+    """Say what is missing, if anything."""
+    failed, left = plan.count("failed"), plan.num_to_run
+    if failed:
+        tell(f"{plan.sweep.name}: {failed} replicates failed; the reasons are under the table")
+    if left:
+        tell(f"{plan.sweep.name}: {left} replicates were lost with their workers; run the same command again")
+    return FAILED if failed or left else OK

@@ -1,0 +1,73 @@
+"""``dn ui``: MLflow's own server, on the loopback address."""
+
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sweeps.cli import options
+from sweeps.console import out, tell
+from sweeps.exit_codes import OK
+
+if TYPE_CHECKING:
+    from tracking.store.location import StoreLocation
+
+_LOOPBACK = "127.0.0.1"
+
+
+@click.command("ui")
+@click.option("--port", type=options.PORT, default=5000, show_default=True, metavar="N", help=f"Port on {_LOOPBACK}.")
+@options.tracking_uri
+def command(port: int, tracking_uri: str | None) -> int:
+    """Open the MLflow UI on the store, on this machine only.
+
+    Serve the MLflow UI of the embedded store on the loopback address until Ctrl-C.
+    """
+    from tracking.server import mlflow_process
+    from tracking.store import location as store
+
+    location = store.locate_answering(tracking_uri)
+    if location.database is None:
+        out.say(f"the server at {location.uri} has its own UI:")
+        _print_links(location, location.uri.rstrip("/"))
+        return OK
+    store.check_exists(location)
+    mlflow_process.check_port_is_free(_LOOPBACK, port)
+    with tempfile.TemporaryDirectory(prefix="dn-") as folder:
+        if store.is_writable(location):
+            store.prepare(location)
+            shown = location
+        else:
+            shown = store.copy_into(Path(folder), location)
+            tell("the store can only be read: a copy is shown, as it is now, and what is changed in it is not kept")
+        return _serve(shown, location, port)
+
+
+def _serve(shown: "StoreLocation", location: "StoreLocation", port: int) -> int:
+    """Serve the database of ``shown`` with the artifacts of ``location``; returns the server's exit code."""
+    from tracking.server import mlflow_process
+
+    names = mlflow_process.loopback_names(port)
+    command = mlflow_process.command(_LOOPBACK, port, 1, names)
+    assert location.artifacts is not None
+    for option in ("--default-artifact-root", "--artifacts-destination"):
+        command += [option, location.artifacts.as_uri()]
+    out.say(f"MLflow UI: http://{names[0]}  (Ctrl-C ends it)")
+    _print_links(shown, f"http://{names[0]}")
+    server = subprocess.Popen(command, env=mlflow_process.environment(shown.for_mlflow))
+    signal.signal(signal.SIGTERM, lambda *_: server.terminate())  # else it would outlive this command
+    return server.wait()
+
+
+def _print_links(location: "StoreLocation", address: str) -> None:
+    """Where the UI opens each sweep on the comparison of its methods."""
+    from tracking.store import location as store
+    from tracking.store import ui_view
+
+    for experiment in store.connect(location).search_experiments():
+        if ui_view.TAG in experiment.tags:
+            link = ui_view.link(address, experiment.experiment_id)
+            out.say(f"  {experiment.name}: {link}")
