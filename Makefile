@@ -25,7 +25,7 @@ bench: .venv/installed
 
 # A cluster of hosts on this machine, sweeps on it, and eleven injuries. Needs Linux and root.
 faults: .venv/installed
-	$(BIN)/python tests/cluster/faults.py
+	$(BIN)/python -m tests.cluster.faults
 
 # The paper's tables, ten seeds or more, and the grids. It resumes: stop it and start it again as you like.
 paper: .venv/installed

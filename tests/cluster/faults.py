@@ -3,7 +3,7 @@
 Every fault gets a sweep of its own: the same cells, so the same keys and results. Afterwards every replicate must be
 there once, with the same figures to the last bit, and the table must be the same.
 
-    python tests/cluster/faults.py [NAME ...]
+    python -m tests.cluster.faults [NAME ...]
 """
 
 import contextlib
@@ -22,8 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hosts import Hosts, missing
-
+from tests.cluster.hosts import Hosts, missing
 from tracking import schema
 from tracking.results import cells, status
 from tracking.results import rows as reader
@@ -299,7 +298,7 @@ class Outcome:
 
 def read(site: Site, name: str) -> Outcome:
     """Read a sweep from the server, as a host of the cluster does."""
-    printed = site.run(HEAD, f"PYTHONPATH={ROOT}:{Path(__file__).parent} python -m faults --print {name}")
+    printed = site.run(HEAD, f"PYTHONPATH={ROOT} python -m tests.cluster.faults --print {name}")
     rows, per_key, table, status = json.loads(printed.strip().splitlines()[-1])
     return Outcome(rows, Counter(per_key), table, status)
 

@@ -1,7 +1,8 @@
 """What every test on hosts is marked with."""
 
 import pytest
-from hosts import missing
+
+from tests.cluster.hosts import missing
 
 _LACKING = missing()
 ON_HOSTS = [

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import faults
 import pytest
-from faults import Fault, Outcome, Site
-from marks import ON_HOSTS
+
+from tests.cluster import faults
+from tests.cluster.faults import Fault, Outcome, Site
+from tests.cluster.marks import ON_HOSTS
 
 pytestmark = ON_HOSTS
 

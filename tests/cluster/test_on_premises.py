@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hosts import Hosts
-from marks import ON_HOSTS
 
 from dn_distributed.data.digits import Digits
+from tests.cluster.hosts import Hosts
+from tests.cluster.marks import ON_HOSTS
 
 ROOT = Path(__file__).parents[2]
 SWEEP = """

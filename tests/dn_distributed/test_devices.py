@@ -5,8 +5,6 @@ from typing import Literal
 
 import pytest
 import torch
-from pretended_device import DEVICE, pretended, without_values
-from test_own_model import GroupNormResNet
 from torch import Tensor
 
 from dn_distributed.config import Training
@@ -15,6 +13,8 @@ from dn_distributed.regularizers import PENALTIES, resolve
 from dn_distributed.tasks import TASKS, Task
 from dn_distributed.tasks.lenet300 import LeNet300
 from dn_distributed.training.trainer import Trainer
+from tests.dn_distributed.own_models import GroupNormResNet
+from tests.pretended_device import DEVICE, pretended, without_values
 
 SEEDS = [1, 1]
 """What a pretended tensor of seeds answers."""

@@ -5,7 +5,6 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 import torch
-from test_own_model import OwnTask
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations
@@ -16,6 +15,7 @@ from dn_distributed.regularizers import PENALTIES
 from dn_distributed.regularizers.l1 import L1
 from dn_distributed.tasks import Task
 from dn_distributed.training.rehearsal import check_penalty, rehearse
+from tests.dn_distributed.own_models import OwnTask
 
 FewData = Callable[[Task], Data]
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real_sweeps import Folder, make_folder
 
 from sweeps.cluster import connection
 from sweeps.cluster.connection import Capacity
+from tests.sweeps.real_sweeps import Folder, make_folder
 
 
 @pytest.fixture(scope="session")
@@ -20,8 +20,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 @pytest.fixture(scope="module")
-def capacity() -> Iterator[Capacity]:
+def capacity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Capacity]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)  # workers import hostile_tasks
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)  # workers import tests
+        patch.chdir(tmp_path_factory.mktemp("elsewhere"))  # what workers import is on their path, not beside the driver
         with connection.connect(None, num_cpus=2) as found:
             yield found

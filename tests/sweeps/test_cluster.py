@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from real_sweeps import descendants
 from rich.console import Console
 
 from sweeps import run
@@ -17,6 +16,7 @@ from sweeps.planning import plan as planning
 from sweeps.spec import sweep as spec
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
+from tests.sweeps.real_sweeps import descendants
 from tracking.store import location as store
 
 

@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
-import hostile_tasks  # noqa: F401  registers its dataset
 import numpy as np
 import pytest
 from rich.console import Console
 
+import tests.sweeps.hostile_tasks  # noqa: F401  registers its dataset
 from sweeps.cluster.connection import Capacity
 from sweeps.planning import plan as planning
 from sweeps.spec import sweep as spec

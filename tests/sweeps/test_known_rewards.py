@@ -3,9 +3,9 @@
 import math
 
 import pytest
-from fabricated import make_cell, make_row
 
 from sweeps.tune.search import known_rewards
+from tests.tracking.fabricated import make_cell, make_row
 from tracking.results.cells import CellResult
 
 OBJECTIVE = "validation/nmse/after_pruning"

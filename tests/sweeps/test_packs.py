@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import hostile_tasks  # noqa: F401  registers its tasks
 import pytest
 from rich.console import Console
 
+import tests.sweeps.hostile_tasks  # noqa: F401  registers its tasks
 from sweeps.cluster import connection
 from sweeps.planning import plan as planning
 from sweeps.planning.plan import Plan

@@ -8,12 +8,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-import hostile_tasks  # noqa: F401  registers its tasks
 import pytest
 import torch
-from pretended_device import DEVICE, pretended, without_values
 from rich.console import Console
 
+import tests.sweeps.hostile_tasks  # noqa: F401  registers its tasks
 from sweeps.cluster import connection
 from sweeps.cluster.connection import Capacity
 from sweeps.planning import plan as planning
@@ -21,6 +20,7 @@ from sweeps.spec import sweep as spec
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
 from sweeps.tune.trial import make_trainer
+from tests.pretended_device import DEVICE, pretended, without_values
 from tracking.store import location as store
 from tracking.store import runs
 
@@ -41,7 +41,7 @@ def capacity() -> Iterator[Capacity]:
 
     connection._ensure_token()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)  # workers import hostile_tasks
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)  # workers import tests
         ray.init("local", num_cpus=4, num_gpus=2, include_dashboard=False, logging_level=logging.ERROR)
         yield Capacity(cpus=4, gpus=2, nodes=1, joined=False)
         ray.shutdown()

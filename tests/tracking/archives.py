@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fabricated import Recorder, make_cell, make_epoch
-
+from tests.tracking.fabricated import Recorder, make_cell, make_epoch
 from tracking import schema
 from tracking.manifest import Manifest
 from tracking.portable import archive

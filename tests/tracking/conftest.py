@@ -1,17 +1,16 @@
 """Real stores for all tests of what is remembered: a schema takes seconds to make. An experiment a test."""
 
 import shutil
-import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 import torch
-from archives import fill
-from fabricated import Recorder
 
+from tests.tracking.archives import fill
+from tests.tracking.fabricated import Recorder
+from tests.tracking.stores import copy_of
 from tracking.portable.exporting import export
 from tracking.server import postgres
 from tracking.store import location as store
@@ -30,15 +29,6 @@ def _one_thread() -> Iterator[None]:
 def empty(tmp_path_factory: pytest.TempPathFactory) -> StoreLocation:
     made = store.locate(folder=tmp_path_factory.mktemp("empty"))
     store.prepare(made)
-    return made
-
-
-def copy_of(empty: StoreLocation, folder: Path) -> StoreLocation:
-    made = store.locate(folder=folder)
-    assert empty.database is not None
-    assert made.database is not None
-    with closing(sqlite3.connect(empty.database)) as source, closing(sqlite3.connect(made.database)) as target:
-        source.backup(target)
     return made
 
 

@@ -2,8 +2,7 @@
 
 import math
 
-from fabricated import Recorder, make_cell, make_epoch
-
+from tests.tracking.fabricated import Recorder, make_cell, make_epoch
 from tracking import schema
 from tracking.results import rows as reader
 from tracking.store import writer

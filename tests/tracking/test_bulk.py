@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from everything import OTHER, PARAMS, TAGS, exactly, fill_with_everything
-from fabricated import Recorder
-from served import free_port
 
+from tests.tracking.everything import OTHER, PARAMS, TAGS, exactly, fill_with_everything
+from tests.tracking.fabricated import Recorder
+from tests.tracking.served import free_port
 from tracking import schema
 from tracking.schema import Kind
 from tracking.server import mlflow_process

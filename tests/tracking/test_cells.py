@@ -2,9 +2,9 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from fabricated import make_cell, make_manifest, make_row
 
 from dn_distributed.config import Cell
+from tests.tracking.fabricated import make_cell, make_manifest, make_row
 from tracking.manifest import Selection
 from tracking.results.cells import CellResult, Stat, choose, gather, stat
 from tracking.results.rows import Ended, Row, Snapshot

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fabricated import Recorder, make_cell
 
+from tests.tracking.fabricated import Recorder, make_cell
 from tracking import schema
 from tracking.portable.exporting import export
 from tracking.report import write as report

@@ -9,8 +9,8 @@ import io
 from pathlib import Path
 
 import pytest
-from fabricated import Recorder
 
+from tests.tracking.fabricated import Recorder
 from tracking import schema
 from tracking.portable.exporting import export
 from tracking.portable.importing import import_file

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from everything import CELL, OTHER, PARAMS, TAGS, exactly, fill_with_everything
-from fabricated import Recorder
 from mlflow.exceptions import MlflowException
 
+from tests.tracking.everything import CELL, OTHER, PARAMS, TAGS, exactly, fill_with_everything
+from tests.tracking.fabricated import Recorder
 from tracking import schema
 from tracking.results import rows as reader
 from tracking.schema import Kind

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from fabricated import make_cell, make_manifest
 
 from dn_distributed.config import Cell
+from tests.tracking.fabricated import make_cell, make_manifest
 from tracking.results import equal_score
 from tracking.results.equal_score import EqualScore
 from tracking.results.fronts import Measured, Point, Saving

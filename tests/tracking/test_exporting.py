@@ -3,11 +3,11 @@ import os
 from pathlib import Path
 
 import pytest
-from archives import CELL, fill, read_entries, with_curve
-from fabricated import Recorder
 
 from dn_distributed.config import Pruning
 from sweeps.cli import main as cli
+from tests.tracking.archives import CELL, fill, read_entries, with_curve
+from tests.tracking.fabricated import Recorder
 from tracking import schema
 from tracking.portable.exporting import export, without_places
 from tracking.results import rows as reader

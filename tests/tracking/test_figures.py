@@ -10,7 +10,6 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
-from fabricated import Recorder, make_cell, make_manifest, make_outcome, make_row
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
@@ -19,6 +18,7 @@ from dn_distributed.config import Cell, Pruning
 from dn_distributed.data import DataError, linear
 from dn_distributed.data.digits import Digits
 from dn_distributed.tasks import TASKS
+from tests.tracking.fabricated import Recorder, make_cell, make_manifest, make_outcome, make_row
 from tracking import figures, schema
 from tracking.figures import (
     coefficients,

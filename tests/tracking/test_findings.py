@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
-from fabricated import make_cell, make_manifest, make_row
 
 from dn_distributed.config import Cell
+from tests.tracking.fabricated import make_cell, make_manifest, make_row
 from tracking.results.cells import gather
 from tracking.results.equal_score import EqualScore
 from tracking.results.rows import Snapshot

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fabricated import Recorder, make_cell, make_manifest, make_outcome, make_row
 
 from dn_distributed.config import Pruning
+from tests.tracking.fabricated import Recorder, make_cell, make_manifest, make_outcome, make_row
 from tracking.manifest import Manifest
 from tracking.results import fronts
 from tracking.results.cells import gather

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives import CELL, OTHER, by_key, carry, content, fill, points, put, rename, repack, with_curve
-from fabricated import Recorder, make_cell, make_epoch, make_manifest
 from mlflow import MlflowClient
 
 from dn_distributed.config import Pruning
 from sweeps.cli import main as cli
+from tests.tracking.archives import CELL, OTHER, by_key, carry, content, fill, points, put, rename, repack, with_curve
+from tests.tracking.fabricated import Recorder, make_cell, make_epoch, make_manifest
 from tracking import schema
 from tracking.manifest import Manifest
 from tracking.portable.exporting import export

@@ -8,8 +8,8 @@ import threading
 import time
 
 import pytest
-from fabricated import Recorder
 
+from tests.tracking.fabricated import Recorder
 from tracking import schema
 from tracking.store import lease, writer
 from tracking.store.driver import Holder, holder_in, this_driver, this_host

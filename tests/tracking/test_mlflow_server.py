@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
-from served import free_port
 
+from tests.tracking.served import free_port
 from tracking.server import mlflow_process
 from tracking.server.mlflow_process import MlflowServer
 from tracking.store.location import StoreError

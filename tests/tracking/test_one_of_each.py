@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from fabricated import Recorder, make_cell, make_epoch, make_outcome
 from mlflow import MlflowClient
 
 from dn_distributed.config import Pruning
+from tests.tracking.fabricated import Recorder, make_cell, make_epoch, make_outcome
 from tracking import schema
 from tracking.portable.exporting import export
 from tracking.portable.importing import import_file

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import requests
-from fabricated import Recorder
 from mlflow.exceptions import InvalidUrlException, MlflowException, RestException
 from mlflow.protos import databricks_pb2 as codes
 from safetensors import SafetensorError
 from sqlalchemy import create_engine, exc, text
 
+from tests.tracking.fabricated import Recorder
 from tracking.store.outages import can_pass, reason
 
 

@@ -12,9 +12,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import copy_of
-from fabricated import Recorder, make_cell
 
+from tests.tracking.fabricated import Recorder, make_cell
+from tests.tracking.stores import copy_of
 from tracking import schema
 from tracking.portable.exporting import export
 from tracking.results import status

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from archives import (
+from safetensors.torch import save_file
+
+from tests.tracking.archives import (
     Edit,
     Entries,
     add,
@@ -25,9 +27,7 @@ from archives import (
     with_file,
     with_nested,
 )
-from fabricated import Recorder, make_cell
-from safetensors.torch import save_file
-
+from tests.tracking.fabricated import Recorder, make_cell
 from tracking import schema
 from tracking.portable import archive
 from tracking.portable.importing import import_file

@@ -4,8 +4,8 @@ import os
 import socket
 
 import pytest
-from fabricated import Recorder
 
+from tests.tracking.fabricated import Recorder
 from tracking.store import artifacts, preflight, writer
 from tracking.store import location as store
 from tracking.store.location import StoreError, StoreLocation

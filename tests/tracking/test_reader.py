@@ -1,8 +1,8 @@
 import pytest
-from fabricated import Recorder, make_cell, make_epoch, make_outcome
 
 from dn_distributed import sparsity
 from dn_distributed.config import Cell
+from tests.tracking.fabricated import Recorder, make_cell, make_epoch, make_outcome
 from tracking import schema
 from tracking.results import rows as reader
 from tracking.store import runs, writer

@@ -6,10 +6,10 @@ import re
 from dataclasses import replace
 
 import pytest
-from fabricated import make_cell, make_manifest, make_row
 from markdown_it import MarkdownIt
 from rich.console import Console
 
+from tests.tracking.fabricated import make_cell, make_manifest, make_row
 from tracking.results.cells import gather
 from tracking.results.rows import Snapshot
 from tracking.tables import formats

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fabricated import Recorder, make_cell
 from PIL import Image
 
 from dn_distributed.config import Training
 from dn_distributed.data.digits import Digits
+from tests.tracking.fabricated import Recorder, make_cell
 from tracking import figures
 from tracking.manifest import Selection
 from tracking.report import write as report

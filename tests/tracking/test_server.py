@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from everything import PARAMS, TAGS, exactly, fill_with_everything
-from fabricated import Recorder
 from mlflow import MlflowClient
-from served import FIRST, USER, Server, command_lines, free_port
 
+from tests.tracking.everything import PARAMS, TAGS, exactly, fill_with_everything
+from tests.tracking.fabricated import Recorder
+from tests.tracking.served import FIRST, USER, Server, command_lines, free_port
 from tracking import schema
 from tracking.schema import Kind
 from tracking.server import supervisor

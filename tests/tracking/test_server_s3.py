@@ -10,8 +10,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from served import FIRST, USER, Server, free_port
 
+from tests.tracking.served import FIRST, USER, Server, free_port
 from tracking.store import artifacts, writer
 from tracking.store import location as store
 

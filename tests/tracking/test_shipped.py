@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fabricated import make_cell, make_manifest, make_row
 
+from tests.tracking.fabricated import make_cell, make_manifest, make_row
 from tracking.results import rows_file
 from tracking.results.rows import Ended, Snapshot
 from tracking.results.rows_file import Shipped

@@ -4,9 +4,9 @@ import os
 import time
 
 import pytest
-from fabricated import Recorder, make_cell
 
 from sweeps.cli import main as cli
+from tests.tracking.fabricated import Recorder, make_cell
 from tracking import schema
 from tracking.results import status
 from tracking.results.status import Entry, Status

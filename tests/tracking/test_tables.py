@@ -4,9 +4,9 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from fabricated import make_cell, make_manifest, make_row
 
 from dn_distributed.config import Cell
+from tests.tracking.fabricated import make_cell, make_manifest, make_row
 from tracking.manifest import Selection
 from tracking.results.cells import gather
 from tracking.results.rows import Ended, Row, Snapshot

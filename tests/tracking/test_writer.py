@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fabricated import Recorder, make_cell, make_epoch, make_outcome
 from PIL import Image
 from safetensors.torch import load_file
 
 from dn_distributed.config import Cell
+from tests.tracking.fabricated import Recorder, make_cell, make_epoch, make_outcome
 from tracking import schema
 from tracking.results import rows as reader
 from tracking.results.rows import State
