@@ -22,19 +22,21 @@ from tests.tracking.fabricated import Recorder, make_cell, make_manifest, make_o
 from tracking import figures, schema
 from tracking.figures import (
     coefficients,
-    curves,
-    digits,
-    evidence,
+    collect,
+    encodings,
     network,
     neurons,
     pareto,
-    rerun,
-    sparsity,
+    patterns,
+    pixels,
+    reconstructions,
+    stored_networks,
     style,
     tradeoff,
+    training,
 )
-from tracking.figures.evidence import Estimates, Evidence, Pictures, Trained
-from tracking.figures.looks import Look, looks
+from tracking.figures.method_styles import MethodStyle, method_styles
+from tracking.figures.values import Estimates, FigureData, Floats, Pictures, Trained
 from tracking.manifest import Manifest, Selection
 from tracking.results import fronts, rows_file
 from tracking.results.cells import MethodResult, gather
@@ -50,7 +52,7 @@ def make_trained(task: str = "regression", label: str = "M", **options: Any) -> 
     masks = {name: mask.numpy() for name, mask in outcome.masks.items()}
     parameters = {name: value.numpy() for name, value in outcome.parameters.items()}
     made = Trained(label, 0, make_cell(task), masks, parameters)
-    return replace(made, reads_pixels=evidence.reads_pixels(made))
+    return replace(made, reads_pixels=collect.reads_pixels(made))
 
 
 def gathered(
@@ -70,8 +72,8 @@ def drawn(figure: Figure | None) -> Figure:
     return figure
 
 
-def looks_of(cells: Mapping[str, Cell]) -> Mapping[str, Look]:
-    return looks(make_manifest({label: [cell] for label, cell in cells.items()}).methods)
+def styles_of(cells: Mapping[str, Cell]) -> Mapping[str, MethodStyle]:
+    return method_styles(make_manifest({label: [cell] for label, cell in cells.items()}).methods)
 
 
 def note_of(figure: Figure) -> str:
@@ -93,8 +95,8 @@ def test_drawing_leaves_matplotlibs_own_settings_alone() -> None:
 
 def test_a_method_looks_the_same_in_every_sweep_whatever_it_is_called() -> None:
     plain, both = make_cell(), make_cell(l1=1.0, dn_incoming=1.0, dn_outgoing=1.0)
-    first = looks_of({"P": plain, "ℓ1+P": L1, "ℓ1+DN+P": both})
-    second = looks_of({"mine": both, "OMP": make_cell().model_copy(update={"baseline": "omp"}), "lasso": L1})
+    first = styles_of({"P": plain, "ℓ1+P": L1, "ℓ1+DN+P": both})
+    second = styles_of({"mine": both, "OMP": make_cell().model_copy(update={"baseline": "omp"}), "lasso": L1})
     assert first["ℓ1+DN+P"] == second["mine"]
     assert first["ℓ1+P"] == second["lasso"]
     assert second["OMP"] != first["P"]
@@ -102,22 +104,22 @@ def test_a_method_looks_the_same_in_every_sweep_whatever_it_is_called() -> None:
 
 
 def test_methods_that_regularise_alike_differ() -> None:
-    found = looks_of({"a": make_cell(l1=1.0), "b": make_cell(l1=2.0)})
-    assert found["a"] == looks_of({"ℓ1": L1})["ℓ1"]
+    found = styles_of({"a": make_cell(l1=1.0), "b": make_cell(l1=2.0)})
+    assert found["a"] == styles_of({"ℓ1": L1})["ℓ1"]
     assert found["b"] != found["a"]
 
 
 def test_a_method_as_scripted_leaves_the_usual_look_to_the_one_as_described() -> None:
     manifest = make_manifest({"as scripted": [L1], "ℓ1": [make_cell(l1=2.0)]})
     scripted = manifest.methods[0].model_copy(update={"dropout_at_test": True})
-    found = looks((scripted, manifest.methods[1]))
-    assert found["ℓ1"] == looks_of({"ℓ1": L1})["ℓ1"]
-    assert looks((scripted,))["as scripted"] == found["ℓ1"]
+    found = method_styles((scripted, manifest.methods[1]))
+    assert found["ℓ1"] == styles_of({"ℓ1": L1})["ℓ1"]
+    assert method_styles((scripted,))["as scripted"] == found["ℓ1"]
 
 
 def test_the_shipped_sweeps_keep_their_colours() -> None:
     path = Path(__file__).parents[2] / "docs/results/paper-regression/rows.json"
-    found = looks(rows_file.load(path).manifest.methods)
+    found = method_styles(rows_file.load(path).manifest.methods)
     assert [f"{label} {look.color}" for label, look in found.items()] == [
         "ℓ1+DN+P #0072B2",
         "ℓ1+DO+P #D55E00",
@@ -130,7 +132,7 @@ def test_the_shipped_sweeps_keep_their_colours() -> None:
 
 
 def test_methods_beyond_the_palette_differ_in_line_and_hatch() -> None:
-    found = looks_of({str(number): make_cell(l1=float(number)) for number in range(1, 22)})
+    found = styles_of({str(number): make_cell(l1=float(number)) for number in range(1, 22)})
     assert len({(look.color, look.line) for look in found.values()}) == 21
     assert len({(look.color, look.hatch) for look in found.values()}) == 21
 
@@ -151,10 +153,10 @@ def test_any_label_can_be_drawn_without_a_warning() -> None:
             tradeoff.tradeoff(manifest, results),
             neurons.neurons(manifest, results),
             pareto.pareto(manifest, results, curves_of),
-            curves.training(manifest, histories),
+            training.training(manifest, histories),
             coefficients.estimates(manifest, estimates),
-            digits.reconstructions(pictures),
-            sparsity.patterns(trained),
+            reconstructions.reconstructions(pictures),
+            patterns.patterns(trained),
             network.networks(trained),
         ):
             figures.as_png(drawn(figure))
@@ -166,7 +168,7 @@ def test_any_label_can_be_drawn_without_a_warning() -> None:
 
 def test_a_picture_stays_below_the_limit_at_the_cost_of_colours_and_dots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(style, "MAX_BYTES", 40_000)
-    data = figures.as_png(drawn(sparsity.patterns([make_trained("lenet300")])))  # noise, which hardly compresses
+    data = figures.as_png(drawn(patterns.patterns([make_trained("lenet300")])))  # noise, which hardly compresses
     assert len(data) < 40_000
     with Image.open(io.BytesIO(data)) as picture:
         assert 500 <= picture.width < 1500
@@ -181,7 +183,7 @@ def test_a_picture_of_few_colours_has_those_of_the_methods(monkeypatch: pytest.M
     with Image.open(io.BytesIO(figures.as_png(figure))) as picture:
         assert picture.mode == "P"
         shown = np.unique(np.asarray(picture.convert("RGB"), dtype=int).reshape(-1, 3), axis=0)
-    for look in looks_of(cells).values():
+    for look in styles_of(cells).values():
         wanted = np.array(mpl.colors.to_rgb(look.color)) * 255
         blended = 255 - 0.6 * (255 - wanted)  # points are transparent
         assert min(np.abs(shown - color).sum(1).min() for color in (wanted, blended)) < 12
@@ -196,12 +198,12 @@ def test_a_picture_is_the_same_each_time() -> None:
 
 
 def test_patterns_need_a_network() -> None:
-    assert sparsity.patterns([]) is None
+    assert patterns.patterns([]) is None
 
 
 def test_patterns_show_each_layer_of_each_method_with_its_density() -> None:
     some, full = make_trained("regression", "some", density=0.4), make_trained("regression", "full", density=1.1)
-    figure = drawn(sparsity.patterns([some, full]))
+    figure = drawn(patterns.patterns([some, full]))
     share = 100 * some.masks["fc1"].mean()
     titles = [axes.get_title("left") for axes in figure.axes]
     assert titles[0] == f"fc1: {share:.3g} %"
@@ -213,7 +215,7 @@ def test_inputs_run_down_and_outputs_across() -> None:
     item = make_trained()
     item.masks["fc1"][:] = False
     item.masks["fc1"][4, 0] = True  # from the first input to the last of five outputs
-    axes = drawn(sparsity.patterns([item])).axes[0]
+    axes = drawn(patterns.patterns([item])).axes[0]
     picture = np.asarray(axes.images[0].get_array())
     assert (axes.get_xlim(), axes.get_ylim()) == ((0, 5), (20, 0))
     down, across = np.nonzero(picture)
@@ -224,7 +226,7 @@ def test_inputs_run_down_and_outputs_across() -> None:
 def test_pixels_are_those_with_a_weight_left() -> None:
     item = make_trained("lenet300", density=1.1)
     item.masks["fc1"][:, :100] = False
-    axes = drawn(sparsity.pixels([item])).axes[0]
+    axes = drawn(pixels.pixels([item])).axes[0]
     assert axes.get_title("left") == "M\n684 of 784 pixels left"
     shown = np.ma.filled(np.asarray(axes.images[0].get_array(), dtype=float), np.nan)
     assert shown.shape == (28, 28)
@@ -234,18 +236,18 @@ def test_pixels_are_those_with_a_weight_left() -> None:
 
 @pytest.mark.parametrize("task", ["regression", "lenet5"])
 def test_pixels_need_a_layer_that_reads_them(task: str) -> None:
-    assert sparsity.pixels([make_trained(task)]) is None
+    assert pixels.pixels([make_trained(task)]) is None
 
 
 def test_pixels_of_a_network_with_nothing_left_are_all_white() -> None:
-    title = drawn(sparsity.pixels([make_trained("lenet300", density=0.0)])).axes[0].get_title("left")
+    title = drawn(pixels.pixels([make_trained("lenet300", density=0.0)])).axes[0].get_title("left")
     assert title == "M\n0 of 784 pixels left"
 
 
 # Reconstructions and encodings.
 
 
-def noise(*shape: int) -> evidence.Floats:
+def noise(*shape: int) -> Floats:
     return np.random.default_rng(0).random(shape, dtype=np.float32)
 
 
@@ -256,30 +258,30 @@ def make_pictures(units: int = 64) -> Pictures:
 
 def test_reconstructions_stand_under_their_inputs() -> None:
     pictures = make_pictures()
-    axes = drawn(digits.reconstructions(pictures)).axes
+    axes = drawn(reconstructions.reconstructions(pictures)).axes
     assert [axes[line * 10].get_ylabel() for line in range(3)] == ["input", "A", "B"]
     assert np.asarray(axes[13].images[0].get_array()).flatten() == pytest.approx(pictures.outputs["A"][3])
 
 
 def test_encodings_are_squares_of_units() -> None:
-    axes = drawn(digits.encodings(make_pictures())).axes
+    axes = drawn(encodings.encodings(make_pictures())).axes
     assert len(axes) == 20
     assert np.asarray(axes[10].images[0].get_array()).shape == (8, 8)
 
 
 def test_a_code_that_is_no_square_number_is_filled_up() -> None:
-    picture = np.asarray(drawn(digits.encodings(make_pictures(units=5))).axes[10].images[0].get_array(), dtype=float)
+    picture = np.asarray(drawn(encodings.encodings(make_pictures(units=5))).axes[10].images[0].get_array(), dtype=float)
     assert picture.shape == (3, 3)
     assert np.isnan(picture).sum() == 4
 
 
 def test_without_pictures_neither_applies() -> None:
-    assert digits.reconstructions(None) is None
-    assert digits.encodings(None) is None
+    assert reconstructions.reconstructions(None) is None
+    assert encodings.encodings(None) is None
 
 
 def test_without_codes_there_are_no_encodings() -> None:
-    assert digits.encodings(make_pictures(units=0)) is None
+    assert encodings.encodings(make_pictures(units=0)) is None
 
 
 # Neurons.
@@ -330,7 +332,7 @@ def test_neurons_leave_out_a_method_without_a_replicate() -> None:
     figure = drawn(neurons.neurons(*gathered({"A": [L1], "B": [DN]}, rows)))
     assert legend_of(figure)[0] == "B"
     face = figure.axes[0].patches[-1].get_facecolor()
-    assert mpl.colors.to_hex(face) == looks_of({"A": L1, "B": DN})["B"].color.lower()
+    assert mpl.colors.to_hex(face) == styles_of({"A": L1, "B": DN})["B"].color.lower()
     assert note_of(figure) == "Only finished networks are shown: A 0 of 2 (2 missing)."
 
 
@@ -506,8 +508,8 @@ def test_points_far_worse_than_the_rest_are_counted() -> None:
 
 def test_curves_need_an_epoch() -> None:
     manifest, _ = two_methods()
-    assert curves.training(manifest, {}) is None
-    assert curves.training(manifest, {"A": [{}]}) is None
+    assert training.training(manifest, {}) is None
+    assert training.training(manifest, {"A": [{}]}) is None
 
 
 def test_curves_show_the_middle_and_spread_of_the_score_and_the_weights_left() -> None:
@@ -518,7 +520,7 @@ def test_curves_show_the_middle_and_spread_of_the_score_and_the_weights_left() -
             for value in (0.4, 0.6)
         ]
     }
-    score, weights, neurons_alive = drawn(curves.training(manifest, histories)).axes
+    score, weights, neurons_alive = drawn(training.training(manifest, histories)).axes
     assert list(score.lines[0].get_ydata()) == [1.0, 0.5]
     band = score.collections[0].get_paths()[0].vertices
     assert sorted({y for x, y in band if x == 2}) == pytest.approx([0.45, 0.55])
@@ -530,7 +532,7 @@ def test_curves_show_the_middle_and_spread_of_the_score_and_the_weights_left() -
 def test_curves_on_a_logarithmic_axis_show_the_median_and_the_middle_half() -> None:
     manifest, _ = two_methods()
     histories = {"A": [{"validation/nmse": {1: value}} for value in (1e-6, 1e-5, 1e-4, 1e-3, 1.0)]}
-    score = drawn(curves.training(manifest, histories)).axes[0]
+    score = drawn(training.training(manifest, histories)).axes[0]
     assert list(score.lines[0].get_ydata()) == [1e-4]
     band = score.collections[0].get_paths()[0].vertices
     assert {y for _, y in band} == {1e-5, 1e-3}
@@ -540,14 +542,14 @@ def test_the_first_epochs_do_not_flatten_the_others() -> None:
     manifest, _ = two_methods()
     values = {epoch: 0.98 + epoch / 1e4 for epoch in range(2, 21)}
     manifest = manifest.model_copy(update={"score_higher_is_better": True})
-    score = drawn(curves.training(manifest, {"A": [{"validation/nmse": {1: 0.1, **values}}]})).axes[0]
+    score = drawn(training.training(manifest, {"A": [{"validation/nmse": {1: 0.1, **values}}]})).axes[0]
     assert 0.97 < score.get_ylim()[0] < 0.9806
 
 
 def test_a_curve_has_a_gap_where_a_seed_is_no_number_and_says_so() -> None:
     manifest, _ = two_methods()
     histories = {"A": [{"validation/nmse": {1: 1.0, 2: 0.5}}, {"validation/nmse": {1: 1.0, 2: math.nan}}]}
-    figure = drawn(curves.training(manifest, histories))
+    figure = drawn(training.training(manifest, histories))
     assert np.isnan(figure.axes[0].lines[0].get_ydata()).tolist() == [False, True]
     assert note_of(figure) == "Seeds with a nmse that is no number: A 1 of 2."
 
@@ -558,7 +560,7 @@ def test_a_curve_ends_where_its_first_seed_does_and_says_so() -> None:
         "A": [{"validation/nmse": {1: 1.0, 2: 0.5}}, {"validation/nmse": {1: 1.0}}],
         "B": [{"num_nonzero": {}}],
     }
-    figure = drawn(curves.training(manifest, histories))
+    figure = drawn(training.training(manifest, histories))
     assert np.isnan(figure.axes[0].lines[0].get_ydata()).tolist() == [False, True]
     assert note_of(figure) == "Only finished seeds are shown: B 1 of 2. Seeds without the last epochs: A 1 of 2."
 
@@ -583,7 +585,7 @@ def test_coefficients_of_all_seeds_are_drawn_against_the_true_ones() -> None:
     points = [list(zip(line.get_xdata(), line.get_ydata(), strict=True)) for line in axes.lines[3:]]
     false, hits, missed = [[pytest.approx(point) for point in kind] for kind in points]
     assert (false, hits, missed) == ([(0.0, 0.5)], [(5.0, 4.0), (-2.0, -2.0)], [(0.1, 0.0)])
-    assert axes.lines[4].get_color() == looks_of({"A": L1, "B": DN})["B"].color
+    assert axes.lines[4].get_color() == styles_of({"A": L1, "B": DN})["B"].color
     assert axes.get_xlabel() == "true coefficient (linear within ±0.1)"
     assert axes.get_ylabel() == "estimated coefficient"
 
@@ -620,19 +622,19 @@ def test_coefficients_need_an_estimate() -> None:
     ],
 )
 def test_samples_are_one_of_each_class_or_the_first_ones(labels: list[int], expected: list[int]) -> None:
-    assert rerun.choose_samples(torch.tensor(labels)) == expected
+    assert stored_networks.choose_samples(torch.tensor(labels)) == expected
 
 
 def test_a_network_is_evaluated_with_its_pruned_weights_and_without_dropout() -> None:
     item = make_trained("lenet300", density=0.5)
-    network = rerun.network(item)
+    network = stored_networks.network(item)
     assert not network.training
     for name, mask in item.masks.items():
         weight = network.get_submodule(name).weight.detach().numpy()
         assert np.array_equal(weight != 0, mask & (item.parameters[f"{name}.weight"] != 0))
 
 
-def read_evidence(recorder: Recorder, methods: Mapping[str, Sequence[Cell]]) -> Evidence:
+def read_data(recorder: Recorder, methods: Mapping[str, Sequence[Cell]]) -> FigureData:
     manifest = make_manifest(methods)
     return figures.gather(recorder.location, manifest, gather(manifest, recorder.read()), Path("unused"))
 
@@ -644,14 +646,14 @@ def autoencoder() -> Cell:
 def test_an_autoencoder_has_pictures_of_the_test_images(recorder: Recorder) -> None:
     cell = autoencoder()
     (outcome,) = recorder.finish(cell, 0, epochs=1)
-    found = read_evidence(recorder, {"A": [cell]})
+    found = read_data(recorder, {"A": [cell]})
     assert found.missing == ()
     assert found.pictures is not None
     assert found.pictures.inputs.shape == (10, 784)
     assert found.pictures.codes["A"].shape == (10, 64)
     assert np.array_equal(found.trained[0].masks["encoder1"], outcome.masks["encoder1"])
     with torch.no_grad():
-        expected = rerun.network(found.trained[0])(torch.from_numpy(found.pictures.inputs)).numpy()
+        expected = stored_networks.network(found.trained[0])(torch.from_numpy(found.pictures.inputs)).numpy()
     assert np.array_equal(found.pictures.outputs["A"], expected)
 
 
@@ -663,7 +665,7 @@ def test_images_that_cannot_be_had_are_told(recorder: Recorder, monkeypatch: pyt
         raise DataError("dataset 'digits' is not in /nowhere")
 
     monkeypatch.setattr(Digits, "load", refuse)
-    found = read_evidence(recorder, {"A": [cell]})
+    found = read_data(recorder, {"A": [cell]})
     assert found.pictures is None
     assert found.missing == ("Reconstructions and encodings are left out: dataset 'digits' is not in /nowhere.",)
 
@@ -671,7 +673,7 @@ def test_images_that_cannot_be_had_are_told(recorder: Recorder, monkeypatch: pyt
 def test_images_of_another_digest_are_not_shown(recorder: Recorder) -> None:
     cell = make_cell("autoencoder", "f" * 64)
     recorder.finish(cell, 0)
-    found = read_evidence(recorder, {"A": [cell]})
+    found = read_data(recorder, {"A": [cell]})
     assert found.pictures is None
     assert "are not those of this sweep" in found.missing[0]
 
@@ -680,7 +682,7 @@ def test_a_classifier_needs_no_images(recorder: Recorder, monkeypatch: pytest.Mo
     cell = make_cell("lenet300")
     recorder.finish(cell, 0)
     monkeypatch.delattr(Digits, "load")
-    found = read_evidence(recorder, {"A": [cell]})
+    found = read_data(recorder, {"A": [cell]})
     assert (found.pictures, found.missing) == (None, ())
 
 
@@ -714,7 +716,7 @@ def test_a_network_with_other_layers_is_asked_whether_pixels_are_read(
     monkeypatch.setitem(TASKS, "own", Own)
     cell = make_cell("own")
     item = Trained("M", 0, cell, {"fc": np.ones((10, 784), bool)}, {"fc.weight": noise(10, 784), "else": noise(1)})
-    assert evidence.reads_pixels(item) != before
+    assert collect.reads_pixels(item) != before
 
 
 def test_the_task_of_another_module_is_named(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -740,7 +742,7 @@ def test_the_estimates_of_a_task_of_another_module_are_left_out(
 
 def test_a_regression_has_the_estimates_of_all_seeds_beside_the_truth(recorder: Recorder) -> None:
     recorder.finish(L1, 0, 1, **{columns.SUPPORT_EXACT.replace("/", "__"): 0.0})
-    found = read_evidence(recorder, {"A": [L1], "B": [DN]})
+    found = read_data(recorder, {"A": [L1], "B": [DN]})
     (estimates,) = found.estimates
     assert (estimates.label, estimates.seeds) == ("A", (0, 1))
     weights = found.trained[0].pruned_weights()
@@ -755,7 +757,7 @@ def test_a_dataset_with_features_is_no_linear_problem_by_that(recorder: Recorder
     cell = make_cell("lenet300")
     cell = cell.model_copy(update={"dataset": {**cell.dataset, "features": 20}})
     recorder.finish(cell, 0)
-    found = read_evidence(recorder, {"A": [cell]})
+    found = read_data(recorder, {"A": [cell]})
     assert (found.estimates, found.missing) == ((), ())
     assert found.trained[0].reads_pixels
 
@@ -763,7 +765,7 @@ def test_a_dataset_with_features_is_no_linear_problem_by_that(recorder: Recorder
 def test_seeds_without_weights_are_left_out_of_the_estimates_and_told(recorder: Recorder) -> None:
     recorder.finish(L1, 0, 1, **{columns.SUPPORT_EXACT.replace("/", "__"): 0.0})
     recorder.artifact(recorder.read().rows[1].run_id, schema.WEIGHTS_FILE).write_bytes(b"half")
-    found = read_evidence(recorder, {"A": [L1]})
+    found = read_data(recorder, {"A": [L1]})
     assert found.estimates[0].seeds == (0,)
     assert found.missing == ("The weights of A, seed 1, could not be read from the store.",)
 
@@ -771,7 +773,7 @@ def test_seeds_without_weights_are_left_out_of_the_estimates_and_told(recorder: 
 def test_weights_that_are_gone_are_told(recorder: Recorder) -> None:
     recorder.finish(L1, 0)
     recorder.artifact(recorder.read().rows[0].run_id, schema.WEIGHTS_FILE).unlink()
-    found = read_evidence(recorder, {"A": [L1]})
+    found = read_data(recorder, {"A": [L1]})
     assert found.trained == ()
     assert found.missing == ("The weights of A, seed 0, could not be read from the store.",)
     assert [kind.name for kind in figures.draw(found)] == ["tradeoff", "neurons"]
@@ -780,19 +782,19 @@ def test_weights_that_are_gone_are_told(recorder: Recorder) -> None:
 def test_different_first_seeds_are_told_in_the_caption(recorder: Recorder) -> None:
     recorder.finish(L1, 0)
     recorder.finish(DN, 1)
-    found = read_evidence(recorder, {"A": [L1], "B": [DN]})
+    found = read_data(recorder, {"A": [L1], "B": [DN]})
     (caption,) = [kind.caption for kind in figures.draw(found) if kind.name == "patterns"]
     assert "first finished seed (A: 0, B: 1)" in caption
 
 
 def test_nothing_finished_is_nothing_to_draw(recorder: Recorder) -> None:
-    found = read_evidence(recorder, {"A": [L1]})
+    found = read_data(recorder, {"A": [L1]})
     assert list(figures.draw(found)) == []
 
 
 def test_networks_that_two_methods_share_are_shown_once(recorder: Recorder) -> None:
     recorder.finish(L1, 0, epochs=2)
-    found = read_evidence(recorder, {"described": [L1], "scripted": [L1]})
+    found = read_data(recorder, {"described": [L1], "scripted": [L1]})
     assert [item.label for item in found.trained] == ["described"]
     assert list(found.histories) == ["described"]
     assert found.missing == ("The networks of scripted are those of described: figures of networks show them once.",)

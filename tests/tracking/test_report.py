@@ -18,6 +18,7 @@ from dn_distributed.data.digits import Digits
 from tests.tracking.fabricated import Recorder, make_cell
 from tracking import figures
 from tracking.manifest import Selection
+from tracking.report import wording
 from tracking.report import write as report
 from tracking.store.location import StoreError, StoreLocation
 
@@ -281,24 +282,24 @@ def test_the_figures_that_a_report_may_have_are_named_once() -> None:
     ("seeds", "words"), [((0,), "0"), ((0, 1, 2), "0, 1, 2"), (range(10), "0 to 9"), ((0, 1, 2, 7), "0, 1, 2, 7")]
 )
 def test_seeds_in_words(seeds: tuple[int, ...], words: str) -> None:
-    assert report.seeds_in_words(seeds) == words
+    assert wording.seeds_in_words(seeds) == words
 
 
 def test_coefficients_in_words() -> None:
     both = {"dn_incoming": 1e-6, "dn_outgoing": 1e-6}
-    assert report.coefficients_in_words([make_cell()]) == "none"
-    assert report.coefficients_in_words([make_cell(l1=1e-6, dropout=0.5)]) == "l1 1e-06, dropout 0.5"
-    assert report.coefficients_in_words([make_cell(**both)]) == "dn 1e-06"
-    assert report.coefficients_in_words([make_cell(dn_incoming=1e-6, dn_outgoing=2e-6)]) == (
+    assert wording.coefficients_in_words([make_cell()]) == "none"
+    assert wording.coefficients_in_words([make_cell(l1=1e-6, dropout=0.5)]) == "l1 1e-06, dropout 0.5"
+    assert wording.coefficients_in_words([make_cell(**both)]) == "dn 1e-06"
+    assert wording.coefficients_in_words([make_cell(dn_incoming=1e-6, dn_outgoing=2e-6)]) == (
         "dn_incoming 1e-06, dn_outgoing 2e-06"
     )
-    assert report.coefficients_in_words([make_cell(l1=2.0), make_cell(l1=1.0)]) == "l1 1 or 2"
+    assert wording.coefficients_in_words([make_cell(l1=2.0), make_cell(l1=1.0)]) == "l1 1 or 2"
     many = [make_cell(l1=float(value)) for value in range(1, 6)]
-    assert report.coefficients_in_words(many) == "l1 1 … 5 (5 values)"
+    assert wording.coefficients_in_words(many) == "l1 1 … 5 (5 values)"
 
 
 def test_training_in_words() -> None:
     training = Training(epochs=10, batch_size=64, learning_rate_decay=0.95, shuffle=False)
-    assert report.training_in_words(training) == (
+    assert wording.training_in_words(training) == (
         "10 epochs, batches of 64, Adam, learning rate 0.001, × 0.95 after each epoch, samples in fixed order"
     )

@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from tracking.figures import notes, style
-from tracking.figures.evidence import Estimates, Floats
-from tracking.figures.looks import looks
+from tracking.figures import omissions, style
+from tracking.figures.kind import Kind
+from tracking.figures.method_styles import method_styles
+from tracking.figures.values import Estimates, Floats
 from tracking.manifest import Manifest
 
 CAPTION = (
@@ -35,7 +36,7 @@ def estimates(manifest: Manifest, found: Sequence[Estimates]) -> Figure | None:
     if not found:
         return None
     figure, panels = style.panels(len(found), most=_ACROSS, height=3.3)
-    styles = looks(manifest.methods)
+    styles = method_styles(manifest.methods)
     sizes = [value for item in found for value in _sizes(item)]
     for place, (axes, item) in enumerate(zip(panels, found, strict=True)):
         _draw(axes, item, styles[item.label].color)
@@ -101,12 +102,15 @@ def _notes(manifest: Manifest, found: Sequence[Estimates]) -> list[str]:
     lost = [_counted(item, lambda estimate: not estimate.any()) for item in found]
     no_number = [_counted(item, lambda estimate: not np.isfinite(estimate).all()) for item in found]
     return [
-        *notes.sentence("Seeds that are shown", there),
-        *notes.sentence("Every coefficient estimated as 0", filter(None, lost)),
-        *notes.sentence("Estimates that are no number, and not shown", filter(None, no_number)),
+        *omissions.sentence("Seeds that are shown", there),
+        *omissions.sentence("Every coefficient estimated as 0", filter(None, lost)),
+        *omissions.sentence("Estimates that are no number, and not shown", filter(None, no_number)),
     ]
 
 
 def _counted(item: Estimates, is_so: Callable[[Floats], bool]) -> tuple[str, int, int, str] | None:
     found = [seed for seed, estimate in zip(item.seeds, item.found, strict=True) if is_so(estimate)]
-    return (item.label, len(found), len(item.seeds), notes.seeds(found)) if found else None
+    return (item.label, len(found), len(item.seeds), omissions.seeds(found)) if found else None
+
+
+KIND = Kind("coefficients", "Estimated coefficients", CAPTION, lambda data: estimates(data.manifest, data.estimates))

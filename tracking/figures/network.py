@@ -10,7 +10,8 @@ from matplotlib.patches import Rectangle
 
 from dn_distributed import sparsity
 from tracking.figures import style
-from tracking.figures.evidence import Trained
+from tracking.figures.kind import Kind
+from tracking.figures.values import Trained
 from tracking.store.masks import Mask
 
 Masks = Mapping[str, Mask]
@@ -82,3 +83,6 @@ def _draw_layers(axes: Axes, masks: Masks) -> None:
     for place, mask in enumerate(masks.values()):
         axes.text(place + 0.5, 0, f"{100 * float(mask.mean()):.3g} %", ha="center", va="center", fontsize=8)
     axes.set_ylim(-1.05, 1.25)
+
+
+KIND = Kind("network", "The network before and after dropping", CAPTION, lambda data: networks(data.trained))

@@ -12,8 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from dn_distributed.sparsity import UnitCount
-from tracking.figures import notes, style
-from tracking.figures.looks import Look, looks
+from tracking.figures import omissions, style
+from tracking.figures.kind import Kind
+from tracking.figures.method_styles import MethodStyle, method_styles
 from tracking.manifest import Manifest
 from tracking.results.cells import CellResult, MethodResult
 from tracking.tables import columns, published
@@ -44,7 +45,7 @@ class _Bar:
 @style.styled
 def neurons(manifest: Manifest, methods: Sequence[MethodResult]) -> Figure | None:
     """Draw the share of alive neurons per layer and method. None without a finished replicate."""
-    styles = looks(manifest.methods)
+    styles = method_styles(manifest.methods)
     networks = {m.label: m.chosen for m in methods if m.chosen and m.chosen.rows and m.chosen.cell.baseline is None}
     if not networks:
         return None
@@ -62,7 +63,7 @@ def neurons(manifest: Manifest, methods: Sequence[MethodResult]) -> Figure | Non
     _label(axes, units)
     any_published = any(math.isfinite(bar.published) for group in bars.values() for bar in group)
     style.legend_above(figure, _legend([(label, styles[label]) for label in bars], any_published))
-    style.note(figure, notes.not_finished(notes.chosen(methods)))
+    style.note(figure, omissions.not_finished(omissions.chosen(methods)))
     return figure
 
 
@@ -80,7 +81,7 @@ def _bars(task: str, result: CellResult) -> list[_Bar]:
     return bars
 
 
-def _draw(axes: Axes, bars: Sequence[_Bar], middles: list[float], width: float, look: Look) -> None:
+def _draw(axes: Axes, bars: Sequence[_Bar], middles: list[float], width: float, look: MethodStyle) -> None:
     shares = [bar.share for bar in bars]
     axes.bar(middles, [100.0] * len(bars), width, facecolor="none", edgecolor=style.FAINT, lw=0.8)
     axes.bar(middles, shares, width, color=look.color, hatch=look.hatch, edgecolor="white", lw=0)
@@ -111,7 +112,7 @@ def _label(axes: Axes, units: Sequence[UnitCount]) -> None:
     axes.yaxis.grid(visible=True)
 
 
-def _legend(shown: Sequence[tuple[str, Look]], any_published: bool) -> list[tuple[str, Artist]]:
+def _legend(shown: Sequence[tuple[str, MethodStyle]], any_published: bool) -> list[tuple[str, Artist]]:
     entries: list[tuple[str, Artist]] = [
         (label, Patch(facecolor=look.color, hatch=look.hatch, edgecolor="white", lw=0)) for label, look in shown
     ]
@@ -119,3 +120,12 @@ def _legend(shown: Sequence[tuple[str, Look]], any_published: bool) -> list[tupl
         entries.append(("published (its rule counts as many or more)", Line2D([], [], **_PUBLISHED)))
         entries.append(("ours by that rule", Line2D([], [], **_BY_THEIR_RULE)))
     return [*entries, ("all neurons of the layer", Patch(facecolor="none", edgecolor=style.MUTED, lw=0.8))]
+
+
+KIND = Kind(
+    "neurons",
+    "Neurons left per layer",
+    CAPTION,
+    lambda data: neurons(data.manifest, data.methods),
+    of_rows=True,
+)

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dn_distributed import score_names
-from tracking.figures import notes, scores, style
-from tracking.figures.looks import Look, looks
+from tracking.figures import omissions, score_axis, style
+from tracking.figures.kind import Kind
+from tracking.figures.method_styles import MethodStyle, method_styles
 from tracking.manifest import Manifest
 from tracking.results import fronts
 from tracking.results.cells import MethodResult
@@ -39,7 +40,7 @@ class _Shown:
     """What is drawn of a method."""
 
     label: str
-    look: Look
+    look: MethodStyle
     points: tuple[Point, ...]
     rows: tuple[Row, ...]
     """Of what stands for the method, at the threshold of the sweep."""
@@ -60,7 +61,7 @@ class _Shown:
 @style.styled
 def pareto(manifest: Manifest, methods: Sequence[MethodResult], points: Mapping[str, Sequence[Point]]) -> Figure | None:
     """Draw each method's front on validation data over the same points on test data. None without curves."""
-    styles = looks(manifest.methods)
+    styles = method_styles(manifest.methods)
     measured = [method for method in methods if points.get(method.label)]
     found = {method.label: tuple(filter(_has_a_place, points[method.label])) for method in measured}
     shown = [_shown(manifest, m, styles[m.label], found[m.label]) for m in measured if found[m.label]]
@@ -78,9 +79,9 @@ def _has_a_place(point: Point) -> bool:
     return math.isfinite(point.validation) and math.isfinite(point.test) and all(point.left.values())
 
 
-def _shown(manifest: Manifest, method: MethodResult, look: Look, points: tuple[Point, ...]) -> _Shown:
+def _shown(manifest: Manifest, method: MethodResult, look: MethodStyle, points: tuple[Point, ...]) -> _Shown:
     rows = method.chosen.rows if method.chosen is not None else ()
-    return _Shown(method.label, look, points, rows, manifest.score, scores.published_point(manifest.task, method))
+    return _Shown(method.label, look, points, rows, manifest.score, score_axis.published_point(manifest.task, method))
 
 
 def _draw(figure: Figure, manifest: Manifest, shown: Sequence[_Shown]) -> None:
@@ -90,13 +91,13 @@ def _draw(figure: Figure, manifest: Manifest, shown: Sequence[_Shown]) -> None:
     ends = _ends(manifest, shown)
     within = [p for p in every if any(ends[0] <= score <= ends[1] for score in (p.validation, p.test))]
     grid = figure.subplots(2, len(savings), sharex="col", sharey=True, squeeze=False)
-    no_error = scores.axis(grid[0][0], manifest, [score for score in values if ends[0] <= score <= ends[1]])
-    if not scores.is_logarithmic(manifest, values):
+    no_error = score_axis.axis(grid[0][0], manifest, [score for score in values if ends[0] <= score <= ends[1]])
+    if not score_axis.is_logarithmic(manifest, values):
         grid[0][0].set_ylim(ends)
     for line, split in zip(grid, _SPLITS, strict=True):
         for axes, saving in zip(line, savings, strict=True):
             _draw_panel(axes, manifest, shown, saving, split, no_error)
-        line[0].set_ylabel(scores.title(manifest, f"{split} {{}}"))
+        line[0].set_ylabel(score_axis.title(manifest, f"{split} {{}}"))
         _tell_what_is_outside(line[0], manifest, [getattr(point, split) for point in every], ends)
     for axes, saving in zip(grid[1], savings, strict=True):
         text = style.percent if saving == "density" else style.number
@@ -110,7 +111,7 @@ def _ends(manifest: Manifest, shown: Sequence[_Shown]) -> tuple[float, float]:
     Every method is there with its best point, and with what stands for it.
     """
     values = [score for item in shown for point in item.points for score in (point.validation, point.test)]
-    logarithmic = scores.is_logarithmic(manifest, values)
+    logarithmic = score_axis.is_logarithmic(manifest, values)
     if logarithmic and min(values) == 0:
         return 0.0, max(values)
     sign = -1.0 if manifest.score_higher_is_better else 1.0
@@ -203,7 +204,16 @@ def _notes(
         nothing.append((label, empty, len(points), ""))
         no_score.append((label, len(points) - empty - len(shown.get(label, ())), len(points), ""))
     return [
-        *notes.sentence("Configurations that are not complete, and not shown", [i for i in left_out if i[1]]),
-        *notes.sentence("Points that leave nothing, and are not shown", [item for item in nothing if item[1]]),
-        *notes.sentence("Points without a finite score, and not shown", [item for item in no_score if item[1]]),
+        *omissions.sentence("Configurations that are not complete, and not shown", [i for i in left_out if i[1]]),
+        *omissions.sentence("Points that leave nothing, and are not shown", [item for item in nothing if item[1]]),
+        *omissions.sentence("Points without a finite score, and not shown", [item for item in no_score if item[1]]),
     ]
+
+
+KIND = Kind(
+    "pareto",
+    "What is left at equal score",
+    CAPTION,
+    lambda data: pareto(data.manifest, data.methods, data.points()),
+    of_rows=True,
+)

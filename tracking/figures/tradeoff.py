@@ -10,8 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 
 from dn_distributed import score_names
-from tracking.figures import notes, scores, style
-from tracking.figures.looks import Look, looks
+from tracking.figures import omissions, score_axis, style
+from tracking.figures.kind import Kind
+from tracking.figures.method_styles import MethodStyle, method_styles
 from tracking.manifest import Manifest
 from tracking.results.cells import MethodResult
 from tracking.results.rows import Row
@@ -50,7 +51,7 @@ class _Shown:
     """What is drawn of a method."""
 
     label: str
-    look: Look
+    look: MethodStyle
     configurations: tuple[_Configuration, ...]
     published: _Point | None
 
@@ -62,9 +63,9 @@ class _Shown:
 @style.styled
 def tradeoff(manifest: Manifest, methods: Sequence[MethodResult]) -> Figure | None:
     """Draw every finished network by density and test score. None without one that has a score."""
-    styles = looks(manifest.methods)
+    styles = method_styles(manifest.methods)
     networks = [method for method in methods if all(result.cell.baseline is None for result in method.tried)]
-    logarithmic = scores.is_logarithmic(
+    logarithmic = score_axis.is_logarithmic(
         manifest, [_point(manifest, row).score for method in networks for result in method.tried for row in result.rows]
     )
     every = [_shown(manifest, method, styles[method.label], logarithmic=logarithmic) for method in networks]
@@ -75,18 +76,18 @@ def tradeoff(manifest: Manifest, methods: Sequence[MethodResult]) -> Figure | No
     axes = figure.subplots()
     _draw(axes, manifest, shown)
     style.legend_above(figure, _legend(manifest, shown))
-    unfinished = notes.not_finished({method.label: method.tried for method in networks})
+    unfinished = omissions.not_finished({method.label: method.tried for method in networks})
     style.note(figure, [*unfinished, *_notes(every)])
     return figure
 
 
-def _shown(manifest: Manifest, method: MethodResult, look: Look, *, logarithmic: bool) -> _Shown:
+def _shown(manifest: Manifest, method: MethodResult, look: MethodStyle, *, logarithmic: bool) -> _Shown:
     made = []
     for result in method.tried:
         points = tuple(_point(manifest, row) for row in result.rows)
         is_chosen = manifest.selection is not None and result is method.chosen
         made.append(_Configuration(points, _mean(points, logarithmic=logarithmic), is_chosen))
-    star = scores.published_point(manifest.task, method)
+    star = score_axis.published_point(manifest.task, method)
     return _Shown(method.label, look, tuple(made), star and _Point(-1, *star))
 
 
@@ -99,14 +100,14 @@ def _mean(points: Sequence[_Point], *, logarithmic: bool) -> _Point | None:
     counted = [point for point in points if point.density > 0 and math.isfinite(point.score)]
     if not counted:
         return None
-    density = scores.middle([point.density for point in counted], logarithmic=True)
-    return _Point(-1, density, scores.middle([point.score for point in counted], logarithmic=logarithmic))
+    density = score_axis.middle([point.density for point in counted], logarithmic=True)
+    return _Point(-1, density, score_axis.middle([point.score for point in counted], logarithmic=logarithmic))
 
 
 def _draw(axes: Axes, manifest: Manifest, shown: Sequence[_Shown]) -> None:
     every = [point for item in shown for point in (*item.points(), *filter(None, [item.published]))]
     no_weight = style.log_axis(axes, "x", [point.density for point in every], style.percent)
-    no_error = scores.axis(axes, manifest, [point.score for point in every])
+    no_error = score_axis.axis(axes, manifest, [point.score for point in every])
 
     def place(points: Sequence[_Point]) -> tuple[list[float], list[float]]:
         densities, found = [point.density for point in points], [point.score for point in points]
@@ -123,7 +124,7 @@ def _draw(axes: Axes, manifest: Manifest, shown: Sequence[_Shown]) -> None:
         axes.plot(*place(rings), **style.sign("o", 18))
         if item.published is not None:
             axes.plot(*place([item.published]), zorder=3, **style.sign("*", 15, face=look.color))
-    axes.set(xlabel="weights left (%)", ylabel=scores.title(manifest, "test {} after pruning"))
+    axes.set(xlabel="weights left (%)", ylabel=score_axis.title(manifest, "test {} after pruning"))
     axes.grid(visible=True)
 
 
@@ -144,8 +145,8 @@ def _notes(every: Sequence[_Shown]) -> list[str]:
     lost = [_counted(item, lambda point: point.density == 0) for item in every]
     no_score = [_counted(item, lambda point: not math.isfinite(point.score)) for item in every]
     return [
-        *notes.sentence("Networks with nothing left", filter(None, lost)),
-        *notes.sentence("Without a finite score, and not shown", filter(None, no_score)),
+        *omissions.sentence("Networks with nothing left", filter(None, lost)),
+        *omissions.sentence("Without a finite score, and not shown", filter(None, no_score)),
     ]
 
 
@@ -154,4 +155,13 @@ def _counted(item: _Shown, is_so: Callable[[_Point], bool]) -> tuple[str, int, i
     found = [point.seed for point in points if is_so(point)]
     if not found:
         return None
-    return item.label, len(found), len(points), notes.seeds(found) if len(item.configurations) == 1 else ""
+    return item.label, len(found), len(points), omissions.seeds(found) if len(item.configurations) == 1 else ""
+
+
+KIND = Kind(
+    "tradeoff",
+    "Density against score",
+    CAPTION,
+    lambda data: tradeoff(data.manifest, data.methods),
+    of_rows=True,
+)

@@ -1,120 +1,33 @@
-"""What the figures are drawn from, read from the store: trained networks, what they put out, and curves."""
+"""Reads what figures show from the store: trained networks, what they put out, and curves."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from mlflow.exceptions import MlflowException
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from dn_distributed.config import Cell
 from tracking import schema
+from tracking.figures.values import NUM_PIXELS, Estimates, FigureData, Floats, Pictures, Trained, pruned_weights
 from tracking.manifest import Manifest
 from tracking.results import fronts
 from tracking.results import rows as reader
 from tracking.results.cells import MethodResult
-from tracking.results.fronts import Curves, Point
-from tracking.results.rows import History, Row
+from tracking.results.rows import Row
 from tracking.store import artifacts, checksums
 from tracking.store.location import StoreLocation
 from tracking.store.masks import Mask, load_masks
 from tracking.tables import columns
 
-NUM_PIXELS = 28 * 28
-NUM_SAMPLES = 10
-"""Test images that are shown."""
-
-Floats = NDArray[np.float32]
-
 _UNREADABLE = (OSError, ValueError, MlflowException, SafetensorError)
 
 
-@dataclass(frozen=True)
-class Trained:
-    """The network of a method's first finished seed, as the store holds it."""
-
-    label: str
-    seed: int
-    cell: Cell
-    masks: Mapping[str, Mask]
-    """What pruning leaves of each regularised layer ``[n_out, n_in]``, in forward order."""
-    parameters: Mapping[str, Floats]
-    """All parameters before pruning."""
-    is_linear: bool = False
-    """Whether it estimates the coefficients of a linear problem."""
-    reads_pixels: bool = False
-    """Whether its first regularised layer reads an image."""
-
-    @property
-    def is_chain(self) -> bool:
-        """Whether the regularised layers are the whole network, so that their shapes tell its inputs and outputs."""
-        return {name.rpartition(".")[0] for name in self.parameters} == set(self.masks)
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Inputs of the first regularised layer, and outputs of the last."""
-        matrices = list(self.masks.values())
-        return matrices[0].shape[1], matrices[-1].shape[0]
-
-    def pruned_weights(self) -> dict[str, Floats]:
-        """Return the pruned weight of each regularised layer."""
-        return pruned_weights(self.masks, self.parameters)
-
-
-def pruned_weights(masks: Mapping[str, Mask], parameters: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Return what pruning leaves of the weight of each regularised layer, in forward order."""
-    return {name: parameters[f"{name}.weight"] * mask for name, mask in masks.items()}
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Test images ``[N, pixels]``, and per method what its network makes of them."""
-
-    inputs: Floats
-    outputs: Mapping[str, Floats]
-    """``[N, pixels]`` by method."""
-    codes: Mapping[str, Floats]
-    """``[N, units]`` by method; empty for a network that has no ``encode``."""
-
-
-@dataclass(frozen=True)
-class Estimates:
-    """The coefficients that a method's linear networks found for the problems of their seeds, and the true ones."""
-
-    label: str
-    seeds: tuple[int, ...]
-    found: Floats
-    """``[seeds, features]``."""
-    truth: Floats
-    """``[seeds, features]``."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Everything that the figures of a sweep show."""
-
-    manifest: Manifest
-    methods: tuple[MethodResult, ...]
-    trained: tuple[Trained, ...] = ()
-    histories: Mapping[str, Sequence[History]] = field(default_factory=dict)
-    """By method, of each finished replicate of the cell that stands for it."""
-    pictures: Pictures | None = None
-    estimates: tuple[Estimates, ...] = ()
-    missing: tuple[str, ...] = ()
-    """What could not be had, in sentences."""
-    curves: Curves = field(default_factory=dict)
-    """Of every configuration that was measured at several thresholds."""
-
-    def points(self) -> dict[str, list[Point]]:
-        """Return, by method, each configuration at each threshold."""
-        return {method.label: fronts.points(self.manifest, method, self.curves) for method in self.methods}
-
-
-def gather(location: StoreLocation, manifest: Manifest, methods: tuple[MethodResult, ...], data_dir: Path) -> Evidence:
+def gather(
+    location: StoreLocation, manifest: Manifest, methods: tuple[MethodResult, ...], data_dir: Path
+) -> FigureData:
     """Read what the figures show. What cannot be had is left out, and said in ``missing``."""
     missing: list[str] = []
     shown = _each_cell_once(methods, missing)
@@ -127,7 +40,7 @@ def gather(location: StoreLocation, manifest: Manifest, methods: tuple[MethodRes
     networks = tuple(item for item in trained if item.cell.baseline is None)
     pictures = _pictures(networks, data_dir, missing)
     estimates, curves = _estimates(location, shown, missing), fronts.read(location, methods, missing)
-    return Evidence(manifest, methods, networks, histories, pictures, estimates, tuple(missing), curves)
+    return FigureData(manifest, methods, networks, histories, pictures, estimates, tuple(missing), curves)
 
 
 def _each_cell_once(methods: Sequence[MethodResult], missing: list[str]) -> list[MethodResult]:
@@ -188,10 +101,10 @@ def reads_pixels(item: Trained) -> bool:
     if item.is_chain:
         return True
     from dn_distributed.data import DataError
-    from tracking.figures import rerun
+    from tracking.figures import stored_networks
 
     with contextlib.suppress(DataError):
-        return rerun.reads_pixels(item)
+        return stored_networks.reads_pixels(item)
     return False
 
 
@@ -202,10 +115,10 @@ def _pictures(networks: Sequence[Trained], data_dir: Path, missing: list[str]) -
     if networks[0].is_chain and inputs != outputs:
         return None
     from dn_distributed.data import DataError
-    from tracking.figures import rerun
+    from tracking.figures import stored_networks
 
     try:
-        return rerun.pictures(networks, networks[0].cell, data_dir)
+        return stored_networks.pictures(networks, networks[0].cell, data_dir)
     except DataError as error:
         missing.append(f"Reconstructions and encodings are left out: {error}.")
         return None
@@ -220,10 +133,10 @@ def _estimates(location: StoreLocation, methods: Sequence[MethodResult], missing
     if not found:
         return ()
     from dn_distributed.data import DataError
-    from tracking.figures import rerun
+    from tracking.figures import stored_networks
 
     try:
-        return tuple(rerun.estimates(*item) for item in found)
+        return tuple(stored_networks.estimates(*item) for item in found)
     except DataError as error:
         missing.append(f"Estimated coefficients are left out: {error}.")
         return ()

@@ -8,7 +8,7 @@ from dn_distributed.labels import SHORTHANDS
 from tracking.manifest import ManifestMethod
 
 
-class Look(NamedTuple):
+class MethodStyle(NamedTuple):
     """How a method is drawn."""
 
     color: str
@@ -31,8 +31,8 @@ _USUAL: tuple[frozenset[str], ...] = tuple(
 """What a method regularises with, by the place in the palette that it has wherever that is free."""
 
 
-def looks(methods: Sequence[ManifestMethod]) -> Mapping[str, Look]:
-    """Return the look of each method of a sweep, by label; no two have the same.
+def method_styles(methods: Sequence[ManifestMethod]) -> Mapping[str, MethodStyle]:
+    """Return how each method is drawn of a sweep, by label; no two have the same.
 
     What a method regularises with decides, whatever it is called: methods as the paper describes them choose first,
     then those that do as a published script does; the others, and classical baselines, take what is left in order.
@@ -43,7 +43,7 @@ def looks(methods: Sequence[ManifestMethod]) -> Mapping[str, Look]:
         if kind in _USUAL and _USUAL.index(kind) not in places.values():
             places[method.label] = _USUAL.index(kind)
     free = (place for place in itertools.count() if place not in places.values())
-    return {method.label: _look(places[method.label] if method.label in places else next(free)) for method in methods}
+    return {method.label: _style(places[method.label] if method.label in places else next(free)) for method in methods}
 
 
 def _kind(method: ManifestMethod) -> frozenset[str] | None:
@@ -53,6 +53,6 @@ def _kind(method: ManifestMethod) -> frozenset[str] | None:
     return frozenset(_PART.get(name, name) for cell in method.cells for name in cell.regularization)
 
 
-def _look(place: int) -> Look:
+def _style(place: int) -> MethodStyle:
     row = place // len(_COLORS) % len(_LINES)
-    return Look(_COLORS[place % len(_COLORS)], _MARKERS[place % len(_MARKERS)], _LINES[row], _HATCHES[row])
+    return MethodStyle(_COLORS[place % len(_COLORS)], _MARKERS[place % len(_MARKERS)], _LINES[row], _HATCHES[row])

@@ -1,7 +1,7 @@
-"""What stored weights alone do not tell: what networks put out, and the truth of a linear problem.
+"""Stored networks run again: their outputs for test images, and the true coefficients of linear problems.
 
-The one module of the figures that needs torch. It is imported where a figure asks for it, and not before: torch takes
-seconds and half a gigabyte, which the report of a network that is a chain of layers can do without.
+The only module of the figures that needs torch. ``collect`` imports it where a figure asks for it, and not before:
+torch takes seconds and half a gigabyte, which the report of a network that is a chain of layers can do without.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from dn_distributed import recovery
 from dn_distributed.config import Cell
 from dn_distributed.data import DATASETS, DataError, Dataset, RawImages
 from dn_distributed.tasks import TASKS, ImageTask, Task
-from tracking.figures.evidence import NUM_SAMPLES, Estimates, Floats, Pictures, Trained
+from tracking.figures.values import NUM_SAMPLES, Estimates, Floats, Pictures, Trained
 
 
 def task_of(cell: Cell) -> Task:

@@ -13,8 +13,9 @@ from matplotlib.ticker import MaxNLocator
 
 from dn_distributed import score_names
 from tracking import schema
-from tracking.figures import notes, scores, style
-from tracking.figures.looks import Look, looks
+from tracking.figures import omissions, score_axis, style
+from tracking.figures.kind import Kind
+from tracking.figures.method_styles import MethodStyle, method_styles
 from tracking.manifest import Manifest
 from tracking.results.rows import History
 
@@ -43,7 +44,7 @@ def training(manifest: Manifest, histories: Mapping[str, Sequence[History]]) -> 
     """
     score = score_names.of_split("validation", manifest.score)
     quantities = (
-        _Quantity(score, scores.title(manifest, "validation {}"), is_score=True),
+        _Quantity(score, score_axis.title(manifest, "validation {}"), is_score=True),
         _Quantity(schema.NUM_NONZERO, "weights left"),
         _Quantity(schema.NEURONS_ALIVE, "neurons alive"),
     )
@@ -51,7 +52,7 @@ def training(manifest: Manifest, histories: Mapping[str, Sequence[History]]) -> 
     shown = [quantity for quantity in quantities if quantity.metric in logged]
     if not shown:
         return None
-    styles = looks(manifest.methods)
+    styles = method_styles(manifest.methods)
     figure = style.new_figure(3.9)
     for axes, quantity in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
         by_label = {label: _by_epoch(each, quantity.metric) for label, each in histories.items()}
@@ -68,7 +69,7 @@ def _draw_panel(
     manifest: Manifest,
     quantity: _Quantity,
     by_label: Mapping[str, "_ByEpoch"],
-    styles: Mapping[str, Look],
+    styles: Mapping[str, MethodStyle],
 ) -> None:
     values = [value for points in by_label.values() for group in points.values() for value in group]
     axes.set(xlabel="epoch", title=quantity.title)
@@ -76,8 +77,8 @@ def _draw_panel(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     zero = 0.0
     if quantity.is_score:
-        zero = scores.axis(axes, manifest, values)
-        is_logarithmic = scores.is_logarithmic(manifest, values)
+        zero = score_axis.axis(axes, manifest, values)
+        is_logarithmic = score_axis.is_logarithmic(manifest, values)
     else:
         axes.yaxis.set_major_formatter(lambda value, _: _thousands(value))
         is_logarithmic = style.is_wide(values)
@@ -107,9 +108,9 @@ def _notes(manifest: Manifest, histories: Mapping[str, Sequence[History]]) -> li
         broken.append((label, gaps, len(each), ""))
         short.append((label, sum(1 for curve in curves if max(curve, default=0) < last), len(each), ""))
     return [
-        *notes.sentence("Only finished seeds are shown", [item for item in seeds if item[1] < item[2]]),
-        *notes.sentence(f"Seeds with a {manifest.score} that is no number", [item for item in broken if item[1]]),
-        *notes.sentence("Seeds without the last epochs", [item for item in short if item[1]]),
+        *omissions.sentence("Only finished seeds are shown", [item for item in seeds if item[1] < item[2]]),
+        *omissions.sentence(f"Seeds with a {manifest.score} that is no number", [item for item in broken if item[1]]),
+        *omissions.sentence("Seeds without the last epochs", [item for item in short if item[1]]),
     ]
 
 
@@ -125,7 +126,7 @@ def _by_epoch(histories: Sequence[History], metric: str) -> _ByEpoch:
     return points
 
 
-def _draw(axes: Axes, points: _ByEpoch, look: Look, *, is_logarithmic: bool, zero: float) -> None:
+def _draw(axes: Axes, points: _ByEpoch, look: MethodStyle, *, is_logarithmic: bool, zero: float) -> None:
     """Draw a method's line and band."""
     epochs = sorted(points)
     whole = max(map(len, points.values()), default=0)
@@ -153,3 +154,6 @@ def _without_the_start(axes: Axes, by_label: Sequence[_ByEpoch]) -> None:
     if later and min(later) < max(later):
         margin = 0.05 * (max(later) - min(later))
         axes.set_ylim(min(later) - margin, max(later) + margin)
+
+
+KIND = Kind("training", "Training", CAPTION, lambda data: training(data.manifest, data.histories))

@@ -1,0 +1,19 @@
+"""Test images, and what an autoencoder makes of them."""
+
+from matplotlib.figure import Figure
+
+from tracking.figures import style
+from tracking.figures.image_rows import image_rows
+from tracking.figures.kind import Kind
+from tracking.figures.values import Pictures
+
+CAPTION = "Test images and what each pruned network makes of them, {seeds}."
+
+
+@style.styled
+def reconstructions(pictures: Pictures | None) -> Figure | None:
+    """Draw test images over their reconstructions, a line per method. None without pictures."""
+    return None if pictures is None else image_rows({"input": pictures.inputs, **pictures.outputs})
+
+
+KIND = Kind("reconstructions", "Reconstructions", CAPTION, lambda data: reconstructions(data.pictures))

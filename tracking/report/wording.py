@@ -1,0 +1,52 @@
+"""Settings of a sweep in the words of a report."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dn_distributed.config import Cell, Training
+from tracking.results import cells
+from tracking.tables import formats
+
+_FEW = 3  # different values that are written out; of more, only the ends
+
+
+def identity_in_words(identity: Mapping[str, Any]) -> str:
+    """Return a task or dataset with its options."""
+    options = ", ".join(f"{key} {value}" for key, value in identity.items() if key != "name")
+    return f"{identity['name']} ({options})" if options else str(identity["name"])
+
+
+def distinct(values: Iterable[str]) -> str:
+    """Return the different values in their order; of many, how many more there are."""
+    found = list(dict.fromkeys(values))
+    more = f"; and {len(found) - _FEW} more" if len(found) > _FEW else ""
+    return "; ".join(found[:_FEW]) + more if found else formats.MISSING
+
+
+def training_in_words(training: Training) -> str:
+    """Return how long and how fast a replicate trains."""
+    length = f"{training.epochs} epochs" if training.steps is None else f"{training.steps} steps"
+    parts = [length, f"batches of {training.batch_size}", f"Adam, learning rate {training.learning_rate:g}"]
+    parts += [f"× {training.learning_rate_decay:g} after each epoch"] * (training.learning_rate_decay != 1)
+    parts += ["samples in fixed order"] * (not training.shuffle)
+    return ", ".join(parts)
+
+
+def seeds_in_words(seeds: Sequence[int]) -> str:
+    """Return the seeds, a run of consecutive ones by its ends."""
+    if len(seeds) > _FEW and list(seeds) == list(range(seeds[0], seeds[0] + len(seeds))):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
+
+
+def coefficients_in_words(tried: Sequence[Cell]) -> str:
+    """Return the coefficients of a method, each with the values that were tried."""
+    words = [f"{name} {_values_in_words(found)}" for name, found in cells.coefficients(tried).items()]
+    return ", ".join(words) or "none"
+
+
+def _values_in_words(values: Sequence[float]) -> str:
+    different = sorted(set(values))
+    if len(different) <= _FEW:
+        return " or ".join(f"{value:g}" for value in different)
+    return f"{different[0]:g} … {different[-1]:g} ({len(different)} values)"
