@@ -20,6 +20,7 @@ from tracking import schema
 from tracking.results import rows as reader
 from tracking.store import location as store
 from tracking.store import runs, writer
+from tracking.store.cell_params import describe_cell
 from tracking.store.location import StoreLocation, location_of
 
 # Scores and counts of a copy are those of the trained cell times ``:factor``, so that cells differ.
@@ -106,7 +107,7 @@ class _Copier:
     def _copy_cell(self, item: PlannedCell, place: int, factor: float) -> None:
         cell, label = item.cell, item.method.label
         shown = {schema.LABEL: label, schema.CELL_KEY: cell.key}
-        params = writer.describe_cell(cell)
+        params = describe_cell(cell)
         tags = {**shown, schema.CELL: cell.model_dump_json(), "mlflow.runName": label}
         missing = self._missing.get(cell.key, ())
         parent = self._copy_run(self._cell_run, label, tags, params, place, factor)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fabricated import Recorder, make_cell
 
+from tests.tracking.fabricated import Recorder, make_cell
 from tracking.store import location
 
 ROOT = Path(__file__).parents[1]

@@ -1,12 +1,33 @@
 """What is remembered, and shown: the MLflow store, and the tables, figures and reports computed from it alone.
 
-One module writes (``writer``), two read (``runs``, and ``reader`` what replicates have measured); reading, choosing and
-drawing are apart.
+``load_results(name)`` returns the results of a sweep: its rows, cells and table, and a data frame of them.
 """
 
+import importlib
 import os
+from typing import TYPE_CHECKING, Any
 
 from tracking.store import migrations_path, proxies
+
+if TYPE_CHECKING:
+    from tracking.errors import StoreError as StoreError
+    from tracking.store.location import StoreLocation as StoreLocation
+    from tracking.sweep_results import Results as Results
+    from tracking.sweep_results import load_results as load_results
+    from tracking.sweep_results import load_rows as load_rows
+    from tracking.sweep_results import open_store as open_store
+
+_FACE = {
+    "Results": "tracking.sweep_results",
+    "StoreError": "tracking.errors",
+    "StoreLocation": "tracking.store.location",
+    "load_results": "tracking.sweep_results",
+    "load_rows": "tracking.sweep_results",
+    "open_store": "tracking.sweep_results",
+}
+"""Where the public names are: they are imported when they are asked for, so that importing the package is cheap."""
+
+__all__ = list(_FACE)
 
 if os.path.expanduser("~") == "~":  # a container without HOME and without a name for its user: MLflow asks for a home
     os.environ["HOME"] = "/nonexistent"
@@ -22,3 +43,15 @@ for _name in ("MLFLOW_ACTIVE_MODEL_ID", "_MLFLOW_ACTIVE_MODEL_ID", "MLFLOW_RUN_C
 proxies.spare_loopback(os.environ)
 
 migrations_path.escape()
+
+
+def __getattr__(name: str) -> Any:
+    """Return a public name. AttributeError for any other."""
+    if name not in _FACE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_FACE[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__

@@ -26,11 +26,10 @@ from sweeps.spec.sweep import Sweep
 from sweeps.spec.yaml_file import SpecError
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner, plan_from_store
-from tracking.results import cells, rows
+from tracking import sweep_results
 from tracking.store import location as store
 from tracking.store import runs
 from tracking.store.location import StoreLocation
-from tracking.tables import formats, table
 
 
 @dataclass(frozen=True)
@@ -147,9 +146,7 @@ def _packs_in_words(plan: Plan, slots: Callable[[float], int] | None) -> str:
 
 
 def _print_table(runner: Runner) -> None:
-    _, manifest = runs.read_manifest(runner.location, runner.experiment_id)
-    methods = cells.gather(manifest, rows.read(runner.location, runner.experiment_id))
-    out.print(formats.terminal(table.build(manifest, methods)))
+    out.print(sweep_results.read_results(runner.location, runner.experiment_id))
 
 
 def _verdict(plan: Plan) -> int:

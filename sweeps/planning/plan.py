@@ -15,7 +15,7 @@ from sweeps.planning.data_dir import resolve_data_dir
 from sweeps.planning.packing import PackCost, best_size, split_evenly
 from sweeps.spec.sweep import Method, Sweep
 from tracking.manifest import Manifest, ManifestMethod
-from tracking.store import writer
+from tracking.store.cell_params import check_storable
 from tracking.store.runs import State
 
 
@@ -225,7 +225,7 @@ def _check_storable(sweep: Sweep, method: Method, data: Data) -> None:
     """SpecError where the store would cut what it keeps of a method's cells."""
     for assignment in sweep.enumerated(method)[:1]:
         try:
-            writer.check_storable(sweep.cell(method, assignment, data.digest, data.num_train))
+            check_storable(sweep.cell(method, assignment, data.digest, data.num_train))
         except ValueError as error:
             raise sweep.places.error(("methods",), f"{method.label!r}: {error}") from error
 

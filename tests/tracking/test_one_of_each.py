@@ -13,6 +13,7 @@ from tracking.portable.exporting import export
 from tracking.portable.importing import import_file
 from tracking.results import rows as reader
 from tracking.store import runs, writer
+from tracking.store.cell_params import check_storable
 from tracking.store.location import StoreLocation
 
 CELL = make_cell(l1=1.0)
@@ -121,11 +122,11 @@ def test_what_the_store_would_cut_is_refused() -> None:
         update={"pruning": Pruning(threshold=0.01, curve=tuple(i / 1000 + 1e-9 for i in range(1, 800)))}
     )
     with pytest.raises(ValueError, match=r"the cell itself is \d+ characters long; the store keeps 8000"):
-        writer.check_storable(long)
+        check_storable(long)
     option = CELL.model_copy(update={"task": {**CELL.task, "note": "x" * 6001}})
     with pytest.raises(ValueError, match=r"task\.note is 6001 characters long; the store keeps 6000"):
-        writer.check_storable(option)
-    writer.check_storable(CELL)
+        check_storable(option)
+    check_storable(CELL)
 
 
 def test_two_workers_that_train_the_same_leave_every_point_once(recorder: Recorder) -> None:

@@ -15,7 +15,7 @@ from dn_distributed.data import DATASETS
 from dn_distributed.tasks import TASKS
 from tracking import schema
 from tracking.results import rows
-from tracking.store import writer
+from tracking.store.cell_params import describe_cell
 from tracking.store.masks import load_masks
 from tracking.store.record import Figure, Layers, Name, Record, check_texts
 
@@ -40,7 +40,7 @@ def check_cell(cell: Cell) -> None:
             raise ValueError(f"a cell whose {what} has no name")
         if name in known:  # one of the user's own is not, unless it was imported
             known[name](**identity)
-    _PARAMS.validate_python(writer.describe_cell(cell))
+    _PARAMS.validate_python(describe_cell(cell))
 
 
 def file_names(record: Record, cell: Cell) -> list[str]:

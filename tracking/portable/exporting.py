@@ -23,7 +23,8 @@ from tracking.portable import checks
 from tracking.portable.archive import CHUNK, Track, untold
 from tracking.reasons import told
 from tracking.results import rows
-from tracking.store import artifacts, checksums, runs, writer
+from tracking.store import artifacts, checksums, runs
+from tracking.store.cell_params import describe_cell
 from tracking.store.location import StoreError, StoreLocation
 from tracking.store.record import MADE_BY, CellRecord, Contents, DataRecord, Record, has_curve
 from tracking.store.runs import State
@@ -85,7 +86,7 @@ def _record(location: StoreLocation, run: StoredRun, cell: Cell, target: Path) -
     state = runs.state_of(run)
     assert state != "incomplete"
     (curves,) = rows.read_histories(location, [run.run_id], has_curve)
-    shown = {*writer.describe_cell(cell), schema.SEED, schema.LAYERS}
+    shown = {*describe_cell(cell), schema.SEED, schema.LAYERS}
     with told(target, f"{tags[schema.LABEL]} seed {params[schema.SEED]}"):
         return Record.model_validate(
             {

@@ -31,6 +31,7 @@ from tracking.manifest import Manifest
 from tracking.results.cells import deviation
 from tracking.results.rows import Row, read, read_histories
 from tracking.store import artifacts, checksums, commit, ui_view
+from tracking.store.cell_params import check_length, describe_cell
 from tracking.store.location import StoreLocation, location_of
 from tracking.store.masks import save_masks, save_pattern
 from tracking.store.record import Record
@@ -73,37 +74,6 @@ def _versions() -> dict[str, str]:
     found |= {"version.python": platform.python_version(), "host": socket.gethostname()}
     at_work = commit.of(Path(__file__).parents[2])
     return found | ({"version.commit": at_work} if at_work else {})
-
-
-def describe_cell(cell: Cell) -> dict[str, str]:
-    """Return the parameters of a cell, flat, as MLflow shows them."""
-    flat = {"task": cell.task["name"], "dataset": cell.dataset["name"], "dataset_digest": cell.dataset_digest}
-    flat |= {f"task.{key}": value for key, value in cell.task.items() if key != "name"}
-    flat |= {f"dataset.{key}": value for key, value in cell.dataset.items() if key != "name"}
-    flat |= {name: cell.regularization.get(name, 0.0) for name in _shown_coefficients(cell)}
-    if cell.baseline is not None:
-        flat["baseline"] = cell.baseline
-    flat |= {f"code.{part}": digest for part, digest in cell.code.items()}
-    flat |= {f"training.{key}": value for key, value in cell.training.model_dump().items() if value is not None}
-    return {key: str(value) for key, value in {**flat, "pruning.threshold": cell.pruning.threshold}.items()}
-
-
-def _shown_coefficients(cell: Cell) -> list[str]:
-    always = ("l1", "l2", "dn_incoming", "dn_outgoing", "dropout")
-    return [*always, *(name for name in cell.regularization if name not in always)]
-
-
-def check_storable(cell: Cell) -> None:
-    """ValueError where MLflow would cut what is stored of a cell."""
-    _check_length("the cell itself", cell.model_dump_json(), schema.LONGEST_TAG)
-    for name, value in describe_cell(cell).items():
-        _check_length("the name of a parameter", name, schema.LONGEST_NAME)
-        _check_length(name, value, schema.LONGEST_PARAM)
-
-
-def _check_length(what: str, text: str, longest: int) -> None:
-    if len(text) > longest:
-        raise ValueError(f"{what} is {len(text)} characters long; the store keeps {longest}")
 
 
 _OF_A_CELL = (schema.CELL_KEY, schema.LABEL, schema.SUMMARIZED)
@@ -197,7 +167,7 @@ class ReplicateRun:
         if self.finished:
             return
         layers = sparsity.layers_as_json(outcome.counts)
-        _check_length("the list of the regularised layers", layers, schema.LONGEST_PARAM)
+        check_length("the list of the regularised layers", layers, schema.LONGEST_PARAM)
         with tempfile.TemporaryDirectory() as folder:
             write_outcome_files(outcome, Path(folder))
             sums = checksums.describe(Path(folder))

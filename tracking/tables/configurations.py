@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dn_distributed import score_names
 from tracking.manifest import Manifest, Selection
 from tracking.results.cells import CellResult, MethodResult
-from tracking.store import writer
+from tracking.store.cell_params import describe_cell
 from tracking.tables import formats
 from tracking.tables.columns import Value
 from tracking.tables.formats import CsvValue
@@ -14,7 +14,7 @@ from tracking.tables.formats import CsvValue
 def as_csv(manifest: Manifest, selection: Selection, methods: Sequence[MethodResult]) -> str:
     """Return one line per configuration that was tried, at full precision."""
     tried = [(method, result) for method in methods for result in method.tried]
-    described = [writer.describe_cell(result.cell) for _, result in tried]
+    described = [describe_cell(result.cell) for _, result in tried]
     shown = _hyper_parameters(described)
     quantities = _quantities(manifest, selection)
     parts = [f"{name}/{part}" for name in quantities for part in ("mean", "std", "n")]

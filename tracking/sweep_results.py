@@ -1,0 +1,129 @@
+"""The results of one sweep as one object: its rows, its cells, its table, and a data frame of them.
+
+It stands above the wings, for it knows the tables, which ``results`` must not.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracking.manifest import Manifest
+from tracking.results import cells, rows, rows_file
+from tracking.results.cells import CellResult, MethodResult
+from tracking.results.frame import as_frame
+from tracking.results.rows import Row, Snapshot
+from tracking.store import location as locations
+from tracking.store import runs
+from tracking.store.location import StoreLocation
+from tracking.tables import formats
+from tracking.tables import table as tables
+from tracking.tables.table import Table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from rich.console import Group
+
+
+@dataclass(frozen=True, repr=False)
+class Results:
+    """What is known of a sweep. A replicate that is missing is missing here too: nothing is averaged around it."""
+
+    manifest: Manifest
+    """What the sweep compares."""
+    snapshot: Snapshot
+    """What the store held of it when it was read."""
+
+    @property
+    def name(self) -> str:
+        """The sweep's name."""
+        return self.manifest.name
+
+    @cached_property
+    def methods(self) -> tuple[MethodResult, ...]:
+        """Per method of the sweep, in its order: the cells that were tried, and the one that stands for it."""
+        return cells.gather(self.manifest, self.snapshot)
+
+    @property
+    def cells(self) -> tuple[CellResult, ...]:
+        """Every cell of every method, each with its replicates."""
+        return tuple(result for method in self.methods for result in method.tried)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The finished replicates that the sweep asks for, by method, cell and seed."""
+        return tuple(row for result in self.cells for row in result.rows)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every replicate that the sweep asks for is finished."""
+        return all(result.complete for result in self.cells)
+
+    @cached_property
+    def table(self) -> Table:
+        """The comparison of the methods, as numbers: mean and deviation over seeds beside the published figures."""
+        return tables.build(self.manifest, self.methods)
+
+    def to_frame(self) -> "DataFrame":
+        """Return a pandas DataFrame, one line per replicate that the sweep asks for: see ``results.frame``."""
+        return as_frame(self.methods, self.manifest.seeds)
+
+    def to_markdown(self) -> str:
+        """Return the table as Markdown, quantities down and methods across."""
+        return formats.markdown(self.table)
+
+    def to_csv(self) -> str:
+        """Return the table as CSV, one line per method and quantity, at full precision."""
+        return formats.as_csv(self.table)
+
+    def to_latex(self) -> str:
+        """Return the table as a LaTeX ``tabular``, which needs booktabs."""
+        return formats.latex(self.table)
+
+    def __repr__(self) -> str:
+        """Return the sweep's name and how much of it is there."""
+        expected = sum(result.num_expected for result in self.cells)
+        return f"Results({self.name!r}: {len(self.rows)} of {expected} replicates, {len(self.methods)} methods)"
+
+    def __rich__(self) -> "Group":
+        """Return the table as a terminal shows it."""
+        return formats.terminal(self.table)
+
+    def _repr_html_(self) -> str:
+        """Return the table as a notebook shows it."""
+        return formats.as_html(self.table)
+
+
+def open_store(where: str | Path | None = None) -> StoreLocation:
+    """Return the store at an address (``http://HOST:PORT``, ``sqlite:///PATH``) or in a folder.
+
+    Without either it is that of DN_TRACKING_URI, else ``./dn-store``. StoreError where there is none, or it does not
+    answer.
+    """
+    if where is None or "://" in str(where) or str(where).startswith("sqlite:"):
+        return locations.locate_existing(None if where is None else str(where))
+    location = locations.locate(folder=Path(where))
+    locations.check_answers(location)
+    locations.check_exists(location)
+    return location
+
+
+def load_results(name: str, store: StoreLocation | str | Path | None = None) -> Results:
+    """Return the results of the sweep ``name`` as the store has them now. ``store``: as ``open_store`` takes it.
+
+    StoreError where the store does not hold the sweep; it names those that there are.
+    """
+    location = store if isinstance(store, StoreLocation) else open_store(store)
+    return read_results(location, runs.find_experiment(location, name))
+
+
+def read_results(location: StoreLocation, experiment_id: str) -> Results:
+    """Return the results of the sweep whose experiment is known."""
+    _, manifest = runs.read_manifest(location, experiment_id)
+    return Results(manifest, rows.read(location, experiment_id))
+
+
+def load_rows(path: str | Path) -> Results:
+    """Return the results that a report has written to ``rows.json``. StoreError where the file is none of a report."""
+    shipped = rows_file.load(Path(path))
+    return Results(shipped.manifest, shipped.snapshot)
