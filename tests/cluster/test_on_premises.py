@@ -103,7 +103,7 @@ class Cluster:
         return subprocess.CompletedProcess(words, process.returncode, output)
 
     def submit(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        """``ray submit`` as the README has it."""
+        """``ray submit`` as the documents have it."""
         return self.ray("submit", str(self.path), str(ROOT / "sweeps" / "run.py"), *words)
 
 

@@ -1,4 +1,4 @@
-"""A task of one's own, as the README has it, edited between two plans of the same file."""
+"""A task of one's own, as the documents have it, edited between two plans of the same file."""
 
 import dataclasses
 import importlib.util
@@ -18,8 +18,8 @@ from sweeps.planning.plan import Plan
 from sweeps.spec import sweep as spec
 from sweeps.spec.sweep import Sweep
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-EXAMPLE = README.partition("```python\n# my_module.py\n")[2].partition("```")[0]
+PAGE = (Path(__file__).parents[2] / "docs/how-to/add-your-own.md").read_text(encoding="utf-8")
+EXAMPLE = PAGE.partition("```python\n# my_module.py\n")[2].partition("```")[0]
 PENALTY = """
 from dn_distributed.regularizers import PENALTIES
 from dn_distributed.regularizers.l1 import L1

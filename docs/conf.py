@@ -1,0 +1,57 @@
+"""The site: ``make docs``. Sphinx builds it without the network; the reference pages come from the code."""
+
+import sys
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import from_code  # noqa: E402
+import repository_pages  # noqa: E402
+
+project = "DropNeuron Distributed"
+author = "the authors of DropNeuron Distributed"
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build", "_from_code"]
+# Tables and statistics of the shipped results: the results' page links them, and they begin below a report's heading.
+suppress_warnings = ["toc.not_included", "myst.header"]
+
+html_theme = "furo"
+html_title = project
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
+html_show_copyright = html_show_sphinx = html_copy_source = False
+
+myst_heading_anchors = 4
+myst_enable_extensions = ["colon_fence"]
+
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True}
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+
+nitpicky = True
+# What other projects document: their own pages are not fetched, so that the site builds without the network.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(torch|numpy|np|pandas|pd|pydantic|annotated_types|mlflow|matplotlib|abc|collections|pathlib|fractions)\..*"),
+    (r"py:.*", r"(Ge|Le|Gt|Lt|Strict|Parts|FieldInfo|NoneType|Tensor|Path|Mapping|Sequence|ClassVar|Literal)"),
+    (r"py:.*", r"dn_distributed\.config\.FrozenModel|.*\.Mask|.*\.Parts"),
+]
+
+
+def _write_pages(_app: Sphinx) -> None:
+    from_code.write(HERE / "_from_code")
+    repository_pages.write(HERE)
+
+
+def _keep_links(_app: Sphinx, docname: str, source: list[str]) -> None:
+    source[0] = repository_pages.relinked(source[0], HERE / docname, HERE / docname)
+
+
+def setup(app: Sphinx) -> None:
+    """Write the parts of pages that the code says, and the pages that lie elsewhere, before any page is read."""
+    app.connect("builder-inited", _write_pages)
+    app.connect("source-read", _keep_links)

@@ -1,0 +1,177 @@
+"""The parts of reference pages that the code says: verbs, keys of a sweep file, names in the store.
+
+``write`` puts each into a Markdown file of its own, which a page of ``reference/`` includes. They are made anew with
+every build, and are not in the repository.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+from sphinx.pycode import ModuleAnalyzer
+
+from dn_distributed.config import Pruning, Training
+from dn_distributed.data import DATASETS
+from dn_distributed.tasks import TASKS
+from sweeps.spec.sweep import Resources, Search
+from tracking import schema
+from tracking.results import equal_score, inference
+from tracking.tables import verdicts
+
+
+def write(folder: Path) -> None:
+    """Write all parts to ``folder``; what is unchanged keeps its time, so that Sphinx reads only what is new."""
+    folder.mkdir(exist_ok=True)
+    for name, part in PARTS.items():
+        path, text = folder / f"{name}.md", part()
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+def verbs() -> list[str]:
+    """Return the verbs of ``dn``, in the order of its help."""
+    return re.findall(r"^ {2,4}(\w+) {2,}", _help().partition("VERB")[2], re.MULTILINE)
+
+
+def _help(*verb: str) -> str:
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "dn_distributed", *verb, "--help"]
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+
+
+def _commands() -> str:
+    return "\n\n".join(f"## dn {verb}\n\n```text\n{_help(verb).strip()}\n```" for verb in verbs())
+
+
+def _section(model: type[BaseModel]) -> str:
+    """A table of a model's fields: key, type, default, meaning."""
+    texts = _field_texts(model)
+    lines = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
+    for name, field in model.model_fields.items():
+        default = "required" if field.is_required() else f"`{_plain(field.get_default(call_default_factory=True))}`"
+        meaning = field.description or texts.get(name, "")
+        lines.append("| " + " | ".join((f"`{name}`", _type(field), default, _cell(meaning))) + " |")
+    return "\n".join(lines)
+
+
+def _plain(value: Any) -> str:
+    if value is None or value is PydanticUndefined:
+        return "none"
+    return str(list(value)) if isinstance(value, tuple) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _field_texts(model: type[BaseModel]) -> dict[str, str]:
+    """The docstring below each field, of base classes too."""
+    found: dict[str, str] = {}
+    for cls in reversed(model.__mro__):
+        if cls.__module__.split(".")[0] in ("dn_distributed", "sweeps", "tracking"):
+            for (owner, name), text in ModuleAnalyzer.for_module(cls.__module__).find_attr_docs().items():
+                if owner == cls.__name__:
+                    found[name] = " ".join(text).strip()
+    return found
+
+
+def _type(field: Any) -> str:
+    """An annotation for people, with its limits: ``whole number, 1 or more``."""
+    limits = [_limit(item) for item in field.metadata]
+    return ", ".join([_kind(field.annotation), *filter(None, limits)])
+
+
+_KINDS = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`", types.NoneType: ""}
+
+
+def _kind(annotation: Any) -> str:
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return ", ".join([_kind(inner[0]), *filter(None, (_limit(item) for item in inner[1:]))])
+    if origin is typing.Literal:
+        return ", ".join(f"`{value}`" for value in inner)
+    if origin in (typing.Union, types.UnionType):
+        return ", or ".join(filter(None, map(_kind, inner)))
+    if origin in (tuple, list):
+        return f"list of: {_kind(inner[0])}"
+    return _KINDS.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def _limit(item: Any) -> str:
+    """A bound of annotated_types or of pydantic's ``Field``, in words."""
+    if parts := getattr(item, "metadata", None):
+        return ", ".join(filter(None, map(_limit, parts)))
+    for name, words in (("ge", "{} or more"), ("gt", "above {}"), ("le", "at most {}"), ("lt", "below {}")):
+        if (bound := getattr(item, name, None)) is not None:
+            return words.format(f"{bound:,}".replace(",", " ") if isinstance(bound, int) else bound)
+    return ""
+
+
+def _cell(text: str) -> str:
+    """Text of a docstring as one cell of a table."""
+    return " ".join(text.replace("``", "`").replace("|", r"\|").split())
+
+
+def _named(registry: Mapping[str, type[BaseModel]]) -> Iterable[str]:
+    for name, model in registry.items():
+        fields = {key: field for key, field in model.model_fields.items() if key != "name"}
+        texts = _field_texts(model)
+        options = [f"`{key}` ({_type(field)}; default {_plain(field.default)}) {_cell(texts.get(key, ''))}".strip()
+                   for key, field in fields.items()]  # fmt: skip
+        yield f"| `{name}` | {_cell(_first_sentence(model))} | {'<br>'.join(options)} |"
+
+
+def _first_sentence(cls: type) -> str:
+    return (inspect.getdoc(cls) or "").partition("\n\n")[0]
+
+
+def _tasks() -> str:
+    return "\n".join(["| task | what it is | options |", "| --- | --- | --- |", *_named(TASKS)])
+
+
+def _datasets() -> str:
+    return "\n".join(["| dataset | what it is | options |", "| --- | --- | --- |", *_named(DATASETS)])
+
+
+def _stored_names() -> str:
+    """Constants of ``tracking.schema``, with their values and docstrings."""
+    texts = {name: " ".join(text) for (owner, name), text in
+             ModuleAnalyzer.for_module(schema.__name__).find_attr_docs().items() if not owner}  # fmt: skip
+    lines = ["| stored as | meaning |", "| --- | --- |"]
+    for name, text in texts.items():
+        value = getattr(schema, name)
+        if isinstance(value, str) and text:
+            lines.append(f"| `{value}` | {_cell(text)} |")
+    for name, function in vars(schema).items():
+        if inspect.isfunction(function) and function.__module__ == schema.__name__ and not name.startswith("_"):
+            arguments = [parameter.upper() for parameter in inspect.signature(function).parameters]
+            if function.__annotations__.get("return") is str and name != "seed_list":
+                lines.append(f"| `{function(*arguments)}` | {_cell(_first_sentence(function))} |")
+    return "\n".join(lines)
+
+
+def _rules() -> str:
+    """The rules of statistics, as a report prints them under its tables."""
+    texts = [text for module in (inference, verdicts, equal_score) for name, text in vars(module).items()
+             if name.endswith("RULE")]  # fmt: skip
+    return "\n".join(f"- {text[0].upper()}{text[1:]}." for text in texts)
+
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    "commands": _commands,
+    "training": lambda: _section(Training),
+    "pruning": lambda: _section(Pruning),
+    "resources": lambda: _section(Resources),
+    "search": lambda: _section(Search),
+    "tasks": _tasks,
+    "datasets": _datasets,
+    "stored-names": _stored_names,
+    "rules": _rules,
+}
