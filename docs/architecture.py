@@ -69,7 +69,9 @@ def _text(x: float, y: float, text: str, weight: str, size: int) -> str:
 
 
 def _arrow(x: float, top: float, bottom: float) -> str:
-    return f'<line x1="{x}" y1="{top}" x2="{x}" y2="{bottom}" stroke="#445" stroke-width="1.6" marker-end="url(#head)"/>'
+    return (
+        f'<line x1="{x}" y1="{top}" x2="{x}" y2="{bottom}" stroke="#445" stroke-width="1.6" marker-end="url(#head)"/>'
+    )
 
 
 if __name__ == "__main__":

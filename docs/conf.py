@@ -36,7 +36,10 @@ python_use_unqualified_type_names = True
 nitpicky = True
 # What other projects document: their own pages are not fetched, so that the site builds without the network.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(torch|numpy|np|pandas|pd|pydantic|annotated_types|mlflow|matplotlib|abc|collections|pathlib|fractions)\..*"),
+    (
+        r"py:.*",
+        r"(torch|numpy|np|pandas|pd|pydantic|annotated_types|mlflow|matplotlib|abc|collections|pathlib|fractions)\..*",
+    ),
     (r"py:.*", r"(Ge|Le|Gt|Lt|Strict|Parts|FieldInfo|NoneType|Tensor|Path|Mapping|Sequence|ClassVar|Literal)"),
     (r"py:.*", r"dn_distributed\.config\.FrozenModel|.*\.Mask|.*\.Parts"),
 ]

@@ -7,16 +7,13 @@ every build, and are not in the repository.
 from __future__ import annotations
 
 import inspect
-import os
-import re
-import subprocess
-import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from sphinx.pycode import ModuleAnalyzer
@@ -24,6 +21,7 @@ from sphinx.pycode import ModuleAnalyzer
 from dn_distributed.config import Pruning, Training
 from dn_distributed.data import DATASETS
 from dn_distributed.tasks import TASKS
+from sweeps.cli.main import dn
 from sweeps.spec.sweep import Resources, Search
 from tracking import schema
 from tracking.results import equal_score, inference
@@ -39,19 +37,26 @@ def write(folder: Path) -> None:
             path.write_text(text, encoding="utf-8")
 
 
-def verbs() -> list[str]:
+def verbs() -> dict[str, click.Command]:
     """Return the verbs of ``dn``, in the order of its help."""
-    return re.findall(r"^ {2,4}(\w+) {2,}", _help().partition("VERB")[2], re.MULTILINE)
-
-
-def _help(*verb: str) -> str:
-    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "dn_distributed", *verb, "--help"]
-    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+    context = click.Context(dn)
+    return {name: command for name in dn.list_commands(context) if (command := dn.get_command(context, name))}
 
 
 def _commands() -> str:
-    return "\n\n".join(f"## dn {verb}\n\n```text\n{_help(verb).strip()}\n```" for verb in verbs())
+    return "\n\n".join(_verb(name, command) for name, command in verbs().items())
+
+
+def _verb(name: str, command: click.Command) -> str:
+    context = click.Context(command, info_name=f"dn {name}")
+    usage = " ".join(command.collect_usage_pieces(context))
+    lines = [f"## dn {name}", "", inspect.cleandoc(command.help or ""), "", f"```text\ndn {name} {usage}\n```", ""]
+    lines += ["| option | meaning |", "| --- | --- |"]
+    for parameter in command.params:
+        names, meaning = parameter.get_help_record(context) or ("", "")
+        if meaning:
+            lines.append(f"| `{names}` | {_cell(meaning)} |")
+    return "\n".join(lines)
 
 
 def _section(model: type[BaseModel]) -> str:
@@ -68,7 +73,9 @@ def _section(model: type[BaseModel]) -> str:
 def _plain(value: Any) -> str:
     if value is None or value is PydanticUndefined:
         return "none"
-    return str(list(value)) if isinstance(value, tuple) else str(value).lower() if isinstance(value, bool) else str(value)
+    return (
+        str(list(value)) if isinstance(value, tuple) else str(value).lower() if isinstance(value, bool) else str(value)
+    )
 
 
 def _field_texts(model: type[BaseModel]) -> dict[str, str]:
