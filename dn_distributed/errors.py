@@ -13,3 +13,7 @@ class DataError(DropNeuronError):
 
 class MeasureError(DropNeuronError, ValueError):
     """The weights cannot be measured; the message is one line that says why."""
+
+
+class ArgumentError(DropNeuronError, ValueError):
+    """A function was asked for what cannot be: a layer that is not there, a coefficient below 0, a name taken."""

@@ -15,25 +15,23 @@ from dn_distributed.errors import MeasureError as MeasureError
 from dn_distributed.files import open_regular
 
 
-def measure(path: Path, layers: Sequence[str], threshold: float) -> dict[str, Any]:
+def measure(path: Path, layers: Sequence[str], threshold: float) -> sparsity.NetworkCounts:
     """Return the counts of consecutive fully connected layers in ``nn.Linear`` orientation, in forward order.
 
     ``layers`` names tensors of the file, or modules whose ``.weight`` is in it. Weights with
-    ``|w| < threshold`` count as zero. The result is plain data for JSON; compression rates are null where
-    nothing is left. MeasureError for a file that cannot be read and for layers that do not chain.
+    ``|w| < threshold`` count as zero. MeasureError for a file that cannot be read and for layers that do not chain.
     """
     if math.isinf(threshold):
         raise MeasureError(f"--threshold {threshold}: give a finite number")
     weights = _read(path, layers)
     try:
-        counts = sparsity.count(pruning.masks(weights, threshold))
+        return sparsity.count(pruning.masks(weights, threshold))
     except ValueError as error:
         raise MeasureError(f"{path}: {error}") from error
-    return as_dict(counts, threshold)
 
 
 def as_dict(counts: sparsity.NetworkCounts, threshold: float) -> dict[str, Any]:
-    """Return counts as plain data, with the keys of ``dn measure --json``."""
+    """Return counts as plain data, with the keys of ``dn measure --json``; rates are None where nothing is left."""
     return {
         "threshold": threshold,
         "layers": [

@@ -4,14 +4,16 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from dn_distributed.errors import ArgumentError
+
 
 def masks(weights: Mapping[str, Tensor], threshold: float) -> dict[str, Tensor]:
     """Return, per layer, a boolean mask of the weights that stay: ``|w| >= threshold`` and ``w != 0``.
 
-    ValueError for a negative threshold or NaN.
+    ArgumentError for a negative threshold or NaN.
     """
     if not threshold >= 0:
-        raise ValueError(f"threshold must be ≥ 0, not {threshold}")
+        raise ArgumentError(f"threshold must be ≥ 0, not {threshold}")
     return {name: (weight.abs() >= threshold) & (weight != 0) for name, weight in weights.items()}
 
 

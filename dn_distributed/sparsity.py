@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from dn_distributed.errors import ArgumentError
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
@@ -110,11 +112,38 @@ class NetworkCounts:
         """Weights / dense size; None where no unit is alive."""
         return self.num_weights / self.dense_size if self.dense_size else None
 
+    def __str__(self) -> str:
+        """Return the lines of ``dn measure``."""
+        lines = [
+            f"{layer.name} ({n_out}×{n_in}): {layer.num_nonzero} of {layer.num_weights} weights left, "
+            f"density {layer.density:.4%}"
+            for layer in self.layers
+            for n_out, n_in in [layer.shape]
+        ]
+        lines.append(
+            f"total: {self.num_nonzero} of {self.num_weights} weights left, density {self.density:.4%}, "
+            f"compression rate {_rate(self.compression_rate)}"
+        )
+        for unit in self.units:
+            lines.append(f"neurons {unit.name}: {unit.alive} alive, {unit.published} as published, of {unit.total}")
+        lines.append(
+            f"neurons: {self.neurons_alive} alive, {self.neurons_published} as published, of {self.neurons_total}"
+        )
+        lines.append(
+            f"without its dead neurons: a dense network of {self.dense_size} weights, "
+            f"compression rate {_rate(self.dense_compression)}"
+        )
+        return "\n".join(lines)
+
+
+def _rate(rate: float | None) -> str:
+    return "none left" if rate is None else f"{rate:.2f}"
+
 
 def count(masks: Mapping[str, Mask], hidden_rule: HiddenRule = "min") -> NetworkCounts:
     """Return the counts of a chain of layers, inputs first.
 
-    ValueError where a mask is no matrix, or a layer's inputs are not the outputs of the one before.
+    ArgumentError where a mask is no matrix, or a layer's inputs are not the outputs of the one before.
     """
     _check_chain(masks)
     layers = tuple(
@@ -127,13 +156,13 @@ def count(masks: Mapping[str, Mask], hidden_rule: HiddenRule = "min") -> Network
 
 def _check_chain(masks: Mapping[str, Mask]) -> None:
     if not masks:
-        raise ValueError("no layers to count")
+        raise ArgumentError("no layers to count")
     previous: tuple[str, int] | None = None
     for name, mask in masks.items():
         if mask.ndim != 2 or 0 in mask.shape:
-            raise ValueError(f"layer {name!r} has shape {tuple(mask.shape)}; expected a matrix [n_out, n_in]")
+            raise ArgumentError(f"layer {name!r} has shape {tuple(mask.shape)}; expected a matrix [n_out, n_in]")
         if previous is not None and mask.shape[1] != previous[1]:
-            raise ValueError(
+            raise ArgumentError(
                 f"layer {name!r} takes {mask.shape[1]} inputs but {previous[0]!r} before it has {previous[1]} outputs"
             )
         previous = (name, mask.shape[0])

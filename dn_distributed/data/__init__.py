@@ -1,11 +1,25 @@
-"""Datasets by name. To add one: a class like these, and one entry in ``DATASETS``."""
+"""Datasets by name. To add one: a class like these, and one entry in ``DATASETS``; elsewhere ``register_dataset``."""
+
+from typing import TypeVar
 
 from dn_distributed.data.base import Data, DataError, Dataset, RawImages, Split, Splits
 from dn_distributed.data.digits import Digits
-from dn_distributed.data.images import TorchvisionImages
+from dn_distributed.data.images import ImageDataset, TorchvisionImages
 from dn_distributed.data.linear import Described, Scripted, SparseLinear
+from dn_distributed.registry import enter, literal_names
 
-__all__ = ["DATASETS", "Data", "DataError", "Dataset", "RawImages", "SparseLinear", "Split", "Splits"]
+__all__ = [
+    "DATASETS",
+    "Data",
+    "DataError",
+    "Dataset",
+    "ImageDataset",
+    "RawImages",
+    "SparseLinear",
+    "Split",
+    "Splits",
+    "register_dataset",
+]
 
 DATASETS: dict[str, type[Dataset]] = {
     "mnist": TorchvisionImages,
@@ -15,3 +29,14 @@ DATASETS: dict[str, type[Dataset]] = {
     "linear_scripted": Scripted,
     "linear_described": Described,
 }
+
+OwnDataset = TypeVar("OwnDataset", bound=Dataset)
+
+
+def register_dataset(cls: type[OwnDataset]) -> type[OwnDataset]:
+    """Make a dataset of your own a value of ``dataset`` in sweep files, and return it: a decorator.
+
+    ArgumentError where its name is taken, or it is no whole dataset.
+    """
+    enter(DATASETS, Dataset, cls, literal_names(cls), 'give it a name of its own, name: Literal["mine"] = "mine"')
+    return cls

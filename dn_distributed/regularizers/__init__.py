@@ -1,8 +1,14 @@
-"""Regularisers. To add a penalty: one file beside this one, and one entry in ``PENALTIES``."""
+"""Regularisers. To add a penalty: one file beside this one, and one entry in ``PENALTIES``.
+
+From elsewhere: ``register_penalty``.
+"""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
+from dn_distributed.errors import ArgumentError
 from dn_distributed.labels import SHORTHANDS
+from dn_distributed.registry import enter
 from dn_distributed.regularizers import dropout
 from dn_distributed.regularizers.base import Penalty
 from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
@@ -10,7 +16,7 @@ from dn_distributed.regularizers.l1 import L1
 from dn_distributed.regularizers.l2 import L2
 from dn_distributed.regularizers.scripted_l2 import L1OfLast, L2ButLast
 
-__all__ = ["PENALTIES", "Penalty", "build_penalties", "coefficients", "resolve", "written_out"]
+__all__ = ["PENALTIES", "Penalty", "build_penalties", "coefficients", "register_penalty", "resolve", "written_out"]
 
 PENALTIES: dict[str, type[Penalty]] = {
     penalty.name: penalty for penalty in (L1, L2, Incoming, Outgoing, L2ButLast, L1OfLast)
@@ -30,19 +36,19 @@ def written_out(name: str) -> tuple[str, ...]:
 def resolve(chosen: Mapping[str, float]) -> dict[str, float]:
     """Return the non-zero coefficients with shorthands written out, in a fixed order.
 
-    ValueError for an unknown name, a value out of range, or one coefficient set twice.
+    ArgumentError for an unknown name, a value out of range, or one coefficient set twice.
     """
     resolved: dict[str, float] = {}
     for name, value in chosen.items():
         if name not in coefficients():
-            raise ValueError(f"unknown regulariser {name!r}; valid: {', '.join(coefficients())}")
+            raise ArgumentError(f"unknown regulariser {name!r}; valid: {', '.join(coefficients())}")
         if not 0 <= value < (1 if name == dropout.NAME else float("inf")):
             limits = "0 ≤ dropout < 1" if name == dropout.NAME else "finite and ≥ 0"
-            raise ValueError(f"{name} = {value} is out of range ({limits})")
+            raise ArgumentError(f"{name} = {value} is out of range ({limits})")
         for target in written_out(name):
             if target in resolved:
                 short = next(key for key, targets in SHORTHANDS.items() if target in targets)
-                raise ValueError(f"{target} is set twice: {short!r} is short for {' and '.join(SHORTHANDS[short])}")
+                raise ArgumentError(f"{target} is set twice: {short!r} is short for {' and '.join(SHORTHANDS[short])}")
             resolved[target] = float(value)
     return {name: resolved[name] for name in sorted(resolved) if resolved[name]}
 
@@ -50,3 +56,19 @@ def resolve(chosen: Mapping[str, float]) -> dict[str, float]:
 def build_penalties(regularization: Mapping[str, float]) -> list[Penalty]:
     """Return the penalties of a resolved regularisation; dropout is no penalty and is left out."""
     return [PENALTIES[name](value) for name, value in regularization.items() if name in PENALTIES]
+
+
+OwnPenalty = TypeVar("OwnPenalty", bound=Penalty)
+
+
+def register_penalty(cls: type[OwnPenalty]) -> type[OwnPenalty]:
+    """Make a penalty of your own a key of every method and of ``penalty``, and return it: a decorator.
+
+    ArgumentError where its name is taken, or it is no whole penalty.
+    """
+    how_to_name = 'give it a name of its own, name = "mine"'
+    name = getattr(cls, "name", None)
+    if name in (*SHORTHANDS, dropout.NAME):
+        raise ArgumentError(f"penalty {cls.__name__}: the name {name!r} is taken; {how_to_name}")
+    enter(PENALTIES, Penalty, cls, [name] if isinstance(name, str) else [], how_to_name)
+    return cls

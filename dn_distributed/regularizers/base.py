@@ -1,10 +1,16 @@
 """What a penalty is. Each one is a file beside this one."""
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+from dn_distributed.errors import ArgumentError
+from dn_distributed.layers import forward_order, select
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,11 @@ class Penalty(ABC):
     reach: ClassVar[slice] = slice(None)
     """Which of the regularised layers, where a task does not say otherwise: all."""
 
+    def __post_init__(self) -> None:
+        """ArgumentError for a coefficient that is negative, infinite or NaN."""
+        if not 0 <= self.coefficient < math.inf:
+            raise ArgumentError(f"{self.name} = {self.coefficient} is out of range (finite and ≥ 0)")
+
     @abstractmethod
     def value(self, tensor: Tensor, leading: int = 0) -> Tensor:
         """Return the penalty of ``tensor``, one value per replicate: ``[]`` for one network, else ``[K]``.
@@ -37,3 +48,23 @@ class Penalty(ABC):
     @abstractmethod
     def add_gradient_(self, tensor: Tensor, gradient: Tensor, leading: int = 0) -> None:
         """Add the penalty's gradient at ``tensor`` to ``gradient`` in place; finite for finite input."""
+
+    def __call__(self, module: nn.Module, layers: Sequence[str] | None = None) -> Tensor:
+        """Return the penalty of a module's layers, one number for autograd: to be added to the loss.
+
+        ``layers`` names them; None: every ``nn.Linear``. A penalty that reaches some of the layers only, as
+        ``l2_as_scripted``, takes them in forward order. ArgumentError for layers that are not there or do not fit.
+        """
+        if layers is None and self.reach != slice(None):
+            layers = forward_order(module)
+        chosen = select(module, layers)
+        reached = {name: chosen[name] for name in list(chosen)[self.reach]}
+        if not reached:
+            return next(iter(chosen.values())).weight.new_zeros(())
+        if self.touches == "parameters":
+            parameters = (p for layer in reached.values() for p in (layer.weight, layer.bias) if p is not None)
+            return self.value(torch.cat([parameter.flatten() for parameter in parameters]))
+        for name, layer in reached.items():
+            if isinstance(layer, nn.Conv2d) and layer.groups != 1:
+                raise ArgumentError(f"layer {name!r} is a convolution with groups, which {self.name} does not take")
+        return torch.stack([self.value(layer.weight) for layer in reached.values()]).sum()

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from dn_distributed.layers import check_own_weights
+
 OWN_RANDOMNESS = "the network or its loss draws random numbers of its own; use nn.Dropout modules only"
 
 
@@ -22,7 +24,7 @@ def check(network: nn.Module, layers: Sequence[str], dropout_names: Sequence[str
     _check_layers(network, layers)
     _check_tensors(network, dropout_names)
     _check_parameters(network)
-    _check_layers_own_their_weights(network, layers)
+    check_own_weights(network, layers)
 
 
 def _check_layers(network: nn.Module, layers: Sequence[str]) -> None:
@@ -60,16 +62,6 @@ def _check_parameters(network: nn.Module) -> None:
             raise ValueError(f"parameter {name!r} is of type {kind}; replicates train in float32")
         if not parameter.requires_grad:
             raise ValueError(f"parameter {name!r} is frozen (requires_grad is False); a stack trains all parameters")
-
-
-def _check_layers_own_their_weights(network: nn.Module, layers: Sequence[str]) -> None:
-    own = dict(network.named_parameters(remove_duplicate=False))
-    for layer in layers:
-        weight = own.get(f"{layer}.weight")
-        if weight is None:
-            raise ValueError(f"regularised layer {layer!r} has no parameter 'weight' of its own (a parametrization?)")
-        if shared := [name for name, other in own.items() if other is weight and name != f"{layer}.weight"]:
-            raise ValueError(f"regularised layer {layer!r} shares its weight with {shared[0]!r}")
 
 
 def draws(operation: Any) -> bool:

@@ -1,5 +1,8 @@
-"""Tasks by name. To add one: a file beside these, and one entry in ``TASKS``."""
+"""Tasks by name. To add one: a file beside these, and one entry in ``TASKS``; from elsewhere ``register_task``."""
 
+from typing import TypeVar
+
+from dn_distributed.registry import enter, literal_names
 from dn_distributed.tasks.autoencoder import Autoencoder
 from dn_distributed.tasks.base import ImageTask, LinearTask, Task
 from dn_distributed.tasks.convnet import ConvNet
@@ -7,7 +10,7 @@ from dn_distributed.tasks.lenet5 import LeNet5
 from dn_distributed.tasks.lenet300 import LeNet300
 from dn_distributed.tasks.regression import Regression
 
-__all__ = ["TASKS", "ImageTask", "LinearTask", "Task"]
+__all__ = ["TASKS", "ImageTask", "LinearTask", "Task", "register_task"]
 
 TASKS: dict[str, type[Task]] = {
     "regression": Regression,
@@ -16,3 +19,14 @@ TASKS: dict[str, type[Task]] = {
     "lenet5": LeNet5,
     "convnet": ConvNet,
 }
+
+OwnTask = TypeVar("OwnTask", bound=Task)
+
+
+def register_task(cls: type[OwnTask]) -> type[OwnTask]:
+    """Make a task of your own a value of ``task`` in sweep files, and return it: a decorator.
+
+    ArgumentError where its name is taken, or it is no whole task.
+    """
+    enter(TASKS, Task, cls, literal_names(cls), 'give it a name of its own, name: Literal["mine"] = "mine"')
+    return cls

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -23,36 +22,8 @@ def command(file: Path, layers: str, threshold: float, as_json: bool) -> int:
 
     Count what pruning leaves of consecutive fully connected layers in FILE (safetensors).
     """
-    from dn_distributed.measure import measure
+    from dn_distributed.measure import as_dict, measure
 
-    result = measure(file, layers.split(","), threshold)
-    out.say(json.dumps(result) if as_json else "\n".join(_lines(result)))
+    counts = measure(file, layers.split(","), threshold)
+    out.say(json.dumps(as_dict(counts, threshold)) if as_json else str(counts))
     return OK
-
-
-def _lines(result: dict[str, Any]) -> list[str]:
-    layers = [
-        f"{layer['name']} ({'×'.join(str(size) for size in layer['shape'])}): {_weights_left(layer)}"
-        for layer in result["layers"]
-    ]
-    neurons = [
-        f"neurons {unit['name']}: {unit['alive']} alive, {unit['published']} as published, of {unit['total']}"
-        for unit in result["neurons"]
-    ]
-    return [
-        *layers,
-        f"total: {_weights_left(result)}, compression rate {_rate(result['compression_rate'])}",
-        *neurons,
-        f"neurons: {result['neurons_alive']} alive, {result['neurons_published']} as published, "
-        f"of {result['neurons_total']}",
-        f"without its dead neurons: a dense network of {result['dense_size']} weights, "
-        f"compression rate {_rate(result['dense_compression'])}",
-    ]
-
-
-def _weights_left(counts: dict[str, Any]) -> str:
-    return f"{counts['num_nonzero']} of {counts['num_weights']} weights left, density {counts['density']:.4%}"
-
-
-def _rate(rate: float | None) -> str:
-    return "none left" if rate is None else f"{rate:.2f}"

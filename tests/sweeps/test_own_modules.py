@@ -33,6 +33,15 @@ class Mine(Regression):
 TASKS["mine"] = Mine
 """
 
+TAKING = """
+import dn_distributed as dn
+
+
+@dn.register_penalty
+class Mine(dn.L1):
+    pass
+"""
+
 SWEEP = """
 name: small
 task: mine
@@ -105,6 +114,11 @@ def test_a_copy_loads_the_modules_where_it_arrives(tmp_path: Path) -> None:
         ("broken_one", "x = (", r"^--import broken_one: SyntaxError: "),
         ("ending", "raise SystemExit(3)", r"^--import ending: SystemExit: 3$"),
         ("yaml", "", r"^--import yaml: .*/yaml.py has the name of another module \(.*\); rename it$"),
+        (
+            "taking",
+            TAKING,
+            r"^--import taking: ArgumentError: penalty Mine: the name 'l1' is taken by dn_.*L1; give it",
+        ),
         ("builtins", "", r"^--import builtins: .* another module \(Python itself\); rename it$"),
     ],
 )

@@ -1,0 +1,140 @@
+"""The layers of any ``nn.Module`` that penalties, pruning and counts are of, and the order in which it uses them.
+
+As in the paper's LeNet-5 these are the fully connected layers, ``nn.Linear``; a convolution is among them where it is
+named.
+"""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from torch import fx, nn
+
+from dn_distributed.errors import ArgumentError
+
+Layer: TypeAlias = nn.Linear | nn.Conv2d
+
+_MIXING = {"MultiheadAttention", "GLU", "Softmax", "Softmin", "Softmax2d", "LogSoftmax"}
+_UNITWISE_MODULES = (
+    *(getattr(nn, name) for name in nn.modules.activation.__all__ if name not in _MIXING),
+    *(nn.Identity, nn.Flatten, nn.Dropout, nn.AlphaDropout, nn.FeatureAlphaDropout, nn.BatchNorm1d),
+)
+_UNITWISE_FUNCTIONS = {
+    *("relu", "relu_", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus", "softsign"),
+    *("sigmoid", "logsigmoid", "hardsigmoid", "tanh", "hardtanh", "tanhshrink", "hardswish", "hardshrink"),
+    *("softshrink", "threshold", "abs", "square", "sqrt", "exp", "sin", "cos", "clamp", "neg", "pow"),
+    *("add", "sub", "mul", "div", "truediv", "dropout", "alpha_dropout", "feature_alpha_dropout"),
+    *("contiguous", "clone", "detach", "to", "float", "double", "half", "flatten"),
+}
+"""With one tensor as their argument these leave every unit where it is, and apart from the others."""
+
+
+def select(module: nn.Module, names: Sequence[str] | str | None = None) -> dict[str, Layer]:
+    """Return by name the layers ``names`` of ``module``; None: every ``nn.Linear``, in the order of ``named_modules``.
+
+    ArgumentError where there is none, for a name that is no ``nn.Linear`` or ``nn.Conv2d``, and for a layer whose
+    weight is not a parameter of its own.
+    """
+    found = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
+    if names is None:
+        chosen: tuple[str, ...] = tuple(name for name, layer in found.items() if isinstance(layer, nn.Linear))
+        if not chosen:
+            others = f"; convolutions are taken by name: {', '.join(found)}" if found else ""
+            raise ArgumentError(f"{type(module).__name__} has no fully connected layer (nn.Linear){others}")
+    else:
+        chosen = (names,) if isinstance(names, str) else tuple(names)
+    for name in chosen:
+        if name not in found:
+            raise ArgumentError(f"layer {name!r} is no nn.Linear or nn.Conv2d of the module; it has: {_list(found)}")
+    if not chosen or len(set(chosen)) != len(chosen):
+        raise ArgumentError(f"layers {list(chosen)}: name each layer once, and at least one")
+    check_own_weights(module, chosen)
+    return {name: found[name] for name in chosen}
+
+
+def check_own_weights(module: nn.Module, names: Iterable[str]) -> None:
+    """ArgumentError where the weight of a layer is computed from others, or is another layer's too."""
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    for name in names:
+        key = _key(name)
+        weight = parameters.get(key)
+        if weight is None:
+            raise ArgumentError(f"layer {name!r} has no parameter 'weight' of its own (a parametrization?)")
+        if shared := [other for other, parameter in parameters.items() if parameter is weight and other != key]:
+            raise ArgumentError(f"layer {name!r} shares its weight with {shared[0]!r}")
+
+
+def forward_order(module: nn.Module) -> tuple[str, ...]:
+    """Return the names of all ``nn.Linear`` of ``module`` in the order in which its ``forward`` uses them.
+
+    ArgumentError where they are no chain: one is not used or used twice, ``forward`` cannot be followed, or something
+    stands between two of them that does not hand on the outputs of one, each for itself, as the inputs of the next.
+    """
+    if isinstance(module, nn.Linear):
+        return ("",)
+    names = [name for name, layer in module.named_modules() if isinstance(layer, nn.Linear)]
+    uses = [node for node in _graph(module).nodes if node.op == "call_module" and node.target in names]
+    used = [str(node.target) for node in uses]
+    for name in names:
+        if used.count(name) != 1:
+            times = f"{used.count(name)} times" if name in used else "nowhere"
+            raise _unknown_order(module, f"layer {name!r} is used {times} in it")
+    for before, after in itertools.pairwise(uses):
+        _check_chain(module, before, after)
+    if uses and len(uses[0].args) == 1 and len(uses[0].all_input_nodes[0].users) > 1:
+        raise _unknown_order(module, f"what enters {used[0]!r} enters other parts of the network too")
+    return tuple(used)
+
+
+class _Tracer(fx.Tracer):
+    """Takes layers of a class of the user's own that derives from ``nn.Linear`` as one operation too."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, nn.Linear) or super().is_leaf_module(m, module_qualified_name)
+
+
+def _graph(module: nn.Module) -> fx.Graph:
+    try:
+        return _Tracer().trace(module)
+    except Exception as error:  # forward() is anybody's: whatever it raises without real numbers
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise _unknown_order(module, f"it cannot be followed ({reason})") from error
+
+
+def _check_chain(module: nn.Module, before: fx.Node, after: fx.Node) -> None:
+    between = f"between {str(before.target)!r} and {str(after.target)!r}"
+    node = after
+    while node is not before:
+        if node is not after and not _keeps_units(module, node):
+            raise _unknown_order(module, f"{between} stands {_kind(module, node)}, which may mix or move units")
+        if len(node.all_input_nodes) != 1:
+            raise _unknown_order(module, f"the one does not follow the other {between}")
+        node = node.all_input_nodes[0]
+        if len(node.users) != 1:
+            raise _unknown_order(module, f"what lies {between} is used elsewhere too ({node.name!r})")
+
+
+def _keeps_units(module: nn.Module, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return isinstance(module.get_submodule(str(node.target)), _UNITWISE_MODULES)
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    return node.op in ("call_function", "call_method") and name in _UNITWISE_FUNCTIONS
+
+
+def _kind(module: nn.Module, node: fx.Node) -> str:
+    return type(module.get_submodule(str(node.target))).__name__ if node.op == "call_module" else node.name
+
+
+def _unknown_order(module: nn.Module, reason: str) -> ArgumentError:
+    return ArgumentError(
+        f"the order of the layers cannot be read from {type(module).__name__}.forward(): {reason}; "
+        "if each one's outputs are the next one's inputs, name them in that order: layers=[…]"
+    )
+
+
+def _key(layer: str) -> str:
+    return f"{layer}.weight" if layer else "weight"
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

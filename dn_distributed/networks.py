@@ -1,0 +1,92 @@
+"""Any ``nn.Module`` in any training loop: its penalty, pruning in place, and what pruning leaves of it.
+
+All are of the module's fully connected layers (``nn.Linear``), or of the layers that are named.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dn_distributed import pruning, regularizers, sparsity
+from dn_distributed.errors import ArgumentError
+from dn_distributed.layers import forward_order, select
+from dn_distributed.regularizers.dropout import NAME as DROPOUT
+
+
+def penalty(
+    module: nn.Module,
+    /,
+    *,
+    layers: Sequence[str] | None = None,
+    dn: float = 0.0,
+    dn_incoming: float = 0.0,
+    dn_outgoing: float = 0.0,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    **others: float,
+) -> Tensor:
+    """Return the sum of the penalties with these coefficients, to be added to the loss: one differentiable number.
+
+    The gradient is finite for finite weights, where rows, columns or whole layers are exactly zero too.
+
+    Args:
+        module: The network, or a layer of it.
+        layers: Names of the layers that are penalised, ``nn.Linear`` or ``nn.Conv2d``; None: every ``nn.Linear``.
+        dn: Sets ``dn_incoming`` and ``dn_outgoing``.
+        dn_incoming: Times the Euclidean norms of the weights that enter each neuron (paper, dropping principle 2).
+        dn_outgoing: Times the Euclidean norms of the weights that leave each neuron (dropping principle 3).
+        l1: Times the sum of the absolute weights and biases.
+        l2: Times half the sum of their squares.
+        others: Coefficients of other penalties by their names, as of those that ``register_penalty`` was given.
+
+    ArgumentError for an unknown penalty or layer, and for a coefficient that is negative, infinite or NaN.
+    """
+    named = {"dn": dn, "dn_incoming": dn_incoming, "dn_outgoing": dn_outgoing, "l1": l1, "l2": l2, **others}
+    if DROPOUT in named:
+        raise ArgumentError("dropout is no penalty: put nn.Dropout into the network")
+    chosen = regularizers.resolve({name: value for name, value in named.items() if value or name in others})
+    terms = [term(module, layers) for term in regularizers.build_penalties(chosen)]
+    return torch.stack(terms).sum() if terms else next(iter(select(module, layers).values())).weight.new_zeros(())
+
+
+def masks(module: nn.Module, threshold: float, *, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
+    """Return by layer a boolean tensor, as its weight's shape, of the weights that pruning at ``threshold`` leaves.
+
+    Left are those with ``|w| >= threshold`` that are not 0 (paper, dropping principle 1). ``layers`` as for
+    ``penalty``. ArgumentError for a threshold that is negative or NaN, and for weights that are not finite.
+    """
+    return pruning.masks(_weights(module, layers), threshold)
+
+
+def prune(module: nn.Module, threshold: float, *, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
+    """Set weights below ``threshold`` to 0 in place and return the masks of those that are left: see ``masks``.
+
+    A module that is trained further moves them away from 0 again.
+    """
+    left = masks(module, threshold, layers=layers)
+    with torch.no_grad():
+        for name, layer in select(module, layers).items():
+            layer.weight.masked_fill_(~left[name], 0)
+    return left
+
+
+def count(module: nn.Module, threshold: float = 0.0, *, layers: Sequence[str] | None = None) -> sparsity.NetworkCounts:
+    """Return what pruning at ``threshold`` leaves of a chain of fully connected layers, as ``dn measure`` does.
+
+    ``layers`` names them in forward order; None: every ``nn.Linear``, in the order that ``forward`` shows.
+    ArgumentError where that order cannot be known, where layers do not fit one another, and as ``masks``.
+    """
+    names = forward_order(module) or None if layers is None else layers
+    for name, layer in select(module, names).items():
+        if isinstance(layer, nn.Conv2d):
+            raise ArgumentError(f"layer {name!r} is a convolution, which count() does not take; masks() does")
+    return sparsity.count(masks(module, threshold, layers=names))
+
+
+def _weights(module: nn.Module, layers: Sequence[str] | None) -> dict[str, Tensor]:
+    weights = {name: layer.weight.detach() for name, layer in select(module, layers).items()}
+    for name, weight in weights.items():
+        if not weight.isfinite().all():
+            raise ArgumentError(f"layer {name!r} holds NaN or infinite weights")
+    return weights

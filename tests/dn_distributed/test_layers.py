@@ -1,0 +1,155 @@
+"""The order in which a network uses its layers is read from its ``forward``, or is asked for: it is never guessed."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import dn_distributed as dn
+from dn_distributed.layers import forward_order
+
+
+class Pair(nn.Module):
+    """Two layers, defined the other way round than they are used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.second, self.first = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(functional.dropout(torch.relu(2 * self.first(x.view(x.shape[0], -1))), training=True))
+
+
+class OwnLinear(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) / 2
+
+
+class Residual(Pair):
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.relu(self.first(x))
+        return self.second(hidden) + hidden
+
+
+class Skipping(Pair):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x)) + x
+
+
+class Flipped(Pair):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x).flip(-1))
+
+
+class Gated(Pair):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Parameter(torch.ones(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x) * self.gate)
+
+
+class Branching(Pair):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.first(x) if x.sum() > 0 else self.second(x)
+
+
+class Twice(Pair):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.second(self.first(x)))
+
+
+class Unused(Pair):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.first(x)
+
+
+class Parallel(Pair):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.first(x) + self.second(x)
+
+
+def chain(*between: nn.Module) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(4, 4), *between, nn.Linear(4, 4))
+
+
+@pytest.mark.parametrize(
+    ("network", "order"),
+    [
+        (Pair(), ("first", "second")),
+        (nn.Linear(2, 3), ("",)),
+        (nn.Sequential(nn.Flatten(), chain(nn.ReLU(), nn.BatchNorm1d(4), nn.Dropout()), nn.Softmax(1)), ("1.0", "1.4")),
+        (nn.Sequential(OwnLinear(3, 4), nn.Tanh(), OwnLinear(4, 2)), ("0", "2")),
+        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(2), nn.Flatten(), chain()), ("3.0", "3.1")),
+        (nn.Sequential(nn.ReLU()), ()),
+    ],
+)
+def test_layers_are_named_in_the_order_of_their_use(network: nn.Module, order: tuple[str, ...]) -> None:
+    assert forward_order(network) == order
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        (Residual(), "what lies between 'first' and 'second' is used elsewhere too"),
+        (Skipping(), "what enters 'first' enters other parts of the network too"),
+        (Flipped(), "between 'first' and 'second' stands flip, which may mix or move units"),
+        (Gated(), "the one does not follow the other between 'first' and 'second'"),
+        (Branching(), "it cannot be followed"),
+        (Twice(), "layer 'second' is used 2 times in it"),
+        (Unused(), "layer 'second' is used nowhere in it"),
+        (Parallel(), "is used elsewhere too"),
+        (chain(nn.LayerNorm(4)), "stands LayerNorm, which may mix or move units"),
+        (chain(nn.Softmax(1)), "stands Softmax, which"),
+        (
+            nn.Sequential(
+                nn.Linear(4, 4), nn.Unflatten(1, (1, 2, 2)), nn.Conv2d(1, 1, 1), nn.Flatten(), nn.Linear(4, 2)
+            ),
+            "",
+        ),
+        (nn.TransformerEncoderLayer(4, 1), "it cannot be followed"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+def test_where_the_order_cannot_be_known_it_is_asked_for(network: nn.Module, reason: str) -> None:
+    with pytest.raises(dn.DropNeuronError) as raised:
+        dn.count(network)
+    name = type(network).__name__
+    assert str(raised.value).startswith(f"the order of the layers cannot be read from {name}.forward(): ")
+    assert reason in str(raised.value)
+    assert str(raised.value).endswith("name them in that order: layers=[…]")
+    assert "\n" not in str(raised.value)
+
+
+def test_layers_that_are_named_are_counted_in_that_order() -> None:
+    counts = dn.count(chain(nn.LayerNorm(4)), layers=["0", "2"])
+    assert [unit.name for unit in counts.units] == ["input", "0", "2"]
+    assert dn.count(nn.Linear(3, 2)).num_weights == 6
+
+
+def test_layers_that_do_not_fit_one_another_are_refused() -> None:
+    with pytest.raises(dn.DropNeuronError, match="layer '2' takes 3 inputs but '0' before it has 4 outputs"):
+        dn.count(nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(3, 4)))
+    with pytest.raises(dn.DropNeuronError, match="layer '0' is a convolution"):
+        dn.count(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2, 2)), layers=["0", "2"])
+    with pytest.raises(dn.DropNeuronError, match=r"Sequential has no fully connected layer \(nn.Linear\); .*: 0$"):
+        dn.count(nn.Sequential(nn.Conv2d(1, 2, 3)))
+
+
+def test_units_of_a_reversed_definition_are_counted_along_their_path() -> None:
+    """By the order of definition the dead unit would be another."""
+    network = Pair()
+    with torch.no_grad():
+        network.first.weight[0] = 0
+        network.second.weight[:, 1] = 0
+    hidden = dn.count(network).units[1]
+    assert (hidden.name, hidden.published, hidden.alive) == ("first", 3, 2)
+
+
+def test_finding_the_order_changes_nothing_of_the_network() -> None:
+    network = Pair().train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    dn.count(network)
+    assert network.training
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
