@@ -2,7 +2,9 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
+from pydantic import BaseModel
 from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
@@ -21,6 +23,7 @@ suppress_warnings = ["toc.not_included", "myst.header"]
 
 html_theme = "furo"
 html_title = project
+smartquotes = False  # a dash of an option is no typographic one
 html_static_path = ["_static"]
 html_css_files = ["wide.css"]
 html_show_copyright = html_show_sphinx = html_copy_source = False
@@ -29,7 +32,7 @@ myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
 
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True}
+autodoc_default_options = {"members": True, "exclude-members": "model_config, model_post_init"}
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 
@@ -54,7 +57,16 @@ def _keep_links(_app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = repository_pages.relinked(source[0], HERE / docname, HERE / docname)
 
 
+def _fields_as_attributes(
+    _app: Sphinx, _what: str, _name: str, found: Any, _options: Any, signature: str, returns: str
+) -> tuple[str, str]:
+    """A model's fields follow as attributes: its signature would say them twice, with pydantic's own words."""
+    is_model = isinstance(found, type) and issubclass(found, BaseModel)
+    return ("" if is_model else signature), returns
+
+
 def setup(app: Sphinx) -> None:
     """Write the parts of pages that the code says, and the pages that lie elsewhere, before any page is read."""
     app.connect("builder-inited", _write_pages)
     app.connect("source-read", _keep_links)
+    app.connect("autodoc-process-signature", _fields_as_attributes)

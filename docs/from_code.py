@@ -116,7 +116,8 @@ def _limit(item: Any) -> str:
     if parts := getattr(item, "metadata", None):
         return ", ".join(filter(None, map(_limit, parts)))
     for name, words in (("ge", "{} or more"), ("gt", "above {}"), ("le", "at most {}"), ("lt", "below {}")):
-        if (bound := getattr(item, name, None)) is not None:
+        bound = getattr(item, name, None)
+        if bound is not None and bound < 10**9:  # a larger one only catches slips
             return words.format(f"{bound:,}".replace(",", " ") if isinstance(bound, int) else bound)
     return ""
 
