@@ -1,6 +1,6 @@
 """What the tests of the science share: one thread, the embedded digits, and a short way to a trainer."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ from dn_distributed.data.linear import Scripted
 from dn_distributed.regularizers import resolve
 from dn_distributed.tasks import Task
 from dn_distributed.training.trainer import Trainer
-
-MakeTrainer = Callable[..., Trainer]
+from tests.dn_distributed.support import DataOf, MakeTrainer
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -32,7 +31,7 @@ def digits() -> RawImages:
 
 
 @pytest.fixture(scope="session")
-def data_of(digits: RawImages) -> Callable[[Task], Data]:
+def data_of(digits: RawImages) -> DataOf:
     """The digits, or the scripted regression, as a task trains on them."""
 
     def data(task: Task) -> Data:
@@ -42,7 +41,7 @@ def data_of(digits: RawImages) -> Callable[[Task], Data]:
 
 
 @pytest.fixture(scope="session")
-def few_data(data_of: Callable[[Task], Data]) -> Callable[[Task], Data]:
+def few_data(data_of: DataOf) -> DataOf:
     """As ``data_of``, but 200 samples to train on and fewer to validate and to test."""
 
     def data(task: Task) -> Data:
@@ -59,7 +58,7 @@ def few_data(data_of: Callable[[Task], Data]) -> Callable[[Task], Data]:
 
 
 @pytest.fixture(scope="session")
-def make_trainer(data_of: Callable[[Task], Data]) -> MakeTrainer:
+def make_trainer(data_of: DataOf) -> MakeTrainer:
     """A trainer on the digits (or the scripted regression): 100 steps of 32 samples unless told otherwise."""
 
     def make(

@@ -15,7 +15,7 @@ from dn_distributed.tasks import ImageTask
 
 def small_resnet(norm_layer: Callable[[int], nn.Module]) -> nn.Module:
     """torchvision's smallest ResNet for grey images, cut after its first stage."""
-    network = ResNet(BasicBlock, [1, 1, 1, 1], norm_layer=norm_layer)
+    network: nn.Module = ResNet(BasicBlock, [1, 1, 1, 1], norm_layer=norm_layer)
     network.conv1 = nn.Conv2d(1, 64, 3, stride=2, padding=1, bias=False)
     network.layer2 = network.layer3 = network.layer4 = nn.Identity()
     network.fc = nn.Linear(64, 10)

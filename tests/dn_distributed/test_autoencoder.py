@@ -1,21 +1,18 @@
-import pytest
 import torch
 
 from dn_distributed.config import Training
+from dn_distributed.data import RawImages
 from dn_distributed.data.digits import Digits
-from dn_distributed.seeds import generator
-from dn_distributed.tasks.autoencoder import Autoencoder
+from dn_distributed.tasks.autoencoder import Autoencoder, DeepAutoencoder
+from tests.dn_distributed.support import assert_initial_parameters_spread, num_weights, weight_shapes
 
 
 def test_layers_are_784_128_64_128_784() -> None:
-    network = Autoencoder().network()
-    shapes = [tuple(network.get_submodule(layer).weight.shape) for layer in Autoencoder().layers]
-    assert shapes == [(128, 784), (64, 128), (128, 64), (784, 128)]
+    assert weight_shapes(Autoencoder()) == [(128, 784), (64, 128), (128, 64), (784, 128)]
 
 
 def test_there_are_217088_weights() -> None:
-    network = Autoencoder().network()
-    assert sum(network.get_submodule(layer).weight.numel() for layer in Autoencoder().layers) == 217088
+    assert num_weights(Autoencoder()) == 217088
 
 
 def test_a_sigmoid_follows_every_layer() -> None:
@@ -27,25 +24,22 @@ def test_a_sigmoid_follows_every_layer() -> None:
 
 
 def test_the_code_has_64_units() -> None:
-    assert Autoencoder().network().encode(torch.rand(3, 784)).shape == (3, 64)
+    network = Autoencoder().network()
+    assert isinstance(network, DeepAutoencoder)
+    assert network.encode(torch.rand(3, 784)).shape == (3, 64)
 
 
 def test_initial_parameters_are_standard_normal() -> None:
-    network = Autoencoder().network()
-    Autoencoder().initialize(network, generator(1, "init"))
-    for name, parameter in network.named_parameters():
-        spread = 5 / parameter.numel() ** 0.5
-        assert parameter.mean().item() == pytest.approx(0, abs=spread), name
-        assert parameter.std().item() == pytest.approx(1, abs=spread), name
+    assert_initial_parameters_spread(Autoencoder(), 1.0)
 
 
-def test_targets_are_the_inputs(digits) -> None:
+def test_targets_are_the_inputs(digits: RawImages) -> None:
     splits = Autoencoder().data(Digits(), digits).for_seeds([1])
     assert splits.train.targets.equal(splits.train.inputs)
     assert splits.test.targets.equal(splits.test.inputs)
 
 
-def test_pixels_lie_between_zero_and_one(digits) -> None:
+def test_pixels_lie_between_zero_and_one(digits: RawImages) -> None:
     inputs = Autoencoder().data(Digits(), digits).for_seeds([1]).train.inputs
     assert (inputs.shape[1], inputs.min().item(), inputs.max().item()) == (784, 0.0, 1.0)
 

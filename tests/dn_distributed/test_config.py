@@ -63,7 +63,7 @@ def test_replicate_key_changes_with_the_seed() -> None:
     assert len({cell().replicate_key(seed) for seed in range(100)}) == 100
 
 
-def test_key_changes_with_the_result_version(monkeypatch) -> None:
+def test_key_changes_with_the_result_version(monkeypatch: pytest.MonkeyPatch) -> None:
     before = cell().key
     monkeypatch.setattr("dn_distributed.config.RESULT_VERSION", 1000)
     assert cell().key != before
@@ -79,7 +79,7 @@ def test_a_cell_cannot_change() -> None:
 
 
 @pytest.mark.parametrize("length", [{}, {"epochs": 1, "steps": 1}])
-def test_training_has_one_length(length: dict[str, int]) -> None:
+def test_training_has_one_length(length: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="exactly one of 'epochs' and 'steps'"):
         Training(batch_size=1, **length)
 

@@ -1,6 +1,7 @@
 """Everything that a trainer does, on a device that is not the CPU: nothing of it may stay behind."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Literal
 
 import pytest
@@ -14,6 +15,7 @@ from dn_distributed.tasks import TASKS, Task
 from dn_distributed.tasks.lenet300 import LeNet300
 from dn_distributed.training.trainer import Trainer
 from tests.dn_distributed.own_models import GroupNormResNet
+from tests.dn_distributed.support import DataOf, make_task
 from tests.pretended_device import DEVICE, pretended, without_values
 
 SEEDS = [1, 1]
@@ -40,10 +42,11 @@ def devices(tensors: Iterable[Tensor]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("make", "dropout"), [*(pytest.param(cls, 0.5, id=name) for name, cls in TASKS.items()), (GroupNormResNet, 0.0)]
+    ("make", "dropout"),
+    [*(pytest.param(partial(make_task, name), 0.5, id=name) for name in TASKS), (GroupNormResNet, 0.0)],
 )
 def test_a_pack_is_trained_measured_saved_and_taken_up_again(
-    few_data: Callable[[Task], Data], make: type[Task], dropout: float
+    few_data: DataOf, make: Callable[[], Task], dropout: float
 ) -> None:
     task = make()
     data = few_data(task)
@@ -65,7 +68,7 @@ def test_a_pack_is_trained_measured_saved_and_taken_up_again(
         again.advance(1)
 
 
-def test_what_mixes_devices_is_found(few_data: Callable[[Task], Data]) -> None:
+def test_what_mixes_devices_is_found(few_data: DataOf) -> None:
     data = few_data(Weighted())
     with pretended():
         make_trainer(Weighted(), data, "cpu").advance(1)

@@ -3,6 +3,7 @@ from math import sqrt
 import pytest
 import torch
 
+from dn_distributed.regularizers import Penalty
 from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
 from dn_distributed.regularizers.l1 import L1
 
@@ -10,7 +11,7 @@ WEIGHT = torch.tensor([[3.0, 4.0], [0.0, 0.0], [5.0, -12.0]], dtype=torch.float6
 """Three output neurons, the second of which receives nothing; two input neurons."""
 
 
-def gradient_of(penalty, weight: torch.Tensor) -> torch.Tensor:
+def gradient_of(penalty: Penalty, weight: torch.Tensor) -> torch.Tensor:
     gradient = torch.zeros_like(weight)
     penalty.add_gradient_(weight, gradient)
     return gradient
@@ -41,7 +42,7 @@ def test_incoming_of_a_matrix_is_outgoing_of_its_transpose() -> None:
 
 
 @pytest.mark.parametrize(("penalty", "shape"), [(Incoming, (6, 1)), (Outgoing, (1, 6))])
-def test_groups_of_one_weight_are_l1(penalty, shape) -> None:
+def test_groups_of_one_weight_are_l1(penalty: type[Penalty], shape: tuple[int, int]) -> None:
     weight = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(penalty(0.3).value(weight), L1(0.3).value(weight.flatten()))
     torch.testing.assert_close(gradient_of(penalty(0.3), weight), gradient_of(L1(0.3), weight))
@@ -56,12 +57,12 @@ def test_a_convolution_is_grouped_by_filter_and_by_channel() -> None:
 
 
 @pytest.mark.parametrize("penalty", [Incoming, Outgoing])
-def test_the_penalty_does_not_see_the_direction_of_a_group(penalty) -> None:
+def test_the_penalty_does_not_see_the_direction_of_a_group(penalty: type[Penalty]) -> None:
     assert penalty(1.0).value(WEIGHT) == penalty(1.0).value(-WEIGHT)
 
 
 @pytest.mark.parametrize("penalty", [Incoming, Outgoing])
-def test_zero_groups_do_not_disturb_the_others(penalty) -> None:
+def test_zero_groups_do_not_disturb_the_others(penalty: type[Penalty]) -> None:
     weight = torch.ones(3, 3)
     weight[1, :] = 0
     weight[:, 1] = 0

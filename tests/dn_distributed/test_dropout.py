@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ from torch import Tensor, nn
 
 from dn_distributed.regularizers.dropout import MaskedDropout, MaskSource, swap_dropout_
 from dn_distributed.tasks.lenet300 import LeNet300
+from tests.dn_distributed.support import MakeTrainer
 
 CPU = torch.device("cpu")
 
@@ -14,7 +16,7 @@ def source(seeds: Sequence[int] = (1, 2), rate: float = 0.5, purpose: str = "dro
     return MaskSource([(300,), (2, 50)], batch_size=64, rate=rate, seeds=seeds, purpose=purpose)
 
 
-def masks_at(step: int, **options) -> list[Tensor]:
+def masks_at(step: int, **options: Any) -> list[Tensor]:
     return source(**options).masks(step, CPU)
 
 
@@ -98,7 +100,7 @@ def test_without_dropout_modules_there_are_no_masks() -> None:
     assert MaskSource([], 64, 0.5, [1], "dropout").masks(0, CPU) == []
 
 
-def test_a_training_step_with_dropout_differs_from_one_without(make_trainer) -> None:
+def test_a_training_step_with_dropout_differs_from_one_without(make_trainer: MakeTrainer) -> None:
     with_dropout = make_trainer(LeNet300(), [1], {"dropout": 0.5})
     without = make_trainer(LeNet300(), [1])
     with_dropout.advance(1)
@@ -106,7 +108,7 @@ def test_a_training_step_with_dropout_differs_from_one_without(make_trainer) -> 
     assert not torch.equal(with_dropout.replicas.values, without.replicas.values)
 
 
-def test_outputs_of_fully_dropped_layers_are_the_last_bias(make_trainer) -> None:
+def test_outputs_of_fully_dropped_layers_are_the_last_bias(make_trainer: MakeTrainer) -> None:
     replicas = make_trainer(LeNet300(), [1, 2], {"dropout": 0.5}).replicas
     nothing = [torch.zeros(2, 4, units) for units in (300, 100)]
     outputs = replicas.forward(torch.rand(2, 4, 784), nothing)
@@ -114,7 +116,7 @@ def test_outputs_of_fully_dropped_layers_are_the_last_bias(make_trainer) -> None
     torch.testing.assert_close(outputs, expected)
 
 
-def test_evaluation_ignores_dropout(make_trainer) -> None:
+def test_evaluation_ignores_dropout(make_trainer: MakeTrainer) -> None:
     inputs = torch.rand(1, 4, 784, generator=torch.Generator().manual_seed(0))
     with_dropout = make_trainer(LeNet300(), [1], {"dropout": 0.5}).replicas.forward(inputs)
     without = make_trainer(LeNet300(), [1]).replicas.forward(inputs)

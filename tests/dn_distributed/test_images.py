@@ -36,8 +36,8 @@ def write_dataset(data_dir: Path, name: str, size: int = 28, labels_missing: int
 
 
 @pytest.fixture
-def _no_network(monkeypatch) -> None:
-    def refuse(_self) -> None:
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_self: object) -> None:
         raise URLError("no network")
 
     for cls in (torchvision.datasets.MNIST, torchvision.datasets.FashionMNIST, torchvision.datasets.KMNIST):
@@ -63,13 +63,13 @@ def test_names_are_registered(name: str) -> None:
 
 def test_another_name_is_refused() -> None:
     with pytest.raises(ValueError, match="name"):
-        TorchvisionImages(name="cifar10")
+        TorchvisionImages.model_validate({"name": "cifar10"})
 
 
 @every_name
 def test_files_in_the_folder_are_read(tmp_path: Path, name: str) -> None:
     expected = write_dataset(tmp_path, name)
-    raw = TorchvisionImages(name=name).load(tmp_path)
+    raw = TorchvisionImages.model_validate({"name": name}).load(tmp_path)
     assert torch.equal(raw.train_images, expected)
     assert raw.train_labels.tolist() == [0, 1, 2, 3, 4, 5]
     assert raw.test_labels.tolist() == [6, 7, 8, 9]
@@ -79,7 +79,7 @@ def test_files_in_the_folder_are_read(tmp_path: Path, name: str) -> None:
 @every_name
 def test_a_missing_dataset_names_its_folder_and_the_remedy(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError) as error:
-        TorchvisionImages(name=name).load(tmp_path)
+        TorchvisionImages.model_validate({"name": name}).load(tmp_path)
     message = str(error.value)
     assert f"{name!r} is not in {tmp_path / FOLDERS[name] / 'raw'}" in message
     assert "no network" in message
@@ -195,7 +195,7 @@ def test_digest_is_that_of_the_images_and_not_of_the_name(tmp_path: Path) -> Non
     raws = []
     for name in ("mnist", "kmnist"):
         write_dataset(tmp_path, name)
-        raws.append(TorchvisionImages(name=name).load(tmp_path))
+        raws.append(TorchvisionImages.model_validate({"name": name}).load(tmp_path))
     first, second = (TorchvisionImages(name="mnist").digest(raw) for raw in raws)
     assert first == second
     raws[1].test_images[0, 0, 0] ^= 1

@@ -1,6 +1,5 @@
 """A worker traces the loss gradient of a task once, and only what is the same for the next pack is used again."""
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
@@ -8,11 +7,10 @@ import torch
 from torch import Tensor
 
 from dn_distributed.replicas import stack
+from dn_distributed.replicas.traced import trace
 from dn_distributed.tasks.lenet5 import LeNet5
 from dn_distributed.tasks.lenet300 import LeNet300
-from dn_distributed.training.trainer import Trainer
-
-MakeTrainer = Callable[..., Trainer]
+from tests.dn_distributed.support import MakeTrainer
 
 
 class Scaled(LeNet300):
@@ -37,7 +35,6 @@ class Shifted(LeNet300):
 def traced(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What is traced from here on; nothing of before is kept."""
     found: list[object] = []
-    trace = stack.trace
 
     def noting(*arguments: object) -> object:
         found.append(trace(*arguments))  # type: ignore[arg-type]

@@ -1,10 +1,10 @@
-import pytest
 import torch
 from torch.nn import functional
 
 from dn_distributed.config import Training
 from dn_distributed.seeds import generator
 from dn_distributed.tasks.lenet5 import LeNet5
+from tests.dn_distributed.support import assert_initial_parameters_spread, linear, num_weights
 
 TRUNCATED_STD = 0.8796
 """Standard deviation of a standard normal cut at ±2."""
@@ -25,18 +25,18 @@ def test_parameters_are_those_of_the_paper() -> None:
 
 
 def test_the_fully_connected_layers_have_1610752_weights() -> None:
-    network = LeNet5().network()
     assert LeNet5().layers == ("fc1", "fc2")
-    assert sum(network.get_submodule(layer).weight.numel() for layer in LeNet5().layers) == 1610752
+    assert num_weights(LeNet5()) == 1610752
 
 
 def test_forward_is_convolution_relu_pool_twice_and_two_linear_layers() -> None:
     network = LeNet5().network().eval()
     x = inputs = torch.rand(2, 1, 28, 28)
-    for convolution in (network.conv1, network.conv2):
-        x = functional.conv2d(x, convolution.weight, convolution.bias, padding="same")
+    for name in ("conv1", "conv2"):
+        weight, bias = (network.get_parameter(f"{name}.{part}") for part in ("weight", "bias"))
+        x = functional.conv2d(x, weight, bias, padding=2)
         x = functional.max_pool2d(functional.relu(x), 2)
-    expected = network.fc2(functional.relu(network.fc1(x.flatten(1))))
+    expected = linear(network, "fc2")(functional.relu(linear(network, "fc1")(x.flatten(1))))
     torch.testing.assert_close(network(inputs), expected)
 
 
@@ -52,12 +52,7 @@ def test_initial_parameters_are_cut_at_two_standard_deviations() -> None:
 
 
 def test_initial_parameters_have_the_spread_of_the_truncated_normal() -> None:
-    network = LeNet5().network()
-    LeNet5().initialize(network, generator(1, "init"))
-    for name, parameter in network.named_parameters():
-        spread = 5 * 0.01 / parameter.numel() ** 0.5
-        assert parameter.mean().item() == pytest.approx(0, abs=spread), name
-        assert parameter.std().item() == pytest.approx(0.01 * TRUNCATED_STD, abs=spread), name
+    assert_initial_parameters_spread(LeNet5(), 0.01, cut=TRUNCATED_STD)
 
 
 def test_defaults_are_the_published_ones() -> None:

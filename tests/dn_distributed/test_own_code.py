@@ -11,9 +11,11 @@ import pytest
 from dn_distributed import own_code
 from dn_distributed.data import DATASETS
 from dn_distributed.data.digits import Digits
+from dn_distributed.data.linear import Scripted
 from dn_distributed.regularizers import PENALTIES
 from dn_distributed.tasks import TASKS
 from dn_distributed.tasks.lenet300 import LeNet300
+from tests.dn_distributed.support import make_task
 
 TASK = """
 from dn_distributed.tasks.lenet300 import LeNet300
@@ -126,7 +128,7 @@ class Own(LeNet300):
 
 def test_shapes_of_parameters_are_part_of_a_tasks_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     before = own_code.digests(Own(), Digits(), [])
-    monkeypatch.setattr(Own, "network", lambda self: TASKS["autoencoder"]().network())
+    monkeypatch.setattr(Own, "network", lambda self: make_task("autoencoder").network())
     after = own_code.digests(Own(), Digits(), [])
     assert before.keys() == after.keys() == {own_code.TASK}
     assert before != after
@@ -140,10 +142,10 @@ def test_images_of_ones_own_are_told_by_themselves() -> None:
 
 
 def test_generated_data_of_ones_own_are_told_by_their_source() -> None:
-    class Mine(DATASETS["linear_scripted"]):  # type: ignore[misc]
+    class Mine(Scripted):
         pass
 
-    assert set(own_code.digests(TASKS["regression"](), Mine(), [])) == {own_code.DATASET}
+    assert set(own_code.digests(make_task("regression"), Mine(), [])) == {own_code.DATASET}
 
 
 def test_a_class_without_source_is_refused_with_the_remedy() -> None:

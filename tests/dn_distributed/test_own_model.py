@@ -11,6 +11,7 @@ from dn_distributed.replicas.stack import Replicas
 from dn_distributed.tasks.lenet300 import LeNet300
 from dn_distributed.training.trainer import Trainer
 from tests.dn_distributed.own_models import GroupNormResNet, OwnTask, small_resnet
+from tests.dn_distributed.support import MakeTrainer
 
 EVERYTHING = {"l1": 1e-4, "l2": 1e-4, "dn": 1e-4}
 
@@ -34,7 +35,7 @@ class LoopedResNet(GroupNormResNet):
 
 
 @pytest.fixture(scope="module")
-def trained(make_trainer) -> Callable[..., Trainer]:
+def trained(make_trainer: MakeTrainer) -> Callable[..., Trainer]:
     """After three steps with every penalty; each pack is trained once."""
 
     @cache
@@ -47,17 +48,17 @@ def trained(make_trainer) -> Callable[..., Trainer]:
 
 
 @pytest.mark.parametrize("task", [GroupNormResNet, LoopedResNet])
-def test_a_replicate_ends_the_same_alone_and_in_a_pack(trained, task: type[OwnTask]) -> None:
+def test_a_replicate_ends_the_same_alone_and_in_a_pack(trained: Callable[..., Trainer], task: type[OwnTask]) -> None:
     packed, alone = trained(task, 3, 7).replicas.values, trained(task, 7).replicas.values
     torch.testing.assert_close(packed[1], alone[0], rtol=1e-5, atol=1e-5)
 
 
-def test_a_stack_ends_as_a_loop_does(trained) -> None:
+def test_a_stack_ends_as_a_loop_does(trained: Callable[..., Trainer]) -> None:
     stacked, looped = (trained(task, 3, 7).replicas.values for task in (GroupNormResNet, LoopedResNet))
     torch.testing.assert_close(stacked, looped, rtol=1e-4, atol=1e-4)
 
 
-def test_penalties_act_on_the_head_alone(make_trainer) -> None:
+def test_penalties_act_on_the_head_alone(make_trainer: MakeTrainer) -> None:
     """In the first step, which starts from the same gradient of the loss."""
     free, penalised = (
         make_trainer(GroupNormResNet(), [3], coefficients, steps=1, batch_size=4)
@@ -69,19 +70,19 @@ def test_penalties_act_on_the_head_alone(make_trainer) -> None:
     assert {name for name in before if not torch.equal(before[name], after[name])} == {"fc.weight", "fc.bias"}
 
 
-def test_outcomes_count_the_head_and_keep_every_parameter(trained) -> None:
+def test_outcomes_count_the_head_and_keep_every_parameter(trained: Callable[..., Trainer]) -> None:
     _, outcome = trained(GroupNormResNet, 3, 7).outcomes()
     assert [(layer.name, layer.shape) for layer in outcome.counts.layers] == [("fc", (10, 64))]
     assert set(outcome.parameters) == {name for name, _ in GroupNormResNet().network().named_parameters()}
 
 
-def test_running_statistics_are_refused_with_the_remedy(make_trainer) -> None:
+def test_running_statistics_are_refused_with_the_remedy(make_trainer: MakeTrainer) -> None:
     with pytest.raises(ValueError, match=r"'bn1' keeps buffers.*GroupNorm or LayerNorm instead of BatchNorm"):
         make_trainer(BatchNormResNet(), [1, 2])
 
 
 @pytest.mark.parametrize("task", [WrongHead(), ConvolutionAsHead()])
-def test_a_wrong_layer_is_refused_with_the_valid_ones(make_trainer, task: OwnTask) -> None:
+def test_a_wrong_layer_is_refused_with_the_valid_ones(make_trainer: MakeTrainer, task: OwnTask) -> None:
     with pytest.raises(ValueError, match=f"'{task.layers[0]}' is no nn.Linear of the network; it has: fc"):
         make_trainer(task, [1, 2])
 
@@ -95,14 +96,15 @@ class ScaledLinear(nn.Module):
         self.fc = nn.Linear(784, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(x.flatten(1) * self.scale)
+        outputs: Tensor = self.fc(x.flatten(1) * self.scale)
+        return outputs
 
 
 class ScaledTask(OwnTask):
     make = ScaledLinear
 
 
-def test_every_parameter_of_a_replicate_starts_from_its_seed(make_trainer) -> None:
+def test_every_parameter_of_a_replicate_starts_from_its_seed(make_trainer: MakeTrainer) -> None:
     one, other = (make_trainer(ScaledTask(), [1, 2]).replicas.parameters["scale"] for _ in range(2))
     assert torch.equal(one, other)
     assert not torch.equal(one[0], one[1])
@@ -113,16 +115,16 @@ class _OwnRandomness(torch.nn.Module):
         super().__init__()
         self.kind = kind
         self.fc1, self.fc2 = torch.nn.Linear(784, 8), torch.nn.Linear(8, 10)
-        self.shared = torch.nn.Dropout() if kind == "twice" else torch.nn.AlphaDropout()
-        if kind == "function":
-            self.shared = torch.nn.Identity()
+        kinds = {"twice": nn.Dropout, "function": nn.Identity}
+        self.shared = kinds.get(kind, nn.AlphaDropout)()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.kind == "function":
             x = torch.nn.functional.dropout(x, training=self.training)
         if self.kind == "twice":
             x = self.shared(x)
-        return self.fc2(self.shared(self.fc1(x)))
+        outputs: Tensor = self.fc2(self.shared(self.fc1(x)))
+        return outputs
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What every penalty promises (``regularizers/base.py``), tested on each of them."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -61,13 +62,20 @@ def test_gradient_of_a_convolution_equals_autograd_of_the_value(penalty: Penalty
     torch.testing.assert_close(gradient_of(penalty, weight), autograd_of(penalty, weight))
 
 
-ZEROS = {"a row": (0, slice(None)), "a column": (slice(None), 0), "everything": (slice(None), slice(None))}
+Group = tuple[slice | int, slice | int]
+ZEROS: dict[str, Group] = {
+    "a row": (0, slice(None)),
+    "a column": (slice(None), 0),
+    "everything": (slice(None), slice(None)),
+}
 
 
 @every_penalty
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3, 3)])
 @pytest.mark.parametrize("zero", ZEROS.values(), ids=ZEROS)
-def test_autograd_is_finite_and_the_same_where_groups_are_zero(penalty: Penalty, zero, shape: tuple[int, ...]) -> None:
+def test_autograd_is_finite_and_the_same_where_groups_are_zero(
+    penalty: Penalty, zero: tuple[slice | int, slice | int], shape: tuple[int, ...]
+) -> None:
     """As after pruning, before somebody's fine-tuning."""
     weight = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     weight[zero] = 0
@@ -79,12 +87,12 @@ def test_autograd_is_finite_and_the_same_where_groups_are_zero(penalty: Penalty,
 def test_gradient_passes_gradcheck(penalty: Penalty) -> None:
     class Function(torch.autograd.Function):
         @staticmethod
-        def forward(ctx, tensor):
+        def forward(ctx: Any, tensor: Tensor) -> Tensor:
             ctx.save_for_backward(tensor)
             return penalty.value(tensor, leading=1)
 
         @staticmethod
-        def backward(ctx, upstream):
+        def backward(ctx: Any, upstream: Tensor) -> Tensor:
             (tensor,) = ctx.saved_tensors
             return gradient_of(penalty, tensor, leading=1) * upstream.view(-1, *[1] * (tensor.ndim - 1))
 

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -76,6 +78,8 @@ def test_the_input_is_not_modified() -> None:
 
 @pytest.mark.parametrize("threshold", [-0.1, float("nan")])
 @pytest.mark.parametrize("function", [masks, prune])
-def test_a_threshold_that_is_negative_or_no_number_is_refused(function, threshold: float) -> None:
+def test_a_threshold_that_is_negative_or_no_number_is_refused(
+    function: Callable[[dict[str, Tensor], float], object], threshold: float
+) -> None:
     with pytest.raises(ValueError, match="threshold must be ≥ 0"):
         function({"fc": torch.ones(2)}, threshold)

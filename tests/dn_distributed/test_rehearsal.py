@@ -1,6 +1,5 @@
 """What cannot be trained, or would silently be another network or penalty, is refused by a moment of training."""
 
-from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import pytest
@@ -10,14 +9,12 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 from dn_distributed.config import Training
-from dn_distributed.data import Data
 from dn_distributed.regularizers import PENALTIES
 from dn_distributed.regularizers.l1 import L1
 from dn_distributed.tasks import Task
 from dn_distributed.training.rehearsal import check_penalty, rehearse
 from tests.dn_distributed.own_models import OwnTask
-
-FewData = Callable[[Task], Data]
+from tests.dn_distributed.support import DataOf
 
 
 class Net(nn.Module):
@@ -32,10 +29,12 @@ class Net(nn.Module):
         """Nothing."""
 
     def hidden(self, x: Tensor) -> Tensor:
-        return self.fc1(x.flatten(1))
+        hidden: Tensor = self.fc1(x.flatten(1))
+        return hidden
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(torch.relu(self.hidden(x)))
+        outputs: Tensor = self.fc2(torch.relu(self.hidden(x)))
+        return outputs
 
 
 class Own(OwnTask):
@@ -52,7 +51,8 @@ class BatchNormWithoutStatistics(Net):
         self.norm = nn.BatchNorm1d(8, track_running_stats=False)
 
     def hidden(self, x: Tensor) -> Tensor:
-        return self.norm(super().hidden(x))
+        hidden: Tensor = self.norm(super().hidden(x))
+        return hidden
 
 
 class Frozen(Net):
@@ -112,7 +112,8 @@ class Twice(Net):
         self.fc3 = nn.Linear(8, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc3(self.fc2(self.fc2(self.hidden(x))))
+        outputs: Tensor = self.fc3(self.fc2(self.fc2(self.hidden(x))))
+        return outputs
 
 
 class Never(Net):
@@ -130,7 +131,7 @@ class Branches(Net):
         return super().hidden(x) if x.sum() > 0 else super().hidden(-x)
 
 
-def rehearse_with(few_data: FewData, task: Task, **regularization: float) -> None:
+def rehearse_with(few_data: DataOf, task: Task, **regularization: float) -> None:
     rehearse(task, regularization, Training(epochs=1, batch_size=32), few_data(task))
 
 
@@ -141,7 +142,7 @@ def own(network: type[nn.Module], **changes: Any) -> Task:
 
 @pytest.mark.parametrize("network", [Net, BatchNormWithoutStatistics])
 @pytest.mark.parametrize("vectorize", [True, False])
-def test_what_can_be_trained_passes(few_data: FewData, network: type[nn.Module], vectorize: bool) -> None:
+def test_what_can_be_trained_passes(few_data: DataOf, network: type[nn.Module], vectorize: bool) -> None:
     before = torch.get_rng_state()
     rehearse_with(few_data, own(network, vectorize_on_cpu=vectorize), l1=1e-4, dn_incoming=1e-4)
     assert torch.equal(torch.get_rng_state(), before)
@@ -165,22 +166,22 @@ REFUSED = {
 
 @pytest.mark.parametrize("vectorize", [True, False])
 @pytest.mark.parametrize(("network", "reason"), [pytest.param(*item, id=item[0].__name__) for item in REFUSED.items()])
-def test_a_network_is_refused(few_data: FewData, network: type[nn.Module], reason: str, vectorize: bool) -> None:
+def test_a_network_is_refused(few_data: DataOf, network: type[nn.Module], reason: str, vectorize: bool) -> None:
     with pytest.raises(ValueError, match=reason):
         rehearse_with(few_data, own(network, vectorize_on_cpu=vectorize))
 
 
-def test_a_network_that_decides_by_its_data_is_refused(few_data: FewData) -> None:
+def test_a_network_that_decides_by_its_data_is_refused(few_data: DataOf) -> None:
     with pytest.raises(RuntimeError, match="data-dependent"):
         rehearse_with(few_data, own(Branches))
 
 
-def test_dropout_of_a_network_that_has_none_is_refused(few_data: FewData) -> None:
+def test_dropout_of_a_network_that_has_none_is_refused(few_data: DataOf) -> None:
     with pytest.raises(ValueError, match=r"no nn\.Dropout that it uses"):
         rehearse_with(few_data, own(Net), dropout=0.5)
 
 
-def test_an_initialisation_that_does_not_follow_from_its_seed_is_refused(few_data: FewData) -> None:
+def test_an_initialisation_that_does_not_follow_from_its_seed_is_refused(few_data: DataOf) -> None:
     def initialize(self: Task, network: nn.Module, draw: torch.Generator) -> None:
         nn.init.normal_(network.fc1.weight)  # type: ignore[union-attr,arg-type]
 
@@ -188,7 +189,7 @@ def test_an_initialisation_that_does_not_follow_from_its_seed_is_refused(few_dat
         rehearse_with(few_data, own(Net, initialize=initialize))
 
 
-def test_outputs_that_are_compared_each_with_each_are_refused(few_data: FewData) -> None:
+def test_outputs_that_are_compared_each_with_each_are_refused(few_data: DataOf) -> None:
     def loss(self: Task, outputs: Tensor, targets: Tensor) -> Tensor:
         return functional.mse_loss(outputs[:, :1], targets.float())
 
@@ -196,7 +197,7 @@ def test_outputs_that_are_compared_each_with_each_are_refused(few_data: FewData)
         rehearse_with(few_data, own(Net, loss=loss))
 
 
-def test_a_loss_of_many_numbers_is_refused(few_data: FewData) -> None:
+def test_a_loss_of_many_numbers_is_refused(few_data: DataOf) -> None:
     def loss(self: Task, outputs: Tensor, targets: Tensor) -> Tensor:
         return functional.cross_entropy(outputs, targets, reduction="none")
 

@@ -9,6 +9,7 @@ from dn_distributed.regularizers import build_penalties, resolve
 from dn_distributed.regularizers.dropout import MaskSource
 from dn_distributed.replicas.stack import Replicas
 from dn_distributed.tasks import TASKS, Task
+from tests.dn_distributed.support import DataOf, MakeTrainer, make_task
 
 CPU = torch.device("cpu")
 PENALTIES = {"l1": 1e-4, "l2": 1e-4, "dn": 1e-4}
@@ -25,13 +26,13 @@ Values = Callable[[str, float, tuple[int, ...]], Tensor]
 
 
 @pytest.fixture(scope="module")
-def trained(make_trainer) -> Values:
+def trained(make_trainer: MakeTrainer) -> Values:
     """The values ``[K, P]`` at the end of training, with all penalties; each pack is trained once."""
 
     @cache
     def values(name: str, dropout: float, seeds: tuple[int, ...]) -> Tensor:
         regularization = {**PENALTIES, "dropout": dropout}
-        trainer = make_trainer(TASKS[name](), seeds, regularization, **LENGTHS[name])
+        trainer = make_trainer(make_task(name), seeds, regularization, **LENGTHS[name])
         trainer.advance(trainer.num_steps)
         return trainer.replicas.values
 
@@ -59,8 +60,8 @@ def test_replicates_of_a_pack_differ(trained: Values, name: str) -> None:
     assert not torch.equal(second, third)
 
 
-def test_reports_of_a_replicate_do_not_depend_on_its_pack(make_trainer, few_data) -> None:
-    task = TASKS["lenet300"]()
+def test_reports_of_a_replicate_do_not_depend_on_its_pack(make_trainer: MakeTrainer, few_data: DataOf) -> None:
+    task = make_task("lenet300")
     (alone,), (packed,) = (
         list(make_trainer(task, seeds, {"dropout": 0.5}, data=few_data(task), epochs=1).run())
         for seeds in ([7], [3, 7])
@@ -72,23 +73,23 @@ def test_reports_of_a_replicate_do_not_depend_on_its_pack(make_trainer, few_data
 @every_task
 def test_a_start_depends_on_its_seed_alone(name: str) -> None:
     torch.manual_seed(1)
-    alone = Replicas(TASKS[name](), [7], 0.0, CPU)
+    alone = Replicas(make_task(name), [7], 0.0, CPU)
     torch.manual_seed(2)
-    packed = Replicas(TASKS[name](), [3, 7], 0.0, CPU)
+    packed = Replicas(make_task(name), [3, 7], 0.0, CPU)
     assert torch.equal(alone.values[0], packed.values[1])
     assert not torch.equal(packed.values[0], packed.values[1])
 
 
 @every_task
 def test_parameters_are_those_of_the_network(name: str) -> None:
-    task = TASKS[name]()
+    task = make_task(name)
     parameters = Replicas(task, [1, 2, 3], 0.5, CPU).parameters
     expected = {key: (3, *value.shape) for key, value in task.network().named_parameters()}
     assert {key: tuple(view.shape) for key, view in parameters.items()} == expected
 
 
 def test_weights_are_those_of_the_regularised_layers() -> None:
-    weights = Replicas(TASKS["lenet5"](), [1, 2], 0.0, CPU).weights()
+    weights = Replicas(make_task("lenet5"), [1, 2], 0.0, CPU).weights()
     assert {name: tuple(weight.shape) for name, weight in weights.items()} == {
         "fc1": (2, 512, 3136),
         "fc2": (2, 10, 512),
@@ -120,18 +121,17 @@ def plain_gradients(
     total = task.loss(network.eval()(inputs), targets)
     for penalty in build_penalties(resolve(PENALTIES)):
         for layer in task.layers_of(penalty.name):
-            module = network.get_submodule(layer)
-            parts = [module.weight] if penalty.touches == "weights" else [module.weight, module.bias]
-            shaped = parts if penalty.touches == "weights" else [part.flatten() for part in parts]
+            weight, bias = (network.get_parameter(f"{layer}.{part}") for part in ("weight", "bias"))
+            shaped = [weight] if penalty.touches == "weights" else [weight.flatten(), bias]
             total = total + sum(penalty.value(part) for part in shaped)
-    total.backward()
-    return {name: parameter.grad for name, parameter in network.named_parameters()}
+    names, values = zip(*network.named_parameters(), strict=True)
+    return dict(zip(names, torch.autograd.grad(total, values), strict=True))
 
 
 @every_task
 @with_and_without_dropout
-def test_gradients_equal_autograd_through_the_plain_network(data_of, name: str, dropout: float) -> None:
-    task, seeds = TASKS[name](), [4, 5]
+def test_gradients_equal_autograd_through_the_plain_network(data_of: DataOf, name: str, dropout: float) -> None:
+    task, seeds = make_task(name), [4, 5]
     train = data_of(task).for_seeds(seeds).train
     stacked = task.kind == "linear"
     inputs, targets = (
@@ -152,8 +152,8 @@ def test_gradients_equal_autograd_through_the_plain_network(data_of, name: str, 
             assert error < 1e-5, key
 
 
-def test_losses_are_those_of_the_plain_networks(data_of) -> None:
-    task = TASKS["lenet300"]()
+def test_losses_are_those_of_the_plain_networks(data_of: DataOf) -> None:
+    task = make_task("lenet300")
     train = data_of(task).for_seeds([4, 5]).train
     inputs, targets = train.inputs[:16].view(2, 8, 784), train.targets[:16].view(2, 8)
     replicas = Replicas(task, [4, 5], 0.0, CPU)
@@ -165,32 +165,32 @@ def test_losses_are_those_of_the_plain_networks(data_of) -> None:
 
 
 def test_penalties_leave_convolutions_alone() -> None:
-    replicas = Replicas(TASKS["lenet5"](), [1], 0.0, CPU)
+    replicas = Replicas(make_task("lenet5"), [1], 0.0, CPU)
     add_penalty_gradients_(replicas, PENALTIES)
     touched = {name for name, gradient in gradients(replicas).items() if gradient.any()}
     assert touched == {"fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"}
 
 
 def test_dropneuron_touches_weights_but_no_biases() -> None:
-    replicas = Replicas(TASKS["lenet300"](), [1], 0.0, CPU)
+    replicas = Replicas(make_task("lenet300"), [1], 0.0, CPU)
     add_penalty_gradients_(replicas, {"dn": 1.0})
     touched = {name for name, gradient in gradients(replicas).items() if gradient.any()}
     assert touched == {"fc1.weight", "fc2.weight", "fc3.weight"}
 
 
 def test_dropneuron_touches_the_first_layer_alone_in_the_regression() -> None:
-    replicas = Replicas(TASKS["regression"](hidden=(5, 4)), [1], 0.0, CPU)
+    replicas = Replicas(make_task("regression", hidden=(5, 4)), [1], 0.0, CPU)
     add_penalty_gradients_(replicas, {"dn": 1.0})
     touched = {name for name, gradient in gradients(replicas).items() if gradient.any()}
     assert touched == {"fc1.weight"}
 
 
 def test_dropout_shapes_are_those_of_one_sample() -> None:
-    replicas = Replicas(TASKS["lenet300"](), [1, 2], 0.5, CPU)
+    replicas = Replicas(make_task("lenet300"), [1, 2], 0.5, CPU)
     assert replicas.dropout_shapes(torch.zeros(1, 784)) == [(300,), (100,)]
 
 
 def test_forward_uses_the_values_that_replace_parameters() -> None:
-    replicas = Replicas(TASKS["lenet300"](), [1, 2], 0.0, CPU)
+    replicas = Replicas(make_task("lenet300"), [1, 2], 0.0, CPU)
     outputs = replicas.forward(torch.rand(2, 4, 784), values={"fc3.weight": torch.zeros(2, 10, 100)})
     torch.testing.assert_close(outputs, replicas.parameters["fc3.bias"].unsqueeze(1).expand(2, 4, 10))

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dn_distributed.scores import ACCURACY, MSE, NMSE
+from dn_distributed.scores import ACCURACY, MSE, NMSE, Score
 
 
 def test_accuracy_counts_largest_outputs_that_are_the_label() -> None:
@@ -23,7 +23,7 @@ def test_nmse_divides_by_the_squares_of_the_targets() -> None:
 
 
 @pytest.mark.parametrize("score", [MSE, NMSE])
-def test_replicates_are_scored_apart(score) -> None:
+def test_replicates_are_scored_apart(score: Score) -> None:
     targets = torch.ones(2, 3, 1)
     outputs = torch.stack([targets[0], targets[1] + 1])
     error, size = score.parts(outputs, targets)
@@ -31,7 +31,7 @@ def test_replicates_are_scored_apart(score) -> None:
 
 
 @pytest.mark.parametrize("score", [MSE, NMSE])
-def test_batches_add_up_to_the_whole(score) -> None:
+def test_batches_add_up_to_the_whole(score: Score) -> None:
     draw = torch.Generator().manual_seed(0)
     outputs, targets = torch.randn(2, 10, 4, generator=draw), torch.randn(2, 10, 4, generator=draw)
     whole = score.parts(outputs, targets)

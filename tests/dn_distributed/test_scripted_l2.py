@@ -4,14 +4,14 @@ from torch import Tensor
 
 from dn_distributed.regularizers import build_penalties, resolve
 from dn_distributed.replicas.stack import Replicas
-from dn_distributed.tasks import TASKS
+from tests.dn_distributed.support import make_task
 
 LAST = "fc3"
 
 
 def penalty_gradient(coefficients: dict[str, float]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the parameters of a LeNet-300-100 ``[1, ...]``, and what penalties alone add to their gradients."""
-    replicas = Replicas(TASKS["lenet300"](name="lenet300"), [0], 0.0, torch.device("cpu"))
+    replicas = Replicas(make_task("lenet300"), [0], 0.0, torch.device("cpu"))
     gradients = dict(zip(replicas.names, replicas._gradient_views, strict=True))
     for penalty in build_penalties(resolve(coefficients)):
         for values, gradient in replicas.touched(penalty.name, penalty.touches):

@@ -1,5 +1,6 @@
 import json
 from itertools import pairwise, product
+from random import Random
 
 import pytest
 import torch
@@ -179,7 +180,7 @@ def test_counts_of_units_add_up_to_the_total(masks: Masks) -> None:
 
 @given(chains(), st.randoms(use_true_random=False))
 @quick
-def test_the_order_of_units_does_not_matter(masks: Masks, random) -> None:
+def test_the_order_of_units_does_not_matter(masks: Masks, random: Random) -> None:
     matrices = list(masks.values())
     sizes = [matrices[0].shape[1], *(matrix.shape[0] for matrix in matrices)]
     orders = [random.sample(range(size), size) for size in sizes]

@@ -41,7 +41,8 @@ def test_random_numbers_are_drawn_at_each_call() -> None:
 
 def test_a_gradient_has_the_bits_of_the_function() -> None:
     def gradient(weight: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        return torch.func.grad(lambda w: functional.mse_loss(torch.sigmoid(x @ w.T), y))(weight)
+        found: Tensor = torch.func.grad(lambda w: functional.mse_loss(torch.sigmoid(x @ w.T), y))(weight)
+        return found
 
     weight, x, y = torch.randn(3, 5), torch.randn(7, 5), torch.rand(7, 3)
     assert torch.equal(trace(gradient, weight, x, y)(weight, x, y), gradient(weight, x, y))

@@ -11,31 +11,31 @@ from dn_distributed import pruning, sparsity
 from dn_distributed.config import Training
 from dn_distributed.data import Data, Split, Splits
 from dn_distributed.regularizers import build_penalties, resolve
-from dn_distributed.tasks import TASKS
 from dn_distributed.tasks.lenet300 import LeNet300
 from dn_distributed.tasks.regression import Regression
 from dn_distributed.training.trainer import EpochReport, Outcome, Trainer
+from tests.dn_distributed.support import DataOf, MakeTrainer, make_task
 
 # --- reports -----------------------------------------------------------------------------------------------
 
 
-def test_run_reports_each_epoch_and_a_last_partial_one(make_trainer) -> None:
+def test_run_reports_each_epoch_and_a_last_partial_one(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(Regression(), [1], batch_size=100, steps=12)
     assert [(report.epoch, report.step) for report in trainer.run()] == [(1, 5), (2, 10), (3, 12)]
 
 
-def test_run_reports_no_empty_epoch(make_trainer) -> None:
+def test_run_reports_no_empty_epoch(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(Regression(), [1], batch_size=100, epochs=2)
     assert [(report.epoch, report.step) for report in trainer.run()] == [(1, 5), (2, 10)]
 
 
-def test_a_finished_training_has_nothing_left_to_run(make_trainer) -> None:
+def test_a_finished_training_has_nothing_left_to_run(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(Regression(), [1], steps=3)
     trainer.advance(1000)
     assert (trainer.step, trainer.finished, list(trainer.run())) == (3, True, [])
 
 
-def test_a_report_holds_a_number_per_replicate(make_trainer) -> None:
+def test_a_report_holds_a_number_per_replicate(make_trainer: MakeTrainer) -> None:
     (report,) = make_trainer(LeNet300(), [1, 2, 3], steps=2).run()
     assert set(report.metrics) == {
         "train/loss",
@@ -47,7 +47,9 @@ def test_a_report_holds_a_number_per_replicate(make_trainer) -> None:
     assert {len(values) for values in report.metrics.values()} == {3}
 
 
-def test_train_loss_is_the_mean_over_the_steps_of_the_epoch_without_penalties(make_trainer, data_of) -> None:
+def test_train_loss_is_the_mean_over_the_steps_of_the_epoch_without_penalties(
+    make_trainer: MakeTrainer, data_of: DataOf
+) -> None:
     """With a learning rate that changes nothing, it is the mean loss over the epoch's samples."""
     task = LeNet300()
     trainer = make_trainer(task, [1], {"l1": 1.0}, epochs=1, learning_rate=1e-30, batch_size=50, shuffle=False)
@@ -58,7 +60,7 @@ def test_train_loss_is_the_mean_over_the_steps_of_the_epoch_without_penalties(ma
     assert report.metrics["train/loss"] == pytest.approx([task.loss(outputs, train.targets[used]).item()], rel=1e-5)
 
 
-def test_the_last_report_agrees_with_the_outcome(make_trainer) -> None:
+def test_the_last_report_agrees_with_the_outcome(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(LeNet300(), [1, 2], {"l1": 1e-4}, epochs=1)
     (report,) = trainer.run()
     for row, outcome in enumerate(trainer.outcomes()):
@@ -82,50 +84,51 @@ def poisoned(samples: int, sample: int | None = None) -> Data:
 
 def steps_until_divergence(trainer: Trainer) -> list[int]:
     """Per replicate, after how many more steps it has met the poisoned sample."""
-    start, met = trainer.step, {}
+    start = trainer.step
+    met: dict[int, int] = {}
     while len(met) < len(trainer.seeds) and not trainer.finished:
         trainer.advance(1)
         met |= {seed: trainer.step - start for seed in trainer.diverged() if seed not in met}
     return [met[seed] for seed in trainer.seeds]
 
 
-def test_epochs_and_steps_of_one_length_train_the_same(make_trainer) -> None:
+def test_epochs_and_steps_of_one_length_train_the_same(make_trainer: MakeTrainer) -> None:
     by_epochs = make_trainer(Regression(), [1], batch_size=100, epochs=2)
     by_steps = make_trainer(Regression(), [1], batch_size=100, steps=10)
     assert list(by_epochs.run()) == list(by_steps.run())
     assert torch.equal(by_epochs.replicas.values, by_steps.replicas.values)
 
 
-def test_the_last_incomplete_batch_is_dropped(make_trainer) -> None:
+def test_the_last_incomplete_batch_is_dropped(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(Regression(), [1], data=poisoned(7, 6), batch_size=3, epochs=3, shuffle=False)
     trainer.advance(100)
     assert (trainer.step, trainer.diverged()) == (6, [])
 
 
-def test_more_samples_than_there_are_make_no_batch(make_trainer) -> None:
+def test_more_samples_than_there_are_make_no_batch(make_trainer: MakeTrainer) -> None:
     with pytest.raises(ValueError, match="batch_size 8 exceeds the 7 training samples"):
         make_trainer(Regression(), [1], data=poisoned(7), batch_size=8)
 
 
 @pytest.mark.parametrize("sample", [0, 1, 4, 7])
-def test_without_shuffling_the_order_is_the_stored_one(make_trainer, sample: int) -> None:
+def test_without_shuffling_the_order_is_the_stored_one(make_trainer: MakeTrainer, sample: int) -> None:
     trainer = make_trainer(Regression(), [1, 2], data=poisoned(8, sample), batch_size=2, epochs=1, shuffle=False)
     assert steps_until_divergence(trainer) == [sample // 2 + 1] * 2
 
 
 @pytest.mark.parametrize("sample", [0, 1, 4, 7])
-def test_a_shuffled_epoch_meets_every_sample(make_trainer, sample: int) -> None:
+def test_a_shuffled_epoch_meets_every_sample(make_trainer: MakeTrainer, sample: int) -> None:
     trainer = make_trainer(Regression(), range(5), data=poisoned(8, sample), batch_size=2, epochs=1)
     trainer.advance(4)
     assert trainer.diverged() == [0, 1, 2, 3, 4]
 
 
-def test_each_replicate_has_an_order_of_its_own(make_trainer) -> None:
+def test_each_replicate_has_an_order_of_its_own(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(Regression(), range(10), data=poisoned(8, 0), batch_size=2, epochs=1)
     assert len(set(steps_until_divergence(trainer))) > 1
 
 
-def test_each_epoch_has_an_order_of_its_own(make_trainer) -> None:
+def test_each_epoch_has_an_order_of_its_own(make_trainer: MakeTrainer) -> None:
     options: dict[str, Any] = {"batch_size": 2, "epochs": 2}
     first = make_trainer(Regression(), range(10), data=poisoned(8, 0), **options)
     data = poisoned(8)
@@ -136,7 +139,7 @@ def test_each_epoch_has_an_order_of_its_own(make_trainer) -> None:
 
 
 @pytest.mark.parametrize("decay", [1.0, 0.5])
-def test_the_learning_rate_decays_each_epoch(make_trainer, decay: float) -> None:
+def test_the_learning_rate_decays_each_epoch(make_trainer: MakeTrainer, decay: float) -> None:
     """Blank inputs leave L1 as the only force on the first layer: Adam then moves by the learning rate."""
     blank = Split(torch.zeros(8, 20), torch.zeros(8, 1))
     data = Data("digest", 8, shared=Splits(blank, blank, blank))
@@ -159,7 +162,7 @@ def test_the_learning_rate_decays_each_epoch(make_trainer, decay: float) -> None
         torch.testing.assert_close(moved, torch.full_like(moved, 4 * 0.01 * decay**epoch), rtol=1e-4, atol=0)
 
 
-def test_a_replicate_ends_where_a_plain_loop_ends(make_trainer, data_of) -> None:
+def test_a_replicate_ends_where_a_plain_loop_ends(make_trainer: MakeTrainer, data_of: DataOf) -> None:
     task, seeds, coefficients = Regression(), [1, 2], {"l1": 5.0, "l2": 1.0, "dn": 25.0}
     options = {
         "batch_size": 100,
@@ -176,15 +179,16 @@ def test_a_replicate_ends_where_a_plain_loop_ends(make_trainer, data_of) -> None
         optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
         schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
         for _ in range(6):
-            for inputs, targets in zip(train.inputs[row].split(100), train.targets[row].split(100), strict=True):
+            for batch in range(0, trainer.steps_per_epoch * 100, 100):
+                inputs, targets = (part[row, batch : batch + 100] for part in (train.inputs, train.targets))
                 loss = task.loss(network(inputs), targets)
                 for penalty in build_penalties(resolve(coefficients)):
                     if penalty.touches == "weights":
-                        loss = loss + penalty.value(network.fc1.weight)
+                        loss = loss + penalty.value(network.get_parameter("fc1.weight"))
                     else:
                         loss = loss + sum(penalty.value(part.flatten()) for part in network.parameters())
                 optimizer.zero_grad()
-                loss.backward()
+                torch.autograd.backward(loss)
                 optimizer.step()
             schedule.step()
         for name, parameter in network.named_parameters():
@@ -195,12 +199,14 @@ def test_a_replicate_ends_where_a_plain_loop_ends(make_trainer, data_of) -> None
 # --- interruption ------------------------------------------------------------------------------------------
 
 Fresh = Callable[[], Trainer]
+Course = tuple[Tensor, list[EpochReport]]
+"""Where the replicates end, and what was reported on the way."""
 
 
 @pytest.fixture(scope="module", params=["lenet300", "regression"])
-def fresh(request, make_trainer, few_data) -> Fresh:
+def fresh(request: pytest.FixtureRequest, make_trainer: MakeTrainer, few_data: DataOf) -> Fresh:
     """A new trainer of four epochs of four steps and a last one of two, with dropout, shuffling and decay."""
-    task = TASKS[request.param]()
+    task = make_task(request.param)
 
     def make() -> Trainer:
         return make_trainer(
@@ -217,7 +223,7 @@ def fresh(request, make_trainer, few_data) -> Fresh:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(fresh: Fresh) -> tuple[Tensor, list[EpochReport]]:
+def uninterrupted(fresh: Fresh) -> Course:
     trainer = fresh()
     reports = list(trainer.run())
     return trainer.replicas.values, reports
@@ -233,7 +239,7 @@ def train_until(trainer: Trainer, step: int) -> Trainer:
 
 
 @pytest.mark.parametrize("step", [0, 4, 7, 17])
-def test_interrupted_at_any_step_it_ends_with_the_same_bits(fresh, uninterrupted, step: int) -> None:
+def test_interrupted_at_any_step_it_ends_with_the_same_bits(fresh: Fresh, uninterrupted: Course, step: int) -> None:
     trainer = fresh()
     trainer.load_state(train_until(fresh(), step).state())
     reports = list(trainer.run())
@@ -241,7 +247,7 @@ def test_interrupted_at_any_step_it_ends_with_the_same_bits(fresh, uninterrupted
     assert reports == uninterrupted[1][step // 4 :]
 
 
-def test_interrupted_at_every_step_it_ends_with_the_same_bits(fresh, uninterrupted) -> None:
+def test_interrupted_at_every_step_it_ends_with_the_same_bits(fresh: Fresh, uninterrupted: Course) -> None:
     there, here = fresh(), fresh()
     while not here.finished:
         there.load_state(here.state())
@@ -251,13 +257,15 @@ def test_interrupted_at_every_step_it_ends_with_the_same_bits(fresh, uninterrupt
 
 
 @pytest.mark.parametrize("step", [4, 6])
-def test_reports_after_advancing_past_an_epoch_cover_their_own_epoch(fresh, uninterrupted, step: int) -> None:
+def test_reports_after_advancing_past_an_epoch_cover_their_own_epoch(
+    fresh: Fresh, uninterrupted: Course, step: int
+) -> None:
     trainer = fresh()
     trainer.advance(step)
     assert list(trainer.run())[-4:] == uninterrupted[1][-4:]
 
 
-def test_a_used_trainer_can_go_back(fresh, uninterrupted) -> None:
+def test_a_used_trainer_can_go_back(fresh: Fresh, uninterrupted: Course) -> None:
     trainer = train_until(fresh(), 6)
     state = trainer.state()
     trainer.advance(7)
@@ -265,7 +273,7 @@ def test_a_used_trainer_can_go_back(fresh, uninterrupted) -> None:
     assert list(trainer.run()) == uninterrupted[1][1:]
 
 
-def test_a_used_trainer_can_go_back_to_the_start(fresh, uninterrupted) -> None:
+def test_a_used_trainer_can_go_back_to_the_start(fresh: Fresh, uninterrupted: Course) -> None:
     trainer = fresh()
     start = trainer.state()
     trainer.advance(7)
@@ -273,7 +281,7 @@ def test_a_used_trainer_can_go_back_to_the_start(fresh, uninterrupted) -> None:
     assert list(trainer.run()) == uninterrupted[1]
 
 
-def test_state_does_not_change_while_training_goes_on(fresh) -> None:
+def test_state_does_not_change_while_training_goes_on(fresh: Fresh) -> None:
     trainer = fresh()
     trainer.advance(3)
     state = trainer.state()
@@ -282,26 +290,26 @@ def test_state_does_not_change_while_training_goes_on(fresh) -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in state.items())
 
 
-def test_state_survives_safetensors(fresh, uninterrupted) -> None:
+def test_state_survives_safetensors(fresh: Fresh, uninterrupted: Course) -> None:
     trainer = fresh()
     trainer.load_state(load(save(train_until(fresh(), 7).state())))
     assert list(trainer.run()) == uninterrupted[1][1:]
 
 
 @pytest.mark.parametrize("seeds", [[1, 3], [3], [1, 2, 3]])
-def test_state_of_other_replicates_is_refused(make_trainer, seeds: list[int]) -> None:
+def test_state_of_other_replicates_is_refused(make_trainer: MakeTrainer, seeds: list[int]) -> None:
     state = make_trainer(Regression(), [1, 2]).state()
     with pytest.raises(ValueError, match="other replicates"):
         make_trainer(Regression(), seeds).load_state(state)
 
 
-def test_state_of_another_network_is_refused(make_trainer) -> None:
+def test_state_of_another_network_is_refused(make_trainer: MakeTrainer) -> None:
     state = make_trainer(Regression(), [1]).state()
     with pytest.raises(ValueError, match="another network"):
         make_trainer(Regression(hidden=(50,)), [1]).load_state(state)
 
 
-def test_training_does_not_depend_on_the_global_generator(fresh, uninterrupted) -> None:
+def test_training_does_not_depend_on_the_global_generator(fresh: Fresh, uninterrupted: Course) -> None:
     torch.manual_seed(12345)
     trainer = fresh()
     trainer.advance(18)
@@ -311,7 +319,7 @@ def test_training_does_not_depend_on_the_global_generator(fresh, uninterrupted) 
 # --- divergence --------------------------------------------------------------------------------------------
 
 
-def test_a_diverged_replicate_is_named_and_the_others_are_left_alone(make_trainer) -> None:
+def test_a_diverged_replicate_is_named_and_the_others_are_left_alone(make_trainer: MakeTrainer) -> None:
     sound, sick = (make_trainer(LeNet300(), [4, 5, 6], {"l1": 1e-4, "dropout": 0.5}, steps=6) for _ in range(2))
     sound.advance(6)
     sick.advance(3)
@@ -351,8 +359,8 @@ def plain_scores(trainer: Trainer, outcome: Outcome, split: Split, *, pruned: bo
 
 
 @pytest.fixture(scope="module", params=THRESHOLDS)
-def trained(request, make_trainer, few_data) -> Trainer:
-    task, threshold = TASKS[request.param](), THRESHOLDS[request.param]
+def trained(request: pytest.FixtureRequest, make_trainer: MakeTrainer, few_data: DataOf) -> Trainer:
+    task, threshold = make_task(request.param), THRESHOLDS[request.param]
     trainer = make_trainer(task, [1, 2], data=few_data(task), threshold=threshold, steps=3, batch_size=16)
     trainer.advance(3)
     return trainer
@@ -365,7 +373,9 @@ def outcomes(trained: Trainer) -> list[Outcome]:
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 @pytest.mark.parametrize("stage", ["before_pruning", "after_pruning"])
-def test_scores_are_those_of_the_plain_network(trained, outcomes, few_data, split: str, stage: str) -> None:
+def test_scores_are_those_of_the_plain_network(
+    trained: Trainer, outcomes: list[Outcome], few_data: DataOf, split: str, stage: str
+) -> None:
     data = getattr(few_data(trained.task).for_seeds(trained.seeds), split)
     for row, outcome in enumerate(outcomes):
         own = Split(data.inputs[row], data.targets[row]) if trained.task.kind == "linear" else data
@@ -373,11 +383,11 @@ def test_scores_are_those_of_the_plain_network(trained, outcomes, few_data, spli
             assert outcome.scores[f"{split}/{name}/{stage}"] == pytest.approx(value, rel=1e-5), name
 
 
-def test_outcomes_are_named_by_seed(outcomes) -> None:
+def test_outcomes_are_named_by_seed(outcomes: list[Outcome]) -> None:
     assert [outcome.seed for outcome in outcomes] == [1, 2]
 
 
-def test_outcome_masks_are_what_pruning_leaves_of_the_parameters(trained, outcomes) -> None:
+def test_outcome_masks_are_what_pruning_leaves_of_the_parameters(trained: Trainer, outcomes: list[Outcome]) -> None:
     for outcome in outcomes:
         weights = {layer: outcome.parameters[f"{layer}.weight"] for layer in trained.task.layers}
         expected = pruning.masks(weights, trained.threshold)
@@ -385,16 +395,18 @@ def test_outcome_masks_are_what_pruning_leaves_of_the_parameters(trained, outcom
         assert all(torch.equal(outcome.masks[layer], mask) for layer, mask in expected.items())
 
 
-def test_outcome_counts_are_those_of_its_masks_by_the_rule_of_the_task(trained, outcomes) -> None:
+def test_outcome_counts_are_those_of_its_masks_by_the_rule_of_the_task(
+    trained: Trainer, outcomes: list[Outcome]
+) -> None:
     for outcome in outcomes:
         assert outcome.counts == sparsity.count(outcome.masks, trained.task.hidden_rule)
 
 
-def test_pruning_removes_something_here(outcomes) -> None:
+def test_pruning_removes_something_here(outcomes: list[Outcome]) -> None:
     assert all(0 < outcome.counts.density < 1 for outcome in outcomes)
 
 
-def test_outcomes_do_not_change_while_training_goes_on(make_trainer) -> None:
+def test_outcomes_do_not_change_while_training_goes_on(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(Regression(), [1], steps=4)
     trainer.advance(2)
     (outcome,) = trainer.outcomes()
@@ -403,7 +415,7 @@ def test_outcomes_do_not_change_while_training_goes_on(make_trainer) -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in outcome.parameters.items())
 
 
-def test_measuring_does_not_change_the_training(make_trainer) -> None:
+def test_measuring_does_not_change_the_training(make_trainer: MakeTrainer) -> None:
     measured, left = (make_trainer(Regression(), [1], {"dropout": 0.5}, steps=4) for _ in range(2))
     measured.advance(2)
     measured.outcomes()
@@ -412,7 +424,7 @@ def test_measuring_does_not_change_the_training(make_trainer) -> None:
     assert torch.equal(measured.replicas.values, left.replicas.values)
 
 
-def test_at_threshold_zero_scores_before_and_after_pruning_are_equal(make_trainer) -> None:
+def test_at_threshold_zero_scores_before_and_after_pruning_are_equal(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(LeNet300(), [1, 2], {"dropout": 0.5}, threshold=0.0, steps=2)
     trainer.advance(2)
     for outcome in trainer.outcomes():
@@ -420,19 +432,19 @@ def test_at_threshold_zero_scores_before_and_after_pruning_are_equal(make_traine
             assert value == outcome.scores[name.replace("before", "after")]
 
 
-def test_with_dropout_the_test_data_are_measured_both_ways(make_trainer) -> None:
+def test_with_dropout_the_test_data_are_measured_both_ways(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(LeNet300(), [1], {"dropout": 0.5}, steps=5)
     trainer.advance(5)
     scores = trainer.outcomes()[0].scores
     assert scores["test/loss/before_pruning"] != scores["test_with_dropout/loss/before_pruning"]
 
 
-def test_scores_with_dropout_on_do_not_depend_on_the_pack(make_trainer) -> None:
+def test_scores_with_dropout_on_do_not_depend_on_the_pack(make_trainer: MakeTrainer) -> None:
     first, second = (make_trainer(LeNet300(), seeds, {"dropout": 0.5}, steps=2).outcomes() for seeds in ([1], [2, 1]))
     assert second[1].scores == pytest.approx(first[0].scores, rel=1e-5)
 
 
-def test_without_dropout_there_are_no_scores_with_it(make_trainer) -> None:
+def test_without_dropout_there_are_no_scores_with_it(make_trainer: MakeTrainer) -> None:
     outcome = make_trainer(LeNet300(), [1]).outcomes()[0]
     assert {name.partition("/")[0] for name in outcome.scores} == {"validation", "test"}
 
@@ -441,7 +453,7 @@ def test_without_dropout_there_are_no_scores_with_it(make_trainer) -> None:
 
 
 @pytest.fixture(scope="module")
-def learned(make_trainer) -> Callable[[float], Outcome]:
+def learned(make_trainer: MakeTrainer) -> Callable[[float], Outcome]:
     outcomes = {}
     for l1 in (0.0, 1e-4):
         trainer = make_trainer(LeNet300(), [1], {"l1": l1}, steps=200, learning_rate=3e-3)
@@ -450,26 +462,26 @@ def learned(make_trainer) -> Callable[[float], Outcome]:
     return outcomes.__getitem__
 
 
-def test_training_learns_the_digits(learned) -> None:
+def test_training_learns_the_digits(learned: Callable[[float], Outcome]) -> None:
     assert learned(0.0).scores["validation/accuracy/before_pruning"] > 0.7
 
 
-def test_l1_makes_weights_small_enough_to_prune(learned) -> None:
+def test_l1_makes_weights_small_enough_to_prune(learned: Callable[[float], Outcome]) -> None:
     assert learned(1e-4).counts.num_nonzero < 0.5 * learned(0.0).counts.num_nonzero
 
 
-def test_l1_keeps_what_was_learned(learned) -> None:
+def test_l1_keeps_what_was_learned(learned: Callable[[float], Outcome]) -> None:
     assert learned(1e-4).scores["validation/accuracy/after_pruning"] > 0.7
 
 
-def test_dropneuron_drops_whole_neurons(make_trainer, learned) -> None:
+def test_dropneuron_drops_whole_neurons(make_trainer: MakeTrainer, learned: Callable[[float], Outcome]) -> None:
     trainer = make_trainer(LeNet300(), [1], {"dn": 5e-4}, steps=200, learning_rate=3e-3)
     trainer.advance(200)
     (outcome,) = trainer.outcomes()
     assert 0 < outcome.counts.neurons_alive < learned(0.0).counts.neurons_alive
 
 
-def test_training_length_is_resolved_to_steps(make_trainer) -> None:
+def test_training_length_is_resolved_to_steps(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(Regression(), [1], batch_size=100, epochs=2)
     assert trainer.training == Training(steps=10, batch_size=100)
     assert (trainer.num_steps, trainer.steps_per_epoch, trainer.num_epochs) == (10, 5, 2)
@@ -478,7 +490,7 @@ def test_training_length_is_resolved_to_steps(make_trainer) -> None:
 # --- other thresholds --------------------------------------------------------------------------------------
 
 
-def test_a_curve_measures_the_same_network_at_other_thresholds(make_trainer) -> None:
+def test_a_curve_measures_the_same_network_at_other_thresholds(make_trainer: MakeTrainer) -> None:
     curve = (0.0, 0.01, 0.05, 10.0)
     trainer = make_trainer(LeNet300(), [1, 2], {"l1": 1e-3}, threshold=0.01, curve=curve, steps=5)
     trainer.advance(5)
@@ -495,14 +507,14 @@ def test_a_curve_measures_the_same_network_at_other_thresholds(make_trainer) -> 
         assert left[-1] == 0
 
 
-def test_without_thresholds_there_is_no_curve(make_trainer) -> None:
+def test_without_thresholds_there_is_no_curve(make_trainer: MakeTrainer) -> None:
     assert make_trainer(LeNet300(), [1]).outcomes()[0].curve == ()
 
 
 # --- recovery ----------------------------------------------------------------------------------------------
 
 
-def test_a_linear_network_is_scored_by_the_coefficients_that_it_estimates(make_trainer) -> None:
+def test_a_linear_network_is_scored_by_the_coefficients_that_it_estimates(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(Regression(), [1, 2], {"l1": 5.0, "dn": 25.0}, batch_size=1, epochs=5)
     trainer.advance(trainer.num_steps)
     for outcome in trainer.outcomes():
@@ -513,14 +525,14 @@ def test_a_linear_network_is_scored_by_the_coefficients_that_it_estimates(make_t
         assert (outcome.scores["support/recall"] == 0) == (outcome.counts.num_nonzero == 0 or not estimate.any())
 
 
-def test_images_have_no_coefficients_to_recover(make_trainer) -> None:
+def test_images_have_no_coefficients_to_recover(make_trainer: MakeTrainer) -> None:
     assert not any(name.startswith("support/") for name in make_trainer(LeNet300(), [1]).outcomes()[0].scores)
 
 
 # --- a state of other packs --------------------------------------------------------------------------------
 
 
-def test_a_replicate_goes_on_from_the_state_of_another_pack(make_trainer) -> None:
+def test_a_replicate_goes_on_from_the_state_of_another_pack(make_trainer: MakeTrainer) -> None:
     packed, alone, straight = (
         make_trainer(LeNet300(), seeds, {"dropout": 0.5}, steps=8) for seeds in ([1, 2, 3], [3], [3])
     )
@@ -531,7 +543,7 @@ def test_a_replicate_goes_on_from_the_state_of_another_pack(make_trainer) -> Non
     assert torch.equal(alone.replicas.values, straight.replicas.values)
 
 
-def test_a_state_that_is_not_whole_changes_nothing(make_trainer) -> None:
+def test_a_state_that_is_not_whole_changes_nothing(make_trainer: MakeTrainer) -> None:
     trainer, other = (make_trainer(LeNet300(), [1], steps=4) for _ in range(2))
     other.advance(3)
     state = other.state()
@@ -543,7 +555,7 @@ def test_a_state_that_is_not_whole_changes_nothing(make_trainer) -> None:
     assert torch.equal(trainer.replicas.values, before)
 
 
-def test_once_diverged_always_diverged(make_trainer) -> None:
+def test_once_diverged_always_diverged(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(LeNet300(), [1, 2], steps=4)
     trainer.advance(1)
     trainer._second_moment[1, 0] = math.inf

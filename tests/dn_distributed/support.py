@@ -1,0 +1,50 @@
+"""What the tests of the science share: short ways to tasks, to their layers and to a trainer."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from torch import nn
+
+from dn_distributed.data import Data
+from dn_distributed.seeds import generator
+from dn_distributed.tasks import TASKS, Task
+from dn_distributed.training.trainer import Trainer
+
+DataOf = Callable[[Task], Data]
+MakeTrainer = Callable[..., Trainer]
+"""As the fixture ``make_trainer`` makes one."""
+
+
+def make_task(name: str, **options: Any) -> Task:
+    """Return the task of this name, as a sweep file makes it."""
+    return TASKS[name](**{"name": name, **options})
+
+
+def linear(network: nn.Module, name: str) -> nn.Linear:
+    """Return a layer by its name."""
+    layer = network.get_submodule(name)
+    assert isinstance(layer, nn.Linear)
+    return layer
+
+
+def weight_shapes(task: Task) -> list[tuple[int, ...]]:
+    """Return the shapes of the regularised weights, in the order of the layers."""
+    network = task.network()
+    return [tuple(linear(network, layer).weight.shape) for layer in task.layers]
+
+
+def num_weights(task: Task) -> int:
+    """Return how many weights are regularised."""
+    return sum(map(math.prod, weight_shapes(task)))
+
+
+def assert_initial_parameters_spread(task: Task, std: float, *, cut: float = 1.0) -> None:
+    """All have mean 0 and a standard deviation of ``std``, times ``cut`` where the normal's tails are cut off."""
+    network = task.network()
+    task.initialize(network, generator(1, "init"))
+    for name, parameter in network.named_parameters():
+        spread = 5 * std / parameter.numel() ** 0.5
+        assert parameter.mean().item() == pytest.approx(0, abs=spread), name
+        assert parameter.std().item() == pytest.approx(std * cut, abs=spread), name
