@@ -19,13 +19,12 @@ from typing import Any, NoReturn
 from sweeps.console import tell
 from sweeps.exit_codes import FAILED
 from tracking.processes import end_marked, marked
+from tracking.variables import DRIVER_MARK
 
 SECONDS = 8.0
 """For an orderly end: packs save their state, Ray goes."""
 SAME_SECONDS = 0.5
 """Signals within this time are one: ``timeout`` sends two, and so does a terminal that is closed."""
-MARK = "DN_DRIVER"
-"""Variable by which the processes that a driver has started are known, whoever their parent is now."""
 
 _GO_ON = "run the same command to go on"
 
@@ -49,7 +48,7 @@ class Ending:
 
     def __enter__(self) -> "Ending":
         """Take the signals that are not ignored, as under nohup SIGHUP is."""
-        os.environ[MARK] = self._mark
+        os.environ[DRIVER_MARK] = self._mark
         self._wakeup, self._to_wake = os.pipe()
         os.set_blocking(self._to_wake, False)
         if threading.current_thread() is threading.main_thread():
@@ -63,7 +62,7 @@ class Ending:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave signals as they were; after one has come, go on watching until the process is gone."""
-        os.environ.pop(MARK, None)
+        os.environ.pop(DRIVER_MARK, None)
         if self.number is None:
             if self._before:
                 signal.set_wakeup_fd(-1)
@@ -107,11 +106,11 @@ class Ending:
 
     def processes(self) -> list[int]:
         """Return what this driver has started and what that has started, as long as it runs."""
-        return marked(MARK, self._mark)
+        return marked(DRIVER_MARK, self._mark)
 
     def end_processes(self) -> None:
         """End what this driver has started and left behind."""
-        end_marked(MARK, self._mark)
+        end_marked(DRIVER_MARK, self._mark)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         """In the main thread, where it is executing Python; once."""

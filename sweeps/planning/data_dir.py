@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-VARIABLE = "DN_DATA_DIR"
+from tracking.variables import DATA_DIR
 
 
 def resolve_data_dir(data_dir: Path | None) -> Path:
@@ -12,4 +12,4 @@ def resolve_data_dir(data_dir: Path | None) -> Path:
         from dn_distributed.data import DataError  # and torch, which not every command waits for
 
         raise DataError(f"--data-dir {data_dir}: no such folder")
-    return (data_dir or Path(os.path.expanduser(os.environ.get(VARIABLE) or "data"))).absolute()
+    return (data_dir or Path(os.path.expanduser(os.environ.get(DATA_DIR) or "data"))).absolute()

@@ -148,7 +148,7 @@ before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
 with Ending():
     pass
 assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
-assert ending.MARK not in os.environ
+assert "DN_DRIVER" not in os.environ
 print("as before")
 """
     with started(script) as process:

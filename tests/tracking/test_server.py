@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from tests.tracking.everything import PARAMS, TAGS, exactly, fill_with_everything
 from tests.tracking.fabricated import Recorder
 from tests.tracking.served import FIRST, USER, Server, command_lines, free_port
-from tracking import schema
+from tracking import schema, variables
 from tracking.schema import Kind
 from tracking.server import supervisor
 from tracking.server.postgres import Postgres
@@ -54,9 +54,9 @@ def running(open_folder: Path) -> Iterator[Server]:
 @pytest.fixture
 def client(running: Server, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     """A client as a worker makes it: name in the environment, password in a file."""
-    monkeypatch.setenv(store.USER, USER)
-    monkeypatch.setenv(store.PASSWORD, "")  # so that what is set in the test is undone
-    monkeypatch.setenv(store.PASSWORD_FILE, str(running.folder / "password"))
+    monkeypatch.setenv(variables.TRACKING_USER, USER)
+    monkeypatch.setenv(variables.TRACKING_PASSWORD, "")  # so that what is set in the test is undone
+    monkeypatch.setenv(variables.TRACKING_PASSWORD_FILE, str(running.folder / "password"))
     location = store.locate(running.address)
     store.check_answers(location)
     return store.connect(location)
@@ -254,8 +254,8 @@ def test_runs_are_answered_to_those_who_may_read_them(
     access.create_user("reader", "password of a reader")
     access.grant_user_permission("reader", "experiment", experiment_id, "DENY")
     with monkeypatch.context() as patch:
-        patch.setenv(store.USER, "reader")
-        patch.setenv(store.PASSWORD, "password of a reader")
+        patch.setenv(variables.TRACKING_USER, "reader")
+        patch.setenv(variables.TRACKING_PASSWORD, "password of a reader")
         assert http.find(store.locate(running.address), experiment_id, {}) is None
         question = {"where": {}, "tags": [], "params": [], "metrics": False}
         for other_way in (f"0{experiment_id}", f" {experiment_id}", f"+{experiment_id}"):
@@ -264,21 +264,21 @@ def test_runs_are_answered_to_those_who_may_read_them(
             assert answer.status_code in (400, 403)
     access.revoke_user_permission("reader", "experiment", experiment_id)
     access.grant_user_permission("reader", "experiment", experiment_id, "READ")
-    monkeypatch.setenv(store.USER, "reader")
-    monkeypatch.setenv(store.PASSWORD, "password of a reader")
+    monkeypatch.setenv(variables.TRACKING_USER, "reader")
+    monkeypatch.setenv(variables.TRACKING_PASSWORD, "password of a reader")
     found = http.find(store.locate(running.address), experiment_id, {})
     assert found is not None
     assert len(found) == 1
 
 
 def test_a_command_without_the_login_is_told_what_to_set(running: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (store.USER, store.PASSWORD, store.PASSWORD_FILE):
+    for name in (variables.TRACKING_USER, variables.TRACKING_PASSWORD, variables.TRACKING_PASSWORD_FILE):
         monkeypatch.delenv(name, raising=False)
     location = store.locate(running.address)
     with pytest.raises(StoreError, match="wants a login: set MLFLOW_TRACKING_USERNAME, and"):
         store.check_answers(location)
-    monkeypatch.setenv(store.USER, USER)
-    monkeypatch.setenv(store.PASSWORD, "a wrong password")
+    monkeypatch.setenv(variables.TRACKING_USER, USER)
+    monkeypatch.setenv(variables.TRACKING_PASSWORD, "a wrong password")
     with pytest.raises(StoreError, match=f"refuses the name or the password of the user '{USER}'") as refused:
         store.check_answers(location)
     assert "a wrong password" not in str(refused.value)

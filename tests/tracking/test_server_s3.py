@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from tests.tracking.served import FIRST, USER, Server, free_port
+from tracking import variables
 from tracking.store import artifacts, writer
 from tracking.store import location as store
 
@@ -72,8 +73,8 @@ def running(open_folder: Path, bucket: Any) -> Iterator[Server]:
 def test_an_artifact_goes_through_the_server_to_the_bucket_and_back(
     running: Server, bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(store.USER, USER)
-    monkeypatch.setenv(store.PASSWORD, FIRST)
+    monkeypatch.setenv(variables.TRACKING_USER, USER)
+    monkeypatch.setenv(variables.TRACKING_PASSWORD, FIRST)
     for name in (*CREDENTIALS, "MLFLOW_S3_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)  # clients know nothing of the bucket
     location = store.locate(running.address)

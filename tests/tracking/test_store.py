@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
+from tracking import variables
 from tracking.store import location as store
 from tracking.store import proxies, secret_files
 from tracking.store.location import StoreError, StoreLocation
 
-LOGIN = (store.ADDRESS, store.USER, store.PASSWORD, store.PASSWORD_FILE)
+LOGIN = (variables.TRACKING_URI, variables.TRACKING_USER, variables.TRACKING_PASSWORD, variables.TRACKING_PASSWORD_FILE)
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +59,7 @@ def test_other_addresses_are_refused_with_the_remedy(address: str) -> None:
 def test_the_environment_names_the_store_where_nothing_else_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(store.ADDRESS, "http://h:5000")
+    monkeypatch.setenv(variables.TRACKING_URI, "http://h:5000")
     assert store.locate().uri == "http://h:5000"
     assert store.locate("http://other:5000").uri == "http://other:5000"
     assert store.locate(folder=tmp_path).database == tmp_path / "mlflow.db"
@@ -174,8 +175,8 @@ def test_what_a_server_objects_to_is_one_line(serve: Serve, status: int, text: s
 def test_a_user_that_a_server_refuses_is_named(
     serve: Serve, status: int, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(store.USER, "researcher")
-    monkeypatch.setenv(store.PASSWORD, "a secret")
+    monkeypatch.setenv(variables.TRACKING_USER, "researcher")
+    monkeypatch.setenv(variables.TRACKING_PASSWORD, "a secret")
     with pytest.raises(StoreError, match=f"{reason} the user 'researcher'") as refused:
         store.check_answers(serve(status, ""))
     assert "a secret" not in str(refused.value)
@@ -212,24 +213,24 @@ def test_every_client_sends_the_password_in_its_file_and_no_other_process_inheri
     from mlflow.tracking.request_header.registry import resolve_request_headers
 
     secret_files.write(tmp_path / "password", "of a file, näive\n")
-    monkeypatch.setenv(store.USER, "researcher")
-    monkeypatch.setenv(store.PASSWORD_FILE, str(tmp_path / "password"))
+    monkeypatch.setenv(variables.TRACKING_USER, "researcher")
+    monkeypatch.setenv(variables.TRACKING_PASSWORD_FILE, str(tmp_path / "password"))
     store.connect(StoreLocation("http://127.0.0.1:1"))
     sent = resolve_request_headers()["Authorization"].removeprefix("Basic ")
     assert base64.b64decode(sent).decode() == "researcher:of a file, näive"
     assert not any("of a file" in value for value in os.environ.values())
-    monkeypatch.setenv(store.PASSWORD, "of the environment")  # which MLflow reads itself
+    monkeypatch.setenv(variables.TRACKING_PASSWORD, "of the environment")  # which MLflow reads itself
     assert "Authorization" not in resolve_request_headers()
 
 
 def test_a_password_in_the_environment_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(store.PASSWORD, "of the environment")
-    monkeypatch.setenv(store.PASSWORD_FILE, "/absent")
+    monkeypatch.setenv(variables.TRACKING_PASSWORD, "of the environment")
+    monkeypatch.setenv(variables.TRACKING_PASSWORD_FILE, "/absent")
     store.log_in()
-    assert os.environ[store.PASSWORD] == "of the environment"
+    assert os.environ[variables.TRACKING_PASSWORD] == "of the environment"
 
 
 def test_a_password_without_a_user_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(store.PASSWORD_FILE, "/absent")
+    monkeypatch.setenv(variables.TRACKING_PASSWORD_FILE, "/absent")
     with pytest.raises(StoreError, match="MLFLOW_TRACKING_USERNAME is not: name the user"):
         store.log_in()

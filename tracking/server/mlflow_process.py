@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tracking import variables
 from tracking.server import mlflow_app
 from tracking.server.logs import last_line, open_log
 from tracking.store.location import StoreError
@@ -60,7 +61,7 @@ def environment(database: str, more: Mapping[str, str] | None = None) -> dict[st
     ours = {
         name: value
         for name, value in os.environ.items()
-        if name.startswith(_SETTINGS) or not name.startswith(("MLFLOW_", "_MLFLOW_", "DN_"))
+        if name.startswith(_SETTINGS) or not name.startswith(("MLFLOW_", "_MLFLOW_", variables.PREFIX))
     }
     return {**ours, **_SWITCHED_OFF, "MLFLOW_BACKEND_STORE_URI": database, **(more or {})}
 

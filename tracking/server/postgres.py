@@ -17,9 +17,8 @@ from tracking.processes import is_alive
 from tracking.server.logs import last_line, open_log
 from tracking.store import secret_files
 from tracking.store.location import StoreError
+from tracking.variables import DATABASE_PASSWORD, DATABASE_URL
 
-_ADDRESS = "DN_DATABASE_URL"
-_PASSWORD = "DN_DATABASE_PASSWORD"
 _ACCOUNT = "postgres"  # whom PostgreSQL runs as where we are root: it refuses root itself
 _SUPERUSER = "postgres"
 _NAME = "mlflow"  # of the role and of its database
@@ -63,16 +62,16 @@ def given() -> Database | None:
 
     Its password may stand in the address, or in DN_DATABASE_PASSWORD or the file DN_DATABASE_PASSWORD_FILE.
     """
-    address = secret_files.given(_ADDRESS)
+    address = secret_files.secret_from_env(DATABASE_URL)
     if address is None:
         return None
     scheme, netloc, path, query, _ = urlsplit(address)
     if scheme.split("+")[0] not in ("postgresql", "postgres") or not path.strip("/"):
-        raise StoreError(f"{_ADDRESS}: expected postgresql://USER@HOST:PORT/DATABASE")
+        raise StoreError(f"{DATABASE_URL}: expected postgresql://USER@HOST:PORT/DATABASE")
     login, at, host = netloc.rpartition("@")
     user, _, password = login.partition(":")
     options = dict(parse_qsl(query))
-    found = unquote(password) or options.get("password") or secret_files.given(_PASSWORD)
+    found = unquote(password) or options.get("password") or secret_files.secret_from_env(DATABASE_PASSWORD)
     options.pop("password", "")
     end = f"?{urlencode(options)}" if options else ""
     return Database(f"postgresql://{user}{at}{host}{path}{end}", found)
@@ -94,7 +93,8 @@ class Postgres:
     @property
     def database(self) -> Database:
         """The database for MLflow, whose role may do nothing else."""
-        return Database(self._address(_NAME, _NAME), secret_files.kept(self._secrets / f"postgres-{_NAME}"))
+        password = secret_files.load_or_create_secret(self._secrets / f"postgres-{_NAME}")
+        return Database(self._address(_NAME, _NAME), password)
 
     def start(self) -> None:
         """Start it if it does not run, making the data first if there are none; StoreError if it will not start.
@@ -161,7 +161,7 @@ class Postgres:
         """Made beside its place and moved there whole: a half-made folder would never start."""
         partial, password = self._folder / "data.partial", self._folder / "password.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        secret_files.write(password, secret_files.kept(self._secrets / f"postgres-{_SUPERUSER}"))
+        secret_files.write(password, secret_files.load_or_create_secret(self._secrets / f"postgres-{_SUPERUSER}"))
         self._hand_over(password)
         command = [str(binaries(self._data) / "initdb"), "-D", str(partial), "-U", _SUPERUSER]
         command += [f"--pwfile={password}", "-A", "scram-sha-256", "-E", "UTF8", "--locale", "C", "--data-checksums"]
@@ -242,7 +242,7 @@ class Postgres:
         import psycopg
         from psycopg import sql
 
-        password = secret_files.kept(self._secrets / f"postgres-{_SUPERUSER}")
+        password = secret_files.load_or_create_secret(self._secrets / f"postgres-{_SUPERUSER}")
         role, secret = sql.Identifier(_NAME), self.database.password
         try:
             with psycopg.connect(
@@ -293,7 +293,7 @@ def binaries(data: Path | None = None) -> Path:
 
     First choice is what PATH names, then the newest in /usr/lib/postgresql. StoreError with the remedy if none fits.
     """
-    remedy = f"or name a database of yours in {_ADDRESS}"
+    remedy = f"or name a database of yours in {DATABASE_URL}"
     found: dict[str, Path] = {}
     for folder in _candidates():
         found.setdefault(_version(folder), folder)
@@ -348,7 +348,7 @@ def _account() -> dict[str, Any]:
     except KeyError:
         raise StoreError(
             f"PostgreSQL does not run as root, and there is no user {_ACCOUNT}: install the package postgresql, run "
-            f"dn server as another user, or name a database of yours in {_ADDRESS}"
+            f"dn server as another user, or name a database of yours in {DATABASE_URL}"
         ) from None
     return {"user": _ACCOUNT, "group": group, "extra_groups": []}
 

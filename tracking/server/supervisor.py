@@ -28,10 +28,9 @@ from tracking.server.mlflow_process import (
 from tracking.server.postgres import Database, Postgres
 from tracking.store import secret_files
 from tracking.store.location import StoreError
+from tracking.variables import SERVER_MARK, SERVER_PASSWORD, SERVER_USER
 
-_USER, _PASSWORD = "DN_SERVER_USER", "DN_SERVER_PASSWORD"
 _LEAST_LENGTH = 12  # of a password, in characters; MLflow's own limit
-_MARK = "DN_SERVER_FOLDER"  # in the environment of every process of a server
 _SECONDS_TO_END = 15
 _LONGEST_PAUSE = 30.0
 
@@ -143,14 +142,14 @@ def _keep_running(parts: Sequence[_Part], complain: Callable[[str], None]) -> No
 
 
 def _login() -> Login | None:
-    password = secret_files.given(_PASSWORD)
+    password = secret_files.secret_from_env(SERVER_PASSWORD)
     if password is None:
         return None
-    user = os.environ.get(_USER) or "admin"
+    user = os.environ.get(SERVER_USER) or "admin"
     if ":" in user or not user.isprintable():
-        raise StoreError(f"{_USER}: {user!r} cannot be the name of a user")
+        raise StoreError(f"{SERVER_USER}: {user!r} cannot be the name of a user")
     if len(password) < _LEAST_LENGTH:
-        raise StoreError(f"{_PASSWORD}: expected at least {_LEAST_LENGTH} characters, found {len(password)}")
+        raise StoreError(f"{SERVER_PASSWORD}: expected at least {_LEAST_LENGTH} characters, found {len(password)}")
     return Login(user, password)
 
 
@@ -174,7 +173,7 @@ def _is_loopback(host: str) -> bool:
 def _refuse_what_is_open(host: str, login: Login | None, names: Sequence[str]) -> None:
     missing = []
     if login is None:
-        missing.append(f"a password of at least {_LEAST_LENGTH} characters in a file that {_PASSWORD}_FILE names")
+        missing.append(f"a password of at least {_LEAST_LENGTH} characters in a file that {SERVER_PASSWORD}_FILE names")
     if not names:
         missing.append("--allowed-hosts NAME:PORT,… with the names by which clients call it")
     if missing:
@@ -242,7 +241,7 @@ def _end_what_was_left(folder: Path) -> None:
 
 def _marked(folder: Path) -> list[int]:
     """The processes of servers in the folder, where the system tells (Linux)."""
-    mark, found = os.fsencode(f"{_MARK}={folder}"), []
+    mark, found = os.fsencode(f"{SERVER_MARK}={folder}"), []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if mark in (entry / "environ").read_bytes().split(b"\0"):
@@ -252,7 +251,7 @@ def _marked(folder: Path) -> list[int]:
 
 def _mlflow(wanted: Settings, database: Database) -> MlflowServer:
     words = command(wanted.host, wanted.port, wanted.workers, wanted.names)
-    variables = {_MARK: str(wanted.folder)}
+    variables = {SERVER_MARK: str(wanted.folder)}
     if database.password is not None:
         variables["PGPASSWORD"] = database.password  # not in an address, which may be logged
     if wanted.login is not None:
@@ -279,7 +278,7 @@ def _login_variables(wanted: Settings, login: Login, database: Database) -> dict
     return {
         mlflow_app.LOGIN: str(path),
         mlflow_app.PASSWORD: login.password,
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": secret_files.kept(_secrets(wanted) / "flask"),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": secret_files.load_or_create_secret(_secrets(wanted) / "flask"),
     }
 
 

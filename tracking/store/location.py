@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from tracking.errors import StoreError as StoreError
 from tracking.store import database_file, file_lock, relocation
 from tracking.store.relocation import ARTIFACTS
+from tracking.variables import TRACKING_PASSWORD, TRACKING_PASSWORD_FILE, TRACKING_URI, TRACKING_USER
 
 if TYPE_CHECKING:  # importing it takes a second, which not all commands need
     from mlflow import MlflowClient
@@ -22,13 +23,7 @@ if TYPE_CHECKING:  # importing it takes a second, which not all commands need
 FOLDER = "dn-store"
 """Name of the embedded store's folder in the working folder."""
 
-ADDRESS = "DN_TRACKING_URI"
-"""Variable with the address of the store, for where none is given."""
-
-USER, PASSWORD, PASSWORD_FILE = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "DN_TRACKING_PASSWORD_FILE"
-"""Variables for the login at a server: two that MLflow's client reads itself, and a file in place of the second."""
-
-
+_EITHER_PASSWORD = f"{TRACKING_PASSWORD} or {TRACKING_PASSWORD_FILE}"
 _SECONDS_TO_ANSWER = 10
 _CHEAP_CALL = "/api/2.0/mlflow/experiments/search?max_results=1"
 
@@ -74,7 +69,7 @@ def locate(tracking_uri: str | None = None, folder: Path | None = None) -> Store
     a SQLite file, or that holds a password: addresses are logged.
     """
     if tracking_uri is None and folder is None:
-        tracking_uri = os.environ.get(ADDRESS) or None
+        tracking_uri = os.environ.get(TRACKING_URI) or None
     if tracking_uri is None:
         return _embedded((folder or Path(FOLDER)).absolute() / "mlflow.db")
     _refuse_password(tracking_uri)
@@ -247,7 +242,7 @@ def check_answers(location: StoreLocation) -> None:
     except ConnectionError as error:
         raise StoreError(f"no MLflow server answers at {location.uri} ({error})" + _way(location)) from error
     login = _login(location)
-    user = login.username if login.password or os.environ.get(PASSWORD_FILE) else None
+    user = login.username if login.password or os.environ.get(TRACKING_PASSWORD_FILE) else None
     said = _refusal(answer.status_code, answer.text, user)
     if said is not None:
         way = _way(location)
@@ -292,10 +287,11 @@ def _login(location: StoreLocation) -> "MlflowHostCreds":
 
 def log_in() -> None:
     """Let MLflow's client use the password in the file DN_TRACKING_PASSWORD_FILE, if there is one."""
-    if not os.environ.get(PASSWORD_FILE) or os.environ.get(PASSWORD):
+    if not os.environ.get(TRACKING_PASSWORD_FILE) or os.environ.get(TRACKING_PASSWORD):
         return
-    if not os.environ.get(USER):
-        raise StoreError(f"{PASSWORD_FILE} is set, but {USER} is not: name the user whose password it is")
+    if not os.environ.get(TRACKING_USER):
+        missing = f"{TRACKING_USER} is not: name the user whose password it is"
+        raise StoreError(f"{TRACKING_PASSWORD_FILE} is set, but {missing}")
     from tracking.store import login
 
     login.use_password_file()
@@ -306,7 +302,7 @@ def _refuse_password(address: str) -> None:
     if "@" in parts.netloc:
         raise StoreError(
             f"the tracking address holds a login: use {parts.scheme}://{parts.netloc.rpartition('@')[2]} and set "
-            f"{USER}, and {PASSWORD} or {PASSWORD_FILE}"
+            f"{TRACKING_USER}, and {_EITHER_PASSWORD}"
         )
 
 
@@ -316,8 +312,8 @@ def _refusal(status: int, text: str, user: str | None) -> str | None:
         return None
     if status == 401:
         if user is None:
-            return f"wants a login: set {USER}, and {PASSWORD} or {PASSWORD_FILE}"
-        return f"refuses the name or the password of the user {user!r} ({USER}, {PASSWORD} or {PASSWORD_FILE})"
+            return f"wants a login: set {TRACKING_USER}, and {_EITHER_PASSWORD}"
+        return f"refuses the name or the password of the user {user!r} ({TRACKING_USER}, {_EITHER_PASSWORD})"
     if status == 403 and "Host header" in text:
         return "does not want to be called by this name: start it with the name in --allowed-hosts"
     if status == 403:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tracking.store import secret_files
-from tracking.store.location import PASSWORD, PASSWORD_FILE, USER
+from tracking.variables import TRACKING_PASSWORD, TRACKING_PASSWORD_FILE, TRACKING_USER
 
 
 def use_password_file() -> None:
@@ -27,14 +27,15 @@ def _register() -> None:
 
     class FromFile(RequestHeaderProvider):
         def in_context(self) -> bool:
-            return bool(os.environ.get(PASSWORD_FILE) and os.environ.get(USER) and not os.environ.get(PASSWORD))
+            known = os.environ.get(TRACKING_PASSWORD_FILE) and os.environ.get(TRACKING_USER)
+            return bool(known) and not os.environ.get(TRACKING_PASSWORD)
 
         def request_headers(self) -> dict[str, Any]:
-            login = f"{os.environ[USER]}:{_password()}".encode()
+            login = f"{os.environ[TRACKING_USER]}:{_password()}".encode()
             return {"Authorization": "Basic " + base64.b64encode(login).decode()}
 
     providers.register(FromFile)  # type: ignore[no-untyped-call]
 
 
 def _password() -> str:
-    return secret_files.read(Path(os.environ[PASSWORD_FILE]), PASSWORD_FILE)
+    return secret_files.read(Path(os.environ[TRACKING_PASSWORD_FILE]), TRACKING_PASSWORD_FILE)

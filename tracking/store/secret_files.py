@@ -6,12 +6,12 @@ import stat
 from pathlib import Path
 
 from dn_distributed.files import open_regular
-from tracking.store.location import StoreError
+from tracking.errors import StoreError
 
 _MOST_BYTES = 1 << 16
 
 
-def given(name: str) -> str | None:
+def secret_from_env(name: str) -> str | None:
     """Return the secret in the variable ``name``, or in the file that ``name_FILE`` names; None without either.
 
     StoreError where both are set, or the file is absent, empty, or open to other users.
@@ -23,7 +23,7 @@ def given(name: str) -> str | None:
 
 
 def read(path: Path, named_by: str) -> str:
-    """Return the secret in ``path``, without the line's end; StoreError as for ``given``."""
+    """Return the secret in ``path``, without the line's end; StoreError as ``secret_from_env``."""
     path = Path(os.path.expanduser(path))
     try:
         with open_regular(path) as file:
@@ -38,7 +38,7 @@ def read(path: Path, named_by: str) -> str:
     return text
 
 
-def kept(path: Path) -> str:
+def load_or_create_secret(path: Path) -> str:
     """Return the secret in ``path``, drawn and written there once."""
     if not path.exists():
         write(path, secrets.token_urlsafe(32))
