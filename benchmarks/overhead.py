@@ -13,7 +13,7 @@ from dn_distributed.training.trainer import Trainer
 from sweeps.cluster import connection
 from sweeps.planning import plan as planning
 from sweeps.planning.plan import Pack
-from sweeps.spec import sweep as spec
+from sweeps.spec import load as spec
 from sweeps.spec.sweep import Sweep
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner

@@ -15,7 +15,7 @@ import torch
 from benchmarks import seeding
 from dn_distributed.training.trainer import Trainer
 from sweeps.planning import plan as planning
-from sweeps.spec import sweep as spec
+from sweeps.spec import load as spec
 from tracking.server import mlflow_process
 from tracking.server.mlflow_process import MlflowServer
 from tracking.store import location as store

@@ -9,7 +9,7 @@ from rich.console import Console
 from benchmarks import tutorial
 from sweeps.cluster import connection
 from sweeps.planning import plan as planning
-from sweeps.spec import sweep as spec
+from sweeps.spec import load as spec
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
 from tracking.store import location as store

@@ -28,6 +28,8 @@ Count = Annotated[int, Field(ge=1, le=10**9)]
 class Training(FrozenModel):
     """How long and how fast a replicate trains. The optimiser is Adam (β = 0.9, 0.999; ε = 1e-8)."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     epochs: Count | None = None
     """Passes over the training set. Give this or ``steps``."""
     steps: Count | None = None
@@ -63,7 +65,10 @@ class Training(FrozenModel):
 class Pruning(FrozenModel):
     """Dropping principle 1: after training, weights with ``|w| < threshold`` become 0."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     threshold: Annotated[float, Field(ge=0)]
+    """Weights below it in absolute value become 0."""
     curve: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(strict=False)] = ()
     """Thresholds that the trained network is measured at besides: one training serves them all."""
 

@@ -22,7 +22,7 @@ from dn_distributed.config import Pruning, Training
 from dn_distributed.data import DATASETS
 from dn_distributed.tasks import TASKS
 from sweeps.cli.main import dn
-from sweeps.spec.sweep import Resources, Search
+from sweeps.spec.file import Resources, Search
 from tracking import schema
 from tracking.results import equal_score, inference
 from tracking.tables import verdicts

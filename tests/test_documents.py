@@ -16,7 +16,7 @@ import yaml
 
 from dn_distributed import data, regularizers, tasks
 from sweeps.cli.main import dn
-from sweeps.spec import sweep as spec
+from sweeps.spec import load as spec
 from tracking import schema
 
 HERE = Path(__file__).parents[1]

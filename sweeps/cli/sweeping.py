@@ -20,7 +20,7 @@ from sweeps.ending import Ending
 from sweeps.exit_codes import FAILED, OK
 from sweeps.planning import plan as planning
 from sweeps.planning.plan import Plan
-from sweeps.spec import sweep as spec
+from sweeps.spec import load as spec
 from sweeps.spec.own_modules import OwnModules
 from sweeps.spec.sweep import Sweep
 from sweeps.spec.yaml_file import SpecError

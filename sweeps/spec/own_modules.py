@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeps.spec.yaml_file import SpecError
+from sweeps.errors import SpecError
 
 
 @dataclass(frozen=True)

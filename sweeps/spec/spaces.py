@@ -9,6 +9,8 @@ import numpy as np
 from dn_distributed.config import FrozenModel
 
 KINDS = ("grid", "choice", "uniform", "loguniform")
+WHOLE = ("batch_size", "epochs", "steps")
+"""Hyper-parameters that are whole numbers."""
 
 
 class Space(FrozenModel):
@@ -38,7 +40,7 @@ def parse_space(value: Any) -> Space | None:
     if len(value) != 1 or next(iter(value)) not in KINDS:
         raise ValueError(f"a search space has one key of: {', '.join(KINDS)}")
     kind, numbers = next(iter(value.items()))
-    if not isinstance(numbers, list) or not numbers or not all(_is_number(number) for number in numbers):
+    if not isinstance(numbers, list) or not numbers or not all(is_number(number) for number in numbers):
         raise ValueError(f"{kind} takes a list of numbers")
     if kind in ("uniform", "loguniform"):
         if len(numbers) != 2 or not numbers[0] < numbers[1]:
@@ -50,7 +52,8 @@ def parse_space(value: Any) -> Space | None:
     return Space(kind=kind, values=tuple(numbers))
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether a value is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -71,3 +74,17 @@ def assignments(spaces: Mapping[str, Space], samples: int, seed: int) -> Iterato
     for _ in range(samples if drawn else 1):
         for _, resolved in generate_variants(domains, random_state=random_state):
             yield {name: float(value) for name, value in resolved.items()}
+
+
+def examples(spaces: Mapping[str, Space]) -> list[dict[str, float]]:
+    """Return assignments that show every end and value of every space at least once."""
+    rounds = max((len(space.values) for space in spaces.values()), default=1)
+    return [
+        {name: space.values[min(index, len(space.values) - 1)] for name, space in spaces.items()}
+        for index in range(rounds)
+    ]
+
+
+def as_whole(name: str | None, value: float) -> float | int:
+    """Return a value of the hyper-parameter ``name``: a whole number where it is one that takes such."""
+    return int(value) if name in WHOLE and value == int(value) else value

@@ -22,8 +22,9 @@ from sweeps.ending import Ending
 from sweeps.planning import plan as planning
 from sweeps.planning.packing import PackCost, cost_of
 from sweeps.planning.plan import Pack, Plan, Round
+from sweeps.spec.file import Search
 from sweeps.spec.own_modules import OwnModules, own_modules
-from sweeps.spec.sweep import Method, Search, Sweep
+from sweeps.spec.sweep import Method, Sweep
 from sweeps.tune.checkpoints import CheckpointFolder, Checkpoints, RemoteCheckpoints
 from sweeps.tune.progress import Progress, say
 from sweeps.tune.search import known_rewards

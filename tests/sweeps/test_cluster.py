@@ -13,7 +13,7 @@ from sweeps.cli import main as cli
 from sweeps.cluster import connection
 from sweeps.cluster.connection import Capacity, ClusterError
 from sweeps.planning import plan as planning
-from sweeps.spec import sweep as spec
+from sweeps.spec import load as spec
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
 from tests.sweeps.real_sweeps import descendants

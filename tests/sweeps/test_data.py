@@ -10,7 +10,7 @@ from rich.console import Console
 import tests.sweeps.hostile_tasks  # noqa: F401  registers its dataset
 from sweeps.cluster.connection import Capacity
 from sweeps.planning import plan as planning
-from sweeps.spec import sweep as spec
+from sweeps.spec import load as spec
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
 from tracking.store import location as store

@@ -9,7 +9,7 @@ import torch
 
 from dn_distributed.training.trainer import Trainer
 from sweeps.planning import plan as planning
-from sweeps.spec import sweep as spec
+from sweeps.spec import load as spec
 from tests.sweeps.real_sweeps import Folder, epochs_logged, make_folder, pack_workers, runs_per_replicate, wait_until
 from tracking import schema
 from tracking.store import location as store

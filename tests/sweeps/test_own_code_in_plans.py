@@ -15,7 +15,7 @@ from dn_distributed.regularizers import PENALTIES
 from dn_distributed.tasks import TASKS
 from sweeps.planning import plan as planning
 from sweeps.planning.plan import Plan
-from sweeps.spec import sweep as spec
+from sweeps.spec import load as spec
 from sweeps.spec.sweep import Sweep
 
 PAGE = (Path(__file__).parents[2] / "docs/how-to/add-your-own.md").read_text(encoding="utf-8")

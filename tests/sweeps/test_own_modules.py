@@ -12,7 +12,7 @@ from rich.console import Console
 
 from sweeps.cluster.connection import Capacity, ClusterError
 from sweeps.planning import plan as planning
-from sweeps.spec import sweep as spec
+from sweeps.spec import load as spec
 from sweeps.spec.own_modules import OwnModules
 from sweeps.spec.yaml_file import SpecError
 from sweeps.tune.progress import Progress

@@ -10,7 +10,7 @@ import tests.sweeps.hostile_tasks  # noqa: F401  registers its tasks
 from sweeps.cluster import connection
 from sweeps.planning import plan as planning
 from sweeps.planning.plan import Plan
-from sweeps.spec import sweep as spec
+from sweeps.spec import load as spec
 from sweeps.tune import runner
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner

@@ -5,7 +5,7 @@ from dn_distributed.config import Cell
 from dn_distributed.data import Data
 from sweeps.planning import plan as planning
 from sweeps.planning.plan import Plan
-from sweeps.spec import sweep as spec
+from sweeps.spec import load as spec
 from tracking.results.rows import State
 
 DATA = Data("digest", 1000)

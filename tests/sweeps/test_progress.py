@@ -9,7 +9,7 @@ from rich.console import Console
 from sweeps.console import Output
 from sweeps.planning import plan as planning
 from sweeps.planning.plan import Plan
-from sweeps.spec import sweep as spec
+from sweeps.spec import load as spec
 from sweeps.tune import progress
 from sweeps.tune.progress import Progress
 

@@ -5,9 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
-from dn_distributed.config import Cell
-from sweeps.spec import sweep as spec
+from dn_distributed.config import Cell, Pruning, Training
+from sweeps.spec import load as spec
+from sweeps.spec.file import Resources, Search, SweepFile, method_entry, searchable
+from sweeps.spec.sweep import Sweep
 from sweeps.spec.yaml_file import SpecError, YamlFile
 
 BASE = """name: small
@@ -19,12 +22,12 @@ methods:
   - {label: DN, dn: 5e-5}
 """
 
-Load = Callable[..., spec.Sweep]
+Load = Callable[..., Sweep]
 
 
 @pytest.fixture
 def load(tmp_path: Path) -> Load:
-    def load_text(text: str, *overrides: str) -> spec.Sweep:
+    def load_text(text: str, *overrides: str) -> Sweep:
         path = tmp_path / "sweep.yaml"
         path.write_text(text, encoding="utf-8")
         return spec.load(path, overrides)
@@ -32,7 +35,7 @@ def load(tmp_path: Path) -> Load:
     return load_text
 
 
-def cell(sweep: spec.Sweep, index: int = 0, **assignment: float) -> Cell:
+def cell(sweep: Sweep, index: int = 0, **assignment: float) -> Cell:
     return sweep.cell(sweep.methods[index], assignment, "digest", 1000)
 
 
@@ -71,7 +74,7 @@ def test_task_and_dataset_take_options(load: Load) -> None:
         ("pruning={threshold: 0.5}", lambda s: cell(s).pruning.threshold == 0.5),
     ],
 )
-def test_set_overrides_a_key(load: Load, override: str, check: Callable[[spec.Sweep], bool]) -> None:
+def test_set_overrides_a_key(load: Load, override: str, check: Callable[[Sweep], bool]) -> None:
     assert check(load(BASE, override))
 
 
@@ -304,6 +307,15 @@ def test_a_test_score_cannot_be_an_objective(load: Load) -> None:
 @pytest.mark.parametrize("path", sorted(Path(spec.__file__).parents[1].glob("*/*.yaml")), ids=lambda path: path.name)
 def test_shipped_sweep_files_are_valid(path: Path) -> None:
     assert spec.load(path).methods
+
+
+@pytest.mark.parametrize(
+    "model",
+    [SweepFile, method_entry(), Resources, Search, searchable(Training), searchable(Pruning)],
+    ids=lambda model: model.__name__,
+)
+def test_every_key_is_described(model: type[BaseModel]) -> None:
+    assert [name for name, field in model.model_fields.items() if not field.description] == []
 
 
 REGRESSION = "name: n\ntask: regression\nmethods: [{label: P}, "

@@ -1,0 +1,117 @@
+"""What of a sweep must fit together, key by key right as it may be."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from dn_distributed import regularizers, score_names
+from dn_distributed.regularizers.dropout import NAME as DROPOUT
+from dn_distributed.tasks import TASKS, Task
+from dn_distributed.text import quoted
+from sweeps.spec.sweep import Method, Sweep
+from sweeps.spec.yaml_file import KeyPath
+from tracking import manifest, published_rows
+
+Problem = tuple[KeyPath, str]
+"""Where something is wrong, and what."""
+
+
+def check(sweep: Sweep) -> None:
+    """SpecError at the first key that does not go with others."""
+    for keys, message in _problems(sweep):
+        raise sweep.places.error(keys, message)
+
+
+def _problems(sweep: Sweep) -> Iterator[Problem]:
+    for index, method in enumerate(sweep.methods):
+        for key, message in _of_method(method, sweep.task):
+            yield ("methods", index, key), message
+    yield from _of_equal_methods(sweep)
+    yield from _of_size(sweep)
+    yield from _of_search(sweep)
+
+
+def _of_method(method: Method, task: Task) -> Iterator[tuple[str, str]]:
+    """What is wrong with a method by itself, by its key."""
+    row, valid = method.published, published_rows.row_names(task.name)
+    free = {key: getattr(task, key) for key in task.free_options}
+    if row is not None and task != TASKS[task.name](**{"name": task.name, **free, **task.published_options}):
+        options = {"name": task.name, **task.published_options}
+        shown = ", ".join(f"{key}: {value}" for key, value in options.items())
+        yield "published", f"the published figures are of task {{{shown}}}"
+    if row is not None and row not in valid:
+        yield "published", f"no published row {quoted(row)}; valid: {', '.join(valid) or 'none'}"
+    faults = [name for name in ("dropout_at_test", "dropout_inert") if getattr(method, name)]
+    for name in faults:
+        if DROPOUT not in method.keys:
+            yield name, "needs dropout"
+    if len(faults) > 1:
+        yield faults[1], f"does not go with {faults[0]}"
+    if method.baseline is not None and task.kind != "linear":
+        yield "baseline", f"{method.baseline} fits a linear regression, not task {task.name!r}"
+    if method.baseline is not None and method.keys:
+        yield method.keys[0], f"{method.baseline} takes no coefficient of a network"
+
+
+def _of_equal_methods(sweep: Sweep) -> Iterator[Problem]:
+    labels: dict[Any, str] = {}
+    for index, method in enumerate(sweep.methods):
+        if method.label in labels.values():
+            yield ("methods", index, "label"), f"{method.label!r} stands twice"
+        other = labels.setdefault(_settings(method), method.label)
+        if other != method.label:
+            yield ("methods", index), f"{method.label!r} is the same as {other!r}"
+
+
+def _settings(method: Method) -> Any:
+    """What a method trains with: methods that agree in it are one."""
+    if method.spaces:
+        return method.label
+    coefficients = frozenset(regularizers.resolve(method.coefficients).items())
+    return coefficients, method.dropout_at_test, method.dropout_inert, method.baseline
+
+
+def _of_size(sweep: Sweep) -> Iterator[Problem]:
+    """Before anything is enumerated."""
+    total = 0
+    for index, method in enumerate(sweep.methods):
+        only_grids = all(space.kind == "grid" for space in method.spaces.values())
+        drawn = 1 if only_grids or sweep.search is None else sweep.search.samples
+        count = drawn * math.prod(len(space.values) for space in method.spaces.values() if space.kind == "grid")
+        total += count * len(sweep.seeds)
+        yield from _too_many(("methods", index), configurations=count)
+    yield from _too_many(("seeds",), replicates=total)
+
+
+def _too_many(keys: KeyPath, **counts: int) -> Iterator[Problem]:
+    try:
+        manifest.check_size(**counts)
+    except ValueError as error:
+        yield keys, str(error)
+
+
+def _of_search(sweep: Sweep) -> Iterator[Problem]:
+    kinds = {space.kind for method in sweep.methods for space in method.spaces.values()}
+    algorithm = sweep.search.algorithm if sweep.search else "grid"
+    objective = sweep.search.objective if sweep.search else None
+    if sweep.search is not None and not kinds:
+        yield ("search",), "no hyper-parameter of this file is a search space"
+    if algorithm == "grid" and kinds - {"grid"}:
+        others = ", ".join(sorted(kinds - {"grid"}))
+        yield ("search", "algorithm"), f"grid search takes grid spaces only, not {others}"
+    if algorithm == "optuna":
+        yield from _of_optuna(sweep)
+    valid = score_names.final_objectives(["loss", *(score.name for score in sweep.task.scores)])
+    if objective is not None and objective not in valid:
+        yield ("search", "objective"), f"unknown objective {quoted(objective)}; valid: {', '.join(valid)}"
+
+
+def _of_optuna(sweep: Sweep) -> Iterator[Problem]:
+    for method in sweep.methods:
+        kinds = {space.kind for space in method.spaces.values()}
+        if "grid" in kinds:
+            yield ("search", "algorithm"), "optuna takes choice, uniform and loguniform spaces, not grid"
+        if "training.epochs" in method.spaces:
+            yield ("training", "epochs"), "optuna cannot search epochs; search steps instead"
+        if kinds == {"choice"}:
+            yield ("search", "algorithm"), f"all spaces of {method.label!r} are choices; use grid search for them"

@@ -1,0 +1,143 @@
+"""Reads a sweep file: what it says, with ``--set`` in place, and the file, line and key of what is wrong."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from dn_distributed import own_code
+from dn_distributed.config import FrozenModel, Pruning, Training
+from dn_distributed.labels import SHORTHANDS
+from dn_distributed.regularizers import PENALTIES, written_out
+from dn_distributed.regularizers.dropout import NAME as DROPOUT
+from dn_distributed.text import one_line, quoted
+from sweeps.errors import SpecError
+from sweeps.spec.checks import check
+from sweeps.spec.file import MethodEntry, SweepFile
+from sweeps.spec.spaces import Space, as_whole, examples
+from sweeps.spec.sweep import Method, Sweep
+from sweeps.spec.yaml_file import KeyPath, Places, YamlFile, show
+
+Model = TypeVar("Model", bound=FrozenModel)
+
+_MESSAGES = {"bool_type": "expected true or false"}
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
+    """Read a sweep file. ``overrides`` are ``key=value`` with dotted keys. SpecError says what is wrong."""
+    file = YamlFile(path)
+    for override in overrides:
+        _override(file, override)
+    return _sweep(file, file.dump() if overrides else file.text)
+
+
+def _override(file: YamlFile, override: str) -> None:
+    dotted, equals, text = override.partition("=")
+    shown = f"--set {one_line(override, 200)}"
+    if not equals or not all(dotted.split(".")):
+        raise SpecError(f"{shown}: give key=value, as training.epochs=5")
+    *parents, last = dotted.split(".")
+    node: Any = file.data
+    keys: KeyPath = ()
+    for part in parents:
+        if isinstance(node, dict):
+            node.setdefault(part, {})
+        key = _key(node, part, keys, shown)
+        node, keys = node[key], (*keys, key)
+    key = _key(node, last, keys, shown)
+    if keys == ("training",):
+        node.pop({"epochs": "steps", "steps": "epochs"}.get(last), None)
+    node[key] = file.override((*keys, key), text, override)
+
+
+def _key(node: Any, part: str, keys: KeyPath, shown: str) -> str | int:
+    """The key, or the place in a list, that a part of a dotted key is. ``keys``: where ``node`` stands."""
+    if isinstance(node, dict):
+        return part
+    if isinstance(node, list) and re.fullmatch("[0-9]{1,9}", part) and int(part) < len(node):
+        return int(part)
+    holds = f"has {len(node)} items, from 0 on" if isinstance(node, list) else f"is {quoted(node)}"
+    raise SpecError(f"{shown}: there is no {quoted(part)}: {show(keys)} {holds}")
+
+
+def _sweep(file: YamlFile, source: str) -> Sweep:
+    places = file.places
+    if taken := {*MethodEntry.model_fields, *SHORTHANDS, DROPOUT} & set(PENALTIES):
+        raise places.error((), f"a penalty of PENALTIES cannot be called {min(taken)!r}, which is another key")
+    read = _validated(SweepFile, file.data, (), places)
+    training, training_spaces = _over_defaults("training", read.training, read.task.default_training, Training, places)
+    pruning, pruning_spaces = _over_defaults("pruning", read.pruning, read.task.default_pruning, Pruning, places)
+    methods = tuple(_method(entry, {**training_spaces, **pruning_spaces}) for entry in read.methods)
+    used = {target for method in methods for name in method.keys for target in written_out(name)} & set(PENALTIES)
+    try:
+        code = own_code.digests(read.task, read.dataset, sorted(used))
+    except ValueError as error:
+        raise places.error((), str(error)) from error
+    sweep = Sweep(
+        path=file.path,
+        source=source,
+        name=read.name,
+        task=read.task,
+        dataset=read.dataset,
+        seeds=read.seeds,
+        training=training,
+        pruning=pruning,
+        methods=methods,
+        resources=read.resources,
+        search=read.search,
+        places=places,
+        code=code,
+        penalties={name: cls for name, cls in PENALTIES.items() if own_code.penalty_part(name) in code},
+    )
+    check(sweep)
+    return sweep
+
+
+def _method(entry: MethodEntry, shared: Mapping[str, Space]) -> Method:
+    return Method(
+        label=entry.label,
+        coefficients=entry.coefficients,
+        spaces={**entry.spaces, **shared},
+        published=entry.published,
+        dropout_at_test=entry.dropout_at_test,
+        dropout_inert=entry.dropout_inert,
+        baseline=entry.baseline,
+    )
+
+
+def _over_defaults(
+    key: str, given: Mapping[str, Any], defaults: FrozenModel, model: type[FrozenModel], places: Places
+) -> tuple[dict[str, Any], dict[str, Space]]:
+    """Return a section's fixed values over the task's defaults, and its search spaces by ``section.key``."""
+    spaces = {name: value for name, value in given.items() if isinstance(value, Space)}
+    base = defaults.model_dump(exclude_none=True)
+    if {"epochs", "steps"} & set(given):
+        base = {name: value for name, value in base.items() if name not in ("epochs", "steps")}
+    fixed = {**base, **{name: value for name, value in given.items() if name not in spaces}}
+    for values in examples(spaces):
+        whole = {name: as_whole(name, value) for name, value in values.items()}
+        _validated(model, {**fixed, **whole}, (key,), places)
+    return fixed, {f"{key}.{name}": space for name, space in spaces.items()}
+
+
+def _validated(model: type[Model], data: Any, keys: KeyPath, places: Places) -> Model:
+    """Return the data as a model. SpecError at the first key that is wrong; ``keys``: where the data stand."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = (*keys, *(part for part in first["loc"] if isinstance(part, str | int)))
+        raise places.error(where, _in_words(first)) from error
+
+
+def _in_words(error: ErrorDetails) -> str:
+    if error["type"] in _MESSAGES:
+        return f"{_MESSAGES[error['type']]}, not {quoted(error['input'])}"
+    if error["type"] == "missing":
+        return "this key is required"
+    message = error["msg"].removeprefix("Value error, ")
+    of_pydantic = error["type"] not in ("value_error", "unknown_key") and not isinstance(error["input"], dict)
+    return f"{message[0].lower()}{message[1:]}" + f", not {quoted(error['input'])}" * of_pydantic
