@@ -44,7 +44,8 @@ nitpick_ignore_regex = [
         r"(torch|numpy|np|pandas|pd|pydantic|annotated_types|mlflow|matplotlib|abc|collections|pathlib|fractions)\..*",
     ),
     (r"py:.*", r"(Ge|Le|Gt|Lt|Strict|Parts|FieldInfo|NoneType|Tensor|Path|Mapping|Sequence|ClassVar|Literal)"),
-    (r"py:.*", r"dn_distributed\.config\.FrozenModel|.*\.Mask|.*\.Parts"),
+    (r"py:.*", r"DataFrame|dn_distributed\.config\.FrozenModel|.*\.(Mask|Parts|OwnTask|OwnPenalty|OwnDataset)"),
+    (r"py:.*", r"tracking\.(manifest\.Manifest|results\.rows\.Snapshot|tables\.table\.Table)"),
 ]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 import pytest
+import torch
 import yaml
 
 from dn_distributed import data, regularizers, tasks
@@ -129,7 +130,12 @@ def _examples() -> Iterator[Any]:
 @pytest.mark.parametrize("block", list(_examples()))
 def test_python_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "docs").symlink_to(HERE / "docs")
-    _run(block, tmp_path, monkeypatch)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # small networks on a busy machine: threads would wait for one another
+    try:
+        _run(block, tmp_path, monkeypatch)
+    finally:
+        torch.set_num_threads(before)
 
 
 def _commands(path: Path, program: str) -> Iterator[list[str]]:
