@@ -15,15 +15,14 @@ from typing import Any
 
 import click
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 from sphinx.pycode import ModuleAnalyzer
 
 from dn_distributed.config import Pruning, Training
 from dn_distributed.data import DATASETS
 from dn_distributed.tasks import TASKS
 from sweeps.cli.main import dn
-from sweeps.spec.file import Resources, Search
-from tracking import schema
+from sweeps.spec.file import Resources, Search, SweepFile, method_entry
+from tracking import schema, variables
 from tracking.results import equal_score, inference
 from tracking.tables import verdicts
 
@@ -64,18 +63,24 @@ def _section(model: type[BaseModel]) -> str:
     texts = _field_texts(model)
     lines = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
     for name, field in model.model_fields.items():
-        default = "required" if field.is_required() else f"`{_plain(field.get_default(call_default_factory=True))}`"
+        default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
         meaning = field.description or texts.get(name, "")
         lines.append("| " + " | ".join((f"`{name}`", _type(field), default, _cell(meaning))) + " |")
     return "\n".join(lines)
 
 
-def _plain(value: Any) -> str:
-    if value is None or value is PydanticUndefined:
-        return "none"
-    return (
-        str(list(value)) if isinstance(value, tuple) else str(value).lower() if isinstance(value, bool) else str(value)
-    )
+def _keys(model: type[BaseModel]) -> str:
+    """A table of a model's fields whose values are described elsewhere: key, meaning."""
+    lines = ["| key | meaning |", "| --- | --- |"]
+    for name, field in model.model_fields.items():
+        lines.append(f"| `{name}` | {'*Required.* ' * field.is_required()}{_cell(field.description or '')} |")
+    return "\n".join(lines)
+
+
+def _default(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"`{list(value) if isinstance(value, tuple) else str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _field_texts(model: type[BaseModel]) -> dict[str, str]:
@@ -127,11 +132,15 @@ def _cell(text: str) -> str:
     return " ".join(text.replace("``", "`").replace("|", r"\|").split())
 
 
+def _sentence(text: str) -> str:
+    return text[:1].upper() + _cell(text[1:])
+
+
 def _named(registry: Mapping[str, type[BaseModel]]) -> Iterable[str]:
     for name, model in registry.items():
         fields = {key: field for key, field in model.model_fields.items() if key != "name"}
         texts = _field_texts(model)
-        options = [f"`{key}` ({_type(field)}; default {_plain(field.default)}) {_cell(texts.get(key, ''))}".strip()
+        options = [f"`{key}` ({_type(field)}; default {_default(field.default)}) {_cell(texts.get(key, ''))}".strip()
                    for key, field in fields.items()]  # fmt: skip
         yield f"| `{name}` | {_cell(_first_sentence(model))} | {'<br>'.join(options)} |"
 
@@ -165,15 +174,29 @@ def _stored_names() -> str:
     return "\n".join(lines)
 
 
+def _variables(is_shown: Callable[[str], bool]) -> str:
+    """Those constants of ``tracking.variables`` whose docstring is to be shown here."""
+    texts = {name: " ".join(lines) for (_, name), lines in
+             ModuleAnalyzer.for_module(variables.__name__).find_attr_docs().items()}  # fmt: skip
+    shown = {getattr(variables, name): text for name, text in texts.items() if is_shown(text)}
+    lines = [f"| `{name}` | {_sentence(text.removeprefix(_OF_THE_SERVER))} |" for name, text in shown.items()]
+    return "\n".join(["| variable | meaning |", "| --- | --- |", *lines])
+
+
+_OF_THE_SERVER, _MARKS = "``dn server``: ", "Set by "
+
+
 def _rules() -> str:
     """The rules of statistics, as a report prints them under its tables."""
     texts = [text for module in (inference, verdicts, equal_score) for name, text in vars(module).items()
              if name.endswith("RULE")]  # fmt: skip
-    return "\n".join(f"- {text[0].upper()}{text[1:]}." for text in texts)
+    return "\n".join(f"- {_sentence(text)}." for text in texts)
 
 
 PARTS: Mapping[str, Callable[[], str]] = {
     "commands": _commands,
+    "sweep-file": lambda: _keys(SweepFile),
+    "method": lambda: _keys(method_entry()),
     "training": lambda: _section(Training),
     "pruning": lambda: _section(Pruning),
     "resources": lambda: _section(Resources),
@@ -182,4 +205,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "datasets": _datasets,
     "stored-names": _stored_names,
     "rules": _rules,
+    "variables": lambda: _variables(lambda text: not text.startswith((_OF_THE_SERVER, _MARKS))),
+    "variables-of-the-server": lambda: _variables(lambda text: text.startswith(_OF_THE_SERVER)),
+    "variables-that-are-set": lambda: _variables(lambda text: text.startswith(_MARKS)),
 }
