@@ -16,8 +16,9 @@ from tracking.results.rows import Row, Snapshot
 from tracking.store import location as locations
 from tracking.store import runs
 from tracking.store.location import StoreLocation
-from tracking.tables import formats
+from tracking.tables import formats, grids
 from tracking.tables import table as tables
+from tracking.tables.grids import Grid
 from tracking.tables.table import Table
 
 if TYPE_CHECKING:
@@ -64,13 +65,17 @@ class Results:
         """The comparison of the methods, as numbers: mean and deviation over seeds beside the published figures."""
         return tables.build(self.manifest, self.methods)
 
+    @cached_property
+    def _grid(self) -> Grid:
+        return grids.of_table(self.table)
+
     def to_frame(self) -> "DataFrame":
         """Return a pandas DataFrame, one line per replicate that the sweep asks for: see ``results.frame``."""
         return as_frame(self.methods, self.manifest.seeds)
 
     def to_markdown(self) -> str:
         """Return the table as Markdown, quantities down and methods across."""
-        return formats.markdown(self.table)
+        return formats.markdown(self._grid)
 
     def to_csv(self) -> str:
         """Return the table as CSV, one line per method and quantity, at full precision."""
@@ -78,7 +83,7 @@ class Results:
 
     def to_latex(self) -> str:
         """Return the table as a LaTeX ``tabular``, which needs booktabs."""
-        return formats.latex(self.table)
+        return formats.latex(self._grid)
 
     def __repr__(self) -> str:
         """Return the sweep's name and how much of it is there."""
@@ -87,11 +92,11 @@ class Results:
 
     def __rich__(self) -> "Group":
         """Return the table as a terminal shows it."""
-        return formats.terminal(self.table)
+        return formats.terminal(self._grid)
 
     def _repr_html_(self) -> str:
         """Return the table as a notebook shows it."""
-        return formats.as_html(self.table)
+        return formats.as_html(self._grid)
 
 
 def open_store(where: str | Path | None = None) -> StoreLocation:

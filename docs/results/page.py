@@ -18,7 +18,7 @@ from tracking.results import cells, equal_score, fronts, inference
 from tracking.results.cells import CellResult
 from tracking.results.inference import Comparison
 from tracking.results.rows_file import load
-from tracking.tables import columns, findings, verdicts
+from tracking.tables import columns, findings, grids, verdicts
 from tracking.tables import table as tables
 from tracking.tables.columns import Column
 
@@ -182,14 +182,14 @@ class Results:
 
     def levels_note(self) -> str:
         """Return what the table at equal score says of its levels."""
-        (note,) = self._equal.notes
+        (note,) = grids.equal_score_notes(self._equal)
         return note.removeprefix("At equal score: ").rstrip(".")
 
     def left_at(self, level: str, left: str, label: str) -> str:
         """Return what a method has left at a validation score, as the table of statistics.md has it."""
-        head, *lines = self._equal.grid
-        column = next(place for place, title in enumerate(head) if title.startswith(f"{label} (of "))
-        return next(line[column] for line in lines if line[0] == f"{level}: fewest {left}")
+        grid = grids.of_equal_score("", self._equal)
+        column = next(place for place, title in enumerate(grid.head) if title.startswith(f"{label} (of "))
+        return next(line[column] for line in grid.body if line[0] == f"{level}: fewest {left}")
 
     def times(self, level: str, left: str, first: str, second: str, *, holds: bool | None = None) -> str:
         """Return how many times ``second`` ``first`` has left at a validation score, with its 95 % interval."""

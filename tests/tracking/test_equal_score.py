@@ -1,7 +1,6 @@
 """What each method keeps at equal score, and whether the difference between two is shown."""
 
 import math
-from collections.abc import Sequence
 
 import pytest
 
@@ -9,7 +8,9 @@ from dn_distributed.config import Cell
 from tests.tracking.fabricated import make_cell, make_manifest
 from tracking.results import equal_score
 from tracking.results.equal_score import EqualScore
-from tracking.results.fronts import Measured, Point, Saving
+from tracking.results.fronts import Measured, Point, Size
+from tracking.tables import grids
+from tracking.tables.grids import Grid
 
 CELL = make_cell("lenet300")
 GRID = [make_cell("lenet300", l1=value, dn_incoming=dn, dn_outgoing=dn) for value in (1.0, 2.0, 3.0) for dn in (5.0,)]
@@ -18,15 +19,19 @@ GRID = [make_cell("lenet300", l1=value, dn_incoming=dn, dn_outgoing=dn) for valu
 def point(density: float, validation: float, noise: float = 0.001, cell: Cell = CELL, threshold: float = 0.0) -> Point:
     """Of three seeds, around a density."""
 
-    def left(seed: int) -> dict[Saving, float]:
+    def left(seed: int) -> dict[Size, float]:
         return {"density": density + noise * (seed - 1), "hidden_alive": 1000 * density + 2 * (seed - 1)}
 
     seeds = {seed: Measured(left(seed), validation, validation + 0.001 * (seed - 1)) for seed in range(3)}
     return Point(cell.key, threshold, seeds)
 
 
-def lines(found: Sequence[Sequence[str]]) -> dict[str, list[str]]:
-    return {name: list(values) for name, *values in found[1:]}
+def grid(found: EqualScore, *, by_steps: bool = False) -> Grid:
+    return grids.of_equal_score("At equal score", found, by_steps=by_steps)
+
+
+def lines(found: Grid) -> dict[str, list[str]]:
+    return {name: list(values) for name, *values in found.body}
 
 
 MANIFEST = make_manifest({"a": [CELL], "b": [CELL]})
@@ -35,8 +40,8 @@ MANIFEST = make_manifest({"a": [CELL], "b": [CELL]})
 def test_at_equal_score_each_front_is_read_between_its_points() -> None:
     points = {"a": [point(0.16, 0.98, noise=0), point(0.04, 0.96, noise=0)], "b": [point(0.08, 0.976)], "none": []}
     found = equal_score.at_equal_score(MANIFEST, points)
-    assert found.grid[0] == ["validation score", "a (of 2)", "b (of 1)"]
-    by_heading = lines(found.grid)
+    assert grid(found).head == ["validation score", "a (of 2)", "b (of 1)"]
+    by_heading = lines(grid(found))
     assert by_heading["accuracy ≥ 0.97: fewest weights"] == [
         "8.00 ± 0.00 % (test accuracy 0.97 ± 0.001)",
         "8.00 ± 0.10 % (test accuracy 0.976 ± 0.001; edge: nothing smaller tried)",
@@ -48,8 +53,8 @@ def test_at_equal_score_each_front_is_read_between_its_points() -> None:
 def test_beside_it_stands_the_reading_by_steps() -> None:
     points = {"a": [point(0.1, 0.98), point(0.05, 0.97)], "b": [point(0.08, 0.976)]}
     found = equal_score.at_equal_score(MANIFEST, points)
-    by_heading = lines(found.by_steps)
-    assert found.by_steps[0] == found.grid[0]
+    by_heading = lines(grid(found, by_steps=True))
+    assert grid(found, by_steps=True).head == grid(found).head
     assert by_heading["accuracy ≥ 0.979: fewest weights"] == [
         "10.00 ± 0.10 % (test accuracy 0.98 ± 0.001)",
         "not reached",
@@ -85,7 +90,7 @@ def test_a_method_that_only_some_seeds_reach_a_score_with_is_not_compared() -> N
     """The lucky seeds alone would be."""
     some = Point(CELL.key, 0.0, {seed: Measured({"density": 0.1}, 0.97 + 0.005 * seed, 0.9) for seed in range(3)})
     found = equal_score.at_equal_score(MANIFEST, {"a": [point(0.05, 0.98)], "b": [some]})
-    assert lines(found.grid)["accuracy ≥ 0.975: fewest weights"][1] == "reached by 2 of 3 seeds"
+    assert lines(grid(found))["accuracy ≥ 0.975: fewest weights"][1] == "reached by 2 of 3 seeds"
     assert {item.quantity for item in found.compared} == {
         "accuracy ≥ 0.97: fewest weights",
         "accuracy ≥ 0.96: fewest weights",
@@ -106,7 +111,7 @@ def test_a_choice_at_the_edge_of_what_was_tried_is_told_in_its_cell(place: int, 
     best = point(0.05, 0.98, cell=GRID[place], threshold=threshold)
     others = [point(0.5, 0.5, cell=cell, threshold=0.2) for cell in GRID]
     found = equal_score.at_equal_score(manifest, {"a": [best, *others]})
-    cell = lines(found.by_steps)["accuracy ≥ 0.979: fewest weights"][0]
+    cell = lines(grid(found, by_steps=True))["accuracy ≥ 0.979: fewest weights"][0]
     assert cell == f"5.00 ± 0.10 % (test accuracy 0.98 ± 0.001{edge})"
 
 
@@ -114,12 +119,12 @@ def test_both_ends_of_a_line_are_looked_at_for_edges() -> None:
     manifest = make_manifest({"a": GRID})
     ends = [point(0.05, 0.96, cell=GRID[0]), point(0.1, 0.98, cell=GRID[2])]
     found = equal_score.at_equal_score(manifest, {"a": ends})
-    assert "edge: l1 largest, l1 smallest)" in lines(found.grid)["accuracy ≥ 0.97: fewest weights"][0]
+    assert "edge: l1 largest, l1 smallest)" in lines(grid(found))["accuracy ≥ 0.97: fewest weights"][0]
 
 
 def test_how_exact_validation_accuracy_is_stands_beside_the_spacing_of_levels() -> None:
     points = {"a": [point(0.1, 4921 / 5000), point(0.05, 4907 / 5000), point(0.01, 0.9)]}
-    (note,) = equal_score.at_equal_score(MANIFEST, points).notes
+    (note,) = grids.equal_score_notes(equal_score.at_equal_score(MANIFEST, points))
     assert "that of 5000 images" in note
     assert "its standard error at 98.32 % is 0.18 points, and the levels lie 0.15 to 1.00 points apart." in note
 
@@ -127,5 +132,5 @@ def test_how_exact_validation_accuracy_is_stands_beside_the_spacing_of_levels() 
 def test_of_errors_no_such_thing_is_known() -> None:
     cell = make_cell("autoencoder")
     found = equal_score.at_equal_score(make_manifest({"a": [cell]}), {"a": [point(0.1, 0.01, cell=cell)]})
-    assert found.grid
-    assert found.notes == ()
+    assert found.levels
+    assert grids.equal_score_notes(found) == []

@@ -429,8 +429,8 @@ def test_accuracies_stand_on_a_linear_axis_in_percent() -> None:
 def make_point(
     cell: Cell = L1, threshold: float = 0.01, *, left: float = 0.5, validation: float = 0.1, test: float = 0.1
 ) -> Point:
-    saved: Mapping[fronts.Saving, float] = {"density": left, "neurons_alive": 20 * left}
-    return Point(cell.key, threshold, dict.fromkeys((0, 1), fronts.Measured(saved, validation, test)))
+    size: Mapping[fronts.Size, float] = {"density": left, "neurons_alive": 20 * left}
+    return Point(cell.key, threshold, dict.fromkeys((0, 1), fronts.Measured(size, validation, test)))
 
 
 ZIGZAG = [make_point(left=left, validation=1 - left, test=test) for left, test in ((0.1, 0.8), (0.2, 0.9), (0.4, 0.5))]

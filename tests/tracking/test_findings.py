@@ -12,9 +12,10 @@ from tests.tracking.fabricated import make_cell, make_manifest, make_row
 from tracking.results.cells import gather
 from tracking.results.equal_score import EqualScore
 from tracking.results.rows import Snapshot
-from tracking.tables import findings
+from tracking.tables import findings, formats, grids, number_text
 from tracking.tables import table as tables
 from tracking.tables.findings import Findings
+from tracking.tables.grids import Grid
 
 SMALL, LARGE, LIKE = (make_cell(l1=float(place)) for place in (1, 2, 3))
 
@@ -33,8 +34,21 @@ def found() -> Findings:
     return findings.find(tables.build(manifest, methods), methods, EqualScore())
 
 
+def lines(found: Findings, title: str) -> list[list[str]]:
+    """A grid of the findings with its head; empty where there is none."""
+    return [list(line) for grid in grids.of_findings(found).grids if grid.title == title for line in grid.lines]
+
+
+def sentences(found: Findings) -> list[str]:
+    return list(grids.of_findings(found).sentences)
+
+
+def markdown(found: Findings) -> str:
+    return formats.statistics_markdown(grids.of_findings(found))
+
+
 def test_a_sentence_says_which_order_holds_and_which_is_noise(found: Findings) -> None:
-    (sentence,) = (text for text in found.sentences if text.startswith("test nmse after P"))
+    (sentence,) = (text for text in sentences(found) if text.startswith("test nmse after P"))
     assert sentence == "test nmse after P: large > like|it ≈ small."
 
 
@@ -45,8 +59,8 @@ def test_a_pair_that_is_not_told_apart_is_named_where_it_does_not_stand_side_by_
         rows += [make_row(cell, seed, test__nmse__after_pruning=middle + by) for seed, by in enumerate(wobble)]
     manifest = make_manifest({"wild": [SMALL], "low": [LARGE], "high": [LIKE]}, seeds=range(6))
     methods = gather(manifest, Snapshot(tuple(rows), ()))
-    sentences = findings.find(tables.build(manifest, methods), methods, EqualScore()).sentences
-    assert "test nmse after P: high > low ≈ wild; not shown: high against wild." in sentences
+    found = findings.find(tables.build(manifest, methods), methods, EqualScore())
+    assert "test nmse after P: high > low ≈ wild; not shown: high against wild." in sentences(found)
 
 
 def sentence_of(errors: Mapping[str, Sequence[float]], cells: Mapping[str, Cell]) -> str:
@@ -58,7 +72,7 @@ def sentence_of(errors: Mapping[str, Sequence[float]], cells: Mapping[str, Cell]
     seeds = range(max(map(len, errors.values())))
     manifest = make_manifest({label: [cells[label]] for label in cells}, seeds=seeds)
     methods = gather(manifest, Snapshot(tuple(rows), ()))
-    return findings.find(tables.build(manifest, methods), methods, EqualScore()).sentences[0]
+    return sentences(findings.find(tables.build(manifest, methods), methods, EqualScore()))[0]
 
 
 def test_a_difference_that_no_single_step_shows_is_named() -> None:
@@ -86,26 +100,26 @@ def test_rows_of_the_same_networks_are_compared_once_where_they_agree() -> None:
     manifest = make_manifest({"as described": [SMALL], "as scripted": [SMALL], "other": [LARGE]}, seeds=range(3))
     methods = gather(manifest, Snapshot(tuple(rows), ()))
     found = findings.find(tables.build(manifest, methods), methods, EqualScore())
-    assert len(found.compared) == len(findings._KEYS)
+    assert len(found.compared) == len(findings.COMPARED)
     assert {item.first for item in found.compared} == {"as described = as scripted"}
 
 
 def test_every_pair_and_quantity_is_compared_once(found: Findings) -> None:
-    assert len(found.comparisons) == 1 + 5 * 3
-    assert len({(line[0], line[1]) for line in found.comparisons}) == len(found.comparisons)
+    comparisons = lines(found, "Comparisons")
+    assert len(comparisons) == 1 + 5 * 3
+    assert len({(line[0], line[1]) for line in comparisons}) == len(comparisons)
 
 
 def test_markdown_has_as_many_cells_in_every_line_of_a_grid(found: Findings) -> None:
-    text = findings.as_markdown(found)
-    section = text.partition("## Comparisons")[2]
-    lines = [line.replace("\\|", "") for line in section.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in lines} == {len(found.comparisons[0]) + 1}
+    section = markdown(found).partition("## Comparisons")[2]
+    set_lines = [line.replace("\\|", "") for line in section.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in set_lines} == {len(lines(found, "Comparisons")[0]) + 1}
 
 
 def test_every_rule_is_printed(found: Findings) -> None:
-    text = findings.as_markdown(found)
-    assert len(found.rules) == 2
-    assert all(rule in text for rule in found.rules)
+    rules = grids.of_findings(found).rules
+    assert len(rules) == 2
+    assert all(rule in markdown(found) for rule in rules)
 
 
 def test_published_figures_stand_beside_what_one_more_run_would_give_and_its_width() -> None:
@@ -114,14 +128,14 @@ def test_published_figures_stand_beside_what_one_more_run_would_give_and_its_wid
     manifest = make_manifest({"a": [SMALL]}, seeds=range(5), published={"a": "ℓ1+DN+P"})
     methods = gather(manifest, Snapshot(tuple(rows), ()))
     found = findings.find(tables.build(manifest, methods), methods, EqualScore())
-    head, *lines = found.published
+    head, *body = lines(found, "Published figures")
     assert head == [
         "method", "quantity", "n", "reproduced", "published", "one more run", "its width", "verdict"
     ]  # fmt: skip
-    assert len(lines) == 9
-    line = next(line for line in lines if line[1] == "test nmse after P")
+    assert len(body) == 9
+    line = next(line for line in body if line[1] == "test nmse after P")
     assert line == ["a", "test nmse after P", "5", "0.002880", "3.58e-04", "3.86e-06 to 0.2487", "69460 %", "inside"]
-    (sentence,) = (text for text in found.sentences if text.startswith("Published figures: "))
+    (sentence,) = (text for text in sentences(found) if text.startswith("Published figures: "))
     assert sentence.startswith("Published figures: 9 (")
     assert "; that do not follow from others, 6 (" in sentence
 
@@ -132,9 +146,9 @@ def test_a_published_figure_without_a_counterpart_is_counted() -> None:
     rows = tuple(make_row(SMALL, seed, density=0.0 if seed == 3 else 0.5) for seed in range(5))
     methods = gather(manifest, Snapshot(rows, ()))
     table = tables.build(manifest, methods)
-    assert findings.counted(table).all.total() == 9
-    lines = findings.find(table, methods, EqualScore()).published
-    assert ["a", "compression rate", "5", "—", "35.0", "—", "—", "—"] in lines
+    assert table.count_verdicts().all.total() == 9
+    found = findings.find(table, methods, EqualScore())
+    assert ["a", "compression rate", "5", "—", "35.0", "—", "—", "—"] in lines(found, "Published figures")
 
 
 def test_an_interval_of_a_quantity_with_a_zero_says_what_it_is_of() -> None:
@@ -142,33 +156,34 @@ def test_an_interval_of_a_quantity_with_a_zero_says_what_it_is_of() -> None:
     manifest = make_manifest({"a": [SMALL]}, seeds=range(3))
     methods = gather(manifest, Snapshot(tuple(rows), ()))
     found = findings.find(tables.build(manifest, methods), methods, EqualScore())
-    by_heading = {name: cells for name, *cells in found.intervals}
+    by_heading = {name: cells for name, *cells in lines(found, "Intervals")}
     assert by_heading["test nmse after P: 95 % interval"] == ["0.000 to 3.484 (of the mean)"]
     assert "of the mean" not in by_heading["dense size (of 105): 95 % interval"][0]
 
 
 def test_csv_has_full_precision(found: Findings) -> None:
-    lines = list(csv.DictReader(io.StringIO(findings.as_csv(found.compared))))
-    assert [float(line["difference"]) for line in lines] == [item.difference for item in found.compared]
+    read = list(csv.DictReader(io.StringIO(formats.comparisons_csv(found.compared))))
+    assert [float(line["difference"]) for line in read] == [item.difference for item in found.compared]
 
 
 def test_csv_has_no_formula_of_a_label(found: Findings) -> None:
-    lines = list(csv.DictReader(io.StringIO(findings.as_csv([replace(found.compared[0], first="=1", second="@x")]))))
-    assert [(line["first"], line["second"]) for line in lines] == [("'=1", "'@x")]
-    assert float(lines[0]["difference"]) == found.compared[0].difference < 0
+    written = formats.comparisons_csv([replace(found.compared[0], first="=1", second="@x")])
+    read = list(csv.DictReader(io.StringIO(written)))
+    assert [(line["first"], line["second"]) for line in read] == [("'=1", "'@x")]
+    assert float(read[0]["difference"]) == found.compared[0].difference < 0
 
 
-def test_html_escapes(found: Findings) -> None:
-    assert "<i>" not in findings.as_html([["<i>", "a"], ["b & c", "<b>"]])
+def test_html_escapes() -> None:
+    assert "<i>" not in formats.html_table(Grid("title", [["<i>", "a"], ["b & c", "<b>"]]))
 
 
 def test_one_seed_has_no_statistics() -> None:
     manifest = make_manifest({"small": [SMALL], "large": [LARGE]}, seeds=[0])
     methods = gather(manifest, Snapshot((make_row(SMALL, 0), make_row(LARGE, 0)), ()))
     found = findings.find(tables.build(manifest, methods), methods, EqualScore())
-    assert (found.intervals, found.comparisons, found.sentences) == ([], [], ())
+    assert (lines(found, "Intervals"), lines(found, "Comparisons"), sentences(found)) == ([], [], [])
 
 
 @pytest.mark.parametrize(("p", "words"), [(0.0, "< 1e-6"), (0.0123, "0.012"), (1.0, "1")])
 def test_p_in_words(p: float, words: str) -> None:
-    assert findings.p_in_words(p) == words
+    assert number_text.p_value(p) == words

@@ -129,8 +129,8 @@ def test_points_are_means_over_the_seeds_of_complete_configurations(manifest: Ma
     assert [(p.cell_key, p.threshold, p.n) for p in found] == [(whole.key, 0, 2), (whole.key, 1, 2)]
     assert [p.left["density"] for p in found] == pytest.approx([0.6, 0.3])
     assert found[0].left_std["neurons_alive"] == pytest.approx(2**0.5)
-    assert fronts.savings(found) == ["density", "neurons_alive"]
-    assert fronts.savings([]) == []
+    assert fronts.sizes(found) == ["density", "neurons_alive"]
+    assert fronts.sizes([]) == []
     assert [p.test for p in found] == pytest.approx([1.4, 1.7])
     assert found[0].test_std == pytest.approx(0.1 * 2**0.5)
 

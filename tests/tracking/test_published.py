@@ -7,7 +7,7 @@ import yaml
 
 from dn_distributed.tasks import TASKS
 from tracking import published_rows
-from tracking.tables import columns, published
+from tracking.tables import columns, number_text, published
 from tracking.tables.columns import Column
 from tracking.tables.published import Figure
 
@@ -108,7 +108,7 @@ def test_a_figure_is_as_exact_as_it_was_printed(task: str, key: str, value: Frac
     ],
 )
 def test_no_digit_is_written_that_was_not_printed(kind: Any, figure: Figure, text: str) -> None:
-    assert figure.written(Column("key", "title", lambda _row: None, kind)) == text
+    assert number_text.published(Column("key", "title", lambda _row: None, kind), figure) == text
 
 
 def test_an_unpublished_row_is_an_error() -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from tests.tracking.fabricated import make_cell, make_manifest, make_row
 from tracking.results.cells import gather
 from tracking.results.rows import Snapshot
-from tracking.tables import formats
+from tracking.tables import formats, grids, number_text
 from tracking.tables import table as tables
 from tracking.tables.columns import Column
 from tracking.tables.table import Table
@@ -64,7 +64,7 @@ def table() -> Table:
 
 
 def markdown_lines(table: Table) -> list[list[str]]:
-    lines = [line for line in formats.markdown(table).splitlines() if line.startswith("|")]
+    lines = [line for line in formats.markdown(grids.of_table(table)).splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line[2:-2].replace("\\|", "¦").split(" | ")] for line in lines]
 
 
@@ -100,7 +100,7 @@ def test_a_mean_has_as_many_decimals_as_its_deviation(table: Table) -> None:
 def test_what_is_missing_prints_as_missing(table: Table) -> None:
     label, *values, n = markdown_columns(table)[-1]
     assert label == "**none**"
-    assert values == [formats.MISSING] * (LINES - 1)
+    assert values == [number_text.MISSING] * (LINES - 1)
     assert n == "0 of 3"
 
 
@@ -122,7 +122,7 @@ def shown_by_markdown(text: str, tag: str) -> list[str]:
 
 @pytest.mark.parametrize("label", HOSTILE)
 def test_markdown_shows_a_text_as_it_is(table: Table, label: str) -> None:
-    text = formats.markdown(labelled(table, label))
+    text = formats.markdown(grids.of_table(labelled(table, label)))
     assert shown_by_markdown(text, "h2") == [label]
     assert shown_by_markdown(text, "li") == [label, f"{label} failed: {label}."]
     assert shown_by_markdown(text, "th")[1] == f"<strong>{label}</strong>"
@@ -141,14 +141,14 @@ def test_markdown_leaves_ordinary_text_as_it_is() -> None:
 def test_what_would_be_two_lines_is_one(table: Table) -> None:
     label = "two\nlines\r\tand\x1b[31m more"
     for draw in (formats.markdown, formats.latex, formats.as_html):
-        text = draw(labelled(table, label))
+        text = draw(grids.of_table(labelled(table, label)))
         assert "\x1b" not in text
-        assert text.count("\n") == draw(labelled(table, "one")).count("\n")
+        assert text.count("\n") == draw(grids.of_table(labelled(table, "one"))).count("\n")
         assert "\r" not in text
 
 
 def test_markdown_has_every_note(table: Table) -> None:
-    assert all(f"{formats.markdown_item(note)}\n" in formats.markdown(table) for note in table.notes)
+    assert all(f"{formats.markdown_item(note)}\n" in formats.markdown(grids.of_table(table)) for note in table.notes)
 
 
 def test_csv_has_full_precision(table: Table) -> None:
@@ -192,7 +192,7 @@ def test_numbers_of_csv_stay_numbers() -> None:
 def test_latex_escapes_what_it_gives_a_meaning_to(table: Table) -> None:
     label = r"a\textbar{}b \& 100\% \textless{}i\textgreater{}\_\{x\}\$\textbackslash{}"
     label += '"' + r"\textasciitilde{}\textasciicircum{}$\ell$"
-    text = formats.latex(table)
+    text = formats.latex(grids.of_table(table))
     assert f"& {label} &" in text
     assert r"0.2611 $\pm$ 0.0674" in text
 
@@ -200,19 +200,19 @@ def test_latex_escapes_what_it_gives_a_meaning_to(table: Table) -> None:
 @pytest.mark.parametrize("start", ["[2cm]", "*"])
 def test_latex_takes_no_beginning_of_a_line_for_the_end_of_the_one_before(table: Table, start: str) -> None:
     columns = (replace(table.columns[0], title=f"{start} x"), *table.columns[1:])
-    text = formats.latex(replace(table, columns=columns))
+    text = formats.latex(grids.of_table(replace(table, columns=columns)))
     assert f"\n{{{start[0]}}}{start[1:]} x &" in text
     assert re.search(r"\\\\\s*[\[*]", text) is None
 
 
 def test_latex_has_a_cell_for_every_method_in_every_line(table: Table) -> None:
-    lines = [line for line in formats.latex(table).splitlines() if line.endswith(r"\\")]
+    lines = [line for line in formats.latex(grids.of_table(table)).splitlines() if line.endswith(r"\\")]
     assert len(lines) == 1 + LINES  # with the head
     assert {line.replace(r"\&", "").count("&") for line in lines} == {5}  # three methods, published, difference
 
 
 def test_html_escapes_labels_and_marks_kinds_of_lines(table: Table) -> None:
-    text = formats.as_html(table)
+    text = formats.as_html(grids.of_table(table))
     assert "a|b &amp; 100% &lt;i&gt;" in text
     assert "<i>" not in text
     for kind, count in (("reproduced", 3), ("published", 1), ("difference", 1)):
@@ -222,7 +222,7 @@ def test_html_escapes_labels_and_marks_kinds_of_lines(table: Table) -> None:
 
 def test_a_terminal_table_has_published_figures_under_reproduced_ones(table: Table) -> None:
     console = Console(width=160, file=io.StringIO(), record=True)
-    console.print(formats.terminal(table))
+    console.print(formats.terminal(grids.of_table(table)))
     text = console.export_text()
     assert "3.58e-04 (+0.2608, n < 5)" in text
     assert "2 of 3" in text
@@ -231,7 +231,7 @@ def test_a_terminal_table_has_published_figures_under_reproduced_ones(table: Tab
 @pytest.mark.parametrize("label", HOSTILE)
 def test_a_terminal_shows_a_text_as_it_is(table: Table, label: str) -> None:
     console = Console(width=400, file=io.StringIO(), record=True)
-    console.print(formats.terminal(labelled(table, label)))
+    console.print(formats.terminal(grids.of_table(labelled(table, label))))
     lines = [line.strip() for line in console.export_text().splitlines()]
     assert lines[0] == label
     assert label in re.split(r" {2,}", lines[2])
@@ -240,7 +240,7 @@ def test_a_terminal_shows_a_text_as_it_is(table: Table, label: str) -> None:
 
 @pytest.mark.parametrize("label", HOSTILE)
 def test_html_shows_a_text_as_it_is(table: Table, label: str) -> None:
-    text = formats.as_html(labelled(table, label))
+    text = formats.as_html(grids.of_table(labelled(table, label)))
     heads = re.findall(r'<th class="reproduced">([^<>]*)</th>', text)
     assert html.unescape(heads[0]) == label
     notes = re.findall(r"<li>([^<>]*)</li>", text)
@@ -252,7 +252,7 @@ def test_errors_have_a_geometric_mean_beside_their_mean(table: Table) -> None:
     place = quantities.index("test nmse after P, geometric mean")
     assert quantities[place - 1] == "test nmse after P"
     assert whole[place] == "0.2554 ×÷ 1.29"  # of 1/3, 1/4 and 1/5
-    assert none[place] == formats.MISSING
+    assert none[place] == number_text.MISSING
     assert "×÷" in half[place]
 
 
@@ -274,14 +274,14 @@ def test_errors_have_a_geometric_mean_beside_their_mean(table: Table) -> None:
 )
 def test_values_are_written_by_their_kind(kind: str, value: float, plain: str, spread: float, beside: str) -> None:
     column = Column("key", "title", lambda _row: value, kind)  # type: ignore[arg-type]
-    assert column.format(value) == plain
-    assert column.format(spread, beside=value) == beside
+    assert number_text.number(column, value) == plain
+    assert number_text.number(column, spread, beside=value) == beside
 
 
 def test_a_difference_has_its_sign() -> None:
     column = Column("key", "title", lambda _row: 0.0, "score")
-    assert column.format(0.0001898, beside=0.0121184, signed=True) == "+0.00019"
+    assert number_text.number(column, 0.0001898, beside=0.0121184, signed=True) == "+0.00019"
 
 
-def test_every_format_has_an_ending() -> None:
-    assert set(formats.FORMATS) == {"md", "csv", "tex", "html"}
+def test_every_format_has_an_ending(table: Table) -> None:
+    assert set(formats.by_ending(table, grids.of_table(table))) == {"md", "csv", "tex", "html"}

@@ -7,7 +7,7 @@ import pytest
 
 from tracking.report import write as report
 from tracking.results import cells, rows_file
-from tracking.tables import findings, table
+from tracking.tables import table
 from tracking.tables.verdicts import Count
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
@@ -40,7 +40,7 @@ def test_shipped_figures_are_small(folder: Path) -> None:
 
 def counted(name: str) -> Count:
     whole = rows_file.load(RESULTS / name / report.ROWS)
-    return findings.counted(table.build(whole.manifest, cells.gather(whole.manifest, whole.snapshot)))
+    return table.build(whole.manifest, cells.gather(whole.manifest, whole.snapshot)).count_verdicts()
 
 
 def test_the_published_figures_are_counted() -> None:

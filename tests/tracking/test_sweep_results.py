@@ -11,7 +11,7 @@ import tracking
 from tests.tracking.fabricated import Recorder, make_cell
 from tracking.manifest import Selection
 from tracking.results.rows_file import Shipped, as_json
-from tracking.tables import formats
+from tracking.tables import formats, grids
 
 CELL, OTHER = make_cell(l1=1.0), make_cell(l1=2.0)
 OBJECTIVE = "validation/nmse/after_pruning"
@@ -66,9 +66,9 @@ def test_the_figures_of_a_frame_are_those_of_the_rows(results: tracking.Results)
 
 
 def test_the_table_is_that_of_the_command_line(results: tracking.Results) -> None:
-    assert results.to_markdown() == formats.markdown(results.table)
+    assert results.to_markdown() == formats.markdown(grids.of_table(results.table))
     assert results.to_csv() == formats.as_csv(results.table)
-    assert results.to_latex() == formats.latex(results.table)
+    assert results.to_latex() == formats.latex(grids.of_table(results.table))
     assert "<table" in results._repr_html_()
     assert [row.label for row in results.table.rows] == ["A", "B"]
 

@@ -7,7 +7,7 @@ import pytest
 
 from tracking import published_rows
 from tracking.results.cells import Stat, stat
-from tracking.tables import published, verdicts
+from tracking.tables import grids, published, verdicts
 from tracking.tables.columns import COMPRESSION, SCORE_AFTER, Column
 from tracking.tables.published import Figure
 from tracking.tables.verdicts import Verdict
@@ -69,7 +69,7 @@ def test_figures_are_counted_with_and_without_those_that_follow_from_others() ->
     )
     assert found.all == Counter({"inside": 1, "outside": 1, "none": 1})
     assert found.of_their_own == Counter({"inside": 1, "none": 1})
-    all_of_them, their_own = verdicts.in_words(found).split("; ")
+    all_of_them, their_own = grids.verdict_counts(found).split("; ")
     assert all_of_them == "3 (1 inside, 1 outside, 1 without a verdict)"
     assert their_own == "that do not follow from others, 2 (1 inside, 1 without a verdict)"
 

@@ -18,7 +18,7 @@ from tracking.figures.method_styles import MethodStyle, method_styles
 from tracking.manifest import Manifest
 from tracking.results import fronts
 from tracking.results.cells import MethodResult
-from tracking.results.fronts import Point, Saving
+from tracking.results.fronts import Point, Size
 from tracking.results.rows import Row
 
 CAPTION = (
@@ -48,11 +48,11 @@ class _Shown:
     published: tuple[float, float] | None
     """Density and test score."""
 
-    def place(self, saving: Saving, split: _Split) -> tuple[float, float] | None:
+    def place(self, size: Size, split: _Split) -> tuple[float, float] | None:
         """Return where what stands for the method stands; None where it has no place."""
         if not self.rows:
             return None
-        left = statistics.fmean(getattr(row.counts, saving) for row in self.rows)
+        left = statistics.fmean(getattr(row.counts, size) for row in self.rows)
         name = score_names.final(split, self.score)
         score = statistics.fmean(row.metrics.get(name, math.nan) for row in self.rows)
         return (left, score) if left > 0 and math.isfinite(score) else None
@@ -75,8 +75,7 @@ def pareto(manifest: Manifest, methods: Sequence[MethodResult], points: Mapping[
 
 
 def _has_a_place(point: Point) -> bool:
-    """Whether it has a score, and something left to stand on logarithmic axes."""
-    return math.isfinite(point.validation) and math.isfinite(point.test) and all(point.left.values())
+    return all(fronts.has_a_place(point, size) for size in point.left)
 
 
 def _shown(manifest: Manifest, method: MethodResult, look: MethodStyle, points: tuple[Point, ...]) -> _Shown:
@@ -86,23 +85,23 @@ def _shown(manifest: Manifest, method: MethodResult, look: MethodStyle, points: 
 
 def _draw(figure: Figure, manifest: Manifest, shown: Sequence[_Shown]) -> None:
     every = [point for item in shown for point in item.points]
-    savings = fronts.savings(every)
+    sizes = fronts.sizes(every)
     values = [score for point in every for score in (point.validation, point.test)]
     ends = _ends(manifest, shown)
     within = [p for p in every if any(ends[0] <= score <= ends[1] for score in (p.validation, p.test))]
-    grid = figure.subplots(2, len(savings), sharex="col", sharey=True, squeeze=False)
+    grid = figure.subplots(2, len(sizes), sharex="col", sharey=True, squeeze=False)
     no_error = score_axis.axis(grid[0][0], manifest, [score for score in values if ends[0] <= score <= ends[1]])
     if not score_axis.is_logarithmic(manifest, values):
         grid[0][0].set_ylim(ends)
     for line, split in zip(grid, _SPLITS, strict=True):
-        for axes, saving in zip(line, savings, strict=True):
-            _draw_panel(axes, manifest, shown, saving, split, no_error)
+        for axes, size in zip(line, sizes, strict=True):
+            _draw_panel(axes, manifest, shown, size, split, no_error)
         line[0].set_ylabel(score_axis.title(manifest, f"{split} {{}}"))
         _tell_what_is_outside(line[0], manifest, [getattr(point, split) for point in every], ends)
-    for axes, saving in zip(grid[1], savings, strict=True):
-        text = style.percent if saving == "density" else style.number
-        style.log_axis(axes, "x", [point.left[saving] for point in within], text)
-        axes.set_xlabel("weights left (%)" if saving == "density" else fronts.SAVINGS[saving])
+    for axes, size in zip(grid[1], sizes, strict=True):
+        text = style.percent if size == "density" else style.number
+        style.log_axis(axes, "x", [point.left[size] for point in within], text)
+        axes.set_xlabel("weights left (%)" if size == "density" else fronts.SIZES[size])
 
 
 def _ends(manifest: Manifest, shown: Sequence[_Shown]) -> tuple[float, float]:
@@ -132,12 +131,12 @@ def _ends(manifest: Manifest, shown: Sequence[_Shown]) -> tuple[float, float]:
 
 
 def _draw_panel(
-    axes: Axes, manifest: Manifest, shown: Sequence[_Shown], saving: Saving, split: _Split, no_error: float
+    axes: Axes, manifest: Manifest, shown: Sequence[_Shown], size: Size, split: _Split, no_error: float
 ) -> None:
     for item in shown:
         look = item.look
-        best = fronts.front(item.points, saving, higher_is_better=manifest.score_higher_is_better)
-        left, all_left = ([point.left[saving] for point in some] for some in (best, item.points))
+        best = fronts.front(item.points, size, higher_is_better=manifest.score_higher_is_better)
+        left, all_left = ([point.left[size] for point in some] for some in (best, item.points))
         score, all_scores = (
             style.at_least((getattr(point, split) for point in some), no_error) for some in (best, item.points)
         )
@@ -145,14 +144,14 @@ def _draw_panel(
         if split == "validation":
             axes.step(left, score, look.line, where="post", color=look.color, lw=1.6, marker=look.marker, ms=4)
         else:
-            wide, high = [point.left_std[saving] or 0.0 for point in best], [point.test_std or 0.0 for point in best]
+            wide, high = [point.left_std[size] or 0.0 for point in best], [point.test_std or 0.0 for point in best]
             axes.errorbar(left, score, xerr=wide, yerr=high, ls="none", color=look.color, lw=0.7)
             axes.plot(left, score, look.marker, ms=4, color=look.color)
-        place = item.place(saving, split)
+        place = item.place(size, split)
         if place is not None:
             axes.plot(*place, look.marker, ms=4, color=look.color)
             axes.plot(*place, zorder=3, **_RING)
-    if split == "test" and saving == "density":
+    if split == "test" and size == "density":
         _draw_published(axes, shown)
     axes.grid(visible=True)
 

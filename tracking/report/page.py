@@ -21,9 +21,9 @@ from tracking.report.wording import (
 )
 from tracking.results.cells import MethodResult
 from tracking.results.rows_file import Provenance
-from tracking.tables import findings, formats
-from tracking.tables.findings import Findings
-from tracking.tables.table import Table
+from tracking.tables import formats
+from tracking.tables.grids import Grid, Statistics
+from tracking.tables.number_text import MISSING
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Picture:
 
 def render(
     data: FigureData,
-    table: Table,
-    found: Findings,
+    table: Grid,
+    statistics: Statistics,
     provenance: Provenance,
     pictures: Sequence[Picture],
     names: Sequence[str],
@@ -65,8 +65,8 @@ def render(
         methods=[_method(*pair) for pair in zip(data.manifest.methods, data.methods, strict=True)],
         table=Markup(formats.as_html(replace(table, notes=()))),
         notes=table.notes,
-        grids=[(title, Markup(findings.as_html(grid))) for title, grid in found.grids],
-        findings=found,
+        grids=[(grid.title, Markup(formats.html_table(grid))) for grid in statistics.grids],
+        statistics=statistics,
         pictures=pictures,
         missing=data.missing,
         names=names,
@@ -87,7 +87,7 @@ def _method(asked: ManifestMethod, method: MethodResult) -> dict[str, Any]:
         "label": method.label,
         "coefficients": "; ".join(filter(None, [coefficients, asked.fault])),
         "configurations": len(method.tried),
-        "published": next((result.published for result in method.tried if result.published), formats.MISSING),
+        "published": next((result.published for result in method.tried if result.published), MISSING),
         "finished": finished,
         "expected": sum(result.num_expected for result in method.tried),
     }

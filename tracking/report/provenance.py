@@ -10,7 +10,7 @@ from tracking.results.rows_file import Provenance
 from tracking.store import artifacts, checksums, runs
 from tracking.store.location import StoreLocation
 from tracking.store.sqlite import StoredRun
-from tracking.tables import formats
+from tracking.tables.number_text import MISSING
 
 _SOFTWARE = ("torch", "ray", "mlflow", "python")
 _COMMIT = "version.commit"
@@ -39,7 +39,7 @@ def _software(run: StoredRun) -> str:
 def _period(ran: Sequence[StoredRun]) -> str:
     """From the first start to the last end of the replicates."""
     if not ran:
-        return formats.MISSING
+        return MISSING
     ends = (min(run.start_time for run in ran), max(run.end_time or run.start_time for run in ran))
     first, last = (f"{datetime.fromtimestamp(end / 1000, UTC):%Y-%m-%d %H:%M}" for end in ends)
     return f"{first} to {last.removeprefix(first[:11])} UTC"

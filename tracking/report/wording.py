@@ -5,7 +5,7 @@ from typing import Any
 
 from dn_distributed.config import Cell, Training
 from tracking.results import cells
-from tracking.tables import formats
+from tracking.tables.number_text import MISSING
 
 _FEW = 3  # different values that are written out; of more, only the ends
 
@@ -20,7 +20,7 @@ def distinct(values: Iterable[str]) -> str:
     """Return the different values in their order; of many, how many more there are."""
     found = list(dict.fromkeys(values))
     more = f"; and {len(found) - _FEW} more" if len(found) > _FEW else ""
-    return "; ".join(found[:_FEW]) + more if found else formats.MISSING
+    return "; ".join(found[:_FEW]) + more if found else MISSING
 
 
 def training_in_words(training: Training) -> str:

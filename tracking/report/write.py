@@ -17,7 +17,7 @@ from tracking.results.rows_file import Shipped, as_json, load
 from tracking.store import location as store
 from tracking.store import runs, writer
 from tracking.store.location import StoreError, StoreLocation, connect
-from tracking.tables import configurations, findings, formats
+from tracking.tables import configurations, findings, formats, grids
 from tracking.tables import table as tables
 
 PAGE = "report.html"
@@ -80,9 +80,10 @@ def _write_files(folder: Path, data: FigureData, shipped: Shipped) -> None:
     manifest, methods = data.manifest, data.methods
     table = tables.build(manifest, methods)
     found = findings.find(table, methods, equal_score.at_equal_score(manifest, data.points()))
-    texts = {f"table.{ending}": draw(table) for ending, draw in formats.FORMATS.items()}
-    texts |= {ROWS: as_json(shipped), STATISTICS: findings.as_markdown(found)}
-    texts |= {COMPARISONS: findings.as_csv(found.compared)} if found.compared else {}
+    grid, statistics = grids.of_table(table), grids.of_findings(found)
+    texts = {f"table.{ending}": text for ending, text in formats.by_ending(table, grid).items()}
+    texts |= {ROWS: as_json(shipped), STATISTICS: formats.statistics_markdown(statistics)}
+    texts |= {COMPARISONS: formats.comparisons_csv(found.compared)} if found.compared else {}
     texts |= {CURVES: fronts.as_json(data.curves)} if data.curves else {}
     if manifest.selection is not None:
         texts[CONFIGURATIONS] = configurations.as_csv(manifest, manifest.selection, methods)
@@ -93,7 +94,7 @@ def _write_files(folder: Path, data: FigureData, shipped: Shipped) -> None:
     for picture in pictures:
         (folder / FIGURES / f"{picture.name}.png").write_bytes(picture.png)
     names = [*texts, *(f"{FIGURES}/{picture.name}.png" for picture in pictures)]
-    html = page.render(data, table, found, shipped.provenance, pictures, names)
+    html = page.render(data, grid, statistics, shipped.provenance, pictures, names)
     (folder / PAGE).write_text(html, encoding="utf-8")
 
 

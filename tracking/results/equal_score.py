@@ -1,4 +1,4 @@
-"""At equal score, what does each method have to keep? From the fronts of configurations and thresholds."""
+"""At equal score, what does each method leave? Numbers from the fronts of configurations and thresholds."""
 
 import itertools
 import math
@@ -9,11 +9,9 @@ from fractions import Fraction
 
 from dn_distributed.config import Cell
 from tracking.manifest import Manifest
-from tracking.results import cells, fronts, inference, rounding
-from tracking.results.cells import deviation
-from tracking.results.fronts import Point, Reading, Saving
+from tracking.results import cells, fronts, inference
+from tracking.results.fronts import Point, Size
 from tracking.results.inference import Comparison
-from tracking.results.rounding import fixed
 
 RULE = (
     "at equal score: off each seed's own front, the configurations and thresholds that no other beats in both the "
@@ -33,19 +31,71 @@ PAIRS_RULE = (
     "found on validation data of the same seeds"
 )
 
-Grid = list[list[str]]
+
+@dataclass(frozen=True)
+class Left:
+    """What a method leaves at a score."""
+
+    left: Mapping[int, float]
+    """By seed that reaches the score: a density, or a count of neurons."""
+    test: Mapping[int, float]
+    """The test scores of the same seeds."""
+    num_seeds: int
+    edges: tuple[str, ...]
+    """What of it lies at an edge of what was tried, as ``l1 largest``."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every seed reaches the score."""
+        return len(self.left) == self.num_seeds
+
+    @property
+    def mean_test(self) -> float:
+        """Mean test score."""
+        return statistics.fmean(self.test.values())
+
+
+_NOT_REACHED = Left({}, {}, 0, ())
+
+
+@dataclass(frozen=True)
+class Level:
+    """A validation score that methods are compared at, and what they leave by one measure of size."""
+
+    quantity: str
+    """What it is called, as ``accuracy ≥ 0.98: fewest weights``."""
+    size: Size
+    on_fronts: Mapping[str, Left]
+    """By method, read off each seed's front."""
+    by_steps: Mapping[str, Left]
+    """By method, the same without a line between the points."""
+
+
+@dataclass(frozen=True)
+class Exactness:
+    """How well validation accuracy tells levels apart: shares of 1."""
+
+    num_images: int
+    best: float
+    standard_error: float
+    """Of the best accuracy, binomial."""
+    nearest: float
+    furthest: float
+    """The smallest and the largest distance between neighbouring levels."""
 
 
 @dataclass(frozen=True)
 class EqualScore:
-    """What each method keeps at several validation scores, and the comparisons of it in pairs."""
+    """What each method leaves at several validation scores, and the comparisons of it in pairs."""
 
-    grid: Grid = field(default_factory=list)
-    """With a head; empty where no curve was measured."""
-    by_steps: Grid = field(default_factory=list)
-    """The same without a line between the points."""
+    score: str = ""
+    num_points: Mapping[str, int] = field(default_factory=dict)
+    """By method, how many points there were to choose from."""
+    levels: tuple[Level, ...] = ()
+    """Empty where no curve was measured."""
     compared: tuple[Comparison, ...] = ()
-    notes: tuple[str, ...] = ()
+    exactness: Exactness | None = None
+    """None of errors: nothing is known of them but their spread over seeds."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +104,33 @@ class _Method:
 
     points: Sequence[Point]
     tried: Sequence[Cell]
+    higher_is_better: bool
 
     @property
     def seeds(self) -> list[int]:
         """Those that every point was measured with."""
         return sorted(set.intersection(*(set(point.seeds) for point in self.points)))
 
-    def edges(self, points: Iterable[Point]) -> list[str]:
+    def on_fronts(self, size: Size, score: float) -> Left:
+        """Return what is left at a validation score, each seed off its own front."""
+        higher = self.higher_is_better
+        read = {seed: fronts.read_at(self.points, size, seed, score, higher_is_better=higher) for seed in self.seeds}
+        reached = {seed: reading for seed, reading in read.items() if reading is not None}
+        edges = self._edges(point for reading in reached.values() for point in reading.between)
+        edges += ["nothing smaller tried"] * any(len(reading.between) == 1 for reading in reached.values())
+        left, test = ({seed: getattr(reading, name) for seed, reading in reached.items()} for name in ("left", "test"))
+        return Left(left, test, len(read), tuple(edges))
+
+    def by_steps(self, size: Size, score: float) -> Left:
+        """Return what the smallest point leaves whose mean validation score is as good."""
+        point = fronts.smallest_within(self.points, size, score, higher_is_better=self.higher_is_better)
+        if point is None:
+            return _NOT_REACHED
+        left = {seed: measured.left[size] for seed, measured in point.seeds.items()}
+        test = {seed: measured.test for seed, measured in point.seeds.items()}
+        return Left(left, test, len(left), tuple(self._edges([point])))
+
+    def _edges(self, points: Iterable[Point]) -> list[str]:
         """What lies at an edge of what was tried, as ``l1 largest``."""
         keys, largest = [cell.key for cell in self.tried], max(point.threshold for point in self.points)
         found = []
@@ -74,94 +144,46 @@ class _Method:
 
 def at_equal_score(manifest: Manifest, points: Mapping[str, Sequence[Point]]) -> EqualScore:
     """Compare the methods that have points, by method each configuration at each threshold."""
-    tried = {method.label: method.cells for method in manifest.methods}
-    methods = {label: _Method(found, tried[label]) for label, found in points.items() if found}
+    tried, higher = {method.label: method.cells for method in manifest.methods}, manifest.score_higher_is_better
+    methods = {label: _Method(found, tried[label], higher) for label, found in points.items() if found}
     if not methods:
         return EqualScore()
     every = [point for method in methods.values() for point in method.points]
-    levels = fronts.levels(every, higher_is_better=manifest.score_higher_is_better)
-    head = ["validation score", *(f"{label} (of {len(method.points)})" for label, method in methods.items())]
-    grid, by_steps = [head], [head]
-    compared: list[Comparison] = []
-    for level in levels:
-        for saving in fronts.savings(every):
-            read = {label: _read(manifest, method, saving, level) for label, method in methods.items()}
-            sign = "≥" if manifest.score_higher_is_better else "≤"
-            heading = f"{manifest.score} {sign} {level:.4g}: fewest {fronts.SAVINGS[saving]}"
-            grid.append([heading, *(_reading(manifest, saving, methods[label], read[label]) for label in methods)])
-            by_steps.append([heading, *(_step(manifest, saving, method, level) for method in methods.values())])
-            compared += inference.compare(heading, _logarithms(read), is_ratio=True)
-    return EqualScore(grid, by_steps, tuple(inference.corrected(compared)), tuple(_notes(manifest, every, levels)))
-
-
-_Read = Mapping[int, Reading | None]
-"""By seed; None where its front does not reach the score."""
-
-
-def _read(manifest: Manifest, method: _Method, saving: Saving, level: float) -> _Read:
-    higher = manifest.score_higher_is_better
-    return {seed: fronts.read_at(method.points, saving, seed, level, higher_is_better=higher) for seed in method.seeds}
-
-
-def _logarithms(read: Mapping[str, _Read]) -> dict[str, dict[int, float]]:
-    """Of the methods that reach the score with every seed: with some, the lucky ones would be compared."""
-    found = {}
-    for label, by_seed in read.items():
-        reached = {seed: math.log(reading.left) for seed, reading in by_seed.items() if reading is not None}
-        if len(reached) == len(by_seed):
-            found[label] = reached
-    return found
-
-
-def _reading(manifest: Manifest, saving: Saving, method: _Method, read: _Read) -> str:
-    reached = [reading for reading in read.values() if reading is not None]
-    if not reached:
-        return "not reached"
-    if len(reached) < len(read):
-        return f"reached by {len(reached)} of {len(read)} seeds"
-    lefts, tests = [reading.left for reading in reached], [reading.test for reading in reached]
-    edges = method.edges(point for reading in reached for point in reading.between)
-    edges += ["nothing smaller tried"] * any(len(reading.between) == 1 for reading in reached)
-    return _cell(manifest, saving, lefts, tests, edges)
-
-
-def _step(manifest: Manifest, saving: Saving, method: _Method, level: float) -> str:
-    higher = manifest.score_higher_is_better
-    point = fronts.smallest_within(method.points, saving, level, higher_is_better=higher)
-    if point is None:
-        return "not reached"
-    seeds = list(point.seeds.values())
-    return _cell(
-        manifest, saving, [seed.left[saving] for seed in seeds], [seed.test for seed in seeds], method.edges([point])
+    scores = fronts.levels(every, higher_is_better=higher)
+    levels = tuple(_level(manifest, methods, size, score) for score in scores for size in fronts.sizes(every))
+    compared = [inference.compare(level.quantity, _logarithms(level.on_fronts), is_ratio=True) for level in levels]
+    return EqualScore(
+        manifest.score,
+        {label: len(method.points) for label, method in methods.items()},
+        levels,
+        tuple(inference.corrected(list(itertools.chain(*compared)))),
+        _exactness(every, scores) if manifest.score == "accuracy" else None,
     )
 
 
-def _cell(
-    manifest: Manifest, saving: Saving, lefts: Sequence[float], tests: Sequence[float], edges: Sequence[str]
-) -> str:
-    factor, decimals, unit = (100, 2, " %") if saving == "density" else (1, 1, "")
-    left = fixed(factor * rounding.mean(lefts), decimals)
-    test = f"{statistics.fmean(tests):.4g}"
-    if (spread := deviation(lefts)) is not None:
-        left += f" ± {fixed(factor * spread, decimals)}"
-    if (spread := deviation(tests)) is not None:
-        test += f" ± {spread:.2g}"
-    edge = f"; edge: {', '.join(edges)}" * bool(edges)
-    return f"{left}{unit} (test {manifest.score} {test}{edge})"
+def _level(manifest: Manifest, methods: Mapping[str, _Method], size: Size, score: float) -> Level:
+    sign = "≥" if manifest.score_higher_is_better else "≤"
+    return Level(
+        f"{manifest.score} {sign} {score:.4g}: fewest {fronts.SIZES[size]}",
+        size,
+        {label: method.on_fronts(size, score) for label, method in methods.items()},
+        {label: method.by_steps(size, score) for label, method in methods.items()},
+    )
 
 
-def _notes(manifest: Manifest, points: Sequence[Point], levels: Sequence[float]) -> list[str]:
-    """How well validation accuracy tells levels apart; of errors nothing is known but their spread over seeds."""
-    if manifest.score != "accuracy":
-        return []
+def _logarithms(found: Mapping[str, Left]) -> dict[str, dict[int, float]]:
+    """Of the methods that reach the score with every seed: with some, the lucky ones would be compared."""
+    return {
+        label: {seed: math.log(left) for seed, left in each.left.items()}
+        for label, each in found.items()
+        if each.is_complete
+    }
+
+
+def _exactness(points: Sequence[Point], levels: Sequence[float]) -> Exactness:
     images, best = _images(points), max(levels)
-    error = 100 * math.sqrt(best * (1 - best) / images)
-    apart = [100 * abs(first - second) for first, second in itertools.pairwise(levels)]
-    return [
-        f"At equal score: validation accuracy is that of {images} images, the same for every seed; its standard error "
-        f"at {100 * best:.2f} % is {error:.2f} points, and the levels lie {min(apart):.2f} to {max(apart):.2f} points "
-        "apart."
-    ]
+    apart = [abs(first - second) for first, second in itertools.pairwise(levels)]
+    return Exactness(images, best, math.sqrt(best * (1 - best) / images), min(apart), max(apart))
 
 
 def _images(points: Sequence[Point]) -> int:

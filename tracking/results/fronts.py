@@ -24,13 +24,13 @@ from tracking.store import artifacts, checksums
 from tracking.store.location import StoreLocation
 from tracking.store.record import Figure, Key
 
-Saving = Literal["density", "neurons_alive", "hidden_alive"]
-SAVINGS: Mapping[Saving, str] = {
+Size = Literal["density", "neurons_alive", "hidden_alive"]
+SIZES: Mapping[Size, str] = {
     "density": "weights",
     "neurons_alive": "neurons alive",
     "hidden_alive": "hidden neurons alive",
 }
-"""What may be left of a network, in the words of tables and figures."""
+"""Measures of what is left of a network, each with its name in tables and figures. Stored under these keys."""
 Curve = Sequence[Mapping[str, float]]
 """A trained replicate at several thresholds, as ``training.Outcome.curve``."""
 Curves = Mapping[str, Mapping[int, Curve]]
@@ -41,7 +41,7 @@ Curves = Mapping[str, Mapping[int, Curve]]
 class Measured:
     """One seed's network at a threshold."""
 
-    left: Mapping[Saving, float]
+    left: Mapping[Size, float]
     validation: float
     test: float
 
@@ -55,14 +55,14 @@ class Point:
     seeds: Mapping[int, Measured]
 
     @cached_property
-    def left(self) -> Mapping[Saving, float]:
+    def left(self) -> Mapping[Size, float]:
         """Means of what was counted of every seed's network."""
-        return {saving: statistics.fmean(values) for saving, values in self._left.items()}
+        return {size: statistics.fmean(values) for size, values in self._left.items()}
 
     @cached_property
-    def left_std(self) -> Mapping[Saving, float | None]:
+    def left_std(self) -> Mapping[Size, float | None]:
         """Sample standard deviations; None of one seed."""
-        return {saving: deviation(values) for saving, values in self._left.items()}
+        return {size: deviation(values) for size, values in self._left.items()}
 
     @cached_property
     def validation(self) -> float:
@@ -85,10 +85,10 @@ class Point:
         return len(self.seeds)
 
     @property
-    def _left(self) -> dict[Saving, list[float]]:
+    def _left(self) -> dict[Size, list[float]]:
         every = list(self.seeds.values())
-        shown: list[Saving] = [saving for saving in SAVINGS if all(saving in each.left for each in every)]
-        return {saving: [each.left[saving] for each in every] for saving in shown}
+        shown: list[Size] = [size for size in SIZES if all(size in each.left for each in every)]
+        return {size: [each.left[size] for each in every] for size in shown}
 
 
 def read(location: StoreLocation, methods: Sequence[MethodResult], missing: list[str]) -> Curves:
@@ -134,20 +134,29 @@ def points(manifest: Manifest, method: MethodResult, curves: Curves) -> list[Poi
 
 
 def _measured(score: str, point: Mapping[str, float]) -> Measured:
-    left = {saving: point[saving] for saving in SAVINGS if saving in point}
+    left = {size: point[size] for size in SIZES if size in point}
     return Measured(left, *(point[name] for name in score_names.at_threshold(score)))
 
 
-def savings(found: Sequence[Point]) -> list[Saving]:
+def sizes(found: Sequence[Point]) -> list[Size]:
     """Return what was counted at every point: curves of an earlier version lack the hidden neurons."""
-    return [name for name in SAVINGS if found and all(name in point.left for point in found)]
+    return [name for name in SIZES if found and all(name in point.left for point in found)]
 
 
-def front(found: Sequence[Point], saving: Saving, *, higher_is_better: bool) -> list[Point]:
-    """Return the points that no other beats in both the saving and the validation score, the smallest first."""
+def has_a_place(point: Point, size: Size) -> bool:
+    """Return whether a point can lie on a front: nothing left has no logarithm, and each score must be a number."""
+    return point.left[size] > 0 and math.isfinite(point.validation) and math.isfinite(point.test)
+
+
+def front(found: Sequence[Point], size: Size, *, higher_is_better: bool) -> list[Point]:
+    """Return the points that no other beats in both the size and the validation score, the smallest first.
+
+    Points without a place are left out, see ``has_a_place``.
+    """
     sign = -1.0 if higher_is_better else 1.0
     kept: list[Point] = []
-    for point in sorted(found, key=lambda p: (p.left[saving], sign * p.validation)):
+    placed = (point for point in found if has_a_place(point, size))
+    for point in sorted(placed, key=lambda p: (p.left[size], sign * p.validation)):
         if not kept or sign * point.validation < sign * kept[-1].validation:
             kept.append(point)
     return kept
@@ -198,10 +207,10 @@ def _check(cell_key: str, by_seed: Mapping[int, Curve], needed: Iterable[str]) -
         raise ValueError(f"cell {cell_key}: the seeds are not measured at the same thresholds")
 
 
-def smallest_within(found: Sequence[Point], saving: Saving, level: float, *, higher_is_better: bool) -> Point | None:
-    """Return the point with the largest saving whose validation score is at least as good as ``level``."""
+def smallest_within(found: Sequence[Point], size: Size, level: float, *, higher_is_better: bool) -> Point | None:
+    """Return the point with least left whose validation score is at least as good as ``level``."""
     good = [p for p in found if (p.validation >= level if higher_is_better else p.validation <= level)]
-    return min(good, key=lambda p: p.left[saving], default=None)
+    return min(good, key=lambda p: p.left[size], default=None)
 
 
 @dataclass(frozen=True)
@@ -214,28 +223,24 @@ class Reading:
     """The two points; one where the smallest network of all is good enough already."""
 
 
-def read_at(
-    found: Sequence[Point], saving: Saving, seed: int, level: float, *, higher_is_better: bool
-) -> Reading | None:
+def read_at(found: Sequence[Point], size: Size, seed: int, level: float, *, higher_is_better: bool) -> Reading | None:
     """Return what is left of a seed's network at a validation score; None where none of its points is as good.
 
     The line is straight for the logarithm of what is left over the score, or over the logarithm of an error.
     """
     own = [Point(point.cell_key, point.threshold, {seed: point.seeds[seed]}) for point in found]
-    # A network of nothing has no logarithm, and a score that is no number no place on a front.
-    whole = [p for p in own if p.left[saving] > 0 and math.isfinite(p.validation) and math.isfinite(p.test)]
-    ordered = front(whole, saving, higher_is_better=higher_is_better)
+    ordered = front(own, size, higher_is_better=higher_is_better)
     good = (i for i, p in enumerate(ordered) if (p.validation >= level if higher_is_better else p.validation <= level))
     place = next(good, None)
     if place is None:
         return None
     after = ordered[place]
     if place == 0:
-        return Reading(after.left[saving], after.test, (after,))
+        return Reading(after.left[size], after.test, (after,))
     before = ordered[place - 1]
     by_logarithm = not higher_is_better
     share = _share(before.validation, after.validation, level, by_logarithm=by_logarithm)
-    left = _between(before.left[saving], after.left[saving], share, by_logarithm=True)
+    left = _between(before.left[size], after.left[size], share, by_logarithm=True)
     test = _between(before.test, after.test, share, by_logarithm=by_logarithm)
     return Reading(left, test, (before, after))
 

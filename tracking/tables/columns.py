@@ -10,7 +10,7 @@ from dn_distributed import score_names
 from dn_distributed.sparsity import NetworkCounts
 from tracking.results import inference
 from tracking.results.inference import Interval
-from tracking.results.rounding import Number, exact, fixed
+from tracking.results.rounding import Number
 from tracking.results.rows import Row
 
 SCORE_BEFORE = "score_before"
@@ -85,33 +85,6 @@ class Column:
         """What no value lies outside of: no quantity here can be negative."""
         most = 1.0 if self.kind == "percent" else math.inf if self.total is None else float(self.total)
         return (1.0 if self.kind == "ratio" else 0.0), most
-
-    @property
-    def power_of_ten(self) -> int:
-        """By how many places the unit of the table is smaller than that of the rows: two of a share given in %."""
-        return 2 if self.kind == "percent" else 0
-
-    def format(self, value: Number, *, beside: Number | None = None, signed: bool = False) -> str:
-        """Return ``value`` as text. ``signed``: it is a difference.
-
-        ``beside``: the mean that a deviation or a difference belongs to; it is given as many decimals.
-        """
-        sign = "+" if signed else ""
-        if not math.isfinite(value):
-            return f"{float(value):{sign}}"
-        decimals = self._decimals(value, beside)
-        if decimals is None:
-            return f"{float(value):{sign}.2e}" if value else "0"
-        return fixed(exact(value) * 10**self.power_of_ten, decimals, signed=signed)
-
-    def _decimals(self, value: Number, beside: Number | None) -> int | None:
-        """None: with a power of ten."""
-        if self.kind in ("percent", "ratio"):
-            return 2
-        if self.kind == "count":
-            return 1 if beside is not None or value != int(value) else 0
-        size = abs(float(value if beside is None else beside))
-        return max(0, 3 - math.floor(math.log10(size))) if 1e-3 <= size < 1e6 else None
 
     @property
     def heading(self) -> str:

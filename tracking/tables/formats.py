@@ -1,4 +1,4 @@
-"""A table as Markdown, CSV, LaTeX, HTML or a terminal table. Formats only; every figure is in the table.
+"""Markdown, LaTeX, HTML and terminal tables from grids of text, and CSV from the numbers themselves.
 
 Labels, names of layers and reasons are the user's: in none of the formats does any of them act as markup.
 """
@@ -6,10 +6,9 @@ Labels, names of layers and reasons are the user's: in none of the formats does 
 import csv
 import html
 import io
+import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Sequence
 
 import rich.console
 import rich.table
@@ -18,124 +17,35 @@ from rich.text import Text
 
 from dn_distributed.text import one_line
 from tracking.results.cells import Stat
-from tracking.results.rounding import Number
+from tracking.results.inference import Comparison
 from tracking.tables.columns import Column
+from tracking.tables.grids import Grid, Statistics
 from tracking.tables.table import Table, TableRow
-from tracking.tables.verdicts import FEWEST_RUNS
 
-MISSING = "—"
 _ACROSS = 4
 """Methods side by side on a terminal."""
 _LONGEST_TEXT = 100_000
 """Characters of a label or a note: no limit but that of patience."""
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """What a method has in one line: as reproduced, as published, and the difference of the two."""
-
-    reproduced: str
-    published: str = ""
-    difference: str = ""
+def markdown(grid: Grid) -> str:
+    """Return a grid and its notes as Markdown."""
+    return "\n".join([_markdown_grid(grid), "", *map(markdown_item, grid.notes), ""])
 
 
-@dataclass(frozen=True)
-class _Line:
-    """One line of the table: a quantity, or an average of it."""
-
-    heading: str
-    of: Callable[[TableRow], _Cells]
+def statistics_markdown(statistics: Statistics) -> str:
+    """Return findings as Markdown sections."""
+    said = [*statistics.sentences, *(f"Rule: {rule}." for rule in statistics.rules)]
+    return "\n\n".join([*map(_markdown_grid, statistics.grids), "\n".join(map(markdown_item, said))]) + "\n"
 
 
-def _lines(table: Table) -> Iterator[_Line]:
-    for column in table.columns:
-        yield _Line(column.heading, partial(_cells, column))
-        if column.is_error:
-            yield _Line(f"{column.heading}, geometric mean", partial(_geometric, column))
-    yield _Line("n", lambda row: _Cells(_count(row), "1"))
-
-
-@dataclass(frozen=True)
-class _Across:
-    """One column as it is set: a method as reproduced, as published, or the difference of the two."""
-
-    kind: str
-    label: str
-    values: list[str]
-
-
-def _across(table: Table) -> list[_Across]:
-    """Return what stands side by side, each with a value for every line."""
-    found = []
-    for row in table.rows:
-        cells = [line.of(row) for line in _lines(table)]
-        found.append(_Across("reproduced", row.label, [each.reproduced for each in cells]))
-        if row.published:
-            found.append(_Across("published", "published", [each.published for each in cells]))
-            found.append(_Across("difference", "difference", [each.difference for each in cells]))
-    return found
-
-
-def _cells(column: Column, row: TableRow) -> _Cells:
-    given = row.published[column.key].written(column) if column.key in row.published else ""
-    return _Cells(_reproduced(row, column), given, _difference(row, column))
-
-
-def _geometric(column: Column, row: TableRow) -> _Cells:
-    found = row.stats.get(column.key)
-    average = found.geometric if found else None
-    if average is None:
-        return _Cells(MISSING)
-    factor = "" if average.factor is None else f" ×÷ {average.factor:.3g}"
-    return _Cells(f"{column.format(average.mean)}{factor}")
-
-
-def _difference(row: TableRow, column: Column) -> str:
-    difference = row.difference(column.key)
-    if difference is None:
-        return ""
-    shown = column.format(difference, beside=_larger(row, column), signed=True)
-    return ", ".join(filter(None, [shown, verdict_in_words(row, column)]))
-
-
-def _larger(row: TableRow, column: Column) -> Number:
-    return max(row.stats[column.key].exact_mean, row.published[column.key].value)
-
-
-def verdict_in_words(row: TableRow, column: Column) -> str:
-    """Return the verdict on a published figure, or why there is none; nothing where nothing can be said."""
-    verdict = row.verdict(column)
-    if verdict is None or verdict.word == "none":
-        return f"n < {FEWEST_RUNS}" if verdict and row.n < FEWEST_RUNS else ""
-    if verdict.word != "outside":
-        return verdict.word
-    by = column.format(abs(verdict.outside_by), beside=_larger(row, column))
-    return f"outside by {by}" if float(by) else "just outside"
-
-
-def _count(row: TableRow) -> str:
-    return f"{row.n}" if row.n == row.num_expected else f"{row.n} of {row.num_expected}"
-
-
-def _reproduced(row: TableRow, column: Column) -> str:
-    found = row.stats.get(column.key)
-    if found is None:
-        return MISSING
-    spread = "" if found.std is None else f" ± {column.format(found.std, beside=found.exact_mean)}"
-    return f"{column.format(found.exact_mean, beside=found.exact_mean if found.n > 1 else None)}{spread}"
-
-
-def markdown(table: Table) -> str:
-    """Return the table and its notes as Markdown: quantities down and methods across, as the paper sets it."""
-    across = _across(table)
-    heads = [
-        f"**{markdown_text(column.label)}**" if column.kind == "reproduced" else f"*{column.label}*"
-        for column in across
-    ]
-    lines = [markdown_row(["", *heads]), markdown_row(["---", *("--:" for _ in across)])]
-    for number, line in enumerate(_lines(table)):
-        lines.append(markdown_row(map(markdown_text, [line.heading, *(column.values[number] for column in across)])))
-    return "\n".join([f"## {markdown_text(table.title)}", "", *lines, "", *map(markdown_item, table.notes), ""])
+def _markdown_grid(grid: Grid) -> str:
+    stars = {"reproduced": "**", "published": "*", "difference": "*"}
+    marks = ("", *(stars[kind] for kind in grid.kinds)) if grid.kinds else [""] * len(grid.head)
+    head = [f"{mark}{markdown_text(label)}{mark}" for mark, label in zip(marks, grid.head, strict=True)]
+    rule = ["---", *["--:"] * (len(head) - 1)]
+    body = (map(markdown_text, line) for line in grid.body)
+    return "\n".join([f"## {markdown_text(grid.title)}", "", *map(markdown_row, [head, rule, *body])])
 
 
 def markdown_row(values: Iterable[str]) -> str:
@@ -223,6 +133,17 @@ def _ends(column: Column, found: Stat) -> list[CsvValue]:
     return [min(found.values), max(found.values), *of_mean, *([run.low, run.high] if run else [None] * 2)]
 
 
+def comparisons_csv(compared: Sequence[Comparison]) -> str:
+    """Return the comparisons at full precision."""
+    head = ["quantity", "first", "second", "n", "scale", "difference", "low", "high", "effect", "p", "p_holm", "holds"]
+    lines: list[list[CsvValue]] = [[*head]]
+    for item in compared:
+        scale = "logarithm" if item.is_ratio else "plain"
+        numbers = (item.difference, item.interval.low, item.interval.high, item.effect, item.p, item.p_corrected)
+        lines.append([item.quantity, item.first, item.second, item.n, scale, *numbers, item.holds])
+    return csv_text(lines)
+
+
 _LATEX_ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "ℓ": r"$\ell$", "±": r"$\pm$", "×": r"$\times$", "÷": r"$\div$", "—": "---",
     "≥": r"$\geq$", "≤": r"$\leq$", "≠": r"$\neq$",
@@ -236,16 +157,12 @@ def _latex_text(text: str) -> str:
     return "".join(_LATEX_ESCAPES.get(character, character) for character in one_line(text, _LONGEST_TEXT))
 
 
-def latex(table: Table) -> str:
-    """Return a ``tabular`` with quantities down and methods across (needs booktabs)."""
-    across = _across(table)
-    lines = [["", *(column.label for column in across)]]
-    for number, line in enumerate(_lines(table)):
-        lines.append([line.heading, *(column.values[number] for column in across)])
-    head, *body = [" & ".join(map(_latex_text, line)) + r" \\" for line in lines]
-    title, *notes = (f"% {one_line(text, _LONGEST_TEXT)}" for text in (table.title, *table.notes))
-    begin, end = [rf"\begin{{tabular}}{{l{'r' * len(across)}}}", r"\toprule"], [r"\bottomrule", r"\end{tabular}"]
-    return "\n".join([title, *begin, head, r"\midrule", *body, *end, *notes, ""])
+def latex(grid: Grid) -> str:
+    """Return a grid as a ``tabular`` (needs booktabs), its title and notes as comments."""
+    head, *body = [" & ".join(map(_latex_text, line)) + r" \\" for line in grid.lines]
+    title, *notes = (f"% {one_line(text, _LONGEST_TEXT)}" for text in (grid.title, *grid.notes))
+    begin = [rf"\begin{{tabular}}{{l{'r' * (len(grid.head) - 1)}}}", r"\toprule"]
+    return "\n".join([title, *begin, head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", *notes, ""])
 
 
 def html_text(text: str) -> str:
@@ -253,17 +170,22 @@ def html_text(text: str) -> str:
     return html.escape(one_line(text, _LONGEST_TEXT))
 
 
-def as_html(table: Table) -> str:
-    """Return a ``<table>`` element with its notes as a list; no style of its own."""
-    across = _across(table)
-    head = "".join(f'<th class="{column.kind}">{html_text(column.label)}</th>' for column in across)
-    body = []
-    for number, line in enumerate(_lines(table)):
-        cells = "".join(f'<td class="{column.kind}">{html_text(column.values[number])}</td>' for column in across)
-        body.append(f'<tr><th scope="row">{html_text(line.heading)}</th>{cells}</tr>')
-    notes = "".join(f"<li>{html_text(note)}</li>" for note in table.notes)
-    table_head = f"<thead><tr><th></th>{head}</tr></thead>"
-    return f'<table>{table_head}<tbody>{"".join(body)}</tbody></table><ul class="notes">{notes}</ul>'
+def html_table(grid: Grid) -> str:
+    """Return a grid as a ``<table>`` element without its notes; no style of its own."""
+    kinds = [f' class="{kind}"' for kind in grid.kinds] or [""] * (len(grid.head) - 1)
+
+    def cells(tag: str, values: Sequence[str]) -> str:
+        return "".join(f"<{tag}{kind}>{html_text(value)}</{tag}>" for kind, value in zip(kinds, values, strict=True))
+
+    head = f"<tr><th>{html_text(grid.head[0])}</th>{cells('th', grid.head[1:])}</tr>"
+    body = (f'<tr><th scope="row">{html_text(name)}</th>{cells("td", values)}</tr>' for name, *values in grid.body)
+    return f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def as_html(grid: Grid) -> str:
+    """Return a grid as a ``<table>`` element with its notes as a list."""
+    notes = "".join(f"<li>{html_text(note)}</li>" for note in grid.notes)
+    return f'{html_table(grid)}<ul class="notes">{notes}</ul>'
 
 
 def terminal_text(text: str) -> Text:
@@ -271,34 +193,37 @@ def terminal_text(text: str) -> Text:
     return Text(one_line(text, _LONGEST_TEXT))
 
 
-def terminal(table: Table) -> rich.console.Group:
-    """Return a terminal table, quantities down and methods across, so that it fits a narrow window.
+def terminal(grid: Grid) -> rich.console.Group:
+    """Return a comparison table for a terminal, quantities down and methods across, so that it fits a narrow window.
 
     A published figure stands under the reproduced one, the difference in brackets. Many methods take several tables.
     """
-    parts = [table.rows[start : start + _ACROSS] for start in range(0, len(table.rows), _ACROSS)]
-    shown = [_terminal_part(table, rows) for rows in parts]
-    shown[0].title = terminal_text(table.title)
-    return rich.console.Group(*shown, *map(terminal_text, table.notes))
+    starts = [place for place, kind in enumerate(grid.kinds, 1) if kind == "reproduced"]
+    methods = [range(start, end) for start, end in itertools.pairwise([*starts, len(grid.head)])]
+    parts = [methods[start : start + _ACROSS] for start in range(0, len(methods), _ACROSS)]
+    shown = [_terminal_part(grid, part) for part in parts]
+    shown[0].title = terminal_text(grid.title)
+    return rich.console.Group(*shown, *map(terminal_text, grid.notes))
 
 
-def _terminal_part(table: Table, rows: Sequence[TableRow]) -> rich.table.Table:
-    published = any(row.published for row in rows)
+def _terminal_part(grid: Grid, methods: Sequence[range]) -> rich.table.Table:
+    """``methods``: the places of each one's columns."""
     part = rich.table.Table(box=box.SIMPLE_HEAD, title_justify="left")
-    part.add_column("published (difference)" if published else "")
-    for row in rows:
-        part.add_column(terminal_text(row.label), justify="right")
-    for line in _lines(table):
-        part.add_row(terminal_text(line.heading), *(_terminal_cell(line.of(row)) for row in rows))
+    part.add_column("published (difference)" * any(len(method) > 1 for method in methods))
+    for method in methods:
+        part.add_column(terminal_text(grid.head[method.start]), justify="right")
+    for line in grid.body:
+        part.add_row(terminal_text(line[0]), *(_terminal_cell(*line[slice(m.start, m.stop)]) for m in methods))
     return part
 
 
-def _terminal_cell(cells: _Cells) -> Text:
-    cell = Text(cells.reproduced)
-    if cells.difference:
-        cell.append(f"\n{cells.published} ({cells.difference})", style="dim")
+def _terminal_cell(reproduced: str, published: str = "", difference: str = "") -> Text:
+    cell = Text(reproduced)
+    if difference:
+        cell.append(f"\n{published} ({difference})", style="dim")
     return cell
 
 
-FORMATS: dict[str, Callable[[Table], str]] = {"md": markdown, "csv": as_csv, "tex": latex, "html": as_html}
-"""File ending to text, for the formats that are written to files."""
+def by_ending(table: Table, grid: Grid) -> dict[str, str]:
+    """Return a table in every format that is written to a file, by the file's ending. ``grid``: the table as text."""
+    return {"md": markdown(grid), "csv": as_csv(table), "tex": latex(grid), "html": as_html(grid)}

@@ -6,9 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from tracking import published_rows
-from tracking.results.rounding import fixed
 from tracking.tables import columns
-from tracking.tables.columns import Column
 
 SOURCE = "published scripts, one run each (arXiv 1606.07326)"
 DERIVED = (columns.DENSITY, columns.COMPRESSION, columns.NEURONS)
@@ -31,14 +29,6 @@ class Figure:
         number = Decimal(text).scaleb(-power_of_ten)
         decimals = -int(number.as_tuple().exponent)
         return cls(Fraction(number), Fraction(1, 2) / 10**decimals, decimals)
-
-    def written(self, column: Column) -> str:
-        """Return the figure as ``column`` writes it, with no digit that was not printed."""
-        text = column.format(self.value)
-        decimals = None if self.decimals is None else max(0, self.decimals - column.power_of_ten)
-        if decimals is None or "e" in text or len(text.partition(".")[2]) <= decimals:
-            return text
-        return fixed(self.value * 10**column.power_of_ten, decimals)
 
 
 def figures(task: str, row: str) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Whether published figures are what one more run would give, and how many of them are."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,11 @@ FEWEST_RUNS = 5
 """Of fewer the interval of one more run is so wide that to lie inside of it says nothing."""
 
 Word = Literal["inside", "outside", "equal", "none"]
+WORDS: Mapping[Word, str] = {
+    "inside": "inside", "equal": "equal", "outside": "outside", "none": "without a verdict",
+}  # fmt: skip
+"""Each verdict as a reader meets it."""
+Words = Counter[Word]
 
 RULE = (
     "a published figure is one run, known to half a unit of its last printed digit; it is inside where some of that "
@@ -60,8 +65,8 @@ def judge(column: Column, found: Stat | None, figure: Figure) -> Verdict:
 class Count:
     """How many published figures have which verdict."""
 
-    all: Counter[Word]
-    of_their_own: Counter[Word]
+    all: Words
+    of_their_own: Words
     """Those that do not follow from others."""
 
 
@@ -72,18 +77,3 @@ def count(judged: Iterable[tuple[str, Verdict]]) -> Count:
         Counter(verdict.word for _, verdict in every),
         Counter(verdict.word for key, verdict in every if key not in published.DERIVED),
     )
-
-
-_IN_WORDS: dict[Word, str] = {
-    "inside": "inside", "equal": "equal", "outside": "outside", "none": "without a verdict",
-}  # fmt: skip
-
-
-def in_words(counted: Count) -> str:
-    """Return a sentence with the number of figures by verdict."""
-    return f"{_in_words(counted.all)}; that do not follow from others, {_in_words(counted.of_their_own)}"
-
-
-def _in_words(words: Counter[Word]) -> str:
-    parts = [f"{words[word]} {text}" for word, text in _IN_WORDS.items() if words[word]]
-    return f"{words.total()} ({', '.join(parts)})"

@@ -1,0 +1,141 @@
+"""The sentences under a table: what its words mean, what was chosen and how, and what is missing."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from dn_distributed.labels import BASELINE_RULE
+from tracking.manifest import Manifest
+from tracking.results import cells, inference
+from tracking.results.cells import CellResult, MethodResult
+from tracking.results.rows import Ended, Row
+from tracking.tables import published, verdicts
+from tracking.tables.columns import Column
+
+_GENERAL = (
+    'mean ± sample standard deviation (n) over seeds; "sparsity" is the paper\'s word for the share of '
+    "weights that are left; neurons as the published scripts count them, alive: on a path from input to output.",
+    "Dense size: weights of the dense network that is left when dead neurons are cut out, alive inputs × alive "
+    "outputs added up over the regularised layers (no convolution is among them); dense compression: all weights "
+    "of these layers / dense size.",
+)
+_ERRORS = "Geometric mean ×÷ geometric standard deviation: for errors, whose mean may be that of one seed."
+_LARGER_COUNT = (
+    "Neurons of a hidden layer (count_hidden_by: max): the larger of those that have an input and those that "
+    "have an output left, as this script counts; the others take the smaller."
+)
+_FEW = 5  # of what failed, seeds and reasons that are named
+
+
+def sentences(manifest: Manifest, methods: Sequence[MethodResult], columns: Sequence[Column]) -> Iterator[str]:
+    """Yield what a reader needs to judge the table of these methods."""
+    beside = {method.label: row for method in methods if method.chosen and (row := method.chosen.published)}
+    yield from _GENERAL
+    if any(column.is_error for column in columns):
+        yield _ERRORS
+    if any(result.cell.task.get("count_hidden_by") == "max" for method in methods for result in method.tried):
+        yield _LARGER_COUNT
+    if beside:
+        yield f"Published: {published.SOURCE}. Difference: reproduced mean minus published."
+        yield f"Verdict: {verdicts.RULE}. {inference.PREDICTION_RULE}."
+    yield from (f"{method.label}: {method.fault}." for method in manifest.methods if method.fault)
+    for label, row in beside.items():
+        if row != label:
+            yield f"{label} is set beside the row published as {row}."
+    if manifest.deviations and beside:
+        yield f"Settings differ from the paper's: {'; '.join(manifest.deviations)}."
+    yield from _search(manifest, methods)
+    if classical := [method.label for method in methods if _is_baseline(method)]:
+        yield f"{' and '.join(classical)}: {BASELINE_RULE}."
+    for method in methods:
+        yield from _missing(method, len(manifest.seeds))
+
+
+def _search(manifest: Manifest, methods: Sequence[MethodResult]) -> Iterator[str]:
+    """What was chosen, among how many configurations, by which rule."""
+    if manifest.selection is None:
+        return
+    tried = ", ".join(f"{method.label} {len(method.tried)}" for method in methods if not _is_baseline(method))
+    yield f"Chosen by: {manifest.selection.rule}. Configurations tried: {tried}."
+    for method in methods:
+        if method.chosen is None:
+            yield f"{method.label}: no complete configuration."
+        elif len(method.tried) > 1:
+            yield f"{method.label}: {_coefficients(method.tried, method.tried.index(method.chosen))}."
+
+
+def _coefficients(tried: Sequence[CellResult], place: int) -> str:
+    """What was searched, with the values of the configuration at ``place``."""
+    searched = cells.coefficients([result.cell for result in tried])
+    pairs = [
+        f"{name} {_in_digits(values[place])}{_remark(values[place], values)}"
+        for name, values in {**searched, **_settings(tried)}.items()
+        if name in searched or len(set(map(repr, values))) > 1
+    ]
+    return f"chosen of {len(tried)}: {', '.join(pairs)}"
+
+
+def _in_digits(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.3g}"
+
+
+def _settings(tried: Sequence[CellResult]) -> dict[str, list[Any]]:
+    """What may have been searched besides coefficients, by name, of every configuration."""
+    found: dict[str, list[Any]] = {}
+    for part in ("training", "pruning"):
+        dumped = [getattr(result.cell, part).model_dump() for result in tried]
+        found |= {f"{part}.{name}": [values[name] for values in dumped] for name in dumped[0]}
+    return found
+
+
+def _remark(value: Any, tried: Sequence[Any]) -> str:
+    are_numbers = all(isinstance(each, int | float) for each in tried)
+    edge = cells.edge(value, tried) if are_numbers else ""
+    return f" ({edge} tried)" if edge else ""
+
+
+def _is_baseline(method: MethodResult) -> bool:
+    return any(result.cell.baseline is not None for result in method.tried)
+
+
+def _missing(method: MethodResult, expected: int) -> Iterator[str]:
+    chosen = method.chosen
+    if chosen is not None:
+        yield from _empty(method.label, chosen.rows)
+        if not chosen.complete:
+            yield f"{method.label}: {expected - len(chosen.rows)} of {expected} replicates are missing."
+    yield from _failed(method)
+    stopped = sum(1 for result in method.tried if any(item.state == "stopped" for item in result.ended))
+    if stopped:
+        yield f"{method.label}: {stopped} of {len(method.tried)} configurations were stopped early."
+
+
+def _empty(label: str, rows: Sequence[Row]) -> list[str]:
+    """What has no compression rate."""
+    empty = sum(1 for row in rows if not row.counts.num_nonzero)
+    dead = sum(1 for row in rows if not row.counts.dense_size) - empty
+    whole = f"of {len(rows)} replicates have no"
+    notes = [f"{label}: {empty} {whole} weight left; compression rates are not defined for them."] * bool(empty)
+    more = f"{label}: {dead} {whole} neuron alive; a dense compression is not defined for them."
+    return notes + [more] * bool(dead)
+
+
+def _failed(method: MethodResult) -> list[str]:
+    """A note a reason, with the seeds that it ended."""
+    by_reason: dict[str, list[Ended]] = {}
+    for result in method.tried:
+        for item in result.ended:
+            if item.state == "failed":
+                by_reason.setdefault(item.reason.removesuffix("."), []).append(item)
+    notes = [f"{method.label} {_seeds(items)} failed: {reason}." for reason, items in by_reason.items()]
+    if len(notes) <= _FEW:
+        return notes
+    others = sum(len(items) for items in list(by_reason.values())[_FEW:])
+    return [*notes[:_FEW], f"{method.label}: {others} more replicates failed, for {len(notes) - _FEW} other reasons."]
+
+
+def _seeds(items: Sequence[Ended]) -> str:
+    """Each seed once, however many configurations of it failed."""
+    seeds = sorted({item.seed for item in items})
+    more = f" and {len(seeds) - _FEW} more" * (len(seeds) > _FEW)
+    replicates = f" ({len(items)} replicates)" * (len(items) > len(seeds))
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds[:_FEW]))}{more}{replicates}"
