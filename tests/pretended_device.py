@@ -23,7 +23,7 @@ from dn_distributed.seeds import generator
 DEVICE = "pretended"
 
 
-class _Answers(TorchDispatchMode):
+class _Answers(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Answers 1, or False, where a tensor is asked for its value."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -44,7 +44,7 @@ def pretended() -> Iterator[None]:
     """Within, tensors are made without values, and ``DEVICE`` is a device."""
     _register()
     on_cpu = mock.patch.object(dropout, "generator", lambda seed, name, index, device: generator(seed, name, index))
-    with FakeTensorMode(), _Answers(), on_cpu:
+    with FakeTensorMode(), _Answers(), on_cpu:  # type: ignore[no-untyped-call]
         yield
 
 

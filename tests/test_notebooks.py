@@ -17,7 +17,7 @@ def _printed(notebook: Any) -> list[str]:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_it_runs_and_prints_what_is_shown(path: Path) -> None:
-    shown = nbformat.read(path, as_version=4)
-    run = nbformat.from_dict({**shown, "cells": [{**cell} for cell in shown.cells]})
+    shown = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    run = nbformat.from_dict({**shown, "cells": [{**cell} for cell in shown.cells]})  # type: ignore[no-untyped-call]
     NotebookClient(run, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}).execute()
     assert _printed(run) == _printed(shown) != []

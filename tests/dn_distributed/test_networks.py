@@ -1,7 +1,8 @@
 """Penalties, pruning and counts of any network, beside what trainer and ``dn measure`` make of the same weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from dn_distributed.regularizers import PENALTIES, build_penalties, resolve
 from dn_distributed.replicas.stack import Replicas
 from dn_distributed.tasks import TASKS
 from dn_distributed.tasks.lenet5 import LeNet5Network
+from tests.dn_distributed.support import make_task
 
 ALL = {name: 0.5 + index for index, name in enumerate(PENALTIES)}
 
@@ -26,9 +28,13 @@ def small(seed: int = 0) -> nn.Sequential:
         return nn.Sequential(nn.Flatten(), nn.Linear(6, 5), nn.ReLU(), nn.Dropout(), nn.Linear(5, 3, bias=False))
 
 
+def penalty_of(network: nn.Module, asked: Mapping[str, Any]) -> Tensor:
+    return dn.penalty(network, **asked)
+
+
 def gradients(network: nn.Module, value: Tensor) -> dict[str, Tensor | None]:
     network.zero_grad()
-    value.backward()
+    torch.autograd.backward(value)
     return {name: parameter.grad for name, parameter in network.named_parameters()}
 
 
@@ -47,7 +53,7 @@ def test_values_and_gradients_are_those_computed_by_hand() -> None:
         "dn": (10 + 20**0.5, weight / norms_in + weight / norms_out, None),
     }
     for name, (value, of_weight, of_bias) in expected.items():
-        penalty = dn.penalty(network, **{name: 0.1})
+        penalty = penalty_of(network, {name: 0.1})
         assert penalty.item() == pytest.approx(0.1 * value)
         found = gradients(network, penalty)
         torch.testing.assert_close(found["weight"], 0.1 * of_weight)
@@ -90,15 +96,17 @@ ZERO: dict[str, Callable[[Tensor], Tensor]] = {
 @pytest.mark.parametrize("name", [*PENALTIES, *SHORTHANDS])
 @pytest.mark.parametrize("zero", ZERO.values(), ids=ZERO)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_gradients_are_finite_where_weights_are_exactly_zero(name: str, zero, dtype: torch.dtype) -> None:
+def test_gradients_are_finite_where_weights_are_exactly_zero(
+    name: str, zero: Callable[[Tensor], Tensor], dtype: torch.dtype
+) -> None:
     convolutional = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2)).to(
         dtype
     )
     layers = ["0", "2", "4"]
     with torch.no_grad():
         for layer in layers:
-            zero(convolutional.get_submodule(layer).weight).zero_()
-    penalty = dn.penalty(convolutional, layers=layers, **{name: 0.3})
+            zero(convolutional.get_parameter(f"{layer}.weight")).zero_()
+    penalty = penalty_of(convolutional, {name: 0.3, "layers": layers})
     assert penalty.isfinite()
     assert all(grad is None or grad.isfinite().all() for grad in gradients(convolutional, penalty).values())
 
@@ -107,7 +115,7 @@ def test_gradients_are_finite_where_weights_are_exactly_zero(name: str, zero, dt
 @pytest.mark.parametrize("name", PENALTIES)
 def test_it_is_the_penalty_that_the_trainer_adds(task_name: str, name: str) -> None:
     """Value and gradient, on the layers that the task gives the penalty."""
-    task = TASKS[task_name]()
+    task = make_task(task_name)
     replicas = Replicas(task, [3], 0.0, torch.device("cpu"))
     penalty = PENALTIES[name](0.5)
     touched = replicas.touched(name, penalty.touches)
@@ -128,8 +136,8 @@ def test_it_is_the_penalty_that_the_trainer_adds(task_name: str, name: str) -> N
 
 def test_coefficients_are_added_up() -> None:
     network = small()
-    alone = sum(dn.penalty(network, **{name: value}).item() for name, value in ALL.items())
-    assert dn.penalty(network, **ALL).item() == pytest.approx(alone)
+    alone = sum(penalty_of(network, {name: value}).item() for name, value in ALL.items())
+    assert penalty_of(network, ALL).item() == pytest.approx(alone)
     assert dn.penalty(network, dn=2.0).item() == dn.penalty(network, dn_incoming=2.0, dn_outgoing=2.0).item()
 
 
@@ -173,7 +181,7 @@ def test_convolutions_are_taken_where_they_are_named() -> None:
 )
 def test_what_cannot_be_is_refused_in_one_line(asked: dict[str, object], message: str) -> None:
     with pytest.raises(dn.DropNeuronError, match=message) as raised:
-        dn.penalty(small(), **asked)
+        penalty_of(small(), asked)
     assert isinstance(raised.value, ValueError)
     assert "\n" not in str(raised.value)
 
@@ -210,13 +218,12 @@ def test_pruning_sets_to_zero_in_place_and_returns_what_is_left() -> None:
     left = dn.prune(network, 0.2)
     assert list(left) == ["1", "4"]
     for name, mask in left.items():
-        weight, old = network.get_submodule(name).weight, before[f"{name}.weight"]
-        assert isinstance(weight, nn.Parameter)
+        weight, old = network.get_parameter(f"{name}.weight"), before[f"{name}.weight"]
         assert torch.equal(mask, asked[name])
         assert torch.equal(mask, old.abs() >= 0.2)
         assert torch.equal(weight, old.where(mask, 0))
         assert not weight[~mask].signbit().any()
-    assert torch.equal(network[1].bias, before["1.bias"])
+    assert torch.equal(network.get_parameter("1.bias"), before["1.bias"])
 
 
 @pytest.mark.parametrize("threshold", [-0.1, float("nan")])
@@ -229,7 +236,7 @@ def test_a_threshold_below_zero_is_refused(threshold: float) -> None:
 def test_weights_that_are_no_numbers_are_not_counted_as_zero() -> None:
     network = small()
     with torch.no_grad():
-        network[4].weight[0, 0] = float("nan")
+        network.get_parameter("4.weight")[0, 0] = float("nan")
     for function in (dn.prune, dn.masks, dn.count):
         with pytest.raises(dn.DropNeuronError, match="layer '4' holds NaN or infinite weights"):
             function(network, 0.1)
@@ -249,8 +256,8 @@ def test_counts_are_those_of_dn_measure(tmp_path: Path) -> None:
 def test_counts_are_said_in_the_lines_of_dn_measure() -> None:
     network = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
     with torch.no_grad():
-        network[0].weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
-        network[2].weight.copy_(torch.tensor([[1.0, 1.0]]))
+        network.get_parameter("0.weight").copy_(torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
+        network.get_parameter("2.weight").copy_(torch.tensor([[1.0, 1.0]]))
     assert str(dn.count(network)).splitlines() == [
         "0 (2×2): 1 of 4 weights left, density 25.0000%",
         "2 (1×2): 2 of 2 weights left, density 100.0000%",
@@ -265,7 +272,7 @@ def test_counts_are_said_in_the_lines_of_dn_measure() -> None:
 
 @pytest.mark.parametrize("task_name", TASKS)
 def test_counts_of_the_papers_networks_are_those_of_their_layers(task_name: str) -> None:
-    task = TASKS[task_name]()
+    task = make_task(task_name)
     network = task.network()
     assert dn.count(network, 0.01) == dn.count(network, 0.01, layers=task.layers)
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from dn_distributed.data import RawImages
 from dn_distributed.data.digits import Digits
 from sweeps.cli import main as cli
 from tracking.store import location as store
@@ -189,7 +190,12 @@ def test_a_batch_of_a_grid_larger_than_the_data_is_refused(tmp_path: Path, capsy
 def test_data_are_read_once_for_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads = []
     load = Digits.load
-    monkeypatch.setattr(Digits, "load", lambda self, folder: reads.append(folder) or load(self, folder))
+
+    def reading(self: Digits, folder: Path) -> RawImages:
+        reads.append(folder)
+        return load(self, folder)
+
+    monkeypatch.setattr(Digits, "load", reading)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DN_DATA_DIR", raising=False)
     Path("s.yaml").write_text("name: x\ntask: lenet300\ndataset: digits\nmethods: [{label: P}]\n")

@@ -3,6 +3,7 @@
 import os
 import socket
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import yaml
@@ -61,12 +62,12 @@ def test_another_clusters_file_is_not_counted(tmp_path: Path, text: str | None) 
 
 
 def test_submit_runs_the_sweep_of_the_project_on_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    called: list[list[str]] = []
+    main = mock.Mock(return_value=7)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(cli, "main", lambda words: called.append(list(words)) or 7)
+    monkeypatch.setattr(cli, "main", main)
     assert run.main(["sweeps/paper/lenet5.yaml", "--set", "seeds=2"]) == 7
-    (words,) = called
+    (words,) = main.call_args.args
     assert words[:3] == ["sweep", "--address", "auto"]
     assert Path(words[3]).is_absolute()
     assert Path(words[3]).is_file()
@@ -74,12 +75,12 @@ def test_submit_runs_the_sweep_of_the_project_on_the_cluster(tmp_path: Path, mon
 
 
 def test_submit_prefers_a_file_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    called: list[list[str]] = []
+    main = mock.Mock(return_value=7)
     monkeypatch.chdir(tmp_path)
     Path("own.yaml").touch()
-    monkeypatch.setattr(cli, "main", lambda words: called.append(list(words)) or 0)
+    monkeypatch.setattr(cli, "main", main)
     run.main(["own.yaml", "--address", "10.0.0.1:6379"])
-    assert called == [["sweep", "own.yaml", "--address", "10.0.0.1:6379"]]
+    main.assert_called_once_with(["sweep", "own.yaml", "--address", "10.0.0.1:6379"])
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "many"])

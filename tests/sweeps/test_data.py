@@ -57,4 +57,5 @@ def test_a_worker_maps_the_data_and_copies_nothing(runner: Runner, capacity: Cap
     shared = runner._shared(None)
     assert ray.get(ray.remote(look).remote(ray.put(shared))) == (False, 0)
     assert runner._shared("another search").arrays is shared.arrays
+    assert runner.data.shared is not None
     assert np.array_equal(ray.get(shared.arrays)["train.inputs"], runner.data.shared.train.inputs.numpy())

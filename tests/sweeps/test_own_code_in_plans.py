@@ -13,6 +13,7 @@ from dn_distributed.config import Cell
 from dn_distributed.data import Data
 from dn_distributed.regularizers import PENALTIES
 from dn_distributed.tasks import TASKS
+from sweeps.errors import SpecError
 from sweeps.planning import plan as planning
 from sweeps.planning.plan import Plan
 from sweeps.spec import load as spec
@@ -46,7 +47,7 @@ PlanOf = Callable[..., Plan]
 def plan_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PlanOf:
     """The plan of the sweep with the modules as they are given, and what the store holds."""
     for registry in (TASKS, PENALTIES):  # what the modules enter is taken out again
-        monkeypatch.setitem(registry, "small_vgg" if registry is TASKS else "mine", None)  # type: ignore[call-overload]
+        monkeypatch.setitem(registry, "small_vgg" if registry is TASKS else "mine", None)
 
     def load(name: str, text: str) -> ModuleType:
         path = tmp_path / f"{name}.py"
@@ -142,5 +143,5 @@ def test_a_task_without_source_is_refused_while_planning(plan_of: PlanOf, tmp_pa
     plan_of()
     del sys.modules["my_module"].__file__
     TASKS["small_vgg"] = type("Other", (TASKS["small_vgg"],), {"__module__": "my_module"})
-    with pytest.raises(spec.SpecError, match=r"own\.yaml: Other has no source file"):
+    with pytest.raises(SpecError, match=r"own\.yaml: Other has no source file"):
         spec.load(tmp_path / "own.yaml")

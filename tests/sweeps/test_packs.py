@@ -59,13 +59,13 @@ class Run:
     def writes(self, seeds: str) -> None:
         self.seeds = seeds
 
-    def __call__(self, task: str, pack: str, **options: bool) -> Plan:
+    def __call__(self, task: str, pack: str, retry_failed: bool = False) -> Plan:
         path = self.folder / "sweep.yaml"
         text = SWEEP.replace("NAME", self.name).replace("TASK", task).replace("PACK", pack)
         text = text.replace("seeds: 5", self.seeds)
         path.write_text(text, encoding="utf-8")
         sweep = spec.load(path)
-        self.runner = Runner(sweep, planning.load_data(sweep, None), self.location, **options)
+        self.runner = Runner(sweep, planning.load_data(sweep, None), self.location, retry_failed=retry_failed)
         return self.runner.run(self.runner.plan(), self.capacity, Progress(Console(quiet=True)))
 
     @property

@@ -6,7 +6,7 @@ from dn_distributed.data import Data
 from sweeps.planning import plan as planning
 from sweeps.planning.plan import Plan
 from sweeps.spec import load as spec
-from tracking.results.rows import State
+from tracking.store.runs import State
 
 DATA = Data("digest", 1000)
 TEXT = "name: n\ntask: lenet300\ndataset: digits\nseeds: 4\nmethods: [{label: P}, {label: L1, l1: 1e-5}]\n"

@@ -14,6 +14,7 @@ from dn_distributed.data import DATASETS
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import TASKS
 from dn_distributed.training.trainer import EpochReport, Outcome
+from tests.dn_distributed.support import make_task
 from tracking import schema
 from tracking.manifest import Manifest, ManifestMethod, Selection
 from tracking.results import rows
@@ -28,7 +29,7 @@ def make_cell(task: str = "regression", digest: str = "0" * 64, **regularization
     dataset = DATASETS["linear_scripted" if task == "regression" else "digits"]
     name = "linear_scripted" if task == "regression" else "digits"
     return Cell(
-        task=TASKS[task]().identity(),
+        task=make_task(task).identity(),
         dataset=dataset(name=name).model_dump(mode="json"),
         dataset_digest=digest,
         regularization=regularization,
@@ -112,8 +113,9 @@ class Recorder:
         score = TASKS[cell.task["name"]].scores[0].name
         for run, outcome in zip(self.start(cell, *seeds, label=label), outcomes, strict=True):
             for epoch in range(1, epochs + 1):
+                scores: dict[str, Any] = {f"validation__{score}": 1 / epoch}
                 left = float(outcome.counts.num_nonzero)
-                run.log_epoch(make_epoch(epoch, **{f"validation__{score}": 1 / epoch, "num_nonzero": left}), 0)
+                run.log_epoch(make_epoch(epoch, num_nonzero=left, **scores), 0)
             run.finish(outcome, "cpu")
         return outcomes
 

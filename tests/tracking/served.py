@@ -24,7 +24,7 @@ class Server:
 
     folder: Path
     port: int
-    process: "subprocess.Popen[str]" = field(init=False)
+    process: "subprocess.Popen[bytes]" = field(init=False)
     password: str = FIRST
     options: tuple[str, ...] = ()
     """Further words of its command line."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dn_distributed.config import Pruning
+from tests.near import near
 from tests.tracking.fabricated import Recorder, make_cell, make_manifest, make_outcome, make_row
 from tracking.manifest import Manifest
 from tracking.results import fronts
@@ -69,7 +70,7 @@ def test_an_error_is_read_on_its_logarithm_too() -> None:
     found = [point(0.01, 1e-2, test=4e-2), point(0.04, 1e-4, test=4e-4)]
     read = fronts.read_at(found, "density", 0, 1e-3, higher_is_better=False)
     assert read is not None
-    assert (read.left, read.test) == (pytest.approx(0.02), pytest.approx(4e-3))
+    assert (read.left, read.test) == (near(0.02), near(4e-3))
 
 
 def test_a_point_at_the_level_is_read_as_it_is() -> None:
@@ -185,4 +186,4 @@ def test_a_score_that_is_no_number_has_no_place_on_a_front(score: float) -> None
     found = [point(0.01, score), point(0.02, 0.3, test=0.3), point(0.04, 0.1, test=0.1)]
     read = fronts.read_at(found, "density", 0, 0.1, higher_is_better=False)
     assert read is not None
-    assert (read.left, read.test) == (pytest.approx(0.04), pytest.approx(0.1))
+    assert (read.left, read.test) == (near(0.04), near(0.1))

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from tests.near import near
 from tracking.results import inference
 from tracking.results.inference import Interval
 
@@ -20,12 +21,12 @@ HALF = T_975_2 / math.sqrt(3)
 
 def test_an_interval_of_positive_values_is_students_of_their_logarithms() -> None:
     found = inference.mean_interval([math.exp(value) for value in VALUES])
-    low, high = pytest.approx(math.exp(5 - HALF)), pytest.approx(math.exp(5 + HALF))
+    low, high = near(math.exp(5 - HALF)), near(math.exp(5 + HALF))
     assert found == Interval(low, high, of_logarithms=True)
 
 
 def test_where_a_value_is_zero_the_interval_is_students_of_the_values() -> None:
-    assert inference.mean_interval([0.0, 1.0, 2.0]) == Interval(pytest.approx(1 - HALF), pytest.approx(1 + HALF))
+    assert inference.mean_interval([0.0, 1.0, 2.0]) == Interval(near(1 - HALF), near(1 + HALF))
 
 
 def test_one_value_far_off_does_not_change_the_rule() -> None:
@@ -39,7 +40,7 @@ def test_one_value_far_off_does_not_change_the_rule() -> None:
 def test_a_prediction_interval_is_for_one_more_run_of_what_cannot_be_negative() -> None:
     found = inference.prediction_interval([math.exp(value) for value in VALUES])
     half = T_975_2 * math.sqrt(1 + 1 / 3)
-    assert found == Interval(pytest.approx(math.exp(5 - half)), pytest.approx(math.exp(5 + half)), of_logarithms=True)
+    assert found == Interval(near(math.exp(5 - half)), near(math.exp(5 + half)), of_logarithms=True)
 
 
 def test_where_some_runs_have_nothing_left_one_more_is_not_predicted() -> None:
@@ -75,7 +76,7 @@ def test_a_prediction_from_runs_that_differ_beyond_all_bounds_has_no_end() -> No
 @pytest.mark.parametrize(("ones", "low", "high"), [(10, 0.6915, 1.0), (1, 0.0025, 0.4450), (0, 0.0, 0.3085)])
 def test_a_share_of_ten_is_uncertain_also_where_all_agree(ones: int, low: float, high: float) -> None:
     found = inference.share_interval([1.0] * ones + [0.0] * (10 - ones))
-    assert found == Interval(pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
+    assert found == Interval(near(low, abs=1e-4), near(high, abs=1e-4))
 
 
 def test_of_no_values_there_is_no_share() -> None:
@@ -122,8 +123,8 @@ def test_a_comparison_is_the_paired_t_test() -> None:
     expected = stats.ttest_rel(list(a.values()), list(b.values()))
     interval = expected.confidence_interval(0.95)
     assert found.p == pytest.approx(expected.pvalue)
-    assert (found.interval.low, found.interval.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
-    assert (found.n, found.difference) == (4, pytest.approx(0.475))
+    assert (found.interval.low, found.interval.high) == (near(interval.low), near(interval.high))
+    assert (found.n, found.difference) == (4, near(0.475))
 
 
 def test_logarithms_are_compared_as_ratios() -> None:

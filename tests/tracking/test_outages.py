@@ -23,6 +23,10 @@ def answered(status: int) -> requests.HTTPError:
     return requests.HTTPError(response=response)
 
 
+def refused_by_server(answer: dict[str, str]) -> RestException:
+    return RestException(answer)  # type: ignore[no-untyped-call]
+
+
 PASSING = [
     requests.ConnectionError("refused"),
     requests.ReadTimeout("slow"),
@@ -31,7 +35,7 @@ PASSING = [
     MlflowException("API request to http://h failed with exception refused"),
     MlflowException("busy", codes.TEMPORARILY_UNAVAILABLE),
     MlflowException("slowly", codes.REQUEST_LIMIT_EXCEEDED),
-    RestException({"error_code": "INTERNAL_ERROR", "message": "no database"}),
+    refused_by_server({"error_code": "INTERNAL_ERROR", "message": "no database"}),
     ConnectionRefusedError(errno.ECONNREFUSED, "refused"),
     TimeoutError(errno.ETIMEDOUT, "slow"),
     OSError(errno.EIO, "input/output error"),
@@ -46,8 +50,8 @@ LASTING = [
     MlflowException("name", codes.INVALID_PARAMETER_VALUE),
     MlflowException("The run must be active", codes.INVALID_STATE),
     MlflowException("API request to endpoint /x failed with error code 413 != 200. Response body: ''"),
-    RestException({"error_code": "PERMISSION_DENIED", "message": "no"}),
-    RestException({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such run"}),
+    refused_by_server({"error_code": "PERMISSION_DENIED", "message": "no"}),
+    refused_by_server({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such run"}),
     OSError(errno.ENOSPC, "full"),
     OSError(errno.EDQUOT, "full"),
     OSError(errno.EROFS, "read-only"),

@@ -229,7 +229,11 @@ def test_entries_that_are_no_plain_files_are_refused(exported: tuple[Recorder, P
         return path
 
     def set_to(**values: int) -> Callable[[zipfile.ZipInfo], None]:
-        return lambda entry: [setattr(entry, name, value) for name, value in values.items()] and None
+        def change(entry: zipfile.ZipInfo) -> None:
+            for name, value in values.items():
+                setattr(entry, name, value)
+
+        return change
 
     for change_entry, reason in (
         (set_to(external_attr=(stat.S_IFLNK | 0o777) << 16), "is no file but a link or a folder"),

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from dn_distributed.tasks import TASKS
+from tests.dn_distributed.support import make_task, weight_shapes
 from tracking import published_rows
 from tracking.tables import columns, number_text, published
 from tracking.tables.columns import Column
@@ -16,9 +17,8 @@ ROWS = [(task, row) for task, rows in ENTRIES.items() for row in rows]
 ALL = pytest.mark.parametrize(("task", "row"), ROWS)
 
 
-def shapes_of(task: str) -> list[tuple[int, int]]:
-    network = TASKS[task]().network()
-    return [tuple(network.get_submodule(name).weight.shape) for name in TASKS[task]().layers]
+def shapes_of(task: str) -> list[tuple[int, ...]]:
+    return weight_shapes(make_task(task))
 
 
 def test_every_task_has_published_rows() -> None:

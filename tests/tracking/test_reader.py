@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from dn_distributed import sparsity
@@ -63,7 +65,12 @@ def test_what_another_version_wrote_is_refused_in_a_line(recorder: Recorder) -> 
 def test_curves_are_read_without_the_final_figures(recorder: Recorder) -> None:
     (run,) = recorder.start(CELL, 0)
     for epoch in (1, 2):
-        figures = {"train__loss": 1 / epoch, "validation__nmse": 2 / epoch, "num_nonzero": 5.0, "neurons_alive": 3.0}
+        figures: dict[str, Any] = {
+            "train__loss": 1 / epoch,
+            "validation__nmse": 2 / epoch,
+            "num_nonzero": 5.0,
+            "neurons_alive": 3.0,
+        }
         run.log_epoch(make_epoch(epoch, **figures), 0)
     run.finish(make_outcome(CELL, 0), "cpu")
     assert reader.read_histories(recorder.location, [run.run_id]) == [

@@ -185,7 +185,7 @@ def test_text_is_no_formula_of_a_spreadsheet(table: Table, text: str) -> None:
 
 
 def test_numbers_of_csv_stay_numbers() -> None:
-    numbers = [-0.25, 1e-300, -math.inf, math.nan, 3, "-1e-05", "+2.5", "-.5", "-inf"]
+    numbers: list[str | float | None] = [-0.25, 1e-300, -math.inf, math.nan, 3, "-1e-05", "+2.5", "-.5", "-inf"]
     assert formats.csv_text([numbers]) == "-0.25,1e-300,-inf,nan,3,-1e-05,+2.5,-.5,-inf\n"
 
 

@@ -286,7 +286,7 @@ def test_seeds_in_words(seeds: tuple[int, ...], words: str) -> None:
 
 
 def test_coefficients_in_words() -> None:
-    both = {"dn_incoming": 1e-6, "dn_outgoing": 1e-6}
+    both: dict[str, Any] = {"dn_incoming": 1e-6, "dn_outgoing": 1e-6}
     assert wording.coefficients_in_words([make_cell()]) == "none"
     assert wording.coefficients_in_words([make_cell(l1=1e-6, dropout=0.5)]) == "l1 1e-06, dropout 0.5"
     assert wording.coefficients_in_words([make_cell(**both)]) == "dn 1e-06"

@@ -58,7 +58,7 @@ def test_every_replicate_of_the_sweep_is_in_one_state(recorder: Recorder) -> Non
     recorder.start(TWO, 0, label="second")[0].fail("the numbers ran away")
     found = status.read(recorder.location, recorder.experiment_id)
     counts = {state: found.count(state) for state in ("finished", "incomplete", "failed", None)}
-    assert counts == {"finished": 2, "incomplete": 1, "failed": 1, None: 2}  # type: ignore[comparison-overlap]
+    assert counts == {"finished": 2, "incomplete": 1, "failed": 1, None: 2}
     assert not found.done
     lines = found.lines(time.time())
     assert lines[0] == f"{recorder.name}: 2 of 6 done, 1 interrupted, 2 left, 1 failed"

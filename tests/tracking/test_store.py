@@ -216,11 +216,11 @@ def test_every_client_sends_the_password_in_its_file_and_no_other_process_inheri
     monkeypatch.setenv(variables.TRACKING_USER, "researcher")
     monkeypatch.setenv(variables.TRACKING_PASSWORD_FILE, str(tmp_path / "password"))
     store.connect(StoreLocation("http://127.0.0.1:1"))
-    sent = resolve_request_headers()["Authorization"].removeprefix("Basic ")
+    sent = resolve_request_headers()["Authorization"].removeprefix("Basic ")  # type: ignore[no-untyped-call]
     assert base64.b64decode(sent).decode() == "researcher:of a file, näive"
     assert not any("of a file" in value for value in os.environ.values())
     monkeypatch.setenv(variables.TRACKING_PASSWORD, "of the environment")  # which MLflow reads itself
-    assert "Authorization" not in resolve_request_headers()
+    assert "Authorization" not in resolve_request_headers()  # type: ignore[no-untyped-call]
 
 
 def test_a_password_in_the_environment_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:

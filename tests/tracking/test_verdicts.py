@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import pytest
 
+from tests.near import near
 from tracking import published_rows
 from tracking.results.cells import Stat, stat
 from tracking.tables import grids, published, verdicts
@@ -27,9 +28,9 @@ def test_a_figure_is_inside_or_outside_of_what_one_more_run_would_give() -> None
     assert predicted is not None
     assert judged(FIVE, Figure(Fraction(10))) == Verdict("inside", 0.0, predicted)
     above = judged(FIVE, Figure(Fraction(20)))
-    assert (above.word, above.outside_by) == ("outside", pytest.approx(20 - predicted.high))
+    assert (above.word, above.outside_by) == ("outside", near(20 - predicted.high))
     below = judged(FIVE, Figure(Fraction(5)))
-    assert (below.word, below.outside_by) == ("outside", pytest.approx(5 - predicted.low))
+    assert (below.word, below.outside_by) == ("outside", near(5 - predicted.low))
 
 
 def test_of_fewer_than_five_runs_nothing_is_said() -> None:
@@ -47,7 +48,7 @@ def test_no_verdict_is_finer_than_the_last_printed_digit() -> None:
     assert predicted.high == pytest.approx(11.2225, abs=1e-4)
     assert judged(FIVE, Figure(value, Fraction("0.05"))).word == "inside"
     fine = judged(FIVE, Figure(value, Fraction("0.005")))
-    assert (fine.word, fine.outside_by) == ("outside", pytest.approx(11.235 - predicted.high))
+    assert (fine.word, fine.outside_by) == ("outside", near(11.235 - predicted.high))
 
 
 def test_what_is_the_same_in_every_run_is_equal_or_nothing_is_said() -> None:

@@ -13,10 +13,10 @@ from dn_distributed.config import Cell
 from tests.tracking.fabricated import Recorder, make_cell, make_epoch, make_outcome
 from tracking import schema
 from tracking.results import rows as reader
-from tracking.results.rows import State
 from tracking.store import artifacts, runs, writer
 from tracking.store.location import StoreError
 from tracking.store.masks import load_masks
+from tracking.store.runs import State
 
 CELL = make_cell(l1=1.0)
 
@@ -149,6 +149,7 @@ def test_a_replicate_carries_versions_device_and_data(recorder: Recorder) -> Non
     assert all(tags[name] for name in ("version.torch", "version.ray", "version.mlflow", "version.python", "host"))
     if (Path(__file__).parents[2] / ".git").exists():
         assert re.fullmatch("[0-9a-f]{40}(-dirty)?", tags["version.commit"])
+    assert run.inputs is not None
     (data,) = run.inputs.dataset_inputs
     assert (data.dataset.name, data.dataset.digest) == ("linear_scripted", CELL.dataset_digest[:32])
 
