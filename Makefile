@@ -51,7 +51,7 @@ paper-quick: .venv/installed
 		--set name=quick-grid --set seeds=1 --set training.epochs=2
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build docs/_build docs/_from_code docs/_project *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

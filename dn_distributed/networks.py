@@ -30,15 +30,12 @@ def penalty(
 
     The gradient is finite for finite weights, where rows, columns or whole layers are exactly zero too.
 
-    Args:
-        module: The network, or a layer of it.
-        layers: Names of the layers that are penalised, ``nn.Linear`` or ``nn.Conv2d``; None: every ``nn.Linear``.
-        dn: Sets ``dn_incoming`` and ``dn_outgoing``.
-        dn_incoming: Times the Euclidean norms of the weights that enter each neuron (paper, dropping principle 2).
-        dn_outgoing: Times the Euclidean norms of the weights that leave each neuron (dropping principle 3).
-        l1: Times the sum of the absolute weights and biases.
-        l2: Times half the sum of their squares.
-        others: Coefficients of other penalties by their names, as of those that ``register_penalty`` was given.
+    - ``layers`` names the layers that are penalised, ``nn.Linear`` or ``nn.Conv2d``; None: every ``nn.Linear``.
+    - ``dn`` sets ``dn_incoming`` and ``dn_outgoing``.
+    - ``dn_incoming`` is multiplied by the Euclidean norms of the weights that enter each neuron (paper, dropping
+      principle 2), ``dn_outgoing`` by those of the weights that leave it (principle 3).
+    - ``l1`` is multiplied by the sum of the absolute weights and biases, ``l2`` by half the sum of their squares.
+    - ``others`` are coefficients of other penalties by their names, as of those that ``register_penalty`` was given.
 
     ArgumentError for an unknown penalty or layer, and for a coefficient that is negative, infinite or NaN.
     """

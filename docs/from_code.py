@@ -133,7 +133,8 @@ def _cell(text: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + _cell(text[1:])
+    text = _cell(text)
+    return text[:1].upper() + text[1:]
 
 
 def _named(registry: Mapping[str, type[BaseModel]]) -> Iterable[str]:
@@ -145,8 +146,8 @@ def _named(registry: Mapping[str, type[BaseModel]]) -> Iterable[str]:
         yield f"| `{name}` | {_cell(_first_sentence(model))} | {'<br>'.join(options)} |"
 
 
-def _first_sentence(cls: type) -> str:
-    return (inspect.getdoc(cls) or "").partition("\n\n")[0]
+def _first_sentence(found: object) -> str:
+    return (inspect.getdoc(found) or "").partition("\n\n")[0]
 
 
 def _tasks() -> str:
