@@ -18,9 +18,10 @@ from sweeps.planning import plan as planning
 from sweeps.spec import load as spec
 from tracking.server import mlflow_process
 from tracking.server.mlflow_process import MlflowServer
+from tracking.store import cell_runs, replicate_runs
 from tracking.store import location as store
-from tracking.store import writer
 from tracking.store.location import StoreLocation
+from tracking.store.sweep_store import SweepStore
 
 L1, DN, SEEDS, PACK = 27, 37, 10, 2  # with one cell without either: 1 000 cells in 5 000 packs
 MISSING = 10
@@ -56,9 +57,9 @@ STATES = """
 import time
 from tracking import runs, store
 location = store.locate()
-experiment = runs.find_experiment(location, "large")
+experiment = SweepStore.find(location, "large")
 begin = time.perf_counter()
-found = runs.read_states(location, experiment)
+found = runs.read_states(experiment)
 print(time.perf_counter() - begin, len(found))
 """
 
@@ -277,17 +278,16 @@ def _worker_seconds(folder: Path) -> tuple[float, float]:
     data = planning.load_data(sweep, None)
     location: StoreLocation = store.locate(folder=folder / "parts")
     store.prepare(location)
-    client = store.connect(location)
-    experiment_id = writer.ensure_experiment(client, location, sweep.name)
+    sweep_store = SweepStore.find_or_create(location, sweep.name)
     training = storing = 0.0
     for index, pack in enumerate(planning.make(sweep, data, {}, {}).packs(1)[: _PARTS + 1]):
         cell, splits = pack.cell, data.for_seeds(pack.seeds)
-        cell_run = writer.ensure_cell(client, experiment_id, cell, pack.method)
+        cell_run = cell_runs.ensure_cell(sweep_store, cell, pack.method)
         begin = time.process_time()
         trainer = Trainer(sweep.task, cell.regularization, cell.training, cell.pruning.threshold, splits, pack.seeds)
         (report,), (outcome,) = list(trainer.run()), trainer.outcomes()
         trained = time.process_time()
-        (run,) = writer.start_replicates(client, experiment_id, cell_run, cell, pack.method, pack.seeds)
+        (run,) = replicate_runs.start_replicates(sweep_store, cell_run, cell, pack.method, pack.seeds)
         run.log_epoch(report, 0)
         run.finish(outcome, "cpu")
         if index:  # the first one warms up

@@ -5,10 +5,6 @@ import shutil
 import sqlite3
 import uuid
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from urllib.parse import unquote, urlparse
-
-from mlflow import MlflowClient
 
 from dn_distributed.data import Data
 from dn_distributed.training.trainer import Trainer
@@ -17,11 +13,13 @@ from sweeps.planning.plan import PlannedCell
 from sweeps.spec.sweep import Sweep
 from sweeps.tune.runner import plan_from_store
 from tracking import schema
+from tracking.results import means
 from tracking.results import rows as reader
+from tracking.store import artifacts, cell_runs, replicate_runs, report_run
 from tracking.store import location as store
-from tracking.store import runs, writer
 from tracking.store.cell_params import describe_cell
-from tracking.store.location import StoreLocation, location_of
+from tracking.store.location import StoreLocation
+from tracking.store.sweep_store import SweepStore
 
 # Scores and counts of a copy are those of the trained cell times ``:factor``, so that cells differ.
 _FIGURE = """case
@@ -40,59 +38,52 @@ def fill(sweep: Sweep, data: Data, location: StoreLocation, missing: Mapping[str
     finds everything else finished, or this raises.
     """
     store.prepare(location)
-    client = store.connect(location)
-    experiment_id = writer.ensure_experiment(client, location, sweep.name)
+    sweep_store = SweepStore.find_or_create(location, sweep.name)
     plan = planning.make(sweep, data, {}, {})
-    writer.write_manifest(client, writer.ensure_report_run(client, experiment_id), planning.manifest(plan))
+    report_run.write_manifest(sweep_store, report_run.ensure_report_run(sweep_store), planning.manifest(plan))
     first, *others = plan.distinct
-    _train(sweep, data, client, experiment_id, first)
-    _Copier(client, experiment_id, location, first, missing).copy(others)
-    found = plan_from_store(sweep, data, location, experiment_id)
+    _train(sweep, data, sweep_store, first)
+    _Copier(sweep_store, first, missing).copy(others)
+    found = plan_from_store(sweep, data, sweep_store)
     assert found.num_to_run == sum(map(len, missing.values())), "the copies are not what the reader takes for finished"
-    return experiment_id
+    return sweep_store.experiment_id
 
 
-def _train(sweep: Sweep, data: Data, client: MlflowClient, experiment_id: str, item: PlannedCell) -> None:
+def _train(sweep: Sweep, data: Data, sweep_store: SweepStore, item: PlannedCell) -> None:
     cell, label, seeds = item.cell, item.method.label, sweep.seeds
     splits = data.for_seeds(seeds)
     trainer = Trainer(
         sweep.task, cell.regularization, cell.training, cell.pruning.threshold, splits, seeds, curve=cell.pruning.curve
     )
-    cell_run = writer.ensure_cell(client, experiment_id, cell, label)
-    runs = writer.start_replicates(client, experiment_id, cell_run, cell, label, seeds)
+    cell_run = cell_runs.ensure_cell(sweep_store, cell, label)
+    runs = replicate_runs.start_replicates(sweep_store, cell_run, cell, label, seeds)
     for report in trainer.run():
         for row, run in enumerate(runs):
             run.log_epoch(report, row)
     for run, outcome in zip(runs, trainer.outcomes(), strict=True):
         run.finish(outcome, "cpu")
-    rows = reader.read(location_of(client), experiment_id, cell.key).rows
-    writer.summarize_cell(client, experiment_id, cell, label, rows)
+    rows = reader.read(sweep_store, cell.key).rows
+    means.summarize_cell(sweep_store, cell, label, rows)
 
 
 class _Copier:
     """Copies the runs of one cell in the database of an embedded store."""
 
-    def __init__(
-        self,
-        client: MlflowClient,
-        experiment_id: str,
-        location: StoreLocation,
-        template: PlannedCell,
-        missing: Mapping[str, Sequence[int]],
-    ) -> None:
-        assert location.database is not None
+    def __init__(self, sweep_store: SweepStore, template: PlannedCell, missing: Mapping[str, Sequence[int]]) -> None:
+        assert sweep_store.location.database is not None
         self._missing = missing
-        self._database = sqlite3.connect(location.database)
+        self._database = sqlite3.connect(sweep_store.location.database)
         self._columns = {
             table: [row[1] for row in self._database.execute(f"pragma table_info({table})")]
             for table in ("runs", "tags", "params", "metrics", "latest_metrics", "inputs")
         }
-        (cell_run,) = runs.find_runs(client, experiment_id, "cell", {schema.CELL_KEY: template.cell.key})
-        replicates = runs.find_runs(client, experiment_id, "replicate", {schema.CELL_KEY: template.cell.key})
-        self._cell_run = str(cell_run.info.run_id)
-        self._replicates = {int(run.data.params[schema.SEED]): str(run.info.run_id) for run in replicates}
+        where = {schema.CELL_KEY: template.cell.key}
+        (cell_run,) = sweep_store.records("cell", where)
+        replicates = sweep_store.records("replicate", where, params=(schema.SEED,))
+        self._cell_run = cell_run.run_id
+        self._replicates = {int(run.params[schema.SEED]): run.run_id for run in replicates}
         self._artifacts = {
-            run.info.run_id: Path(unquote(urlparse(run.info.artifact_uri).path)).parent
+            run.run_id: artifacts.path_of(sweep_store.location, run.run_id, "").parent
             for run in [cell_run, *replicates]
         }
 

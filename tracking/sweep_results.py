@@ -16,6 +16,7 @@ from tracking.results.rows import Row, Snapshot
 from tracking.store import location as locations
 from tracking.store import runs
 from tracking.store.location import StoreLocation
+from tracking.store.sweep_store import SweepStore
 from tracking.tables import formats, grids
 from tracking.tables import table as tables
 from tracking.tables.grids import Grid
@@ -119,13 +120,13 @@ def load_results(name: str, store: StoreLocation | str | Path | None = None) -> 
     StoreError where the store does not hold the sweep; it names those that there are.
     """
     location = store if isinstance(store, StoreLocation) else open_store(store)
-    return read_results(location, runs.find_experiment(location, name))
+    return read_results(SweepStore.find(location, name))
 
 
-def read_results(location: StoreLocation, experiment_id: str) -> Results:
-    """Return the results of the sweep whose experiment is known."""
-    _, manifest = runs.read_manifest(location, experiment_id)
-    return Results(manifest, rows.read(location, experiment_id))
+def read_results(sweep: SweepStore) -> Results:
+    """Return the results of a sweep that was found in its store."""
+    _, manifest = runs.read_manifest(sweep)
+    return Results(manifest, rows.read(sweep))
 
 
 def load_rows(path: str | Path) -> Results:

@@ -8,6 +8,7 @@ import click
 from sweeps.cli import options
 from sweeps.console import out
 from sweeps.exit_codes import FAILED, OK
+from tracking.store.sweep_store import SweepStore
 
 if TYPE_CHECKING:
     from tracking.results.status import Status
@@ -30,11 +31,10 @@ def command(name: str, watch: bool, tracking_uri: str | None) -> int:
 
     from tracking.results import status
     from tracking.store import location as store
-    from tracking.store import runs
 
     location = store.locate_existing(tracking_uri)
-    experiment_id = runs.find_experiment(location, name)
-    found = status.read(location, experiment_id)
+    sweep = SweepStore.find(location, name)
+    found = status.read(sweep)
     if not watch:
         out.say("\n".join(found.lines(time.time())))
         return _code(found)
@@ -44,7 +44,7 @@ def command(name: str, watch: bool, tracking_uri: str | None) -> int:
             if found.done:
                 return _code(found)
             time.sleep(WATCH_SECONDS)
-            found = status.read(location, experiment_id)
+            found = status.read(sweep)
 
 
 def _code(found: "Status") -> int:

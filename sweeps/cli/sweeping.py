@@ -28,8 +28,8 @@ from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner, plan_from_store
 from tracking import sweep_results
 from tracking.store import location as store
-from tracking.store import runs
 from tracking.store.location import StoreLocation
+from tracking.store.sweep_store import SweepStore
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,10 @@ def _load(asked: Asked) -> list[Sweep]:
 
 def _plan_of(item: Sweep, data: Data, location: StoreLocation) -> Plan:
     """The plan as the store stands, which is not touched. StoreError where the sweep was deleted from it."""
-    found = runs.experiment_named(location, item.name) if store.exists(location) else None
+    found = SweepStore.find_or_none(location, item.name) if store.exists(location) else None
     if found is None:
         return planning.make(item, data, {}, {})
-    return plan_from_store(item, data, location, found)
+    return plan_from_store(item, data, found)
 
 
 def _slots(asked: Asked) -> Callable[[float], int] | None:
@@ -146,7 +146,7 @@ def _packs_in_words(plan: Plan, slots: Callable[[float], int] | None) -> str:
 
 
 def _print_table(runner: Runner) -> None:
-    out.print(sweep_results.read_results(runner.location, runner.experiment_id))
+    out.print(sweep_results.read_results(runner.sweep_store))
 
 
 def _verdict(plan: Plan) -> int:

@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from dn_distributed.config import Cell
@@ -29,11 +28,12 @@ from sweeps.tune.checkpoints import CheckpointFolder, Checkpoints, RemoteCheckpo
 from sweeps.tune.progress import Progress, say
 from sweeps.tune.search import known_rewards
 from tracking.errors import StoreError
-from tracking.results import cells
+from tracking.results import cells, means
 from tracking.results import rows as reader
-from tracking.store import outages, runs, writer
+from tracking.store import cell_runs, outages, replicate_runs, report_run, runs
 from tracking.store.lease import Lease
-from tracking.store.location import StoreLocation, connect
+from tracking.store.location import StoreLocation
+from tracking.store.sweep_store import SweepStore
 
 MAX_FAILURES = 3
 """Times a pack is taken up again at once after its worker, its node or the store went away."""
@@ -61,8 +61,7 @@ class Runner:
     ) -> None:
         """Prepare the sweep's experiment in the store (made if absent). ``modules``: workers import them first."""
         self.sweep, self.data, self.location = sweep, data, location
-        self.store: MlflowClient = connect(location)
-        self.experiment_id = writer.ensure_experiment(self.store, location, sweep.name)
+        self.sweep_store = SweepStore.find_or_create(location, sweep.name)
         self.interrupted = False
         """Whether a signal ended the run."""
         self._modules = modules or own_modules(())
@@ -82,28 +81,28 @@ class Runner:
         plan = self._whole_plan()
         if not self._retry_failed:
             return plan
-        states = runs.read_states(self.location, self.experiment_id)
+        states = runs.read_states(self.sweep_store)
         failed = {item.replicate_key: item.end_time for item in states if item.state == "failed"}
         if self._failures is None:
             self._failures = failed
         return plan.only(again=dict(failed.items() & self._failures.items()), begun=self._failures)
 
     def _whole_plan(self) -> Plan:
-        return plan_from_store(self.sweep, self.data, self.location, self.experiment_id)
+        return plan_from_store(self.sweep, self.data, self.sweep_store)
 
     def run(self, plan: Plan, capacity: Capacity | None, progress: Progress) -> Plan:
         """Run what is missing and return the plan as it stands afterwards.
 
         ``capacity`` may be None where there is nothing to run.
         """
-        report_run_id = writer.ensure_report_run(self.store, self.experiment_id)
-        with Lease(self.store, self.location, report_run_id, self.sweep.name, say) as lease:
+        report_run_id = report_run.ensure_report_run(self.sweep_store)
+        with Lease(self.sweep_store, report_run_id, self.sweep.name, say) as lease:
             plan = self.plan() if lease.waited else plan
-            writer.begin_report(self.store, report_run_id)
+            report_run.begin_report(self.sweep_store, report_run_id)
             try:
                 return self._run_alone(plan, capacity, progress, report_run_id)
             finally:
-                writer.end_report(self.store, report_run_id)
+                report_run.end_report(self.sweep_store, report_run_id)
 
     def _run_alone(self, plan: Plan, capacity: Capacity | None, progress: Progress, report_run_id: str) -> Plan:
         self._announce(plan, report_run_id)
@@ -114,7 +113,7 @@ class Runner:
             with progress.sweep(plan):
                 self._run_rounds(plan, capacity, progress)
         after = self.plan()
-        writer.write_manifest(self.store, report_run_id, planning.manifest(after))
+        report_run.write_manifest(self.sweep_store, report_run_id, planning.manifest(after))
         self._summarize_rest(after)
         whole = self._whole_plan() if self._retry_failed else after
         if not whole.num_to_run:
@@ -195,10 +194,10 @@ class Runner:
 
     def _announce(self, plan: Plan, report_run_id: str) -> None:
         """Write what the sweep compares, and make the cell runs that are known: trials only fill them."""
-        writer.write_manifest(self.store, report_run_id, planning.manifest(plan))
+        report_run.write_manifest(self.sweep_store, report_run_id, planning.manifest(plan))
         self._open_seeds = {item.cell.key: set(item.seeds_in(None, "incomplete")) for item in plan.distinct}
         labels = [(item.cell, item.method.label) for item in plan.distinct]
-        self._cell_run_ids |= writer.ensure_cells(self.store, self.experiment_id, labels)
+        self._cell_run_ids |= cell_runs.ensure_cells(self.sweep_store, labels)
 
     def _groups(self, packs: Sequence[Pack]) -> list[list[Pack]]:
         """All packs at once; one method at a time where a scheduler compares configurations."""
@@ -268,8 +267,7 @@ class Runner:
             sweep=self.sweep,
             data=dataclasses.replace(self.data, shared=None),
             arrays=self._arrays,
-            location=self.location,
-            experiment_id=self.experiment_id,
+            sweep_store=self.sweep_store,
             cell_run_ids=self._cell_run_ids,
             adaptive_label=adaptive_label,
             device="cuda" if self.sweep.resources.gpu else "cpu",
@@ -311,7 +309,7 @@ class Runner:
         search, selection, plan = self.sweep.search, self.sweep.selection, self.plan()
         assert search is not None
         assert selection is not None
-        methods = cells.gather(planning.manifest(plan), reader.read(self.location, self.experiment_id))
+        methods = cells.gather(planning.manifest(plan), reader.read(self.sweep_store))
         tried = next(found.tried for found in methods if found.label == method.label)
         points, rewards = known_rewards(
             tried,
@@ -348,9 +346,9 @@ class Runner:
         for run in self._open_runs(pack):
             run.stop(f"by the search, after epoch {result.get('epoch')}")
 
-    def _open_runs(self, pack: Pack) -> list[writer.ReplicateRun]:
-        run_id = writer.ensure_cell(self.store, self.experiment_id, pack.cell, pack.method)
-        return writer.start_replicates(self.store, self.experiment_id, run_id, pack.cell, pack.method, pack.seeds)
+    def _open_runs(self, pack: Pack) -> list[replicate_runs.ReplicateRun]:
+        run_id = cell_runs.ensure_cell(self.sweep_store, pack.cell, pack.method)
+        return replicate_runs.start_replicates(self.sweep_store, run_id, pack.cell, pack.method, pack.seeds)
 
     def _summarize_complete(self, cell: Cell, label: str, ended: Sequence[int]) -> None:
         """Summarize the cell if its last pack has ended: before that, there is no need to look into the store."""
@@ -358,24 +356,24 @@ class Runner:
         still_open.difference_update(ended)
         if still_open:
             return
-        rows = self._rows(reader.read(self.location, self.experiment_id, cell.key).rows)
+        rows = self._rows(reader.read(self.sweep_store, cell.key).rows)
         if len(rows) == len(self.sweep.seeds):
-            writer.summarize_cell(self.store, self.experiment_id, cell, label, rows)
+            means.summarize_cell(self.sweep_store, cell, label, rows)
 
     def _summarize_rest(self, plan: Plan) -> None:
         """Summarize cells that stay incomplete, and what an earlier command was stopped before."""
         labelled = [(item.cell, item.method.label) for item in plan.distinct]
-        writer.summarize_rest(self.store, self.experiment_id, labelled, self.sweep.seeds)
+        means.summarize_rest(self.sweep_store, labelled, self.sweep.seeds)
 
     def _rows(self, rows: Sequence[reader.Row]) -> list[reader.Row]:
         return [row for row in rows if row.seed in self.sweep.seeds]
 
 
-def plan_from_store(sweep: Sweep, data: Data, location: StoreLocation, experiment_id: str) -> Plan:
+def plan_from_store(sweep: Sweep, data: Data, sweep_store: SweepStore) -> Plan:
     """Return the plan of a sweep as the store stands."""
-    found = runs.read_states(location, experiment_id)
+    found = runs.read_states(sweep_store)
     states = {item.replicate_key: item.state for item in found if item.state != "incomplete"}
-    stored = reader.read_cells(location, experiment_id)
+    stored = reader.read_cells(sweep_store)
     plan = planning.make(sweep, data, states, stored)
     finished = Counter(item.cell_key for item in found if item.state == "finished")
     remarks = planning.left_behind(plan, itertools.chain.from_iterable(stored.values()), finished)

@@ -36,8 +36,8 @@ from sweeps.spec.own_modules import OwnModules
 from sweeps.spec.sweep import Sweep
 from sweeps.tune.checkpoints import Checkpoints, DamagedCheckpointError
 from tracking.errors import StoreError
-from tracking.store import outages, writer
-from tracking.store.location import StoreLocation, connect
+from tracking.store import cell_runs, outages, replicate_runs
+from tracking.store.sweep_store import SweepStore
 
 _SPLITS = ("train", "validation", "test")
 _Arrays = dict[str, np.ndarray[Any, Any]]
@@ -54,8 +54,7 @@ class Shared:
     """Without ``shared``: its tensors travel as arrays, which workers map and never copy."""
     arrays: "ObjectRef[_Arrays] | None"
     """Of the ``_Arrays`` of shared splits, in Ray's object store."""
-    location: StoreLocation
-    experiment_id: str
+    sweep_store: SweepStore
     cell_run_ids: Mapping[str, str]
     """Of the cells known when the sweep starts, by cell key."""
     adaptive_label: str | None
@@ -170,7 +169,7 @@ class PackTrial(tune.Trainable):
         self._config = config
         self._trainer: Trainer | None = None
         self._notes: list[str] = []
-        self._runs: list[writer.ReplicateRun] = []
+        self._runs: list[replicate_runs.ReplicateRun] = []
         self._begun_again = False
         self._last_checkpoint = time.monotonic()
         self._done = False
@@ -182,11 +181,11 @@ class PackTrial(tune.Trainable):
         _release_device_memory()
         return True
 
-    def _open_runs(self, pack: Pack) -> list[writer.ReplicateRun]:
+    def _open_runs(self, pack: Pack) -> list[replicate_runs.ReplicateRun]:
         shared, cell, label = self._shared, pack.cell, pack.method
-        store = connect(shared.location)
-        cell_run = shared.cell_run_ids.get(cell.key) or writer.ensure_cell(store, shared.experiment_id, cell, label)
-        return writer.start_replicates(store, shared.experiment_id, cell_run, cell, label, pack.seeds)
+        store = shared.sweep_store
+        cell_run = shared.cell_run_ids.get(cell.key) or cell_runs.ensure_cell(store, cell, label)
+        return replicate_runs.start_replicates(store, cell_run, cell, label, pack.seeds)
 
     def _fit_baseline(self, name: Baseline, seeds: Sequence[int]) -> dict[str, Any]:
         """A classical method takes a moment: there is nothing to report on the way."""

@@ -18,7 +18,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from tracking import schema
 from tracking.store import location as store
-from tracking.store import runs
+from tracking.store.client import search
+from tracking.store.sweep_store import SweepStore
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SECONDS = 120
@@ -92,16 +93,14 @@ def wait_for(address: str, server: "subprocess.Popen[bytes]") -> None:
 
 def look(folder: Path, address: str) -> Served:
     location = store.locate(folder=folder / store.FOLDER)
-    client = store.connect(location)
-    experiment_id = runs.find_experiment(location, "seen")
+    sweep = SweepStore.find(location, "seen")
     kinds: tuple[schema.Kind, ...] = ("cell", "replicate", "report")
-    found = {
-        run.info.run_name: run.info.run_id for kind in kinds for run in runs.find_runs(client, experiment_id, kind, {})
-    }
-    cells = runs.find_runs(client, experiment_id, "cell", {})
+    every = [search(sweep.client, sweep.experiment_id, {schema.KIND: kind}) for kind in kinds]
+    found = {run.info.run_name: run.info.run_id for runs in every for run in runs}
+    cells = search(sweep.client, sweep.experiment_id, {schema.KIND: "cell"})
     means = {cell.info.run_name: cell.data.metrics[schema.COMPRESSION_RATE] for cell in cells}
     (link,) = re.findall(r"seen: (\S+)", (folder / "log").read_text())
-    return Served(address, link, experiment_id, found, means)
+    return Served(address, link, sweep.experiment_id, found, means)
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from tracking.results import cells, status
 from tracking.results import rows as reader
 from tracking.store import location as store
 from tracking.store import runs
+from tracking.store.sweep_store import SweepStore
 from tracking.tables import formats
 from tracking.tables import table as tables
 
@@ -306,14 +307,14 @@ def read(site: Site, name: str) -> Outcome:
 def print_outcome(name: str) -> None:
     """Print what ``read`` takes; called on a host."""
     location = store.locate()
-    experiment_id = runs.find_experiment(location, name)
-    snapshot = reader.read(location, experiment_id)
+    sweep = SweepStore.find(location, name)
+    snapshot = reader.read(sweep)
     rows = {row.replicate_key: {key: repr(value) for key, value in row.metrics.items()} for row in snapshot.rows}
-    found = runs.records(location, experiment_id, "replicate", {}, tags=[schema.REPLICATE_KEY])
+    found = sweep.records("replicate", tags=[schema.REPLICATE_KEY])
     per_key = Counter(item.tags[schema.REPLICATE_KEY] for item in found)
-    _, manifest = runs.read_manifest(location, experiment_id)
+    _, manifest = runs.read_manifest(sweep)
     table = formats.as_csv(tables.build(manifest, cells.gather(manifest, snapshot)))
-    lines = status.read(location, experiment_id).lines(time.time())
+    lines = status.read(sweep).lines(time.time())
     print(json.dumps([rows, per_key, table, "\n".join(lines).replace(name, "NAME")]))
 
 

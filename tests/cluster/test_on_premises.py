@@ -29,10 +29,10 @@ resources: {pack: 1}
 
 # Of every replicate, the host that trained it.
 WHERE = """
-from tracking import runs, store
-location = store.locate()
-experiment = runs.find_experiment(location, "small")
-print(*{run.tags["host"] for run in runs.records(location, experiment, "replicate", {}, tags=["host"])})
+from tracking.store.location import locate
+from tracking.store.sweep_store import SweepStore
+sweep = SweepStore.find(locate(), "small")
+print(*{run.tags["host"] for run in sweep.records("replicate", tags=["host"])})
 """
 
 pytestmark = ON_HOSTS

@@ -13,6 +13,7 @@ from tracking.results import cells
 from tracking.results import rows as reader
 from tracking.store import location as store
 from tracking.store import runs
+from tracking.store.sweep_store import SweepStore
 from tracking.tables import formats
 from tracking.tables import table as tables
 
@@ -60,12 +61,12 @@ class Folder:
         return store.locate(folder=self.path / store.FOLDER)
 
     def snapshot(self) -> reader.Snapshot:
-        return reader.read(self.location, runs.find_experiment(self.location, "small"))
+        return reader.read(SweepStore.find(self.location, "small"))
 
     def table(self) -> str:
-        experiment_id = runs.find_experiment(self.location, "small")
-        _, manifest = runs.read_manifest(self.location, experiment_id)
-        return formats.as_csv(tables.build(manifest, cells.gather(manifest, reader.read(self.location, experiment_id))))
+        sweep = SweepStore.find(self.location, "small")
+        _, manifest = runs.read_manifest(sweep)
+        return formats.as_csv(tables.build(manifest, cells.gather(manifest, reader.read(sweep))))
 
     def checkpoints(self) -> list[Path]:
         return list((self.path / store.FOLDER / "ray").glob("small/checkpoints/*/*.safetensors"))
@@ -111,8 +112,8 @@ def pack_workers(pid: int) -> list[int]:
 
 
 def runs_per_replicate(folder: Folder) -> Counter[str]:
-    experiment_id = runs.find_experiment(folder.location, "small")
-    found = runs.records(folder.location, experiment_id, "replicate", {}, tags=[schema.REPLICATE_KEY])
+    sweep = SweepStore.find(folder.location, "small")
+    found = sweep.records("replicate", tags=[schema.REPLICATE_KEY])
     return Counter(record.tags[schema.REPLICATE_KEY] for record in found)
 
 

@@ -13,7 +13,7 @@ from dn_distributed.data import RawImages
 from dn_distributed.data.digits import Digits
 from sweeps.cli import main as cli
 from tracking.store import location as store
-from tracking.store import writer
+from tracking.store.sweep_store import SweepStore
 
 MEASURE_KEYS = {
     "threshold", "layers", "num_weights", "num_nonzero", "density", "compression_rate", "neurons",
@@ -160,7 +160,7 @@ def test_a_dry_run_of_a_sweep_that_was_deleted_says_what_the_sweep_would(
     location = store.locate()
     store.prepare(location)
     client = store.connect(location)
-    client.delete_experiment(writer.ensure_experiment(client, location, "x"))
+    client.delete_experiment(SweepStore.find_or_create(location, "x").experiment_id)
     for arguments in (["--dry-run"], []):
         assert cli.main(["sweep", "s.yaml", *arguments]) == 2
         assert "the sweep 'x' was deleted from the store" in capsys.readouterr().err

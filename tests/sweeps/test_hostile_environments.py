@@ -18,8 +18,9 @@ import pytest
 
 from tracking import schema
 from tracking.results import rows as reader
-from tracking.store import artifacts, runs
+from tracking.store import artifacts
 from tracking.store import location as store
+from tracking.store.sweep_store import SweepStore
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -92,15 +93,15 @@ class Folder:
     def weights(self) -> dict[str, str]:
         """The checksums of the weights of all replicates, by replicate key."""
         location = store.locate(folder=self.path / store.FOLDER)
-        experiment_id = runs.find_experiment(location, "tiny")
-        found = reader.read(location, experiment_id).rows
+        sweep = SweepStore.find(location, "tiny")
+        found = reader.read(sweep).rows
         return {
             row.replicate_key: digest(artifacts.path_of(location, row.run_id, schema.WEIGHTS_FILE)) for row in found
         }
 
     def commits(self) -> set[str]:
         location = store.locate(folder=self.path / store.FOLDER)
-        found = runs.records(location, runs.find_experiment(location, "tiny"), "replicate", {}, tags=["version.commit"])
+        found = SweepStore.find(location, "tiny").records("replicate", tags=["version.commit"])
         return {record.tags.get("version.commit", "") for record in found}
 
 

@@ -14,9 +14,11 @@ from sweeps.spec import load as spec
 from sweeps.tune import runner
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
+from tracking import schema
 from tracking.results import rows as reader
 from tracking.store import location as store
 from tracking.store import runs
+from tracking.store.client import search
 from tracking.store.location import StoreError
 
 SWEEP = """
@@ -70,7 +72,7 @@ class Run:
 
     @property
     def metrics(self) -> dict[int, Mapping[str, float]]:
-        rows = reader.read(self.runner.location, self.runner.experiment_id).rows
+        rows = reader.read(self.runner.sweep_store).rows
         return {row.seed: row.metrics for row in rows}
 
 
@@ -81,14 +83,14 @@ def test_a_pack_that_there_is_no_memory_for_is_tried_in_halves(run: Run, capsys:
     assert "dn: L1, seeds 0, 1, 2, 3, 4: out of memory; trying packs of 2" in said
     assert "out of memory; trying packs of 1" in said
     assert run.metrics.keys() == {0, 1, 2, 3, 4}
-    (report_run,) = runs.find_runs(run.runner.store, run.runner.experiment_id, "report", {})
+    (report_run,) = search(run.runner.sweep_store.client, run.runner.sweep_store.experiment_id, {schema.KIND: "report"})
     assert report_run.info.status == "FINISHED"  # the driver has ended
 
 
 def test_a_replicate_that_there_is_no_memory_for_is_recorded_with_the_reason(run: Run) -> None:
     after = run("{name: hungry, most: 0}", "2")
     assert (after.count("failed"), after.num_to_run) == (5, 0)
-    reasons = {ended.reason for ended in reader.read(run.runner.location, run.runner.experiment_id).ended}
+    reasons = {ended.reason for ended in reader.read(run.runner.sweep_store).ended}
     assert reasons == {"MemoryError: no memory for another replicate"}
 
 
@@ -97,7 +99,7 @@ def test_what_failed_is_tried_again_when_asked_and_nothing_else_is(run: Run) -> 
     run.writes("seeds: 7")
     again = run("{name: hungry, most: 0}", "2", retry_failed=True)
     assert (again.count("failed"), again.num_to_run) == (5, 0)
-    states = runs.read_states(run.runner.location, run.runner.experiment_id)
+    states = runs.read_states(run.runner.sweep_store)
     assert {item.seed for item in states} == set(range(5))  # 5 and 6 are missing, and were not asked for
 
 
@@ -161,14 +163,14 @@ def test_what_the_store_refuses_always_ends_the_sweep_with_the_reason(
     ):
         run(f"{{name: refused, lives: 1000, folder: {lives}}}", "1")
     assert len(list(lives.iterdir())) < 10  # of five packs that would be tried fourfold
-    states = runs.read_states(run.runner.location, run.runner.experiment_id)
+    states = runs.read_states(run.runner.sweep_store)
     assert {item.state for item in states} == {"incomplete"}
 
 
 def test_a_file_that_a_task_lacks_is_a_failure_of_its_replicates(run: Run, lives: Path) -> None:
     after = run(f"{{name: lacking, lives: 1000, folder: {lives}}}", "5")
     assert (after.count("failed"), after.num_to_run) == (5, 0)
-    (reason,) = {ended.reason for ended in reader.read(run.runner.location, run.runner.experiment_id).ended}
+    (reason,) = {ended.reason for ended in reader.read(run.runner.sweep_store).ended}
     assert reason == "TaskError: FileNotFoundError: [Errno 2] No such file: 'features.npy'"
 
 

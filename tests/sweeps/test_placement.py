@@ -64,7 +64,7 @@ def test_packs_share_gpus_as_the_sweep_says(
     if torch.cuda.device_count() >= 2:
         assert after.count("finished") == packs
         return
-    reasons = [item.reason for item in runs.read_states(location, runner.experiment_id) if item.state == "failed"]
+    reasons = [item.reason for item in runs.read_states(runner.sweep_store) if item.state == "failed"]
     assert len(reasons) == packs
     assert all("NVIDIA" in reason or "CUDA" in reason for reason in reasons), reasons
 

@@ -10,8 +10,9 @@ from sweeps.cluster import preflight
 from sweeps.cluster.connection import Capacity, ClusterError
 from sweeps.cluster.preflight import Preflight
 from tracking.store import location as store
-from tracking.store import writer
+from tracking.store import report_run
 from tracking.store.location import StoreLocation
+from tracking.store.sweep_store import SweepStore
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +24,7 @@ def location(tmp_path_factory: pytest.TempPathFactory) -> StoreLocation:
 
 @pytest.fixture
 def run_id(location: StoreLocation) -> str:
-    client = store.connect(location)
-    return writer.ensure_report_run(client, writer.ensure_experiment(client, location, "a-sweep"))
+    return report_run.ensure_report_run(SweepStore.find_or_create(location, "a-sweep"))
 
 
 @pytest.fixture

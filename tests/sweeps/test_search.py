@@ -71,7 +71,7 @@ def run(
 
 
 def results(runner: Runner, plan: Plan) -> tuple[cells.MethodResult, ...]:
-    return cells.gather(planning.manifest(plan), reader.read(runner.location, runner.experiment_id))
+    return cells.gather(planning.manifest(plan), reader.read(runner.sweep_store))
 
 
 def test_asha_stops_cells_as_a_whole_and_they_are_not_tried_again(

@@ -14,7 +14,7 @@ from tracking.manifest import Manifest
 from tracking.portable import archive
 from tracking.portable.exporting import export
 from tracking.portable.importing import import_file
-from tracking.store import writer
+from tracking.results import means
 from tracking.store.location import StoreLocation
 
 CELL, OTHER = make_cell(l1=1.0), make_cell(l1=2.0)
@@ -37,7 +37,7 @@ def fill(recorder: Recorder) -> Manifest:
     incomplete.flush()
     manifest = recorder.announce({"M": [CELL], "ℓ1": [OTHER], "P": [make_cell()]})
     labelled = [(CELL, "M"), (OTHER, "ℓ1"), (make_cell(), "P")]
-    writer.summarize_rest(recorder.store, recorder.experiment_id, labelled, manifest.seeds)
+    means.summarize_rest(recorder.sweep, labelled, manifest.seeds)
     return manifest
 
 

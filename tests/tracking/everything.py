@@ -4,9 +4,9 @@ import math
 
 from tests.tracking.fabricated import Recorder, make_cell, make_epoch
 from tracking import schema
+from tracking.results import means
 from tracking.results import rows as reader
-from tracking.store import writer
-from tracking.store.sqlite import StoredRun
+from tracking.store.queries import StoredRun
 
 CELL, OTHER = make_cell(l1=1.0), make_cell(l1=2.0)
 TAGS = (schema.LABEL, schema.CELL_KEY, schema.REPLICATE_KEY, schema.SUMMARIZED, *schema.MARKS)
@@ -25,8 +25,8 @@ def fill_with_everything(recorder: Recorder) -> Recorder:
         running.log_epoch(make_epoch(epoch, num_nonzero=math.nan if epoch == 1 else 5.0, train__loss=1.0), 0)
     running.flush()
     recorder.store.delete_run(recorder.start(CELL, 9)[0].run_id)
-    rows = reader.read(recorder.location, recorder.experiment_id, CELL.key).rows
-    writer.summarize_cell(recorder.store, recorder.experiment_id, CELL, "ℓ1 'quoted'", rows)
+    rows = reader.read(recorder.sweep, CELL.key).rows
+    means.summarize_cell(recorder.sweep, CELL, "ℓ1 'quoted'", rows)
     recorder.announce({"ℓ1 'quoted'": [CELL], "M": [OTHER]})
     return recorder
 

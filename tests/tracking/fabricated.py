@@ -19,10 +19,12 @@ from tracking import schema
 from tracking.manifest import Manifest, ManifestMethod, Selection
 from tracking.results import rows
 from tracking.results.rows import Row, Snapshot
+from tracking.store import cell_runs, replicate_runs, report_run
 from tracking.store import location as store
-from tracking.store import runs, writer
+from tracking.store.client import search
 from tracking.store.location import StoreLocation
-from tracking.store.writer import ReplicateRun
+from tracking.store.replicate_runs import ReplicateRun
+from tracking.store.sweep_store import SweepStore
 
 
 def make_cell(task: str = "regression", digest: str = "0" * 64, **regularization: float) -> Cell:
@@ -59,7 +61,9 @@ def make_outcome(cell: Cell, seed: int, *, density: float = 0.5, **scores: float
 
 def make_row(cell: Cell, seed: int, *, density: float = 0.5, **metrics: float) -> Row:
     outcome = make_outcome(cell, seed, density=density, **metrics)
-    return Row(f"run-{seed}", cell.key, cell.replicate_key(seed), seed, writer.final_metrics(outcome), outcome.counts)
+    return Row(
+        f"run-{seed}", cell.key, cell.replicate_key(seed), seed, replicate_runs.final_metrics(outcome), outcome.counts
+    )
 
 
 def make_manifest(
@@ -101,11 +105,12 @@ class Recorder:
     def __init__(self, location: StoreLocation, name: str) -> None:
         self.location, self.name = location, name
         self.store = store.connect(location)
-        self.experiment_id = writer.ensure_experiment(self.store, location, name)
+        self.sweep = SweepStore.find_or_create(location, name)
+        self.experiment_id = self.sweep.experiment_id
 
     def start(self, cell: Cell, *seeds: int, label: str = "M") -> list[ReplicateRun]:
-        cell_run = writer.ensure_cell(self.store, self.experiment_id, cell, label)
-        return writer.start_replicates(self.store, self.experiment_id, cell_run, cell, label, seeds)
+        cell_run = cell_runs.ensure_cell(self.sweep, cell, label)
+        return replicate_runs.start_replicates(self.sweep, cell_run, cell, label, seeds)
 
     def finish(self, cell: Cell, *seeds: int, label: str = "M", epochs: int = 0, **options: Any) -> list[Outcome]:
         """Write finished replicates; ``options`` as ``make_outcome`` takes them."""
@@ -124,11 +129,11 @@ class Recorder:
     ) -> Manifest:
         """Write the manifest; ``options`` as ``make_manifest`` takes them."""
         manifest = make_manifest(methods, seeds, name=self.name, **options)
-        writer.write_manifest(self.store, writer.ensure_report_run(self.store, self.experiment_id), manifest)
+        report_run.write_manifest(self.sweep, report_run.ensure_report_run(self.sweep), manifest)
         return manifest
 
     def read(self) -> Snapshot:
-        return rows.read(self.location, self.experiment_id)
+        return rows.read(self.sweep)
 
     def artifact(self, run_id: str, name: str) -> Path:
         """Where the store itself keeps a file of a run."""
@@ -136,4 +141,4 @@ class Recorder:
         return Path(unquote(urlparse(uri).path)) / name
 
     def runs(self, kind: schema.Kind) -> list[Run]:
-        return runs.find_runs(self.store, self.experiment_id, kind, {})
+        return search(self.store, self.experiment_id, {schema.KIND: kind})

@@ -43,7 +43,7 @@ def figures(text: str) -> Figures:
 
 def table(location: StoreLocation, name: str) -> Figures:
     recorder = Recorder(location, name)
-    _, manifest = runs.read_manifest(location, recorder.experiment_id)
+    _, manifest = runs.read_manifest(recorder.sweep)
     return figures(formats.as_csv(tables.build(manifest, cells.gather(manifest, recorder.read()))))
 
 

@@ -14,9 +14,9 @@ from tracking import schema
 from tracking.manifest import Manifest
 from tracking.portable.exporting import export
 from tracking.portable.importing import import_file, united
-from tracking.results import cells
+from tracking.results import cells, means
 from tracking.results import rows as reader
-from tracking.store import artifacts, lease, runs, writer
+from tracking.store import artifacts, lease, report_run, runs
 from tracking.store import location as store
 from tracking.store.location import StoreError, StoreLocation
 from tracking.tables import formats
@@ -24,7 +24,7 @@ from tracking.tables import table as tables
 
 
 def table(recorder: Recorder) -> str:
-    _, manifest = runs.read_manifest(recorder.location, recorder.experiment_id)
+    _, manifest = runs.read_manifest(recorder.sweep)
     return formats.as_csv(tables.build(manifest, cells.gather(manifest, recorder.read())))
 
 
@@ -39,9 +39,9 @@ def test_nothing_is_added_to_a_sweep_that_is_being_run(
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.2)
     recorder, file = exported
     there = Recorder(elsewhere, recorder.name)
-    run_id = writer.ensure_report_run(there.store, there.experiment_id)
+    run_id = report_run.ensure_report_run(there.sweep)
     with (
-        lease.Lease(there.store, elsewhere, run_id, recorder.name, print),
+        lease.Lease(there.sweep, run_id, recorder.name, print),
         pytest.raises(StoreError, match="is being run by"),
     ):
         import_file(elsewhere, file)
@@ -55,9 +55,9 @@ def test_another_store_holds_the_same_sweep(exported: tuple[Recorder, Path], els
     assert (done.written, done.present) == (Counter(finished=3, failed=1, stopped=1), 0)
     assert content(there) == content(here)
     assert table(there) == table(here)
-    manifests = [runs.read_manifest(item.location, item.experiment_id)[1] for item in (here, there)]
+    manifests = [runs.read_manifest(item.sweep)[1] for item in (here, there)]
     assert manifests[0] == manifests[1]
-    known = [reader.read_cells(item.location, item.experiment_id) for item in (here, there)]
+    known = [reader.read_cells(item.sweep) for item in (here, there)]
     assert known[0] == known[1]
 
 
@@ -228,9 +228,9 @@ def test_seeds_of_two_stores_come_together(recorder: Recorder, elsewhere: StoreL
     there = Recorder(elsewhere, recorder.name)
     there.finish(CELL, 2, epochs=1)
     there.announce({"M": [CELL]}, seeds=(2,))
-    writer.summarize_rest(there.store, there.experiment_id, [(CELL, "M")], (2,))
+    means.summarize_rest(there.sweep, [(CELL, "M")], (2,))
     carry(recorder, elsewhere, tmp_path)
-    assert runs.read_manifest(there.location, there.experiment_id)[1].seeds == (0, 1, 2)
+    assert runs.read_manifest(there.sweep)[1].seeds == (0, 1, 2)
     assert [row.seed for row in there.read().rows] == [0, 1, 2]
     (run,) = there.runs("cell")
     assert run.data.metrics["n"] == 3
@@ -245,7 +245,7 @@ def test_a_store_with_another_sweep_of_that_name_is_left_alone(
     with pytest.raises(StoreError, match="another sweep"):
         carry(recorder, elsewhere, tmp_path)
     assert there.runs("replicate") == there.runs("cell") == []
-    assert runs.read_manifest(there.location, there.experiment_id)[1] == held
+    assert runs.read_manifest(there.sweep)[1] == held
 
 
 def test_a_store_stays_as_it_is_when_a_file_is_refused(

@@ -11,10 +11,11 @@ import pytest
 
 from tests.tracking.fabricated import Recorder
 from tracking import schema
-from tracking.store import lease, writer
+from tracking.store import lease
 from tracking.store.driver import Holder, holder_in, this_driver, this_host
 from tracking.store.lease import Lease
 from tracking.store.location import StoreError
+from tracking.store.report_run import ensure_report_run
 
 
 @pytest.fixture(autouse=True)
@@ -26,11 +27,11 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def report_run(recorder: Recorder) -> str:
-    return writer.ensure_report_run(recorder.store, recorder.experiment_id)
+    return ensure_report_run(recorder.sweep)
 
 
 def hold(recorder: Recorder, run_id: str, said: list[str] | None = None) -> Lease:
-    return Lease(recorder.store, recorder.location, run_id, "a-sweep", (said if said is not None else []).append)
+    return Lease(recorder.sweep, run_id, "a-sweep", (said if said is not None else []).append)
 
 
 def leave_behind(recorder: Recorder, run_id: str, **other: str | int) -> None:
@@ -194,7 +195,7 @@ def test_a_tag_that_no_one_understands_is_no_lease(recorder: Recorder, report_ru
 
 
 def test_a_sweep_has_one_report_run(recorder: Recorder, report_run: str) -> None:
-    assert writer.ensure_report_run(recorder.store, recorder.experiment_id) == report_run
+    assert ensure_report_run(recorder.sweep) == report_run
 
 
 def test_a_beat_survives_an_error_of_the_database(

@@ -11,8 +11,9 @@ from tests.tracking.fabricated import Recorder, make_cell, make_epoch, make_outc
 from tracking import schema
 from tracking.portable.exporting import export
 from tracking.portable.importing import import_file
+from tracking.results import means
 from tracking.results import rows as reader
-from tracking.store import runs, writer
+from tracking.store import cell_runs, runs
 from tracking.store.cell_params import check_storable
 from tracking.store.location import StoreLocation
 
@@ -21,7 +22,7 @@ CHILDREN = schema.PARENT
 
 
 def summarize(recorder: Recorder, *seeds: int) -> None:
-    writer.summarize_rest(recorder.store, recorder.experiment_id, [(CELL, "M")], seeds)
+    means.summarize_rest(recorder.sweep, [(CELL, "M")], seeds)
 
 
 def parents(recorder: Recorder) -> set[str]:
@@ -53,9 +54,9 @@ def test_means_that_were_cut_short_anywhere_are_whole_after_the_next_command(
         try:
             summarize(recorder, 0, 1, 2)
         except KeyboardInterrupt:
-            assert reader.read_cells(recorder.location, recorder.experiment_id) == {"M": [CELL]}
-    cell_run = writer.ensure_cell(recorder.store, recorder.experiment_id, CELL, "M")
-    many = writer.ensure_cells(recorder.store, recorder.experiment_id, [(CELL, "M")])
+            assert reader.read_cells(recorder.sweep) == {"M": [CELL]}
+    cell_run = cell_runs.ensure_cell(recorder.sweep, CELL, "M")
+    many = cell_runs.ensure_cells(recorder.sweep, [(CELL, "M")])
     assert many == {CELL.key: cell_run}
     summarize(recorder, 0, 1, 2)
     (run,) = recorder.runs("cell")
@@ -68,10 +69,10 @@ def test_means_that_were_cut_short_anywhere_are_whole_after_the_next_command(
 
 
 def test_a_cell_that_is_stored_twice_counts_once(recorder: Recorder) -> None:
-    first = writer.ensure_cell(recorder.store, recorder.experiment_id, CELL, "M")
-    writer._create_cell(recorder.store, recorder.experiment_id, CELL, "M")
-    assert reader.read_cells(recorder.location, recorder.experiment_id) == {"M": [CELL]}
-    assert writer.ensure_cell(recorder.store, recorder.experiment_id, CELL, "M") == first
+    first = cell_runs.ensure_cell(recorder.sweep, CELL, "M")
+    cell_runs.create_cell(recorder.sweep, CELL, "M")
+    assert reader.read_cells(recorder.sweep) == {"M": [CELL]}
+    assert cell_runs.ensure_cell(recorder.sweep, CELL, "M") == first
     summarize(recorder, 0)
     assert [run.info.run_id for run in recorder.runs("cell")] == [first]
 
@@ -81,7 +82,7 @@ def test_replicates_of_a_cell_run_that_was_deleted_are_put_under_the_next(record
     summarize(recorder, 0, 1)
     (old,) = recorder.runs("cell")
     recorder.store.delete_run(old.info.run_id)
-    found = writer.ensure_cells(recorder.store, recorder.experiment_id, [(CELL, "M")])
+    found = cell_runs.ensure_cells(recorder.sweep, [(CELL, "M")])
     summarize(recorder, 0, 1)
     (new,) = recorder.runs("cell")
     assert found == {CELL.key: new.info.run_id}
@@ -105,11 +106,11 @@ def test_means_of_many_seeds_are_not_written_again(recorder: Recorder) -> None:
     recorder.finish(CELL, 0)
     (row,) = recorder.read().rows
     rows = [reader.Row(row.run_id, row.cell_key, str(seed), seed, row.metrics, row.counts) for seed in seeds]
-    writer.summarize_cell(recorder.store, recorder.experiment_id, CELL, "M", rows)
+    means.summarize_cell(recorder.sweep, CELL, "M", rows)
     (first,) = recorder.runs("cell")
-    writer.summarize_cell(recorder.store, recorder.experiment_id, CELL, "M", rows)
+    means.summarize_cell(recorder.sweep, CELL, "M", rows)
     assert [run.info.run_id for run in recorder.runs("cell")] == [first.info.run_id]
-    writer.summarize_cell(recorder.store, recorder.experiment_id, CELL, "M", rows[1:])
+    means.summarize_cell(recorder.sweep, CELL, "M", rows[1:])
     assert recorder.runs("cell")[0].data.metrics["n"] == 429
 
 
@@ -175,4 +176,4 @@ def test_a_replicate_says_what_its_files_are(recorder: Recorder) -> None:
     recorder.finish(CELL, 0)
     (row,) = recorder.read().rows
     assert set(json.loads(row.sha256)) == {schema.WEIGHTS_FILE, schema.MASKS_FILE, schema.PATTERN_FOLDER}
-    assert runs.read_states(recorder.location, recorder.experiment_id)[0].state == "finished"
+    assert runs.read_states(recorder.sweep)[0].state == "finished"

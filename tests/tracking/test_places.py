@@ -18,9 +18,11 @@ from tests.tracking.stores import copy_of
 from tracking import schema
 from tracking.portable.exporting import export
 from tracking.results import status
-from tracking.store import artifacts, database_file, runs, writer
+from tracking.store import artifacts, database_file, report_run
 from tracking.store import location as store
+from tracking.store.client import search
 from tracking.store.location import StoreError, StoreLocation
+from tracking.store.sweep_store import SweepStore
 
 CELL = make_cell(l1=1.0)
 NAMES = (
@@ -51,10 +53,10 @@ def recorded(location: StoreLocation) -> set[str]:
 
 def assert_whole(location: StoreLocation, folder: Path) -> None:
     """All that is read of the sweep comes from ``folder``, and MLflow finds its files there too."""
-    experiment_id = runs.find_experiment(location, "sweep")
-    assert status.read(location, experiment_id).done
+    sweep = SweepStore.find(location, "sweep")
+    assert status.read(sweep).done
     export(location, "sweep", folder / "x.zip", force=True)
-    for run in runs.find_runs(store.connect(location), experiment_id, "replicate", {}):
+    for run in search(sweep.client, sweep.experiment_id, {schema.KIND: "replicate"}):
         path = artifacts.path_of(location, run.info.run_id, schema.WEIGHTS_FILE)
         assert path.is_relative_to(folder)
         with tempfile.TemporaryDirectory() as copy:
@@ -114,8 +116,8 @@ def first(empty: StoreLocation, tmp_path: Path) -> Path:
 def test_a_store_that_was_moved_is_read_and_written_where_it_lies(first: Path) -> None:
     moved = first.rename(first.parent / "b%41")
     location = store.locate(folder=moved)
-    experiment_id = runs.find_experiment(location, "sweep")
-    assert status.read(location, experiment_id).done
+    sweep = SweepStore.find(location, "sweep")
+    assert status.read(sweep).done
     export(location, "sweep", moved / "x.zip")
     fill(location, 0, 1)  # before MLflow's records are put right
     assert first.as_uri() in " ".join(recorded(location))
@@ -170,7 +172,7 @@ def test_experiments_of_others_keep_their_places(first: Path) -> None:
 def test_a_run_without_artifacts_yet_is_written_beside_the_database(first: Path) -> None:
     location = store.locate(folder=first.rename(first.parent / "b"))
     recorder = Recorder(location, "sweep")
-    writer.attach_report(recorder.store, recorder.runs("report")[0].info.run_id, first.parent / "b" / "artifacts")
+    report_run.attach_report(recorder.sweep, recorder.runs("report")[0].info.run_id, first.parent / "b" / "artifacts")
     assert not first.exists()
 
 
@@ -211,9 +213,9 @@ def theirs(readable: StoreLocation) -> Iterator[StoreLocation]:
 
 
 def test_a_store_that_one_may_only_read_is_read(theirs: StoreLocation) -> None:
-    experiment_id = runs.find_experiment(theirs, "sweep")
+    sweep = SweepStore.find(theirs, "sweep")
     store.check_answers(theirs)
-    assert status.read(theirs, experiment_id).done
+    assert status.read(sweep).done
     with tempfile.TemporaryDirectory() as mine:
         assert export(theirs, "sweep", Path(mine) / "x.zip").states.total() == 1
 
@@ -253,8 +255,8 @@ def test_what_is_not_yet_in_the_database_itself_is_read_too(readable: StoreLocat
 def test_the_ui_gets_a_copy_whose_files_are_the_original_s(theirs: StoreLocation) -> None:
     with tempfile.TemporaryDirectory() as mine:
         copy = store.copy_into(Path(mine), theirs)
-        experiment_id = runs.find_experiment(copy, "sweep")
-        (run,) = runs.find_runs(store.connect(copy), experiment_id, "replicate", {})
+        sweep = SweepStore.find(copy, "sweep")
+        (run,) = search(sweep.client, sweep.experiment_id, {schema.KIND: "replicate"})
         names = {item.path for item in store.connect(copy).list_artifacts(run.info.run_id)}
     assert schema.WEIGHTS_FILE in names
 

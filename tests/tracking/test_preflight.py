@@ -6,13 +6,13 @@ import socket
 import pytest
 
 from tests.tracking.fabricated import Recorder
-from tracking.store import artifacts, preflight, writer
+from tracking.store import artifacts, preflight, report_run
 from tracking.store import location as store
 from tracking.store.location import StoreError, StoreLocation
 
 
 def test_a_store_that_works_passes_and_keeps_the_proof(recorder: Recorder, location: StoreLocation) -> None:
-    run_id = writer.ensure_report_run(recorder.store, recorder.experiment_id)
+    run_id = report_run.ensure_report_run(recorder.sweep)
     preflight.check(location, run_id, "10.0.0.7")
     assert "preflight/10.0.0.7" in recorder.store.get_run(run_id).data.metrics
     assert recorder.artifact(run_id, "preflight/10.0.0.7.txt").is_file()
@@ -37,7 +37,7 @@ def test_a_server_that_is_not_there_is_told_and_nothing_is_left_changed() -> Non
 def test_an_artifact_that_comes_back_changed_is_refused(
     recorder: Recorder, location: StoreLocation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_id = writer.ensure_report_run(recorder.store, recorder.experiment_id)
+    run_id = report_run.ensure_report_run(recorder.sweep)
     genuine = artifacts.add_text
     monkeypatch.setattr(artifacts, "add_text", lambda client, run, text, name: genuine(client, run, text[::-1], name))
     with pytest.raises(StoreError, match="the artifact that was written did not come back"):
@@ -47,7 +47,7 @@ def test_an_artifact_that_comes_back_changed_is_refused(
 def test_a_figure_that_comes_back_changed_is_refused(
     recorder: Recorder, location: StoreLocation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_id = writer.ensure_report_run(recorder.store, recorder.experiment_id)
+    run_id = report_run.ensure_report_run(recorder.sweep)
     monkeypatch.setattr("mlflow.MlflowClient.log_metric", lambda *_: None)
     with pytest.raises(StoreError, match="the metric that was written did not come back"):
         preflight.check(location, run_id, "a-node")

@@ -7,26 +7,27 @@ from dn_distributed.config import Cell
 from tests.tracking.fabricated import Recorder, make_cell, make_epoch, make_outcome
 from tracking import schema
 from tracking.results import rows as reader
-from tracking.store import runs, writer
+from tracking.store import cell_runs, replicate_runs, runs
 from tracking.store.location import StoreError
+from tracking.store.sweep_store import SweepStore
 
 CELL, OTHER = make_cell(l1=1.0), make_cell(l1=2.0)
 
 
 def test_a_sweep_is_found_by_its_name(recorder: Recorder) -> None:
-    found = runs.find_experiment(recorder.location, recorder.name)
-    assert found == recorder.experiment_id
+    found = SweepStore.find(recorder.location, recorder.name)
+    assert found == recorder.sweep
 
 
 def test_an_absent_sweep_is_an_error_that_names_the_ones_there_are(recorder: Recorder) -> None:
     with pytest.raises(StoreError, match=rf"no sweep 'absent' in the store .*{recorder.name}"):
-        runs.find_experiment(recorder.location, "absent")
+        SweepStore.find(recorder.location, "absent")
 
 
 def test_a_deleted_sweep_is_absent(recorder: Recorder) -> None:
     recorder.store.delete_experiment(recorder.experiment_id)
     with pytest.raises(StoreError):
-        runs.find_experiment(recorder.location, recorder.name)
+        SweepStore.find(recorder.location, recorder.name)
 
 
 def test_rows_are_in_the_order_of_cell_and_seed(recorder: Recorder) -> None:
@@ -39,19 +40,19 @@ def test_rows_are_in_the_order_of_cell_and_seed(recorder: Recorder) -> None:
 def test_one_cell_can_be_read_alone(recorder: Recorder) -> None:
     recorder.finish(CELL, 0)
     recorder.finish(OTHER, 0)
-    (row,) = reader.read(recorder.location, recorder.experiment_id, OTHER.key).rows
+    (row,) = reader.read(recorder.sweep, OTHER.key).rows
     assert row.cell_key == OTHER.key
 
 
 def test_cells_are_read_by_label_oldest_first(recorder: Recorder) -> None:
     for cell, label in ((CELL, "A"), (OTHER, "A"), (make_cell(), "B")):
-        writer.ensure_cell(recorder.store, recorder.experiment_id, cell, label)
-    assert reader.read_cells(recorder.location, recorder.experiment_id) == {"A": [CELL, OTHER], "B": [make_cell()]}
+        cell_runs.ensure_cell(recorder.sweep, cell, label)
+    assert reader.read_cells(recorder.sweep) == {"A": [CELL, OTHER], "B": [make_cell()]}
 
 
 def test_a_sweep_that_never_ran_has_no_manifest(recorder: Recorder) -> None:
     with pytest.raises(StoreError, match="run `dn sweep` on its file first"):
-        runs.read_manifest(recorder.location, recorder.experiment_id)
+        runs.read_manifest(recorder.sweep)
 
 
 def test_what_another_version_wrote_is_refused_in_a_line(recorder: Recorder) -> None:
@@ -85,7 +86,7 @@ def test_curves_are_read_without_the_final_figures(recorder: Recorder) -> None:
 
 def test_counts_are_put_together_again_from_figures() -> None:
     counts = make_outcome(make_cell("lenet300"), 0, density=0.02).counts
-    figures = writer.final_metrics(make_outcome(make_cell("lenet300"), 0, density=0.02))
+    figures = replicate_runs.final_metrics(make_outcome(make_cell("lenet300"), 0, density=0.02))
     assert reader.counts_from_metrics(sparsity.layers_as_json(counts), figures) == counts
 
 
@@ -94,7 +95,7 @@ def test_the_state_of_a_replicate_is_read_without_its_figures(recorder: Recorder
     recorder.start(CELL, 1)[0].fail("why")
     recorder.start(CELL, 2)[0].stop("where")
     recorder.start(OTHER, 5)
-    found = {item.replicate_key: item for item in runs.read_states(recorder.location, recorder.experiment_id)}
+    found = {item.replicate_key: item for item in runs.read_states(recorder.sweep)}
     shown = [found[CELL.replicate_key(seed)] for seed in range(3)] + [found[OTHER.replicate_key(5)]]
     assert [(item.cell_key, item.seed) for item in shown] == [*((CELL.key, seed) for seed in range(3)), (OTHER.key, 5)]
     assert [(item.state, item.reason, item.running) for item in shown] == [
@@ -115,7 +116,7 @@ def test_of_two_runs_of_a_replicate_the_finished_one_tells_its_state(recorder: R
     recorder.store.delete_run(first.run_id)
     recorder.finish(CELL, 0)
     recorder.store.restore_run(first.run_id)
-    (found,) = runs.read_states(recorder.location, recorder.experiment_id)
+    (found,) = runs.read_states(recorder.sweep)
     assert found.state == "finished"
     assert found.run_id == recorder.read().rows[0].run_id
     assert recorder.read().ended == ()
@@ -126,7 +127,7 @@ def test_a_replicate_of_an_earlier_version_has_a_seed_once_it_has_ended(recorder
     recorder.start(CELL, 1)
     for run in recorder.runs("replicate"):
         recorder.store.delete_tag(run.info.run_id, schema.SEED_TAG)
-    found = {item.replicate_key: item.seed for item in runs.read_states(recorder.location, recorder.experiment_id)}
+    found = {item.replicate_key: item.seed for item in runs.read_states(recorder.sweep)}
     assert found == {CELL.replicate_key(0): 0, CELL.replicate_key(1): None}
 
 

@@ -18,9 +18,10 @@ from tracking import schema, variables
 from tracking.schema import Kind
 from tracking.server import supervisor
 from tracking.server.postgres import Postgres
-from tracking.store import http, runs, secret_files, writer
+from tracking.store import http, secret_files
 from tracking.store import location as store
 from tracking.store.location import StoreError
+from tracking.store.sweep_store import SweepStore
 
 SECOND = "second password, long"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
@@ -218,8 +219,8 @@ def answer(running: Server, what: str, headers: str) -> str:
 
 
 def test_a_client_writes_and_reads_back(running: Server, client: MlflowClient, tmp_path: Path) -> None:
-    experiment = writer.ensure_experiment(client, store.locate(running.address), "of a client")
-    run_id = client.create_run(experiment).info.run_id
+    experiment = SweepStore.find_or_create(store.locate(running.address), "of a client")
+    run_id = client.create_run(experiment.experiment_id).info.run_id
     client.log_metric(run_id, "loss", 0.25)
     client.log_text(run_id, "an artifact", "folder/file.txt")
     assert client.get_run(run_id).data.metrics == {"loss": 0.25}
@@ -233,13 +234,13 @@ def test_runs_are_answered_at_once_as_the_client_gives_them(
 ) -> None:
     kinds: tuple[Kind, ...] = ("replicate", "cell", "report")
     recorder = fill_with_everything(Recorder(store.locate(running.address), "everything"))
-    asked = (recorder.location, recorder.experiment_id)
+    asked = recorder.location, recorder.experiment_id
     for kind in kinds:
         at_once = http.find(*asked, {schema.KIND: kind}, tags=TAGS, params=PARAMS, metrics=True)
         assert at_once
         with monkeypatch.context() as patch:
             patch.setattr(http, "find", lambda *_, **__: None)
-            by_client = runs.records(*asked, kind, {}, tags=TAGS, params=PARAMS, metrics=True)
+            by_client = recorder.sweep.records(kind, tags=TAGS, params=PARAMS, metrics=True)
         assert exactly(at_once) == exactly(by_client)
 
 

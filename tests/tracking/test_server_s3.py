@@ -13,8 +13,9 @@ from botocore.exceptions import EndpointConnectionError
 
 from tests.tracking.served import FIRST, USER, Server, free_port
 from tracking import variables
-from tracking.store import artifacts, writer
+from tracking.store import artifacts, report_run
 from tracking.store import location as store
+from tracking.store.sweep_store import SweepStore
 
 BUCKET = "results"
 KEY, SECRET, REGION = "a-key", "a secret of the bucket", "us-east-1"
@@ -79,8 +80,7 @@ def test_an_artifact_goes_through_the_server_to_the_bucket_and_back(
         monkeypatch.delenv(name, raising=False)  # clients know nothing of the bucket
     location = store.locate(running.address)
     client = store.connect(location)
-    experiment_id = writer.ensure_experiment(client, location, "in a bucket")
-    run_id = writer.ensure_report_run(client, experiment_id)
+    run_id = report_run.ensure_report_run(SweepStore.find_or_create(location, "in a bucket"))
     client.log_text(run_id, "some text", "folder/file.txt")
     (held,) = bucket.list_objects_v2(Bucket=BUCKET)["Contents"]
     assert held["Key"].startswith("sweeps/")

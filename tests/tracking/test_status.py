@@ -10,7 +10,7 @@ from tests.tracking.fabricated import Recorder, make_cell
 from tracking import schema
 from tracking.results import status
 from tracking.results.status import Entry, Status
-from tracking.store import writer
+from tracking.store import report_run
 from tracking.store.driver import Holder, this_driver
 from tracking.store.lease import Lease
 from tracking.store.location import StoreError
@@ -34,11 +34,11 @@ def test_what_a_search_proposes_is_counted_before_the_manifest_knows_it(recorder
     manifest = recorder.announce({"first": [], "second": [TWO]}, seeds=(0, 1))
     first = manifest.methods[0].model_copy(update={"to_propose": 3})
     manifest = manifest.model_copy(update={"methods": (first, *manifest.methods[1:])})
-    writer.write_manifest(recorder.store, writer.ensure_report_run(recorder.store, recorder.experiment_id), manifest)
+    report_run.write_manifest(recorder.sweep, report_run.ensure_report_run(recorder.sweep), manifest)
     recorder.finish(TWO, 0, 1, label="second")
     recorder.finish(ONE, 0, label="first")
     recorder.finish(make_cell(l1=9.0), 0, label="of an earlier file")
-    found = status.read(recorder.location, recorder.experiment_id)
+    found = status.read(recorder.sweep)
     assert (found.count("finished"), found.count(None)) == (3, 5)
     assert not found.done
 
@@ -56,7 +56,7 @@ def test_every_replicate_of_the_sweep_is_in_one_state(recorder: Recorder) -> Non
     recorder.finish(ONE, 0, 1, label="first")
     recorder.start(ONE, 2, label="first")
     recorder.start(TWO, 0, label="second")[0].fail("the numbers ran away")
-    found = status.read(recorder.location, recorder.experiment_id)
+    found = status.read(recorder.sweep)
     counts = {state: found.count(state) for state in ("finished", "incomplete", "failed", None)}
     assert counts == {"finished": 2, "incomplete": 1, "failed": 1, None: 2}
     assert not found.done
@@ -69,7 +69,7 @@ def test_every_replicate_of_the_sweep_is_in_one_state(recorder: Recorder) -> Non
 def test_methods_that_share_a_cell_are_counted_once(recorder: Recorder) -> None:
     recorder.announce({"described": [ONE], "scripted": [ONE]}, seeds=(0, 1))
     recorder.finish(ONE, 0, 1)
-    found = status.read(recorder.location, recorder.experiment_id)
+    found = status.read(recorder.sweep)
     assert len(found.replicates) == 2
     assert found.done
     assert "  complete" in found.lines(time.time())
@@ -78,14 +78,14 @@ def test_methods_that_share_a_cell_are_counted_once(recorder: Recorder) -> None:
 def test_seeds_that_the_sweep_does_not_ask_for_are_not_counted(recorder: Recorder) -> None:
     recorder.announce({"M": [ONE]}, seeds=(0,))
     recorder.finish(ONE, 0, 1)
-    assert len(status.read(recorder.location, recorder.experiment_id).replicates) == 1
+    assert len(status.read(recorder.sweep).replicates) == 1
 
 
 def test_a_driver_at_work_is_named(recorder: Recorder) -> None:
     recorder.announce({"M": [ONE]})
     run_id = recorder.runs("report")[0].info.run_id
-    with Lease(recorder.store, recorder.location, run_id, recorder.name, print):
-        found = status.read(recorder.location, recorder.experiment_id)
+    with Lease(recorder.sweep, run_id, recorder.name, print):
+        found = status.read(recorder.sweep)
     assert found.driver is not None
     assert found.driver.pid == os.getpid()
 
@@ -95,12 +95,12 @@ def test_a_driver_that_is_known_to_be_dead_is_none(recorder: Recorder) -> None:
     run_id = recorder.runs("report")[0].info.run_id
     dead = this_driver().model_copy(update={"pid": 2**22 + 1})
     recorder.store.set_tag(run_id, schema.DRIVER, dead.model_dump_json())
-    assert status.read(recorder.location, recorder.experiment_id).driver is None
+    assert status.read(recorder.sweep).driver is None
 
 
 def test_a_sweep_that_was_never_started_is_an_error(recorder: Recorder) -> None:
     with pytest.raises(StoreError, match="run `dn sweep` on its file first"):
-        status.read(recorder.location, recorder.experiment_id)
+        status.read(recorder.sweep)
 
 
 def test_the_time_to_finish_is_that_of_the_speed_so_far() -> None:

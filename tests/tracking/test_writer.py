@@ -12,11 +12,13 @@ from safetensors.torch import load_file
 from dn_distributed.config import Cell
 from tests.tracking.fabricated import Recorder, make_cell, make_epoch, make_outcome
 from tracking import schema
+from tracking.results import means
 from tracking.results import rows as reader
-from tracking.store import artifacts, runs, writer
+from tracking.store import artifacts, cell_runs, replicate_runs, report_run, runs
 from tracking.store.location import StoreError
 from tracking.store.masks import load_masks
 from tracking.store.runs import State
+from tracking.store.sweep_store import SweepStore
 
 CELL = make_cell(l1=1.0)
 
@@ -28,45 +30,45 @@ def points(recorder: Recorder, run_id: str, metric: str) -> list[tuple[int, floa
 
 def states(recorder: Recorder) -> dict[str, State]:
     """The state of every replicate, by its key."""
-    return {item.replicate_key: item.state for item in runs.read_states(recorder.location, recorder.experiment_id)}
+    return {item.replicate_key: item.state for item in runs.read_states(recorder.sweep)}
 
 
 def summarize(recorder: Recorder, cell: Cell = CELL, label: str = "M") -> None:
-    rows = reader.read(recorder.location, recorder.experiment_id, cell.key).rows
-    writer.summarize_cell(recorder.store, recorder.experiment_id, cell, label, rows)
+    rows = reader.read(recorder.sweep, cell.key).rows
+    means.summarize_cell(recorder.sweep, cell, label, rows)
 
 
 def test_an_experiment_is_found_again(recorder: Recorder) -> None:
-    again = writer.ensure_experiment(recorder.store, recorder.location, recorder.name)
-    assert again == recorder.experiment_id
+    again = SweepStore.find_or_create(recorder.location, recorder.name)
+    assert again == recorder.sweep
 
 
 def test_a_deleted_experiment_is_not_filled_again(recorder: Recorder) -> None:
     recorder.store.delete_experiment(recorder.experiment_id)
     with pytest.raises(StoreError, match=f"restore --experiment-id {recorder.experiment_id}"):
-        writer.ensure_experiment(recorder.store, recorder.location, recorder.name)
+        SweepStore.find_or_create(recorder.location, recorder.name)
 
 
 def test_a_cell_is_found_by_its_key_and_renamed(recorder: Recorder) -> None:
-    first = writer.ensure_cell(recorder.store, recorder.experiment_id, CELL, "old")
-    assert writer.ensure_cell(recorder.store, recorder.experiment_id, CELL, "new") == first
+    first = cell_runs.ensure_cell(recorder.sweep, CELL, "old")
+    assert cell_runs.ensure_cell(recorder.sweep, CELL, "new") == first
     (run,) = recorder.runs("cell")
     assert run.info.run_name == "new"
-    assert reader.read_cells(recorder.location, recorder.experiment_id) == {"new": [CELL]}
+    assert reader.read_cells(recorder.sweep) == {"new": [CELL]}
 
 
 def test_many_cells_are_found_renamed_and_made_in_one_go(recorder: Recorder) -> None:
     asked = [(make_cell(l1=float(i)), f"M{i}") for i in range(1, 4)]
-    first = writer.ensure_cell(recorder.store, recorder.experiment_id, asked[0][0], "old")
-    found = writer.ensure_cells(recorder.store, recorder.experiment_id, asked)
+    first = cell_runs.ensure_cell(recorder.sweep, asked[0][0], "old")
+    found = cell_runs.ensure_cells(recorder.sweep, asked)
     assert found == {run.data.tags[schema.CELL_KEY]: run.info.run_id for run in recorder.runs("cell")}
     assert found[asked[0][0].key] == first
     assert {run.info.run_name for run in recorder.runs("cell")} == {"M1", "M2", "M3"}
-    assert writer.ensure_cells(recorder.store, recorder.experiment_id, asked) == found
+    assert cell_runs.ensure_cells(recorder.sweep, asked) == found
 
 
 def test_a_cell_is_described_by_flat_parameters(recorder: Recorder) -> None:
-    writer.ensure_cell(recorder.store, recorder.experiment_id, CELL, "M")
+    cell_runs.ensure_cell(recorder.sweep, CELL, "M")
     params = recorder.runs("cell")[0].data.params
     assert params["task"] == "regression"
     assert params["dataset"] == "linear_scripted"
@@ -128,7 +130,7 @@ def test_weights_that_lie_otherwise_in_memory_are_written_as_they_read(tmp_path:
     outcome = make_outcome(CELL, 0)
     turned = {name: value.t().contiguous().t() for name, value in outcome.parameters.items()}
     assert not turned["fc1.weight"].is_contiguous()
-    writer.write_outcome_files(replace(outcome, parameters=turned), tmp_path)
+    replicate_runs.write_outcome_files(replace(outcome, parameters=turned), tmp_path)
     written = load_file(tmp_path / schema.WEIGHTS_FILE)
     assert all(torch.equal(written[name], value) for name, value in outcome.parameters.items())
 
@@ -304,14 +306,14 @@ def test_the_report_run_is_one_and_holds_the_latest_manifest(recorder: Recorder)
     recorder.announce({"M": [CELL]}, seeds=(0,))
     manifest = recorder.announce({"M": [CELL]}, seeds=(0, 1))
     (run,) = recorder.runs("report")
-    assert runs.read_manifest(recorder.location, recorder.experiment_id) == (run.info.run_id, manifest)
+    assert runs.read_manifest(recorder.sweep) == (run.info.run_id, manifest)
 
 
 def test_a_report_is_attached_to_its_run(recorder: Recorder, tmp_path: Path) -> None:
     recorder.announce({"M": [CELL]})
     (run,) = recorder.runs("report")
     (tmp_path / "report.html").write_text("<html>")
-    writer.attach_report(recorder.store, run.info.run_id, tmp_path)
+    report_run.attach_report(recorder.sweep, run.info.run_id, tmp_path)
     assert artifacts.path_of(recorder.location, run.info.run_id, "report/report.html").read_text() == "<html>"
     assert recorder.store.get_run(run.info.run_id).info.status == "FINISHED"
 
@@ -337,7 +339,7 @@ def test_a_mean_that_a_replicate_misses_is_not_shown(recorder: Recorder) -> None
     recorder.finish(cell, 0)
     recorder.finish(cell, 1, density=0.0)  # no weight left: no compression rate
     rows = recorder.read().rows
-    writer.summarize_cell(recorder.store, recorder.experiment_id, cell, "M", rows)
+    means.summarize_cell(recorder.sweep, cell, "M", rows)
     (run,) = recorder.runs("cell")
     assert run.data.metrics["n"] == 2
     assert "density" in run.data.metrics

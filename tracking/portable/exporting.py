@@ -26,9 +26,10 @@ from tracking.results import rows
 from tracking.store import artifacts, checksums, runs
 from tracking.store.cell_params import describe_cell
 from tracking.store.location import StoreError, StoreLocation
+from tracking.store.queries import StoredRun
 from tracking.store.record import MADE_BY, CellRecord, Contents, DataRecord, Record, has_curve
 from tracking.store.runs import State
-from tracking.store.sqlite import StoredRun
+from tracking.store.sweep_store import SweepStore
 
 _MADE_BY = re.compile(MADE_BY)
 _ADDRESS = re.compile(r"\b[a-zA-Z][\w+.-]*://\S+")
@@ -52,15 +53,15 @@ def export(location: StoreLocation, name: str, target: Path, track: Track = unto
     StoreError where the store does not hold it, a file of it is damaged, or the target is there already and ``force``
     is not given.
     """
-    experiment_id = runs.find_experiment(location, name)
-    _, manifest = runs.read_manifest(location, experiment_id)
-    labelled = rows.read_cells(location, experiment_id)
+    sweep = SweepStore.find(location, name)
+    _, manifest = runs.read_manifest(sweep)
+    labelled = rows.read_cells(sweep)
     with told(target):
         cells = {cell.key: CellRecord(label=label, cell=cell) for label, found in labelled.items() for cell in found}
         for method in manifest.methods:
             for cell in method.cells:  # its run may have been deleted
                 cells.setdefault(cell.key, CellRecord(label=method.label, cell=cell))
-    stored = runs.records(location, experiment_id, "replicate", {}, tags=None, params=None, metrics=True)
+    stored = sweep.records("replicate", tags=None, params=None, metrics=True)
     counted = runs.one_per_replicate(stored).values()
     known = [record for record in counted if record.tags[schema.CELL_KEY] in cells]
     chosen = sorted((record for record in known if runs.state_of(record) != "incomplete"), key=_order)

@@ -10,13 +10,15 @@ from tracking import schema
 from tracking.manifest import Manifest, ManifestMethod
 from tracking.portable import archive as portable
 from tracking.portable.archive import Archive, Track, untold
+from tracking.results import means
+from tracking.store import cell_runs, replicate_runs, report_run, runs
 from tracking.store import location as store
-from tracking.store import runs, writer
 from tracking.store.lease import Lease
 from tracking.store.location import StoreError, StoreLocation
+from tracking.store.queries import StoredRun
 from tracking.store.record import CellRecord
 from tracking.store.runs import State
-from tracking.store.sqlite import StoredRun
+from tracking.store.sweep_store import SweepStore
 
 
 @dataclass(frozen=True)
@@ -54,16 +56,15 @@ def import_file(
         if held is not None:
             manifest = united(held, manifest)
         store.prepare(location)
-        client = store.connect(location)
-        experiment_id = writer.ensure_experiment(client, location, manifest.name)
-        report_run_id = writer.ensure_report_run(client, experiment_id)
-        with Lease(client, location, report_run_id, manifest.name, say):
+        sweep = SweepStore.find_or_create(location, manifest.name)
+        report_run_id = report_run.ensure_report_run(sweep)
+        with Lease(sweep, report_run_id, manifest.name, say):
             if manifest != held:
-                writer.write_manifest(client, report_run_id, manifest)
-            cell_runs = _ensure_cells(location, experiment_id, archive.cells)
-            done = _add_replicates(location, experiment_id, archive, cell_runs, track)
-            labelled = [(item.cell, cell_runs[key].label) for key, item in archive.cells.items()]
-            writer.summarize_rest(client, experiment_id, labelled, manifest.seeds)
+                report_run.write_manifest(sweep, report_run_id, manifest)
+            runs_of_cells = _ensure_cells(sweep, archive.cells)
+            done = _add_replicates(sweep, archive, runs_of_cells, track)
+            labelled = [(item.cell, runs_of_cells[key].label) for key, item in archive.cells.items()]
+            means.summarize_rest(sweep, labelled, manifest.seeds)
     return done
 
 
@@ -71,8 +72,8 @@ def _held(location: StoreLocation, name: str) -> Manifest | None:
     """The manifest that the store has under this name."""
     if not store.exists(location):
         return None
-    experiment_id = runs.experiment_named(location, name)
-    found = runs.find_manifest(location, experiment_id) if experiment_id is not None else None
+    sweep = SweepStore.find_or_none(location, name)
+    found = runs.find_manifest(sweep) if sweep is not None else None
     return found[1] if found is not None else None
 
 
@@ -110,22 +111,20 @@ def _covers_method(one: ManifestMethod, other: ManifestMethod) -> bool:
     return same and {cell.key for cell in one.cells} >= {cell.key for cell in other.cells}
 
 
-def _ensure_cells(location: StoreLocation, experiment_id: str, cells: Mapping[str, CellRecord]) -> dict[str, _CellRun]:
+def _ensure_cells(sweep: SweepStore, cells: Mapping[str, CellRecord]) -> dict[str, _CellRun]:
     """The cell runs by key, made where they are absent. What the store calls its own stays."""
-    shown = (schema.CELL_KEY, schema.LABEL, schema.SUMMARIZED)
-    held = runs.one_per_cell(runs.records(location, experiment_id, "cell", {}, tags=shown))
+    held = runs.one_per_cell(cell_runs.cell_records(sweep))
     labels = {key: held[key].tags[schema.LABEL] if key in held else item.label for key, item in cells.items()}
     labelled = [(item.cell, labels[key]) for key, item in cells.items()]
-    found = writer.ensure_cells(store.connect(location), experiment_id, labelled)
+    found = cell_runs.ensure_cells(sweep, labelled)
     return {key: _CellRun(run_id, labels[key]) for key, run_id in found.items()}
 
 
 def _add_replicates(
-    location: StoreLocation, experiment_id: str, archive: Archive, cell_runs: Mapping[str, _CellRun], track: Track
+    sweep: SweepStore, archive: Archive, runs_of_cells: Mapping[str, _CellRun], track: Track
 ) -> Imported:
-    client = store.connect(location)
     held: dict[str, list[StoredRun]] = {}
-    for run in runs.records(location, experiment_id, "replicate", {}, tags=(schema.REPLICATE_KEY, *schema.MARKS)):
+    for run in sweep.records("replicate", tags=(schema.REPLICATE_KEY, *schema.MARKS)):
         held.setdefault(run.tags[schema.REPLICATE_KEY], []).append(run)
     done = Imported(archive.manifest.name)
     for key in track(archive.keys, "importing"):
@@ -136,9 +135,9 @@ def _add_replicates(
         with TemporaryDirectory(prefix="dn-") as folder:
             record = archive.unpack(key, Path(folder))
             cell = archive.cells[record.cell_key].cell
-            place = cell_runs[record.cell_key].run_id
+            place = runs_of_cells[record.cell_key].run_id
             replaced = [run.run_id for run in present]
-            writer.restore_replicate(client, experiment_id, place, cell, record, Path(folder), replaced)
+            replicate_runs.restore_replicate(sweep, place, cell, record, Path(folder), replaced)
         done.written[record.state] += 1
     return done
 

@@ -7,9 +7,10 @@ from tracking import schema
 from tracking.report.wording import distinct
 from tracking.results.cells import MethodResult
 from tracking.results.rows_file import Provenance
-from tracking.store import artifacts, checksums, runs
+from tracking.store import artifacts, checksums
 from tracking.store.location import StoreLocation
-from tracking.store.sqlite import StoredRun
+from tracking.store.queries import StoredRun
+from tracking.store.sweep_store import SweepStore
 from tracking.tables.number_text import MISSING
 
 _SOFTWARE = ("torch", "ray", "mlflow", "python")
@@ -17,9 +18,9 @@ _COMMIT = "version.commit"
 _TAGS = ("host", "device", _COMMIT, *(f"version.{name}" for name in _SOFTWARE))
 
 
-def read(location: StoreLocation, experiment_id: str, methods: Sequence[MethodResult]) -> Provenance:
+def read(sweep: SweepStore, methods: Sequence[MethodResult]) -> Provenance:
     """Return with what software, on what machines and when the replicates that count were trained, by name."""
-    made_by = runs.records(location, experiment_id, "replicate", {}, tags=_TAGS)
+    made_by = sweep.records("replicate", tags=_TAGS)
     counted = {row.run_id for method in methods for result in method.tried for row in result.rows}
     ran = [run for run in made_by if run.run_id in counted]
     tags = [run.tags for run in ran]

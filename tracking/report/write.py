@@ -15,8 +15,9 @@ from tracking.results import cells, equal_score, fronts
 from tracking.results import rows as reader
 from tracking.results.rows_file import Shipped, as_json, load
 from tracking.store import location as store
-from tracking.store import runs, writer
-from tracking.store.location import StoreError, StoreLocation, connect
+from tracking.store import report_run, runs
+from tracking.store.location import StoreError, StoreLocation
+from tracking.store.sweep_store import SweepStore
 from tracking.tables import configurations, findings, formats, grids
 from tracking.tables import table as tables
 
@@ -39,9 +40,9 @@ def write(
     Files of an earlier report there are replaced. StoreError where the store does not hold the sweep. ``tell`` gets a
     line for each replicate whose files are damaged, and one where the report cannot be attached.
     """
-    experiment_id = runs.find_experiment(location, name)
-    run_id, manifest = runs.read_manifest(location, experiment_id)
-    snapshot = reader.read(location, experiment_id)
+    sweep = SweepStore.find(location, name)
+    run_id, manifest = runs.read_manifest(sweep)
+    snapshot = reader.read(sweep)
     data = figures.gather(location, manifest, cells.gather(manifest, snapshot), data_dir)
     damaged = provenance.damaged_files(location, data.methods)
     data = replace(data, missing=tuple(dict.fromkeys((*data.missing, *damaged))))
@@ -49,10 +50,10 @@ def write(
         tell(line)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
-        _write_files(made, data, Shipped(manifest, snapshot, provenance.read(location, experiment_id, data.methods)))
+        _write_files(made, data, Shipped(manifest, snapshot, provenance.read(sweep, data.methods)))
         _publish(made, out)
         if store.is_writable(location):
-            writer.attach_report(connect(location), run_id, made)
+            report_run.attach_report(sweep, run_id, made)
         else:
             tell("the store can only be read: the report is not attached to it")
     return out / PAGE

@@ -1,21 +1,20 @@
 """The replicates of a sweep with their figures. Rows are typed; what is not whole is not a row."""
 
-import contextlib
 import json
 import math
-import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dn_distributed import score_names
 from dn_distributed.config import Cell
 from dn_distributed.sparsity import LayerCount, NetworkCounts, UnitCount
 from tracking import schema
-from tracking.store import sqlite
-from tracking.store.location import StoreLocation, connect
-from tracking.store.runs import State, one_per_cell, one_per_replicate, reason_of, records, state_of, stored_as
-from tracking.store.sqlite import StoredRun
+from tracking.store.choice import queries_of
+from tracking.store.location import StoreLocation
+from tracking.store.queries import StoredRun
+from tracking.store.runs import State, one_per_cell, one_per_replicate, reason_of, state_of, stored_as
+from tracking.store.sweep_store import SweepStore
 
 History = Mapping[str, Mapping[int, float]]
 """Of one replicate: by metric name, the value at each epoch."""
@@ -59,12 +58,12 @@ class Snapshot:
     ended: tuple[Ended, ...]
 
 
-def read(location: StoreLocation, experiment_id: str, cell_key: str | None = None) -> Snapshot:
+def read(sweep: SweepStore, cell_key: str | None = None) -> Snapshot:
     """Read every replicate of a sweep (or of a cell), in the order of cell and seed. A key is counted once."""
     where = {} if cell_key is None else {schema.CELL_KEY: cell_key}
     shown = (schema.CELL_KEY, schema.REPLICATE_KEY, schema.SHA256, *schema.MARKS)
     params = (schema.SEED, schema.LAYERS)
-    found = records(location, experiment_id, "replicate", where, tags=shown, params=params, metrics=True)
+    found = sweep.records("replicate", where, tags=shown, params=params, metrics=True)
     counted = [(record, state_of(record)) for record in one_per_replicate(found).values()]
     rows = [_row(record) for record, state in counted if state == "finished"]
     return Snapshot(
@@ -73,11 +72,11 @@ def read(location: StoreLocation, experiment_id: str, cell_key: str | None = Non
     )
 
 
-def read_cells(location: StoreLocation, experiment_id: str) -> dict[str, list[Cell]]:
+def read_cells(sweep: SweepStore) -> dict[str, list[Cell]]:
     """Return the cells that the store knows, each once, by label, oldest first."""
     shown = (schema.CELL, schema.CELL_KEY, schema.LABEL, schema.SUMMARIZED)
     cells: dict[str, list[Cell]] = {}
-    for record in one_per_cell(records(location, experiment_id, "cell", {}, tags=shown)).values():
+    for record in one_per_cell(sweep.records("cell", tags=shown)).values():
         cell = stored_as(Cell, record.tags[schema.CELL])
         cells.setdefault(record.tags[schema.LABEL], []).append(cell)
     return cells
@@ -129,24 +128,6 @@ def read_histories(
 ) -> list[History]:
     """Return the curves of replicates, in the order that they are asked for. ``wanted``: by the name of a metric."""
     found: dict[str, dict[str, dict[int, float]]] = {run_id: {} for run_id in run_ids}
-    for run_id, name, step, value in _logged(location, run_ids, wanted):
-        if wanted(name):
-            found[run_id].setdefault(name, {})[step] = with_infinity(value)
+    for run_id, name, step, value in queries_of(location).histories(run_ids, wanted):
+        found[run_id].setdefault(name, {})[step] = with_infinity(value)
     return [found[run_id] for run_id in run_ids]
-
-
-def _logged(
-    location: StoreLocation, run_ids: Sequence[str], wanted: Callable[[str], bool]
-) -> Iterable[tuple[str, str, int, float]]:
-    """Run, metric, step and value of what the runs have logged at every epoch, in the order of time."""
-    database = location.database
-    if database is not None:
-        with contextlib.suppress(sqlite3.OperationalError):
-            return list(sqlite.histories(database, run_ids))
-    store = connect(location)
-    return [
-        (run_id, name, point.step, point.value)
-        for run_id in run_ids
-        for name in filter(wanted, store.get_run(run_id).data.metrics)
-        for point in store.get_metric_history(run_id, name)
-    ]

@@ -10,8 +10,8 @@ from tracking import schema
 from tracking.manifest import Manifest, ManifestMethod
 from tracking.store import runs
 from tracking.store.driver import Holder, holder_in
-from tracking.store.location import StoreLocation
 from tracking.store.runs import Replicate, State
+from tracking.store.sweep_store import SweepStore
 
 _SILENT_SECONDS = 60.0  # of a driver that speaks every five
 
@@ -94,11 +94,11 @@ class Status:
         return at_work if left is None else f"{at_work}; about {in_words(left)} to go"
 
 
-def read(location: StoreLocation, experiment_id: str) -> Status:
+def read(sweep: SweepStore) -> Status:
     """Return the status of a sweep. StoreError if it was never started."""
-    _, manifest = runs.read_manifest(location, experiment_id)
-    known = {replicate.replicate_key: replicate for replicate in runs.read_states(location, experiment_id)}
-    report_run = runs.records(location, experiment_id, "report", {}, tags=(schema.DRIVER,))[0]
+    _, manifest = runs.read_manifest(sweep)
+    known = {replicate.replicate_key: replicate for replicate in runs.read_states(sweep)}
+    report_run = sweep.records("report", tags=(schema.DRIVER,))[0]
     driver = holder_in(report_run.tags)
     if driver is not None and driver.is_known_dead:
         driver = None

@@ -3,14 +3,13 @@
 import contextlib
 import os
 import shutil
-import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracking.store import relocation, sqlite
+from tracking.store.choice import queries_of
 from tracking.store.location import StoreLocation, connect, location_of
 
 if TYPE_CHECKING:
@@ -79,16 +78,7 @@ def _put(source: Path, target: Path) -> None:
 
 def _folders(location: StoreLocation, run_ids: Sequence[str]) -> dict[str, Path | None]:
     """By run its folder on this machine; None where the files have to be asked for."""
-    found: dict[str, Path | None] = {}
-    if location.database is None:
-        return dict.fromkeys(run_ids)
-    with contextlib.suppress(sqlite3.OperationalError):  # an MLflow with other tables
-        found = sqlite.artifact_folders(location.database, run_ids)
-    for run_id in run_ids:
-        if run_id not in found:
-            recorded = connect(location).get_run(run_id).info.artifact_uri
-            found[run_id] = relocation.path_of(location.database, recorded)
-    return found
+    return queries_of(location).artifact_folders(run_ids)
 
 
 def _local(location: StoreLocation, run_id: str, path: str, stored: Path | None) -> Path:

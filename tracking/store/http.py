@@ -1,7 +1,7 @@
-"""Runs of a server in one answer: what ``embedded`` reads of a file, asked of a server that ``dn`` runs.
+"""Runs of a server in one answer: what ``sqlite`` reads of a file, asked of a server that ``dn`` runs.
 
 MLflow's own search makes an object of every figure there is, on both sides, and takes milliseconds a run for it. A
-server that has not this path (``bulk_route``) is asked by MLflow's client.
+server that has not this path (``server.runs_route``) is asked by MLflow's client.
 """
 
 import json
@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from tracking.store.client import ClientQueries
 from tracking.store.location import StoreLocation, ask
-from tracking.store.sqlite import StoredRun
+from tracking.store.queries import StoredRun
 
 PATH = "/api/2.0/dn/runs"
 _SECONDS = 120
@@ -38,8 +39,29 @@ _Name = Annotated[_Text, Field(max_length=250)]
 _Names = Annotated[tuple[_Name, ...], Field(max_length=100, strict=False)]
 
 
+class HttpQueries(ClientQueries):
+    """Of a server: runs in one answer where it knows the path, all else by MLflow's client."""
+
+    def find(
+        self,
+        experiment_id: str,
+        where: Mapping[str, str],
+        *,
+        tags: Collection[str] | None = (),
+        params: Collection[str] | None = (),
+        metrics: bool = False,
+    ) -> list[StoredRun]:
+        """As ``RunQueries``."""
+        answered = None
+        if tags is not None and params is not None:
+            answered = find(self._location, experiment_id, where, tags=tags, params=params, metrics=metrics)
+        if answered is not None:
+            return answered
+        return super().find(experiment_id, where, tags=tags, params=params, metrics=metrics)
+
+
 class Question(BaseModel):
-    """What is wanted of which runs, as ``find`` takes it."""
+    """What is wanted of which runs, as ``RunQueries.find`` takes it."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -60,7 +82,7 @@ def find(
     params: Collection[str] = (),
     metrics: bool = False,
 ) -> list[StoredRun] | None:
-    """Return what ``embedded.find`` does; None where the server does not answer it, for whatever reason."""
+    """Return what ``RunQueries.find`` does; None where the server does not answer it, for whatever reason."""
     question = Question(
         experiment_id=experiment_id, where=dict(where), tags=tuple(tags), params=tuple(params), metrics=metrics
     )

@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from tracking import schema
 from tracking.store.driver import Holder, holder_in, this_driver
-from tracking.store.location import StoreError, StoreLocation, check_answers
+from tracking.store.location import StoreError, check_answers
+from tracking.store.sweep_store import SweepStore
 
 BEAT_SECONDS = 5.0
 """Between two renewals."""
@@ -29,14 +29,13 @@ SETTLE_SECONDS = 0.5
 class Lease:
     """Held while a ``with`` block runs. StoreError on entry where another driver is at work."""
 
-    def __init__(
-        self, store: MlflowClient, location: StoreLocation, run_id: str, sweep: str, say: Callable[[str], None]
-    ) -> None:
-        """``run_id``: the sweep's report run, which carries the lease.
+    def __init__(self, sweep: SweepStore, run_id: str, name: str, say: Callable[[str], None]) -> None:
+        """``run_id``: the sweep's report run, which carries the lease. ``name``: what messages call the sweep.
 
         ``say`` gets a line before a wait, when the store stops answering, and when it answers again.
         """
-        self._store, self._location, self._run_id, self._sweep, self._say = store, location, run_id, sweep, say
+        self._store, self._location = sweep.client, sweep.location
+        self._run_id, self._name, self._say = run_id, name, say
         self._away = False
         self._holder = this_driver()
         self.waited = False
@@ -74,9 +73,9 @@ class Lease:
         if found is None:
             return
         if found.is_known_dead:
-            self._say(f"the driver that ran {self._sweep} (process {found.pid}) is gone; going on where it was")
+            self._say(f"the driver that ran {self._name} (process {found.pid}) is gone; going on where it was")
             return
-        self._say(f"{found.host} (process {found.pid}) was running {self._sweep}; waiting to see whether it still does")
+        self._say(f"{found.host} (process {found.pid}) was running {self._name}; waiting to see whether it still does")
         self.waited = True
         until = time.monotonic() + EXPIRY_SECONDS
         while time.monotonic() < until:
@@ -95,8 +94,8 @@ class Lease:
     def _taken(self, holder: Holder) -> StoreError:
         since = time.strftime("%H:%M", time.localtime(holder.began))
         return StoreError(
-            f"{self._sweep} is being run by {holder.host} (process {holder.pid}) since {since}; "
-            f"`dn status {self._sweep} --watch` shows how far it is"
+            f"{self._name} is being run by {holder.host} (process {holder.pid}) since {since}; "
+            f"`dn status {self._name} --watch` shows how far it is"
         )
 
     def _renew(self) -> None:
@@ -105,7 +104,7 @@ class Lease:
                 continue
             try:
                 if not self._is_ours():
-                    self._say(f"another driver has taken over {self._sweep}; what both train is counted once")
+                    self._say(f"another driver has taken over {self._name}; what both train is counted once")
                     return
                 self._holder = self._holder.model_copy(update={"beat": self._holder.beat + 1, "last": int(time.time())})
                 self._write()

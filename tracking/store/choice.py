@@ -1,0 +1,61 @@
+"""How the runs of a store are read: the quickest way that it knows."""
+
+import sqlite3
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from tracking.store.client import ClientQueries
+from tracking.store.http import HttpQueries
+from tracking.store.location import StoreLocation
+from tracking.store.queries import LoggedPoint, RunQueries, StoredRun
+from tracking.store.sqlite import SqliteQueries
+
+Answer = TypeVar("Answer")
+
+
+def queries_of(location: StoreLocation) -> RunQueries:
+    """Return what reads a store: by SQL from an embedded one, in one answer from a server of ours, else the client."""
+    if location.database is None:
+        return HttpQueries(location)
+    return _SqlFirst(SqliteQueries(location.database), ClientQueries(location))
+
+
+class _SqlFirst(RunQueries):
+    """By SQL, and by MLflow's client where MLflow has other tables than are known here."""
+
+    def __init__(self, sql: SqliteQueries, client: ClientQueries) -> None:
+        self._sql, self._client = sql, client
+
+    def experiment(self, name: str) -> tuple[str, str] | None:
+        return self._first(lambda queries: queries.experiment(name))
+
+    def experiment_names(self) -> list[str]:
+        return self._first(lambda queries: queries.experiment_names())
+
+    def find(
+        self,
+        experiment_id: str,
+        where: Mapping[str, str],
+        *,
+        tags: Collection[str] | None = (),
+        params: Collection[str] | None = (),
+        metrics: bool = False,
+    ) -> list[StoredRun]:
+        return self._first(
+            lambda queries: queries.find(experiment_id, where, tags=tags, params=params, metrics=metrics)
+        )
+
+    def histories(self, run_ids: Sequence[str], wanted: Callable[[str], bool]) -> list[LoggedPoint]:
+        return self._first(lambda queries: queries.histories(run_ids, wanted))
+
+    def artifact_folders(self, run_ids: Sequence[str]) -> dict[str, Path | None]:
+        found = self._first(lambda queries: queries.artifact_folders(run_ids))
+        absent = [run_id for run_id in run_ids if run_id not in found]
+        return {**found, **self._client.artifact_folders(absent)}  # the client says what is wrong with them
+
+    def _first(self, ask: Callable[[RunQueries], Answer]) -> Answer:
+        try:
+            return ask(self._sql)
+        except sqlite3.OperationalError:
+            return ask(self._client)

@@ -1,0 +1,87 @@
+"""One sweep in one store: what reads and writes a sweep takes this object."""
+
+import contextlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tracking import schema
+from tracking.errors import StoreError
+from tracking.store.choice import queries_of
+from tracking.store.location import StoreLocation, connect
+from tracking.store.queries import StoredRun
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+@dataclass(frozen=True)
+class SweepStore:
+    """The experiment of a sweep. It holds no connection, so it travels to workers as it is."""
+
+    location: StoreLocation
+    experiment_id: str
+
+    @classmethod
+    def find(cls, location: StoreLocation, name: str) -> "SweepStore":
+        """Return the sweep ``name``. StoreError names the ones there are."""
+        found = cls.find_or_none(location, name)
+        if found is not None:
+            return found
+        names = sorted(other for other in queries_of(location).experiment_names() if other != "Default")
+        raise StoreError(f"no sweep {name!r} in the store {location.shown}; it holds: {', '.join(names) or 'none'}")
+
+    @classmethod
+    def find_or_none(cls, location: StoreLocation, name: str) -> "SweepStore | None":
+        """Return the sweep ``name``; None where there is none. StoreError where it was deleted."""
+        found = queries_of(location).experiment(name)
+        return cls._undeleted(location, name, *found) if found is not None else None
+
+    @classmethod
+    def find_or_create(cls, location: StoreLocation, name: str) -> "SweepStore":
+        """Return the sweep ``name``, made if absent. Only a driver calls this.
+
+        StoreError where it has been deleted: restored, it would have the runs too that were deleted one by one.
+        """
+        from mlflow.exceptions import MlflowException
+
+        client = connect(location)
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            folder = (location.artifacts / name).as_uri() if location.artifacts else None
+            with contextlib.suppress(MlflowException):  # another driver was quicker
+                return cls(location, str(client.create_experiment(name, artifact_location=folder)))
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+        return cls._undeleted(location, name, found.experiment_id, found.lifecycle_stage)
+
+    @classmethod
+    def _undeleted(cls, location: StoreLocation, name: str, experiment_id: str, stage: str) -> "SweepStore":
+        if stage == "deleted":
+            raise StoreError(
+                f"the sweep {name!r} was deleted from the store: give this one another name, or restore it with "
+                f"`mlflow experiments restore --experiment-id {experiment_id}`"
+            )
+        return cls(location, str(experiment_id))
+
+    @property
+    def client(self) -> "MlflowClient":
+        """MLflow's client of the store, made once in a process."""
+        return connect(self.location)
+
+    def records(
+        self,
+        kind: schema.Kind,
+        where: Mapping[str, str] | None = None,
+        *,
+        tags: Collection[str] | None = (),
+        params: Collection[str] | None = (),
+        metrics: bool = False,
+    ) -> list[StoredRun]:
+        """Return what is asked for of the runs of a kind that have the tags ``where``, oldest first.
+
+        None for ``tags`` or ``params`` asks for all.
+        """
+        wanted = {**(where or {}), schema.KIND: kind}  # what most runs have comes last: it is looked up, not scanned
+        return queries_of(self.location).find(self.experiment_id, wanted, tags=tags, params=params, metrics=metrics)
