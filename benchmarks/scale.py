@@ -145,7 +145,7 @@ def large(folder: Path) -> list[str]:
     lines += _through_a_server(folder)
     for title, script in (
         ("imports of `dn sweep` alone", "import sweeps.cli.sweeping"),
-        ("imports of `dn report` alone", "import tracking.report.write"),
+        ("imports of `dn report` alone", "import tracking.report.files"),
         ("import of torch alone", "import torch"),
     ):
         lines.append(run_command(folder, "-c", script).line(title))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tracking.results import cells, equal_score, fronts, inference
+from tracking.results import cells, equal_score, fronts, inference, threshold_curves
 from tracking.results.cells import CellResult
 from tracking.results.inference import Comparison
 from tracking.results.rows_file import load
@@ -53,7 +53,7 @@ class Results:
         shipped = load(HERE / name / "rows.json")
         self.manifest = shipped.manifest
         self.methods = {method.label: method for method in cells.gather(shipped.manifest, shipped.snapshot)}
-        self.curves = fronts.load(HERE / name / "curves.json", shipped.manifest.score)
+        self.curves = threshold_curves.load(HERE / name / "curves.json", shipped.manifest.score)
         self.table = tables.build(self.manifest, tuple(self.methods.values()))
         self._columns = {column.key: column for column in self.table.columns}
 

@@ -44,7 +44,7 @@ def command(
     if (name is None) == (rows is None):
         raise click.UsageError("give the NAME of a sweep or --from ROWS" + ", not both" * (name is not None))
     from sweeps.spec.own_modules import own_modules
-    from tracking.report import write as writer
+    from tracking import report as writer
     from tracking.store import location as store
 
     own_modules(imports).load()
@@ -58,6 +58,6 @@ def command(
 def write(location: "StoreLocation", name: str, folder: Path, data_dir: Path | None) -> None:
     """Write the report of the sweep ``name`` to ``folder`` and say where it is."""
     from sweeps.planning.data_dir import resolve_data_dir
-    from tracking.report import write as writer
+    from tracking import report as writer
 
     out.say(f"report: {writer.write(location, name, folder, resolve_data_dir(data_dir), tell)}")

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.tracking.fabricated import Recorder, make_cell
-from tracking import schema
+from tracking import report, schema
 from tracking.portable.exporting import export
-from tracking.report import write as report
 from tracking.store import checksums
 from tracking.store import location as store
 from tracking.store.location import StoreError

@@ -17,10 +17,9 @@ import pytest
 
 from tests.tracking.fabricated import Recorder
 from tracking import figures as figures_of_reports
-from tracking import load_results, load_rows, schema
+from tracking import load_results, load_rows, report, schema
 from tracking.portable.exporting import export
 from tracking.portable.importing import import_file
-from tracking.report import write
 from tracking.results import cells
 from tracking.store import location as locations
 from tracking.store import runs
@@ -89,7 +88,7 @@ def restored(tmp_path_factory: pytest.TempPathFactory) -> StoreLocation:
 def check_report(location: StoreLocation, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tables and values of a report are those that were written before, byte for byte."""
     monkeypatch.setattr(figures_of_reports, "draw", lambda *_: [])
-    write.write(location, name, folder, folder)
+    report.write(location, name, folder, folder)
     for path in sorted((BEFORE / name).iterdir()):
         assert (folder / path.name).read_bytes() == path.read_bytes(), path.name
 

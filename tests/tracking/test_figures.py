@@ -137,7 +137,7 @@ def test_a_method_as_scripted_leaves_the_usual_look_to_the_one_as_described() ->
 def test_the_shipped_sweeps_keep_their_colours() -> None:
     path = Path(__file__).parents[2] / "docs/results/paper-regression/rows.json"
     found = method_styles(rows_file.load(path).manifest.methods)
-    assert [f"{label} {look.color}" for label, look in found.items()] == [
+    assert [f"{label} {marks.color}" for label, marks in found.items()] == [
         "ℓ1+DN+P #0072B2",
         "ℓ1+DO+P #D55E00",
         "ℓ1+DO+P tested with dropout #009E73",
@@ -150,8 +150,8 @@ def test_the_shipped_sweeps_keep_their_colours() -> None:
 
 def test_methods_beyond_the_palette_differ_in_line_and_hatch() -> None:
     found = styles_of({str(number): make_cell(l1=float(number)) for number in range(1, 22)})
-    assert len({(look.color, look.line) for look in found.values()}) == 21
-    assert len({(look.color, look.hatch) for look in found.values()}) == 21
+    assert len({(marks.color, marks.line) for marks in found.values()}) == 21
+    assert len({(marks.color, marks.hatch) for marks in found.values()}) == 21
 
 
 def test_any_label_can_be_drawn_without_a_warning() -> None:
@@ -200,8 +200,8 @@ def test_a_picture_of_few_colours_has_those_of_the_methods(monkeypatch: pytest.M
     with Image.open(io.BytesIO(figures.as_png(figure))) as picture:
         assert picture.mode == "P"
         shown = np.unique(np.asarray(picture.convert("RGB"), dtype=int).reshape(-1, 3), axis=0)
-    for look in styles_of(cells).values():
-        wanted = np.array(mpl.colors.to_rgb(look.color)) * 255
+    for marks in styles_of(cells).values():
+        wanted = np.array(mpl.colors.to_rgb(marks.color)) * 255
         blended = 255 - 0.6 * (255 - wanted)  # points are transparent
         assert min(np.abs(shown - color).sum(1).min() for color in (wanted, blended)) < 12
 

@@ -11,7 +11,7 @@ from dn_distributed.config import Pruning
 from tests.near import near
 from tests.tracking.fabricated import Recorder, make_cell, make_manifest, make_outcome, make_row
 from tracking.manifest import Manifest
-from tracking.results import fronts
+from tracking.results import fronts, threshold_curves
 from tracking.results.cells import gather
 from tracking.results.fronts import Measured, Point
 from tracking.results.rows import Snapshot
@@ -143,16 +143,16 @@ def test_curves_are_read_of_every_replicate_that_has_one(recorder: Recorder) -> 
     for run, densities in zip(recorder.start(measured, 0, 1), ((0.5, 0.25), (0.7, 0.35)), strict=True):
         run.finish(replace(make_outcome(measured, 0), curve=tuple(curve(*densities))), "cpu")
     methods = gather(make_manifest({"A": [plain], "B": [measured]}), recorder.read())
-    found = fronts.read(recorder.location, methods, [])
+    found = threshold_curves.read(recorder.location, methods, [])
     assert found == {measured.key: {0: curve(0.5, 0.25), 1: curve(0.7, 0.35)}}
 
 
 def test_curves_are_shipped_and_read_again(tmp_path: Path) -> None:
     curves = {KEY: {0: curve(0.5, 0.25), 12: curve(0.7, 0.35)}}
     path = tmp_path / "curves.json"
-    path.write_text(fronts.as_json(curves))
-    assert fronts.load(path, "nmse") == curves
-    assert fronts.load(tmp_path / "absent.json", "nmse") == {}
+    path.write_text(threshold_curves.as_json(curves))
+    assert threshold_curves.load(path, "nmse") == curves
+    assert threshold_curves.load(tmp_path / "absent.json", "nmse") == {}
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_what_is_no_curve_is_refused_in_one_line(curves: object, reason: str, tm
     path = tmp_path / "curves.json"
     path.write_text(json.dumps(curves))
     with pytest.raises(StoreError, match=reason) as error:
-        fronts.load(path, "nmse")
+        threshold_curves.load(path, "nmse")
     assert "\n" not in str(error.value)
 
 

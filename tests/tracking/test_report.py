@@ -16,10 +16,9 @@ from PIL import Image
 from dn_distributed.config import Training
 from dn_distributed.data.digits import Digits
 from tests.tracking.fabricated import Recorder, make_cell
-from tracking import figures
+from tracking import figures, report
 from tracking.manifest import Selection
 from tracking.report import wording
-from tracking.report import write as report
 from tracking.store.location import StoreError, StoreLocation
 
 AWKWARD = '<b>ℓ1</b> & "P"'
@@ -69,7 +68,7 @@ def test_the_report_of_a_chain_of_layers_is_written_without_torch(location: Stor
     recorder.finish(cell, 0, 1, epochs=2)
     recorder.announce({"ℓ1": [cell]})
     script = (
-        "import sys; from pathlib import Path; from tracking.report.write import write; "
+        "import sys; from pathlib import Path; from tracking.report import write; "
         "from tracking.store.location import StoreLocation;"
         f"write(StoreLocation({location.uri!r}), 'without-torch', Path('out'), Path('unused'));"
         "print('torch' in sys.modules)"

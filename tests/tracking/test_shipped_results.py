@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tracking.report import write as report
+from tracking import report
 from tracking.results import cells, rows_file
 from tracking.tables import table
 from tracking.tables.verdicts import Count

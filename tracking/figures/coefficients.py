@@ -60,12 +60,12 @@ def _draw(axes: Axes, item: Estimates, color: str) -> None:
     axes.axhline(0, color=style.FAINT, lw=0.8)
     axes.axvline(0, color=style.FAINT, lw=0.8)
     axes.axline((0, 0), slope=1, color=style.MUTED, lw=0.8, ls=(0, (4, 3)))
-    for where, look in (
+    for where, marks in (
         (found & ~truth, {**_FALSE, "color": color, "alpha": 0.6}),
         (found & truth, {**_HIT, "color": color, "alpha": 0.6}),
         (~found & truth, _MISSED),
     ):
-        axes.plot(item.truth[where], item.found[where], **look)
+        axes.plot(item.truth[where], item.found[where], **marks)
     exact = int((found == truth).all(1).sum())
     missed, false = int((~found & truth).sum()), int((found & ~truth).sum())
     axes.set_title(

@@ -13,8 +13,8 @@ from dn_distributed.config import Cell
 from tracking import schema
 from tracking.figures.values import NUM_PIXELS, Estimates, FigureData, Floats, Pictures, Trained, pruned_weights
 from tracking.manifest import Manifest
-from tracking.results import fronts
 from tracking.results import rows as reader
+from tracking.results import threshold_curves
 from tracking.results.cells import MethodResult
 from tracking.results.rows import Row
 from tracking.store import artifacts, checksums
@@ -39,7 +39,7 @@ def gather(
     }
     networks = tuple(item for item in trained if item.cell.baseline is None)
     pictures = _pictures(networks, data_dir, missing)
-    estimates, curves = _estimates(location, shown, missing), fronts.read(location, methods, missing)
+    estimates, curves = _estimates(location, shown, missing), threshold_curves.read(location, methods, missing)
     return FigureData(manifest, methods, networks, histories, pictures, estimates, tuple(missing), curves)
 
 

@@ -81,10 +81,10 @@ def _bars(task: str, result: CellResult) -> list[_Bar]:
     return bars
 
 
-def _draw(axes: Axes, bars: Sequence[_Bar], middles: list[float], width: float, look: MethodStyle) -> None:
+def _draw(axes: Axes, bars: Sequence[_Bar], middles: list[float], width: float, marks: MethodStyle) -> None:
     shares = [bar.share for bar in bars]
     axes.bar(middles, [100.0] * len(bars), width, facecolor="none", edgecolor=style.FAINT, lw=0.8)
-    axes.bar(middles, shares, width, color=look.color, hatch=look.hatch, edgecolor="white", lw=0)
+    axes.bar(middles, shares, width, color=marks.color, hatch=marks.hatch, edgecolor="white", lw=0)
     axes.errorbar(middles, shares, _around(bars), color=style.INK, lw=1, capsize=2.5, ls="none")
     axes.plot(middles, [bar.by_their_rule for bar in bars], **_BY_THEIR_RULE)
     axes.plot(middles, [bar.published for bar in bars], **_PUBLISHED)
@@ -114,7 +114,7 @@ def _label(axes: Axes, units: Sequence[UnitCount]) -> None:
 
 def _legend(shown: Sequence[tuple[str, MethodStyle]], any_published: bool) -> list[tuple[str, Artist]]:
     entries: list[tuple[str, Artist]] = [
-        (label, Patch(facecolor=look.color, hatch=look.hatch, edgecolor="white", lw=0)) for label, look in shown
+        (label, Patch(facecolor=marks.color, hatch=marks.hatch, edgecolor="white", lw=0)) for label, marks in shown
     ]
     if any_published:
         entries.append(("published (its rule counts as many or more)", Line2D([], [], **_PUBLISHED)))

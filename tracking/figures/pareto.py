@@ -40,7 +40,7 @@ class _Shown:
     """What is drawn of a method."""
 
     label: str
-    look: MethodStyle
+    marks: MethodStyle
     points: tuple[Point, ...]
     rows: tuple[Row, ...]
     """Of what stands for the method, at the threshold of the sweep."""
@@ -78,9 +78,9 @@ def _has_a_place(point: Point) -> bool:
     return all(fronts.has_a_place(point, size) for size in point.left)
 
 
-def _shown(manifest: Manifest, method: MethodResult, look: MethodStyle, points: tuple[Point, ...]) -> _Shown:
+def _shown(manifest: Manifest, method: MethodResult, marks: MethodStyle, points: tuple[Point, ...]) -> _Shown:
     rows = method.chosen.rows if method.chosen is not None else ()
-    return _Shown(method.label, look, points, rows, manifest.score, score_axis.published_point(manifest.task, method))
+    return _Shown(method.label, marks, points, rows, manifest.score, score_axis.published_point(manifest.task, method))
 
 
 def _draw(figure: Figure, manifest: Manifest, shown: Sequence[_Shown]) -> None:
@@ -134,22 +134,22 @@ def _draw_panel(
     axes: Axes, manifest: Manifest, shown: Sequence[_Shown], size: Size, split: _Split, no_error: float
 ) -> None:
     for item in shown:
-        look = item.look
+        marks = item.marks
         best = fronts.front(item.points, size, higher_is_better=manifest.score_higher_is_better)
         left, all_left = ([point.left[size] for point in some] for some in (best, item.points))
         score, all_scores = (
             style.at_least((getattr(point, split) for point in some), no_error) for some in (best, item.points)
         )
-        axes.plot(all_left, all_scores, ".", color=look.color, ms=5, alpha=0.4, mew=0)
+        axes.plot(all_left, all_scores, ".", color=marks.color, ms=5, alpha=0.4, mew=0)
         if split == "validation":
-            axes.step(left, score, look.line, where="post", color=look.color, lw=1.6, marker=look.marker, ms=4)
+            axes.step(left, score, marks.line, where="post", color=marks.color, lw=1.6, marker=marks.marker, ms=4)
         else:
             wide, high = [point.left_std[size] or 0.0 for point in best], [point.test_std or 0.0 for point in best]
-            axes.errorbar(left, score, xerr=wide, yerr=high, ls="none", color=look.color, lw=0.7)
-            axes.plot(left, score, look.marker, ms=4, color=look.color)
+            axes.errorbar(left, score, xerr=wide, yerr=high, ls="none", color=marks.color, lw=0.7)
+            axes.plot(left, score, marks.marker, ms=4, color=marks.color)
         place = item.place(size, split)
         if place is not None:
-            axes.plot(*place, look.marker, ms=4, color=look.color)
+            axes.plot(*place, marks.marker, ms=4, color=marks.color)
             axes.plot(*place, zorder=3, **_RING)
     if split == "test" and size == "density":
         _draw_published(axes, shown)
@@ -160,7 +160,7 @@ def _draw_published(axes: Axes, shown: Sequence[_Shown]) -> None:
     colors: dict[tuple[float, float], list[str]] = {}
     for item in shown:
         if item.published is not None:
-            colors.setdefault(item.published, []).append(item.look.color)
+            colors.setdefault(item.published, []).append(item.marks.color)
     for place, of_methods in colors.items():
         face = of_methods[0] if len(of_methods) == 1 else "white"
         axes.plot(*place, zorder=4, **style.sign("*", 12, face=face))
@@ -181,7 +181,7 @@ def _tell_what_is_outside(axes: Axes, manifest: Manifest, values: Sequence[float
 
 def _legend(manifest: Manifest, shown: Sequence[_Shown]) -> list[tuple[str, Artist]]:
     entries: list[tuple[str, Artist]] = [
-        (item.label, Line2D([], [], color=item.look.color, ls=item.look.line, marker=item.look.marker, ms=5, lw=1.6))
+        (item.label, Line2D([], [], color=item.marks.color, ls=item.marks.line, marker=item.marks.marker, ms=5, lw=1.6))
         for item in shown
     ]
     chosen = "chosen" * (manifest.selection is not None)

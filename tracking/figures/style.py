@@ -1,4 +1,4 @@
-"""One look for all figures: size, type, colours, and how a figure becomes a small file."""
+"""What all figures have in common: size, type, colours, axes, and how a figure becomes a small file."""
 
 import io
 import math

@@ -51,7 +51,7 @@ class _Shown:
     """What is drawn of a method."""
 
     label: str
-    look: MethodStyle
+    marks: MethodStyle
     configurations: tuple[_Configuration, ...]
     published: _Point | None
 
@@ -81,14 +81,14 @@ def tradeoff(manifest: Manifest, methods: Sequence[MethodResult]) -> Figure | No
     return figure
 
 
-def _shown(manifest: Manifest, method: MethodResult, look: MethodStyle, *, logarithmic: bool) -> _Shown:
+def _shown(manifest: Manifest, method: MethodResult, marks: MethodStyle, *, logarithmic: bool) -> _Shown:
     made = []
     for result in method.tried:
         points = tuple(_point(manifest, row) for row in result.rows)
         is_chosen = manifest.selection is not None and result is method.chosen
         made.append(_Configuration(points, _mean(points, logarithmic=logarithmic), is_chosen))
     star = score_axis.published_point(manifest.task, method)
-    return _Shown(method.label, look, tuple(made), star and _Point(-1, *star))
+    return _Shown(method.label, marks, tuple(made), star and _Point(-1, *star))
 
 
 def _point(manifest: Manifest, row: Row) -> _Point:
@@ -114,23 +114,23 @@ def _draw(axes: Axes, manifest: Manifest, shown: Sequence[_Shown]) -> None:
         return style.at_least(densities, no_weight), style.at_least(found, no_error)
 
     for item in shown:
-        look, points = item.look, item.points()
+        marks, points = item.marks, item.points()
         means = [made.mean for made in item.configurations if made.mean is not None]
-        axes.plot(*place(means), look.marker, ms=9, mec=look.color, mew=1.3, mfc=(look.color, 0.25))
+        axes.plot(*place(means), marks.marker, ms=9, mec=marks.color, mew=1.3, mfc=(marks.color, 0.25))
         left, lost = ([p for p in points if (p.density > 0) == some] for some in (True, False))
-        axes.plot(*place(left), look.marker, ms=3, color=look.color, mew=0)
-        axes.plot(*place(lost), ls="none", marker=_NOTHING, ms=8, color=look.color, zorder=3)
+        axes.plot(*place(left), marks.marker, ms=3, color=marks.color, mew=0)
+        axes.plot(*place(lost), ls="none", marker=_NOTHING, ms=8, color=marks.color, zorder=3)
         rings = [made.mean for made in item.configurations if made.is_chosen and made.mean is not None]
         axes.plot(*place(rings), **style.sign("o", 18))
         if item.published is not None:
-            axes.plot(*place([item.published]), zorder=3, **style.sign("*", 15, face=look.color))
+            axes.plot(*place([item.published]), zorder=3, **style.sign("*", 15, face=marks.color))
     axes.set(xlabel="weights left (%)", ylabel=score_axis.title(manifest, "test {} after pruning"))
     axes.grid(visible=True)
 
 
 def _legend(manifest: Manifest, shown: Sequence[_Shown]) -> list[tuple[str, Line2D]]:
     entries = [
-        (item.label, Line2D([], [], color=item.look.color, marker=item.look.marker, ls="none")) for item in shown
+        (item.label, Line2D([], [], color=item.marks.color, marker=item.marks.marker, ls="none")) for item in shown
     ]
     if any(point.density == 0 for item in shown for point in item.points()):
         entries.append(("nothing left", Line2D([], [], color=style.INK, marker=_NOTHING, ms=8, ls="none")))

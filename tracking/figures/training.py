@@ -58,7 +58,7 @@ def training(manifest: Manifest, histories: Mapping[str, Sequence[History]]) -> 
         by_label = {label: _by_epoch(each, quantity.metric) for label, each in histories.items()}
         _draw_panel(axes, manifest, quantity, by_label, styles)
     drawn = [(label, styles[label]) for label in histories]
-    entries = [(label, Line2D([], [], color=look.color, ls=look.line, lw=2)) for label, look in drawn]
+    entries = [(label, Line2D([], [], color=marks.color, ls=marks.line, lw=2)) for label, marks in drawn]
     style.legend_above(figure, entries)
     style.note(figure, _notes(manifest, histories))
     return figure
@@ -126,7 +126,7 @@ def _by_epoch(histories: Sequence[History], metric: str) -> _ByEpoch:
     return points
 
 
-def _draw(axes: Axes, points: _ByEpoch, look: MethodStyle, *, is_logarithmic: bool, zero: float) -> None:
+def _draw(axes: Axes, points: _ByEpoch, marks: MethodStyle, *, is_logarithmic: bool, zero: float) -> None:
     """Draw a method's line and band."""
     epochs = sorted(points)
     whole = max(map(len, points.values()), default=0)
@@ -138,10 +138,10 @@ def _draw(axes: Axes, points: _ByEpoch, look: MethodStyle, *, is_logarithmic: bo
     ]
     low, high = (0.25, 0.75) if is_logarithmic else (0.05, 0.95)
     lows, highs = ([float(np.quantile(group, share)) for group in values] for share in (low, high))
-    axes.fill_between(epochs, lows, highs, color=look.color, alpha=0.18, lw=0)
+    axes.fill_between(epochs, lows, highs, color=marks.color, alpha=0.18, lw=0)
     marker = "." if len(epochs) == 1 else ""
     middle = statistics.median if is_logarithmic else statistics.fmean
-    axes.plot(epochs, [middle(v) for v in values], look.line, color=look.color, lw=1.8, marker=marker)
+    axes.plot(epochs, [middle(v) for v in values], marks.line, color=marks.color, lw=1.8, marker=marker)
 
 
 def _without_the_start(axes: Axes, by_label: Sequence[_ByEpoch]) -> None:

@@ -10,8 +10,9 @@ from dn_distributed.config import Cell
 from tracking.manifest import Manifest
 from tracking.results import fronts
 from tracking.results.cells import MethodResult
-from tracking.results.fronts import Curves, Point
+from tracking.results.fronts import Point
 from tracking.results.rows import History
+from tracking.results.threshold_curves import Curves
 from tracking.store.masks import Mask
 
 NUM_PIXELS = 28 * 28

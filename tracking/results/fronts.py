@@ -3,26 +3,17 @@
 Points are chosen on validation data; what is shown of them is measured on test data.
 """
 
-import itertools
-import json
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter
-
-from dn_distributed import files, score_names
-from tracking import schema
+from dn_distributed import score_names
 from tracking.manifest import Manifest
-from tracking.reasons import told
 from tracking.results.cells import MethodResult, deviation
-from tracking.store import artifacts, checksums
-from tracking.store.location import StoreLocation
-from tracking.store.record import Figure, Key
+from tracking.results.threshold_curves import Curves
 
 Size = Literal["density", "neurons_alive", "hidden_alive"]
 SIZES: Mapping[Size, str] = {
@@ -31,10 +22,6 @@ SIZES: Mapping[Size, str] = {
     "hidden_alive": "hidden neurons alive",
 }
 """Measures of what is left of a network, each with its name in tables and figures. Stored under these keys."""
-Curve = Sequence[Mapping[str, float]]
-"""A trained replicate at several thresholds, as ``training.Outcome.curve``."""
-Curves = Mapping[str, Mapping[int, Curve]]
-"""By cell key and seed."""
 
 
 @dataclass(frozen=True)
@@ -89,29 +76,6 @@ class Point:
         every = list(self.seeds.values())
         shown: list[Size] = [size for size in SIZES if all(size in each.left for each in every)]
         return {size: [each.left[size] for each in every] for size in shown}
-
-
-def read(location: StoreLocation, methods: Sequence[MethodResult], missing: list[str]) -> Curves:
-    """Return the curves of every replicate that has one.
-
-    A cell of which one cannot be read is left out, as nothing is averaged around; ``missing`` gets a sentence for it.
-    """
-    measured = {
-        result.cell.key: (method.label, result.rows)
-        for method in methods
-        for result in method.tried
-        if result.cell.pruning.curve and not result.cell.baseline
-    }
-    rows = [(label, row) for label, cell_rows in measured.values() for row in cell_rows]
-    found: dict[str, dict[int, Curve]] = {key: {} for key in measured}
-    files = artifacts.paths_of(location, [row.run_id for _, row in rows], schema.CURVE_FILE)
-    for (label, row), file in zip(rows, files, strict=True):
-        try:
-            checksums.check(file.parent, file.name, row.sha256)
-            found[row.cell_key][row.seed] = json.loads(file.read_text())
-        except (ValueError, OSError) as error:
-            missing.append(checksums.sentence(label, row.seed, error))
-    return {key: curves for key, curves in found.items() if len(curves) == len(measured[key][1])}
 
 
 def points(manifest: Manifest, method: MethodResult, curves: Curves) -> list[Point]:
@@ -169,42 +133,6 @@ def levels(found: Sequence[Point], *, higher_is_better: bool) -> list[float]:
         return [best - worse for worse in (0.001, 0.0025, 0.005, 0.01, 0.02)]
     best = min(point.validation for point in found)
     return [best * worse for worse in (1.05, 1.1, 1.25, 1.5, 2.0)]
-
-
-def as_json(curves: Curves) -> str:
-    """Return the curves as they are shipped beside the rows."""
-    return json.dumps(curves, indent=None, separators=(",", ":"), sort_keys=True) + "\n"
-
-
-_CURVES: TypeAdapter[dict[Key, dict[int, list[dict[str, Figure]]]]] = TypeAdapter(
-    dict[Key, dict[int, list[dict[str, Figure]]]]
-)
-
-
-def load(path: Path, score: str) -> Curves:
-    """Read what ``as_json`` wrote; empty where there is no such file.
-
-    StoreError where it holds something else: each curve has the thresholds of its cell, and scores of that name.
-    """
-    if not path.exists():
-        return {}
-    with told(path), files.open_regular(path) as file:
-        text = file.read()
-    with told(path, "no curves, as `dn report` writes them"):
-        curves = _CURVES.validate_json(text)
-        for cell_key, by_seed in curves.items():
-            _check(cell_key, by_seed, ("threshold", *score_names.at_threshold(score)))
-    return curves
-
-
-def _check(cell_key: str, by_seed: Mapping[int, Curve], needed: Iterable[str]) -> None:
-    """ValueError where the curves of a cell are not points at the same thresholds."""
-    for seed, curve in by_seed.items():
-        for name, point in itertools.product(needed, curve):
-            if name not in point:
-                raise ValueError(f"cell {cell_key}, seed {seed}: a point without {name}")
-    if len({tuple(point["threshold"] for point in curve) for curve in by_seed.values()}) > 1:
-        raise ValueError(f"cell {cell_key}: the seeds are not measured at the same thresholds")
 
 
 def smallest_within(found: Sequence[Point], size: Size, level: float, *, higher_is_better: bool) -> Point | None:

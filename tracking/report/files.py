@@ -11,7 +11,7 @@ from tracking import figures
 from tracking.figures import FigureData
 from tracking.report import page, provenance
 from tracking.report.page import Picture
-from tracking.results import cells, equal_score, fronts
+from tracking.results import cells, equal_score, threshold_curves
 from tracking.results import rows as reader
 from tracking.results.rows_file import Shipped, as_json, load
 from tracking.store import location as store
@@ -67,7 +67,7 @@ def write_from_rows(path: Path, out: Path) -> Path:
     """
     shipped = load(path)
     methods = cells.gather(shipped.manifest, shipped.snapshot)
-    curves = fronts.load(path.parent / CURVES, shipped.manifest.score)
+    curves = threshold_curves.load(path.parent / CURVES, shipped.manifest.score)
     data = FigureData(shipped.manifest, methods, missing=(_NO_STORE,), curves=curves)
     own = (out / ROWS).exists() and path.samefile(out / ROWS)
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +85,7 @@ def _write_files(folder: Path, data: FigureData, shipped: Shipped) -> None:
     texts = {f"table.{ending}": text for ending, text in formats.by_ending(table, grid).items()}
     texts |= {ROWS: as_json(shipped), STATISTICS: formats.statistics_markdown(statistics)}
     texts |= {COMPARISONS: formats.comparisons_csv(found.compared)} if found.compared else {}
-    texts |= {CURVES: fronts.as_json(data.curves)} if data.curves else {}
+    texts |= {CURVES: threshold_curves.as_json(data.curves)} if data.curves else {}
     if manifest.selection is not None:
         texts[CONFIGURATIONS] = configurations.as_csv(manifest, manifest.selection, methods)
     for name, text in texts.items():
