@@ -15,8 +15,8 @@ from torch.func import functional_call, vmap
 from torch.fx import GraphModule
 
 from dn_distributed.regularizers.dropout import swap_dropout_
-from dn_distributed.replicas import networks
-from dn_distributed.replicas.traced import captures, trace
+from dn_distributed.replicas import checks
+from dn_distributed.replicas.loss_gradient import captures, trace
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import Task
 
@@ -42,7 +42,7 @@ class Replicas:
         self.network = task.network()
         self._dropout = dropout
         self._dropout_names = swap_dropout_(self.network, dropout)
-        networks.check(self.network, task.layers, self._dropout_names)
+        checks.check(self.network, task.layers, self._dropout_names)
 
         shapes = self._ordered_shapes()
         self.names = tuple(shapes)
@@ -193,8 +193,8 @@ class Replicas:
 
         self.network.train()
         graph = trace(loss_gradient, *values, inputs, targets, *masks)
-        if any(networks.draws(node.target) for node in graph.graph.nodes):
-            raise ValueError(networks.OWN_RANDOMNESS)
+        if any(checks.draws(node.target) for node in graph.graph.nodes):
+            raise ValueError(checks.OWN_RANDOMNESS)
         return graph
 
     def call(self, values: list[Tensor], masks: list[Tensor], inputs: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dn_distributed.replicas.traced import captures, trace
+from dn_distributed.replicas.loss_gradient import captures, trace
 
 
 def operations(function: torch.fx.GraphModule) -> list[str]:
