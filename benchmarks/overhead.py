@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from dn_distributed.training.trainer import Trainer
+from dn_distributed.training import Trainer
 from sweeps.cluster import connection
 from sweeps.planning import plan as planning
 from sweeps.planning.plan import Pack

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import seeding
-from dn_distributed.training.trainer import Trainer
+from dn_distributed.training import Trainer
 from sweeps.planning import plan as planning
 from sweeps.spec import load as spec
 from tracking.server import mlflow_process

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 
 from dn_distributed.data import Data
-from dn_distributed.training.trainer import Trainer
+from dn_distributed.training import Trainer
 from sweeps.planning import plan as planning
 from sweeps.planning.plan import PlannedCell
 from sweeps.spec.sweep import Sweep

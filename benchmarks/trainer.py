@@ -11,7 +11,7 @@ from torch.nn import functional
 from dn_distributed import regularizers
 from dn_distributed.data import DATASETS, Data
 from dn_distributed.tasks import TASKS, Task
-from dn_distributed.training.trainer import Trainer
+from dn_distributed.training import Trainer
 from sweeps.tune.trial import keep_freed_memory
 
 PACKS = {"regression": (1, 5, 10, 100), "autoencoder": (1, 5, 10), "lenet300": (1, 5, 10), "lenet5": (1, 5)}

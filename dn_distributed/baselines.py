@@ -15,7 +15,7 @@ from dn_distributed.config import Baseline
 from dn_distributed.data import Splits
 from dn_distributed.labels import EQUAL_ERRORS
 from dn_distributed.scores import MSE, NMSE
-from dn_distributed.training.trainer import Outcome
+from dn_distributed.training import Outcome
 
 LAYER = "coefficients"
 """Name of the one layer ``[1, features]`` that a baseline's coefficients are counted as."""

@@ -1,10 +1,10 @@
-"""A computation recorded once as plain tensor operations, and cleaned of those that do nothing.
+"""The gradient of a stack's loss, recorded once as plain tensor operations, and cleaned of those that do nothing.
 
 What runs at each step are the operations that vmap and grad would dispatch, without their dispatching: a small
 network's step takes half the time, with the same bits.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
@@ -12,11 +12,62 @@ from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from dn_distributed.replicas.checks import OWN_RANDOMNESS, draws
+
+Loss = Callable[[list[Tensor], list[Tensor], Tensor, Tensor], Tensor]
+"""From parameters, dropout masks, inputs and targets to the loss of each replicate, or of one."""
+LossGradient = Callable[..., tuple[Tensor, ...]]
+"""From parameters, inputs, targets and masks, one after the other, to the parameters' gradients and the losses."""
+
 _aten = torch.ops.aten
 _RESHAPES = {_aten.expand.default, _aten.view.default, _aten._unsafe_view.default}
 _PRODUCTS = {_aten.mul.Scalar, _aten.mul.Tensor}
 _CAPTURES = "captures"
 _FILLS = {_aten.ones_like.default, _aten.zeros_like.default}
+
+_MOST_GRAPHS = 4
+_graphs: dict[Hashable, GraphModule] = {}
+"""Those traced last: the packs that a worker trains one after the other have the same, and tracing takes longer than a
+hundred steps of a small network."""
+
+
+def loss_gradient(
+    loss: Loss, identity: Hashable, values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
+) -> LossGradient:
+    """Return the gradient of ``loss`` for tensors like these: same shapes, strides and device.
+
+    Losses of one ``identity`` compute the same. ValueError where it draws random numbers.
+    """
+    tensors = ((t.shape, t.stride(), t.dtype, t.device) for t in (*values, inputs, targets, *masks))
+    key = (identity, *tensors)
+    if key in _graphs:
+        return _graphs[key]
+    graph = _trace_gradient(loss, values, masks, inputs, targets)
+    if not captures(graph):
+        if len(_graphs) == _MOST_GRAPHS:
+            del _graphs[next(iter(_graphs))]  # the oldest
+        _graphs[key] = graph
+    return graph
+
+
+def _trace_gradient(
+    loss: Loss, values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
+) -> GraphModule:
+    def total(values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        losses = loss(values, masks, inputs, targets)
+        return losses.sum(), losses
+
+    def gradient(*tensors: Tensor) -> tuple[Tensor, ...]:
+        count = len(values)
+        gradients, losses = torch.func.grad(total, has_aux=True)(
+            list(tensors[:count]), list(tensors[count + 2 :]), tensors[count], tensors[count + 1]
+        )
+        return *gradients, losses
+
+    graph = trace(gradient, *values, inputs, targets, *masks)
+    if any(draws(node.target) for node in graph.graph.nodes):
+        raise ValueError(OWN_RANDOMNESS)
+    return graph
 
 
 def trace(function: Callable[..., Any], *example: Tensor) -> GraphModule:

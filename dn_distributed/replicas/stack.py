@@ -7,29 +7,20 @@ Shapes: K replicates, P parameters, B samples of a batch.
 """
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
-from torch.fx import GraphModule
 
 from dn_distributed.regularizers.dropout import swap_dropout_
 from dn_distributed.replicas import checks
-from dn_distributed.replicas.loss_gradient import captures, trace
+from dn_distributed.replicas.loss_gradient import LossGradient, loss_gradient
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import Task
 
 _ALIGNMENT = 64
 """Replicates start at multiples of it: vector instructions then round each one alike wherever it stands."""
-
-LossGradient = Callable[..., tuple[Tensor, ...]]
-"""From values, inputs, targets and masks, one after the other, to the gradients of the values and the losses."""
-
-_MOST_GRAPHS = 4
-_graphs: dict[Hashable, GraphModule] = {}
-"""Loss gradients traced last: the packs that a worker trains one after the other have the same, and tracing takes
-longer than a hundred steps of a small network."""
 
 
 class Replicas:
@@ -156,46 +147,16 @@ class Replicas:
         self, values: list[Tensor], into: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
     ) -> Tensor:
         if self._loss_gradient is None:
-            self._loss_gradient = self._find_or_trace(values, masks, inputs, targets)
+            self.network.train()
+            loss = vmap(self._loss) if self._vectorized else self._loss
+            identity = (type(self._task), self._task.model_dump_json(), self._vectorized, tuple(self._dropout_names))
+            self._loss_gradient = loss_gradient(loss, identity, values, masks, inputs, targets)
         *gradients, losses = self._loss_gradient(*values, inputs, targets, *masks)
         torch._foreach_add_(into, gradients)
         return losses
 
-    def _find_or_trace(
-        self, values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
-    ) -> LossGradient:
-        tensors = ((t.shape, t.stride(), t.dtype, t.device) for t in (*values, inputs, targets, *masks))
-        task = (type(self._task), self._task.model_dump_json())
-        key = (*task, self._vectorized, tuple(self._dropout_names), *tensors)
-        if key in _graphs:
-            return _graphs[key]
-        graph = self._trace(values, masks, inputs, targets)
-        if not captures(graph):
-            if len(_graphs) == _MOST_GRAPHS:
-                del _graphs[next(iter(_graphs))]  # the oldest
-            _graphs[key] = graph
-        return graph
-
-    def _trace(self, values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor) -> GraphModule:
-        def loss(values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
-            return self._task.loss(self.call(values, masks, inputs), targets)
-
-        def total(values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-            losses = (vmap(loss) if self._vectorized else loss)(values, masks, inputs, targets)
-            return losses.sum(), losses
-
-        def loss_gradient(*tensors: Tensor) -> tuple[Tensor, ...]:
-            count = len(values)
-            gradients, losses = torch.func.grad(total, has_aux=True)(
-                list(tensors[:count]), list(tensors[count + 2 :]), tensors[count], tensors[count + 1]
-            )
-            return *gradients, losses
-
-        self.network.train()
-        graph = trace(loss_gradient, *values, inputs, targets, *masks)
-        if any(checks.draws(node.target) for node in graph.graph.nodes):
-            raise ValueError(checks.OWN_RANDOMNESS)
-        return graph
+    def _loss(self, values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
+        return self._task.loss(self.call(values, masks, inputs), targets)
 
     def call(self, values: list[Tensor], masks: list[Tensor], inputs: Tensor) -> Tensor:
         """Return the outputs of one network with these parameters, in the order of ``names``, and dropout masks."""

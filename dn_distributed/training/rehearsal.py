@@ -11,8 +11,8 @@ from torch import Tensor
 from dn_distributed.config import Training
 from dn_distributed.data import Data, Split, Splits
 from dn_distributed.regularizers import PENALTIES, Penalty
+from dn_distributed.replicas import Replicas
 from dn_distributed.replicas.checks import without_randomness
-from dn_distributed.replicas.stack import Replicas
 from dn_distributed.tasks import Task
 from dn_distributed.training.trainer import Trainer
 

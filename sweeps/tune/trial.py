@@ -30,7 +30,7 @@ from dn_distributed import baselines, score_names
 from dn_distributed.config import Baseline, Cell
 from dn_distributed.data import Data, Split, Splits
 from dn_distributed.hardware import cpu_name, device_name
-from dn_distributed.training.trainer import EpochReport, Trainer
+from dn_distributed.training import EpochReport, Trainer
 from sweeps.planning.plan import Pack
 from sweeps.spec.own_modules import OwnModules
 from sweeps.spec.sweep import Sweep

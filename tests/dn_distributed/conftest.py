@@ -13,7 +13,7 @@ from dn_distributed.data.digits import Digits
 from dn_distributed.data.linear import Scripted
 from dn_distributed.regularizers import resolve
 from dn_distributed.tasks import Task
-from dn_distributed.training.trainer import Trainer
+from dn_distributed.training import Trainer
 from tests.dn_distributed.support import DataOf, MakeTrainer
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from dn_distributed.data import Data
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import TASKS, Task
-from dn_distributed.training.trainer import Trainer
+from dn_distributed.training import Trainer
 
 DataOf = Callable[[Task], Data]
 MakeTrainer = Callable[..., Trainer]

@@ -13,7 +13,7 @@ from dn_distributed.data import Data
 from dn_distributed.regularizers import PENALTIES, resolve
 from dn_distributed.tasks import TASKS, Task
 from dn_distributed.tasks.lenet300 import LeNet300
-from dn_distributed.training.trainer import Trainer
+from dn_distributed.training import Trainer
 from tests.dn_distributed.own_models import GroupNormResNet
 from tests.dn_distributed.support import DataOf, make_task
 from tests.pretended_device import DEVICE, pretended, without_values

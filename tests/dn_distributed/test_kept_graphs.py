@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dn_distributed.replicas import stack
-from dn_distributed.replicas.traced import trace
+from dn_distributed.replicas import loss_gradient
+from dn_distributed.replicas.loss_gradient import trace
 from dn_distributed.tasks.lenet5 import LeNet5
 from dn_distributed.tasks.lenet300 import LeNet300
 from tests.dn_distributed.support import MakeTrainer
@@ -40,8 +40,8 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         found.append(trace(*arguments))  # type: ignore[arg-type]
         return found[-1]
 
-    monkeypatch.setattr(stack, "trace", noting)
-    monkeypatch.setattr(stack, "_graphs", {})
+    monkeypatch.setattr(loss_gradient, "trace", noting)
+    monkeypatch.setattr(loss_gradient, "_graphs", {})
     return found
 
 
@@ -92,4 +92,4 @@ def test_few_graphs_are_kept(make_trainer: MakeTrainer, traced: list[object]) ->
     for batch_size in (2, 3, 4, 5, 6, 7, 7):
         make_trainer(LeNet300(), [1], batch_size=batch_size).advance(1)
     assert len(traced) == 6
-    assert len(stack._graphs) == stack._MOST_GRAPHS
+    assert len(loss_gradient._graphs) == loss_gradient._MOST_GRAPHS

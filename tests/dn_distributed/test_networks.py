@@ -14,7 +14,7 @@ import dn_distributed as dn
 from dn_distributed.labels import SHORTHANDS
 from dn_distributed.measure import measure
 from dn_distributed.regularizers import PENALTIES, build_penalties, resolve
-from dn_distributed.replicas.stack import Replicas
+from dn_distributed.replicas import Replicas
 from dn_distributed.tasks import TASKS
 from dn_distributed.tasks.lenet5 import LeNet5Network
 from tests.dn_distributed.support import make_task

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dn_distributed.replicas.stack import Replicas
+from dn_distributed.replicas import Replicas
 from dn_distributed.tasks.lenet300 import LeNet300
-from dn_distributed.training.trainer import Trainer
+from dn_distributed.training import Trainer
 from tests.dn_distributed.own_models import GroupNormResNet, OwnTask, small_resnet
 from tests.dn_distributed.support import MakeTrainer
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dn_distributed.regularizers import build_penalties, resolve
 from dn_distributed.regularizers.dropout import MaskSource
-from dn_distributed.replicas.stack import Replicas
+from dn_distributed.replicas import Replicas
 from dn_distributed.tasks import TASKS, Task
 from tests.dn_distributed.support import DataOf, MakeTrainer, make_task
 

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from dn_distributed.regularizers import build_penalties, resolve
-from dn_distributed.replicas.stack import Replicas
+from dn_distributed.replicas import Replicas
 from tests.dn_distributed.support import make_task
 
 LAST = "fc3"

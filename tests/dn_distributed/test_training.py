@@ -13,7 +13,7 @@ from dn_distributed.data import Data, Split, Splits
 from dn_distributed.regularizers import build_penalties, resolve
 from dn_distributed.tasks.lenet300 import LeNet300
 from dn_distributed.tasks.regression import Regression
-from dn_distributed.training.trainer import EpochReport, Outcome, Trainer
+from dn_distributed.training import EpochReport, Outcome, Trainer
 from tests.dn_distributed.support import DataOf, MakeTrainer, make_task
 
 # --- reports -----------------------------------------------------------------------------------------------

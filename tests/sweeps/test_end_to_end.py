@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dn_distributed.training.trainer import Trainer
+from dn_distributed.training import Trainer
 from sweeps.planning import plan as planning
 from sweeps.spec import load as spec
 from tests.sweeps.real_sweeps import Folder, epochs_logged, make_folder, pack_workers, runs_per_replicate, wait_until

@@ -13,7 +13,7 @@ from dn_distributed.config import Cell, Pruning, Training
 from dn_distributed.data import DATASETS
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import TASKS
-from dn_distributed.training.trainer import EpochReport, Outcome
+from dn_distributed.training import EpochReport, Outcome
 from tests.dn_distributed.support import make_task
 from tracking import schema
 from tracking.manifest import Manifest, ManifestMethod, Selection

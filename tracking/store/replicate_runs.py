@@ -29,7 +29,7 @@ from tracking.store.sweep_store import SweepStore
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from dn_distributed.training.trainer import EpochReport, Outcome
+    from dn_distributed.training import EpochReport, Outcome
 
 FLUSH_SECONDS = 20.0
 """Per-epoch figures reach the store at most this late; short packs write them once."""
