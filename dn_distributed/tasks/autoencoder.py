@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from dn_distributed.config import Pruning, Training
 from dn_distributed.scores import MSE, NMSE, Score
-from dn_distributed.tasks.base import ImageTask, normal_
+from dn_distributed.tasks.base import ImageTask
+from dn_distributed.tasks.initialize import normal_
 
 
 class DeepAutoencoder(nn.Module):

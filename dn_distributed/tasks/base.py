@@ -147,10 +147,3 @@ class LinearTask(Task):
 
 DROPNEURON: frozenset[str] = frozenset({Incoming.name, Outgoing.name})
 """The names of DropNeuron's two penalties."""
-
-
-def normal_(network: nn.Module, std: float, draw: torch.Generator) -> None:
-    """Draw every weight and bias from N(0, std²)."""
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.normal_(0, std, generator=draw)

@@ -8,7 +8,8 @@ from torch import nn
 
 from dn_distributed.config import Count, Training
 from dn_distributed.sparsity import HiddenRule
-from dn_distributed.tasks.lenet5 import LeNet5, truncated_normal_
+from dn_distributed.tasks.initialize import truncated_normal_
+from dn_distributed.tasks.lenet5 import LeNet5
 
 
 class ConvNet(LeNet5):

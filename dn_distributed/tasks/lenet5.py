@@ -9,6 +9,7 @@ from torch.nn import functional
 from dn_distributed.config import Pruning, Training
 from dn_distributed.scores import ACCURACY, Score
 from dn_distributed.tasks.base import ImageTask
+from dn_distributed.tasks.initialize import truncated_normal_
 
 
 class LeNet5Network(nn.Module):
@@ -30,11 +31,6 @@ class LeNet5Network(nn.Module):
         x = functional.relu(functional.max_pool2d(self.conv2(x), 2))
         x = self.dropout(functional.relu(self.fc1(x.flatten(1))))
         return self.fc2(x)  # type: ignore[no-any-return]
-
-
-def truncated_normal_(tensor: Tensor, std: float, draw: torch.Generator) -> None:
-    """Fill ``tensor`` from N(0, std²) cut at ±2 std."""
-    nn.init.trunc_normal_(tensor, std=std, a=-2 * std, b=2 * std, generator=draw)
 
 
 class LeNet5(ImageTask):

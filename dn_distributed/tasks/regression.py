@@ -10,7 +10,8 @@ from torch.nn import functional
 from dn_distributed.config import Pruning, Training
 from dn_distributed.data import Data, Dataset, RawImages, SparseLinear
 from dn_distributed.scores import MSE, NMSE, Score
-from dn_distributed.tasks.base import DROPNEURON, LinearTask, normal_
+from dn_distributed.tasks.base import DROPNEURON, LinearTask
+from dn_distributed.tasks.initialize import normal_
 
 NUM_FEATURES = 20
 
