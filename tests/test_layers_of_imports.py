@@ -1,4 +1,7 @@
-"""The arrows between packages go down only: sweeps → tracking → dn_distributed."""
+"""Imports go down only: sweeps → tracking → dn_distributed, and inside each from wing to wing as ``ARROWS`` says.
+
+No circle, not even of two files. An import for types alone counts, and so does one inside of a function.
+"""
 
 import ast
 import subprocess
@@ -63,6 +66,113 @@ def test_every_form_of_import_is_seen(source: str) -> None:
 @pytest.mark.parametrize("source", ["import rayon", "from . import ray", "import numpy as ray", "x = 'import ray'"])
 def test_other_names_are_no_violation(source: str) -> None:
     assert not violations(source, {"ray"})
+
+
+ARROWS: dict[str, set[str]] = {
+    # A wing is a package, or a module that stands by itself; ``*`` are the other modules at the top of a package. Per
+    # wing, the wings of the same package that it may import.
+    "dn_distributed.*": set(),
+    "dn_distributed.regularizers": {"*"},
+    "dn_distributed.data": {"*"},
+    "dn_distributed.tasks": {"data", "regularizers", "*"},
+    "dn_distributed.replicas": {"tasks", "regularizers", "*"},
+    "dn_distributed.training": {"replicas", "tasks", "data", "regularizers", "*"},
+    "dn_distributed.baselines": {"training", "data", "*"},
+    "dn_distributed.own_code": {"tasks", "data", "regularizers", "*"},
+    "dn_distributed.networks": {"regularizers", "*"},
+    "dn_distributed": {"networks", "own_code", "tasks", "data", "regularizers", "*"},
+    "tracking.*": set(),
+    "tracking.store": {"*"},
+    "tracking.results": {"store", "*"},
+    "tracking.tables": {"results", "store", "*"},
+    "tracking.figures": {"tables", "results", "store", "*"},
+    "tracking.report": {"figures", "tables", "results", "store", "*"},
+    "tracking.portable": {"tables", "results", "store", "*"},
+    "tracking.server": {"store", "*"},
+    "tracking.mlflow_app": {"server"},
+    "tracking.sweep_results": {"tables", "results", "store", "*"},
+    "tracking": {"sweep_results", "store", "*"},
+    "sweeps.*": set(),
+    "sweeps.spec": {"*"},
+    "sweeps.planning": {"spec", "*"},
+    "sweeps.cluster": {"*"},
+    "sweeps.tune": {"cluster", "planning", "spec", "*"},
+    "sweeps.cli": {"tune", "cluster", "planning", "spec", "*"},
+    "sweeps.run": {"cli", ""},
+    "sweeps": {"tune", "cluster", "planning", "spec", "*"},
+}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the three packages; a package by its own name."""
+    files = [file for package in FORBIDDEN for file in sorted((ROOT / package).rglob("*.py"))]
+    return {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
+
+
+@pytest.fixture(scope="module")
+def graph() -> dict[str, set[str]]:
+    """By module, those of the three packages that it imports; ``from package import name`` may be of either kind."""
+    known = modules()
+
+    def module_of(name: str) -> str:
+        while name and name not in known:
+            name = name.rpartition(".")[0]
+        return name
+
+    return {
+        module: {module_of(name) for name in imported(file.read_text("utf-8"))} - {"", module}
+        for module, file in known.items()
+    }
+
+
+def wing_of(module: str) -> str:
+    package, _, inside = module.partition(".")
+    wing = f"{package}.{inside.partition('.')[0]}".rstrip(".")
+    if wing in ARROWS:
+        return wing
+    return f"{package}.*"
+
+
+def test_wings_import_only_what_is_below_them(graph: dict[str, set[str]]) -> None:
+    assert {wing_of(module) for module in graph} == ARROWS.keys()
+    wrong = []
+    for module, below in graph.items():
+        wing = wing_of(module)
+        package = wing.partition(".")[0]
+        allowed = {wing, *(f"{package}.{name}".rstrip(".") for name in ARROWS[wing])}
+        found = {other for other in below if other.partition(".")[0] == package and wing_of(other) not in allowed}
+        wrong += [f"{module} imports {other}" for other in sorted(found)]
+    assert wrong == []
+
+
+def test_no_modules_import_each_other_in_a_circle(graph: dict[str, set[str]]) -> None:
+    assert circles(graph) == []
+
+
+def circles(graph: dict[str, set[str]]) -> list[str]:
+    """What is left when modules that import none of the others are taken away, again and again, is in a circle or
+    imports one; and so the other way round.
+    """
+    left = {module: set(below) for module, below in graph.items()}
+    while True:
+        imports = {module for module, below in left.items() if below & left.keys()}
+        are_imported = set().union(*left.values()) if left else set()
+        kept = imports & are_imported
+        if kept == left.keys():
+            return sorted(kept)
+        left = {module: left[module] & kept for module in kept}
+
+
+@pytest.mark.parametrize(
+    ("graph_", "expected"),
+    [
+        ({"a": {"b"}, "b": {"c"}, "c": set()}, []),
+        ({"a": {"b"}, "b": {"a"}}, ["a", "b"]),
+        ({"above": {"a"}, "a": {"b"}, "b": {"c"}, "c": {"a", "below"}, "below": set()}, ["a", "b", "c"]),
+    ],
+)
+def test_circles_are_found(graph_: dict[str, set[str]], expected: list[str]) -> None:
+    assert circles(graph_) == expected
 
 
 LARGE = {"torch", "mlflow", "ray", "scipy"}
