@@ -8,7 +8,7 @@ PICTURE = Path(__file__).parent / "images" / "architecture.svg"
 ROWS = {
     "sweeps": (("cli",), ("tune",), ("cluster", "planning"), ("spec",)),
     "tracking": (("report", "portable"), ("figures",), ("tables",), ("results", "server"), ("store",)),
-    "dn_distributed": (("training",), ("replicas", "tasks"), ("data", "regularizers")),
+    "dn_distributed": (("training",), ("replicas",), ("tasks",), ("data", "regularizers")),
 }
 """By package its parts, the upper ones importing the lower ones."""
 TEXTS = {

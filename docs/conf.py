@@ -23,6 +23,7 @@ suppress_warnings = ["toc.not_included", "myst.header"]
 
 html_theme = "furo"
 html_title = project
+highlight_language = "text"
 smartquotes = False  # a dash of an option is no typographic one
 html_static_path = ["_static"]
 html_css_files = ["wide.css"]
