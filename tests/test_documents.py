@@ -223,6 +223,18 @@ def test_every_metric_of_the_shipped_rows_is_described_and_no_other() -> None:
     assert [name for name, p in described.items() if not any(p.fullmatch(other) for other in stored)] == []
 
 
+@pytest.mark.parametrize("name", [name for name, task in tasks.TASKS.items() if task.__module__.startswith("dn_")])
+def test_the_page_on_the_paper_has_the_settings_of_every_task(name: str) -> None:
+    page = (HERE / "docs/explanation/the-paper.md").read_text(encoding="utf-8")
+    row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+    training = tasks.TASKS[name].default_training
+    length = f"{training.steps:,} steps".replace(",", " ") if training.epochs is None else f"{training.epochs} "
+    assert f"batch {training.batch_size}, {length}" in row
+    assert row.endswith(f"| {tasks.TASKS[name].default_pruning.threshold} |")
+    assert ("fixed order" in row) is not training.shuffle
+    assert (f"× {training.learning_rate_decay}" in row) is (training.learning_rate_decay != 1)
+
+
 def test_every_stored_name_has_a_docstring() -> None:
     source = Path(schema.__file__).read_text(encoding="utf-8")
     body = ast.parse(source).body
