@@ -23,7 +23,7 @@ lint: .venv/installed
 # The site, into docs/_build/html; a warning is an error.
 docs: .venv/installed
 	$(BIN)/python docs/architecture.py
-	$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -E -W --keep-going -n -q -b html docs docs/_build/html
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks
