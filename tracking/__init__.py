@@ -3,10 +3,10 @@
 ``load_results(name)`` returns the results of a sweep: its rows, cells and table, and a data frame of them.
 """
 
-import importlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from dn_distributed.lazy_names import lazy_names
 from tracking.store import migrations_path, proxies
 
 if TYPE_CHECKING:
@@ -17,17 +17,14 @@ if TYPE_CHECKING:
     from tracking.sweep_results import load_rows as load_rows
     from tracking.sweep_results import open_store as open_store
 
-_FACE = {
-    "Results": "tracking.sweep_results",
-    "StoreError": "tracking.errors",
-    "StoreLocation": "tracking.store.location",
-    "load_results": "tracking.sweep_results",
-    "load_rows": "tracking.sweep_results",
-    "open_store": "tracking.sweep_results",
-}
-"""Where the public names are: they are imported when they are asked for, so that importing the package is cheap."""
-
-__all__ = list(_FACE)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "errors": ("StoreError",),
+        "store.location": ("StoreLocation",),
+        "sweep_results": ("Results", "load_results", "load_rows", "open_store"),
+    },
+)
 
 if os.path.expanduser("~") == "~":  # a container without HOME and without a name for its user: MLflow asks for a home
     os.environ["HOME"] = "/nonexistent"
@@ -43,15 +40,3 @@ for _name in ("MLFLOW_ACTIVE_MODEL_ID", "_MLFLOW_ACTIVE_MODEL_ID", "MLFLOW_RUN_C
 proxies.spare_loopback(os.environ)
 
 migrations_path.escape()
-
-
-def __getattr__(name: str) -> Any:
-    """Return a public name. AttributeError for any other."""
-    if name not in _FACE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_FACE[name]), name)
-
-
-def __dir__() -> list[str]:
-    """Return the public names."""
-    return __all__

@@ -74,7 +74,7 @@ def _stat(process: int) -> list[str]:
 
 def marked(variable: str, value: str) -> list[int]:
     """Return the other processes that began with a variable of this value. None where there is no ``/proc``."""
-    wanted = f"{variable}={value}".encode()
+    wanted = os.fsencode(f"{variable}={value}")
     found = []
     for folder in _PROC.glob("[0-9]*"):
         with contextlib.suppress(OSError):

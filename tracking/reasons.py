@@ -21,7 +21,7 @@ _UNREADABLE = (
 
 
 @contextlib.contextmanager
-def told(path: Path, part: str = "") -> Iterator[None]:
+def as_store_error(path: Path, part: str = "") -> Iterator[None]:
     """Tell what is raised over the content of ``path`` as a StoreError of one line that can be printed."""
     try:
         yield

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tracking.server import supervisor
+from tracking import variables
+from tracking.processes import marked
 from tracking.store import secret_files
 
 USER, FIRST = "researcher", "first password, long"
@@ -99,7 +100,7 @@ class Server:
         }
 
     def marked(self) -> list[int]:
-        return supervisor._marked(self.data)
+        return marked(variables.SERVER_MARK, str(self.data))
 
     def is_ours(self, line: str) -> bool:
         return str(self.data) in line

@@ -23,7 +23,7 @@ from dn_distributed.files import open_regular
 from tracking import schema
 from tracking.manifest import Manifest
 from tracking.portable import checks
-from tracking.reasons import told
+from tracking.reasons import as_store_error
 from tracking.store.record import LAYER, CellRecord, Contents, DataRecord, Record, check_manifest
 from tracking.store.runs import State
 
@@ -55,7 +55,7 @@ class Track(Protocol):
         """Return the items; ``what`` says what is done with them."""
 
 
-def untold(items: Sequence[_Item], what: str) -> Iterable[_Item]:
+def no_progress(items: Sequence[_Item], what: str) -> Iterable[_Item]:
     """Show nothing."""
     return items
 
@@ -66,13 +66,13 @@ def compression(name: str) -> int:
 
 
 @contextlib.contextmanager
-def opened(path: Path, track: Track = untold, *, shown: Path | None = None) -> Iterator["Archive"]:
+def opened(path: Path, track: Track = no_progress, *, shown: Path | None = None) -> Iterator["Archive"]:
     """Give the exported sweep at ``path``, all of it checked.
 
     StoreError of one line that says what is wrong with it, or with ``shown`` if it goes by that name.
     """
     with contextlib.ExitStack() as stack:
-        with told(shown or path):
+        with as_store_error(shown or path):
             opened_file = stack.enter_context(open_regular(path))
             file = stack.enter_context(zipfile.ZipFile(opened_file))
         archive = Archive(file, shown or path, os.fstat(opened_file.fileno()).st_size)
@@ -90,7 +90,7 @@ class Archive:
         self._zip, self._path = file, path
         self.states: dict[str, State] = {}
         """Of the replicates that have been checked, by key."""
-        with told(path):
+        with as_store_error(path):
             self._entries = _entries(file, size)
             self._files = _files(self._entries)
         self._sums: dict[str, str] = {}
@@ -106,7 +106,7 @@ class Archive:
     def unpack(self, key: str, folder: Path) -> Record:
         """Write the files of a replicate to ``folder`` and return its record. StoreError where they do not fit."""
         own = f"{REPLICATES}/{key}"
-        with told(self._path, own):
+        with as_store_error(self._path, own):
             record = Record.model_validate_json(self._read(f"{own}/{RECORD}"))
             cell = self._cell_of(record, key)
             names = checks.file_names(record, cell)
@@ -130,9 +130,9 @@ class Archive:
         return held.cell
 
     def _read_sums(self) -> dict[str, str]:
-        with told(self._path, CONTENTS):
+        with as_store_error(self._path, CONTENTS):
             contents = Contents.model_validate_json(self._read(CONTENTS))
-        with told(self._path):
+        with as_store_error(self._path):
             if contents.format != FORMAT:
                 raise ValueError(f"an export of format {contents.format}; this version of dn reads format {FORMAT}")
             if contents.result_version != RESULT_VERSION:
@@ -142,7 +142,7 @@ class Archive:
         return contents.sha256
 
     def _read_manifest(self) -> Manifest:
-        with told(self._path, SWEEP):
+        with as_store_error(self._path, SWEEP):
             manifest = Manifest.model_validate_json(self._read(SWEEP))
             check_manifest(manifest)
             for method in manifest.methods:
@@ -151,7 +151,7 @@ class Archive:
             return manifest
 
     def _read_cells(self) -> dict[str, CellRecord]:
-        with told(self._path, CELLS):
+        with as_store_error(self._path, CELLS):
             found = CELL_RECORDS.validate_json(self._read(CELLS))
             for item in found:
                 checks.check_cell(item.cell)

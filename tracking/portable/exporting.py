@@ -20,8 +20,8 @@ from tracking import schema
 from tracking.manifest import Manifest
 from tracking.portable import archive as portable
 from tracking.portable import checks
-from tracking.portable.archive import CHUNK, Track, untold
-from tracking.reasons import told
+from tracking.portable.archive import CHUNK, Track, no_progress
+from tracking.reasons import as_store_error
 from tracking.results import rows
 from tracking.store import artifacts, checksums, runs
 from tracking.store.cell_params import describe_cell
@@ -47,7 +47,9 @@ class Exported:
     """Replicates whose cell the store does not know, which are left out: of an earlier version of the results, say."""
 
 
-def export(location: StoreLocation, name: str, target: Path, track: Track = untold, *, force: bool = False) -> Exported:
+def export(
+    location: StoreLocation, name: str, target: Path, track: Track = no_progress, *, force: bool = False
+) -> Exported:
     """Write the sweep ``name`` to the file ``target``.
 
     StoreError where the store does not hold it, a file of it is damaged, or the target is there already and ``force``
@@ -56,7 +58,7 @@ def export(location: StoreLocation, name: str, target: Path, track: Track = unto
     sweep = SweepStore.find(location, name)
     _, manifest = runs.read_manifest(sweep)
     labelled = rows.read_cells(sweep)
-    with told(target):
+    with as_store_error(target):
         cells = {cell.key: CellRecord(label=label, cell=cell) for label, found in labelled.items() for cell in found}
         for method in manifest.methods:
             for cell in method.cells:  # its run may have been deleted
@@ -88,7 +90,7 @@ def _record(location: StoreLocation, run: StoredRun, cell: Cell, target: Path) -
     assert state != "incomplete"
     (curves,) = rows.read_histories(location, [run.run_id], has_curve)
     shown = {*describe_cell(cell), schema.SEED, schema.LAYERS}
-    with told(target, f"{tags[schema.LABEL]} seed {params[schema.SEED]}"):
+    with as_store_error(target, f"{tags[schema.LABEL]} seed {params[schema.SEED]}"):
         return Record.model_validate(
             {
                 "key": tags[schema.REPLICATE_KEY],
@@ -116,13 +118,13 @@ def without_places(reason: str) -> str:
 @contextlib.contextmanager
 def _written(target: Path, track: Track, *, force: bool) -> Iterator["_Writer"]:
     """Give a writer of ``target``, which is there only once it is whole and has been read back."""
-    with told(target):
+    with as_store_error(target):
         check_replaceable(target)
     if os.path.lexists(target) and not force:
         raise StoreError(f"{target}: is there already; give another name, or --force to replace it")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with told(target):
+        with as_store_error(target):
             file = zipfile.ZipFile(part, "x")
         with file:
             archive = _Writer(file, target)
@@ -187,7 +189,7 @@ class _Writer:
         entry.create_system, entry.external_attr = 3, (stat.S_IFREG | 0o644) << 16
         entry.compress_type, entry.file_size = portable.compression(name), size
         digest = hashlib.sha256()
-        with told(self._target), self._zip.open(entry, "w") as target:
+        with as_store_error(self._target), self._zip.open(entry, "w") as target:
             while chunk := source.read(CHUNK):
                 digest.update(chunk)
                 target.write(chunk)

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from tracking import schema
 from tracking.manifest import Manifest, ManifestMethod
 from tracking.portable import archive as portable
-from tracking.portable.archive import Archive, Track, untold
+from tracking.portable.archive import Archive, Track, no_progress
 from tracking.results import means
 from tracking.store import cell_runs, replicate_runs, report_run, runs
 from tracking.store import location as store
@@ -41,7 +41,7 @@ class Imported:
 
 
 def import_file(
-    location: StoreLocation, path: Path, track: Track = untold, say: Callable[[str], None] = lambda text: None
+    location: StoreLocation, path: Path, track: Track = no_progress, say: Callable[[str], None] = lambda text: None
 ) -> Imported:
     """Add the sweep that ``dn export`` wrote to ``path`` to the store. Interrupted, it goes on when called again.
 

@@ -16,7 +16,7 @@ from dn_distributed.sparsity import layers_as_json
 from dn_distributed.text import one_line
 from tracking import schema
 from tracking.manifest import LARGEST_SEED, Manifest
-from tracking.reasons import told
+from tracking.reasons import as_store_error
 from tracking.results import rows as reader
 from tracking.results.rows import Ended, Row, Snapshot
 from tracking.store.record import Figure, Key, Layers, check_manifest
@@ -121,9 +121,9 @@ class _File(FrozenModel):
 
 def load(path: Path) -> Shipped:
     """Read what ``as_json`` wrote. StoreError where the file is not such a one, or its rows are not of its sweep."""
-    with told(path), files.open_regular(path) as file:
+    with as_store_error(path), files.open_regular(path) as file:
         text = file.read()
-    with told(path, "no rows of a sweep, as `dn report` writes them"):
+    with as_store_error(path, "no rows of a sweep, as `dn report` writes them"):
         found = _File.model_validate_json(text)
         check_manifest(found.sweep)
         cells = {cell.key for method in found.sweep.methods for cell in method.cells}

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from dn_distributed import files, score_names
 from tracking import schema
-from tracking.reasons import told
+from tracking.reasons import as_store_error
 from tracking.results.cells import MethodResult
 from tracking.store import artifacts, checksums
 from tracking.store.location import StoreLocation
@@ -62,9 +62,9 @@ def load(path: Path, score: str) -> Curves:
     """
     if not path.exists():
         return {}
-    with told(path), files.open_regular(path) as file:
+    with as_store_error(path), files.open_regular(path) as file:
         text = file.read()
-    with told(path, "no curves, as `dn report` writes them"):
+    with as_store_error(path, "no curves, as `dn report` writes them"):
         curves = _CURVES.validate_json(text)
         for cell_key, by_seed in curves.items():
             _check(cell_key, by_seed, ("threshold", *score_names.at_threshold(score)))

@@ -4,15 +4,15 @@ Held below MLflow's handlers, where all of them, today's and tomorrow's, have to
 not lie below the root, and none is taken from a client.
 """
 
-from functools import wraps
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, PERMISSION_DENIED
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
+
+from tracking.server import mlflow_internals
 
 _OF_THIS_SERVER = "mlflow-artifacts"
 _RESOLVED_BY_MLFLOW = (_OF_THIS_SERVER, "runs", "models")  # to what a run holds, which is checked when it is opened
@@ -21,10 +21,6 @@ _PROMPTS = ("prompt-template", "dummy-source")  # MLflow's own placeholders: pro
 
 def hold(root: str | None) -> None:
     """Let this process open artifacts below ``root`` alone (a path or an address; None: none at all)."""
-    from mlflow.server import handlers
-    from mlflow.store.artifact import artifact_repository_registry
-    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as ModelStore
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as RunStore
 
     def must_lie_below(address: str, *_: object, **__: object) -> None:
         if root is None or not is_below(address, root):
@@ -46,11 +42,12 @@ def hold(root: str | None) -> None:
         if not known and (root is None or not is_below(str(source), root)):
             raise MlflowException(f"source: this server does not open artifacts at {source}", INVALID_PARAMETER_VALUE)
 
-    registry = artifact_repository_registry._artifact_repository_registry
-    _check_first(must_lie_below, registry, "get_artifact_repository")
-    _check_first(must_be_ours, handlers, "_get_proxied_run_artifact_destination_path")
-    _check_first(must_not_be_chosen, RunStore, "create_experiment")
-    _check_first(must_be_a_source, ModelStore, "create_model_version")
+    mlflow_internals.check_before(
+        opening=must_lie_below,
+        proxying=must_be_ours,
+        creating_experiment=must_not_be_chosen,
+        creating_model_version=must_be_a_source,
+    )
 
 
 def is_below(address: str, root: str) -> bool:
@@ -73,15 +70,3 @@ def _folder(address: str) -> Path | None:
     except MlflowException:  # a file of another machine
         return None
     return Path(local_file_uri_to_path(address)).resolve()  # type: ignore[no-untyped-call]
-
-
-def _check_first(check: Any, owner: Any, name: str) -> None:
-    """Have ``check`` called before a function of MLflow, with the same arguments."""
-    original = getattr(owner, name)
-
-    @wraps(original)
-    def checked(*arguments: Any, **named: Any) -> Any:
-        check(*arguments, **named)
-        return original(*arguments, **named)
-
-    setattr(owner, name, checked)

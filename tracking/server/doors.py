@@ -205,6 +205,6 @@ async def _refuse(scope: Scope, send: Send, status: int, text: str, *headers: tu
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return
-    told = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close"), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": told})
+    sent = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close"), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": sent})
     await send({"type": "http.response.body", "body": text.encode()})

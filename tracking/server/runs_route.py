@@ -3,13 +3,11 @@
 It reads MLflow's tables, on PostgreSQL and SQLite alike, and writes nothing.
 """
 
-from typing import Any
-
 from flask import Flask, Response, request
-from mlflow.server import handlers
 from pydantic import ValidationError
 from sqlalchemy import Connection, text
 
+from tracking.server import mlflow_internals
 from tracking.store import http, statements
 from tracking.store.http import Question
 
@@ -26,8 +24,7 @@ def add_to(application: Flask) -> None:
             question = Question.model_validate(request.get_json(force=True, silent=True))
         except ValidationError as error:
             return Response(str(error), status=400, mimetype="text/plain")
-        store: Any = handlers._get_tracking_store()
-        with store.engine.connect() as connection:
+        with mlflow_internals.database().connect() as connection:
             return Response(read(connection, question), mimetype="application/json")
 
     path, method = KEY

@@ -16,7 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from tracking.server import mlflow_app, postgres
+from tracking.processes import marked
+from tracking.server import mlflow_internals, postgres
 from tracking.server.mlflow_process import (
     MlflowServer,
     check_port_is_free,
@@ -227,7 +228,7 @@ def _end_what_was_left(folder: Path) -> None:
     """A server that was killed leaves processes of MLflow behind, which keep its port."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + _SECONDS_TO_END
-        while (left := _marked(folder)) and time.monotonic() < deadline:
+        while (left := marked(SERVER_MARK, str(folder))) and time.monotonic() < deadline:
             for process in left:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(process, number)
@@ -237,16 +238,6 @@ def _end_what_was_left(folder: Path) -> None:
             f"what an earlier dn server in {folder} has left does not end: processes {', '.join(map(str, left))} "
             f"(logs: {folder / 'log'})"
         )
-
-
-def _marked(folder: Path) -> list[int]:
-    """The processes of servers in the folder, where the system tells (Linux)."""
-    mark, found = os.fsencode(f"{SERVER_MARK}={folder}"), []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if mark in (entry / "environ").read_bytes().split(b"\0"):
-                found.append(int(entry.name))
-    return [process for process in found if process != os.getpid()]
 
 
 def _mlflow(wanted: Settings, database: Database) -> MlflowServer:
@@ -276,8 +267,8 @@ def _login_variables(wanted: Settings, login: Login, database: Database) -> dict
     path = _secrets(wanted) / "login.ini"
     secret_files.write(path, text.getvalue())
     return {
-        mlflow_app.LOGIN: str(path),
-        mlflow_app.PASSWORD: login.password,
+        mlflow_internals.CONFIG_OF_LOGIN: str(path),
+        mlflow_internals.ADMINISTRATOR_PASSWORD: login.password,
         "MLFLOW_FLASK_SERVER_SECRET_KEY": secret_files.load_or_create_secret(_secrets(wanted) / "flask"),
     }
 

@@ -65,7 +65,7 @@ def read(database: Path) -> Iterator[sqlite3.Connection]:
 
     StoreError in one line where the file cannot be read. ``sqlite3.OperationalError`` for tables that are not there.
     """
-    with told(database), contextlib.closing(_open_to_read(database)) as connection:
+    with as_store_error(database), contextlib.closing(_open_to_read(database)) as connection:
         yield connection
 
 
@@ -76,7 +76,7 @@ def written(database: Path) -> Iterator[sqlite3.Connection]:
     StoreError in one line where the file cannot be written to.
     """
     uri = f"file:{quote(str(database))}?mode=rw"
-    with told(database), contextlib.closing(_connect(uri)) as connection:
+    with as_store_error(database), contextlib.closing(_connect(uri)) as connection:
         connection.execute("begin immediate")
         yield connection
         connection.execute("commit")
@@ -95,7 +95,7 @@ def is_writable(database: Path) -> bool:
 
 
 @contextlib.contextmanager
-def told(database: Path) -> Iterator[None]:
+def as_store_error(database: Path) -> Iterator[None]:
     """Tell what is wrong with a database file as a StoreError. What is wrong with a statement stays as it is."""
     try:
         yield

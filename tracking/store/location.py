@@ -1,7 +1,6 @@
 """Where the store is. Default: a folder with a SQLite database and artifacts, no server."""
 
 import contextlib
-import logging
 import os
 import sqlite3
 from dataclasses import dataclass
@@ -11,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tracking.errors import StoreError as StoreError
-from tracking.store import database_file, file_lock, relocation
+from tracking.store import database_file, file_lock, mlflow_internals, relocation
 from tracking.store.relocation import ARTIFACTS
 from tracking.variables import TRACKING_PASSWORD, TRACKING_PASSWORD_FILE, TRACKING_URI, TRACKING_USER
 
 if TYPE_CHECKING:  # importing it takes a second, which not all commands need
     from mlflow import MlflowClient
-    from mlflow.utils.rest_utils import MlflowHostCreds
     from requests import Response
 
 FOLDER = "dn-store"
@@ -118,11 +116,7 @@ def _make(location: StoreLocation, database: Path) -> None:
     for path in database.parent.glob(f"{part.name}*"):  # of a process that was killed
         path.unlink()
     commit_without_waiting()
-    _quiet_migrations()
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    made = SqlAlchemyStore(_embedded(part).for_mlflow, (database.parent / ARTIFACTS).as_uri())  # type: ignore[no-untyped-call]
-    made.engine.dispose()
+    mlflow_internals.create_database(_embedded(part).for_mlflow, (database.parent / ARTIFACTS).as_uri())
     with contextlib.closing(sqlite3.connect(part)) as connection:
         connection.execute("pragma journal_mode=WAL")
     part.replace(database)
@@ -241,7 +235,7 @@ def check_answers(location: StoreLocation) -> None:
         answer = ask(location, "GET", _CHEAP_CALL, timeout=_SECONDS_TO_ANSWER)
     except ConnectionError as error:
         raise StoreError(f"no MLflow server answers at {location.uri} ({error})" + _way(location)) from error
-    login = _login(location)
+    login = mlflow_internals.credentials(location.uri)
     user = login.username if login.password or os.environ.get(TRACKING_PASSWORD_FILE) else None
     said = _refusal(answer.status_code, answer.text, user)
     if said is not None:
@@ -270,19 +264,11 @@ def ask(location: StoreLocation, method: str, path: str, *, timeout: float, **op
     """
     log_in()
     from mlflow.exceptions import MlflowException
-    from mlflow.utils.rest_utils import http_request
 
-    once = {"max_retries": 0, "raise_on_status": False, "allow_redirects": False}
     try:
-        return http_request(_login(location), path, method, timeout=timeout, **once, **options)  # type: ignore[no-any-return, no-untyped-call]
+        return mlflow_internals.request(location.uri, method, path, timeout=timeout, **options)
     except (MlflowException, OSError, ValueError) as error:
         raise ConnectionError(_reason(error)) from error
-
-
-def _login(location: StoreLocation) -> "MlflowHostCreds":
-    from mlflow.utils.credentials import get_default_host_creds
-
-    return get_default_host_creds(location.uri)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def log_in() -> None:
@@ -328,8 +314,3 @@ def _reason(error: BaseException) -> str:
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     return " ".join(str(error).split())
-
-
-def _quiet_migrations() -> None:
-    for name in ("alembic", "mlflow.store.db.utils", "mlflow.store.tracking.sqlalchemy_store"):
-        logging.getLogger(name).setLevel(logging.ERROR)
