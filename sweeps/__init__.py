@@ -1,25 +1,41 @@
-"""What is run, and where: sweep files, plans, Ray Tune, and the command ``dn``."""
+"""What is run, and where: sweep files, plans, Ray Tune, and the command ``dn``.
 
-import os
+``run(sweep)`` runs what is missing of a sweep and returns its results; ``load(sweep)`` checks it and returns what it
+means. Both take a sweep file's path, or its content as a dictionary.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from dn_distributed.installation import stranger
 
 if (_line := stranger()) is not None:
     raise ImportError(_line)
 
-_RAY_SETTINGS = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow is the record
-    "TUNE_GLOBAL_CHECKPOINT_S": "inf",  # a sweep resumes from the store: Tune's own state grows with every pack
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0: Tune prints nothing
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # sweeps/ending.py
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_SCHEDULER_EVENTS": "0",
-    # Ray listens on all interfaces, whatever it is told; without a token, others could run code here.
-    "RAY_AUTH_MODE": "token",
-}
+if TYPE_CHECKING:
+    from sweeps.errors import ClusterError as ClusterError
+    from sweeps.errors import SpecError as SpecError
+    from sweeps.running import run as run
+    from sweeps.spec.load import load as load
 
-# Ray reads them when it is imported, so they are set before any module of this package can do that.
-for _name, _value in _RAY_SETTINGS.items():
-    os.environ.setdefault(_name, _value)
+_FACE = {
+    "ClusterError": "sweeps.errors",
+    "SpecError": "sweeps.errors",
+    "load": "sweeps.spec.load",
+    "run": "sweeps.running",
+}
+"""Where the public names are: they are imported when they are asked for, so that importing the package is cheap."""
+
+__all__ = list(_FACE)
+
+
+def __getattr__(name: str) -> Any:
+    """Return a public name. AttributeError for any other."""
+    if name not in _FACE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_FACE[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__

@@ -4,6 +4,7 @@ The main thread may be waiting in a library, for a store or a Ray that does not 
 waits between its SIGTERM and its SIGKILL. So another thread watches too, and ends what has not ended in time.
 """
 
+import _thread
 import contextlib
 import os
 import select
@@ -32,8 +33,15 @@ _GO_ON = "run the same command to go on"
 class Ending:
     """In a ``with`` block signals raise KeyboardInterrupt; what then takes too long, or comes twice, ends at once."""
 
-    def __init__(self) -> None:
-        """Nothing is watched before ``with``."""
+    def __init__(self, *, exits: bool = True) -> None:
+        """Nothing is watched before ``with``.
+
+        ``exits``: whether this process ends with the sweep, as a command's does. One that goes on, as a notebook's,
+        keeps its own answer to all signals but Ctrl-C, and gets a KeyboardInterrupt in place of an end.
+        """
+        self.lost = ""
+        """Why a process that goes on was interrupted by no signal: Ray is no more."""
+        self._exits = exits
         self.number: int | None = None
         """The signal that came first."""
         self.deferred = False
@@ -52,7 +60,7 @@ class Ending:
         self._wakeup, self._to_wake = os.pipe()
         os.set_blocking(self._to_wake, False)
         if threading.current_thread() is threading.main_thread():
-            numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if self._exits else (signal.SIGINT,)
             self._before = {n: old for n in numbers if (old := signal.getsignal(n)) is not signal.SIG_IGN}
             self.take_signals()
         self._thread.start()
@@ -61,9 +69,9 @@ class Ending:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave signals as they were; after one has come, go on watching until the process is gone."""
+        """Leave signals as they were; after one has come, go on watching until the process is gone, if it is to go."""
         os.environ.pop(DRIVER_MARK, None)
-        if self.number is None:
+        if self.number is None or not self._exits:
             if self._before:
                 signal.set_wakeup_fd(-1)
             for number, handler in self._before.items():
@@ -117,7 +125,7 @@ class Ending:
         self._note(number)
         os.write(self._to_wake, bytes([number]))  # had a library taken the wakeup descriptor too
         first, self._seen = not self._seen, True
-        if first and not self.deferred:
+        if (first and not self.deferred) or self._over:
             raise KeyboardInterrupt
 
     def _note(self, number: int) -> None:
@@ -155,16 +163,24 @@ class Ending:
             self._take_note(os.read(self._wakeup, 64))
         if self.number is None:
             self._told = True
-            tell(f"Ray's process {name} has ended, was it killed for its memory? What is stored stays; {_GO_ON}")
+            self.lost = f"Ray's process {name} has ended, was it killed for its memory? What is stored stays; {_GO_ON}"
+            if self._exits:
+                tell(self.lost)
             self._leave(FAILED)
         self._end_at_once()
 
     def _end_at_once(self) -> NoReturn:
-        self.tell_interrupted()
+        if self._exits:
+            self.tell_interrupted()
         self._leave(self.code)
 
     def _leave(self, code: int) -> NoReturn:
         self.end_processes()
+        if not self._exits:
+            self._over = True
+            if self._before:  # else the main thread does other things
+                _thread.interrupt_main()
+            sys.exit()  # this thread
         if sys.stdout.isatty():
             os.write(sys.stdout.fileno(), b"\x1b[?25h")  # the cursor, which a live display hides
         os._exit(code)

@@ -100,16 +100,22 @@ class Results:
         return formats.as_html(self._grid)
 
 
-def open_store(where: str | Path | None = None) -> StoreLocation:
-    """Return the store at an address (``http://HOST:PORT``, ``sqlite:///PATH``) or in a folder.
+def locate_store(where: str | Path | None = None) -> StoreLocation:
+    """Return where the store is, or is to be made: an address (``http://HOST:PORT``, ``sqlite:///PATH``), or a folder.
 
-    Without either it is that of DN_TRACKING_URI, else ``./dn-store``. StoreError where there is none, or it does not
-    answer.
+    Without either it is that of DN_TRACKING_URI, else ``./dn-store``. StoreError where a server does not answer.
     """
     if where is None or "://" in str(where) or str(where).startswith("sqlite:"):
-        return locations.locate_existing(None if where is None else str(where))
-    location = locations.locate(folder=Path(where))
+        location = locations.locate(None if where is None else str(where))
+    else:
+        location = locations.locate(folder=Path(where))
     locations.check_answers(location)
+    return location
+
+
+def open_store(where: str | Path | None = None) -> StoreLocation:
+    """Return the store at an address or in a folder, as ``locate_store`` takes it. StoreError where there is none."""
+    location = locate_store(where)
     locations.check_exists(location)
     return location
 

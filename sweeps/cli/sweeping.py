@@ -1,9 +1,6 @@
 """What ``dn sweep`` does: plan, run what is missing, table. A module of its own, as it imports Ray and torch."""
 
-import contextlib
-import logging
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,21 +9,18 @@ from rich.text import Text
 
 from dn_distributed.data import Data
 from sweeps.cli import report
-from sweeps.cli.disk import full_disk_told
-from sweeps.cluster import connection
-from sweeps.cluster.connection import Capacity
 from sweeps.console import out, tell
 from sweeps.ending import Ending
 from sweeps.exit_codes import FAILED, OK
 from sweeps.planning import plan as planning
 from sweeps.planning.plan import Plan
+from sweeps.running import Settings, session, shortfall, silence_tune, stored
 from sweeps.spec import load as spec
 from sweeps.spec.own_modules import OwnModules
 from sweeps.spec.sweep import Sweep
 from sweeps.spec.yaml_file import SpecError
 from sweeps.tune.progress import Progress
-from sweeps.tune.runner import Runner, plan_from_store
-from tracking import sweep_results
+from sweeps.tune.runner import plan_from_store
 from tracking.store import location as store
 from tracking.store.location import StoreLocation
 from tracking.store.sweep_store import SweepStore
@@ -62,33 +56,29 @@ def sweep(asked: Asked, ending: Ending) -> int:
             _print_plan(_plan_of(item, its_data, location), slots)
         return OK
     if not asked.debug:
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # Ctrl-C and failures are told by us
+        silence_tune()
+    settings = Settings(
+        modules=asked.modules,
+        address=asked.address,
+        num_cpus=asked.num_cpus,
+        slots=asked.slots,
+        retry_failed=asked.retry_failed,
+        checkpoint_seconds=asked.checkpoint_seconds,
+    )
     code = OK
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(full_disk_told(location.scratch.parent, Path(tempfile.gettempdir())))
-        store.prepare(location)
-        capacity: Capacity | None = None
+    with session(location, settings, ending) as here:
         for item, its_data in zip(loaded, data, strict=True):
-            runner = Runner(
-                item,
-                its_data,
-                location,
-                modules=asked.modules,
-                checkpoint_seconds=asked.checkpoint_seconds,
-                retry_failed=asked.retry_failed,
-                ending=ending,
-            )
+            runner = here.runner(item, its_data)
             plan = runner.plan()
             _print_plan(plan, slots)
-            if plan.num_to_run and capacity is None:  # with nothing to run, Ray need not start
-                capacity = stack.enter_context(connection.connect(asked.address, asked.num_cpus, asked.slots, ending))
-            after = runner.run(plan, capacity, Progress(out))
+            after = here.run(runner, plan, Progress(out))
             if runner.interrupted:
-                finished = after.count("finished")
-                ending.tell_interrupted(f"{finished} of {after.total} replicates of {item.name} are in the store, ")
+                ending.tell_interrupted(f"{stored(after)}, ")
                 return ending.code
-            _print_table(runner)
-            code = max(code, _verdict(after))
+            out.print(runner.results())
+            for line in shortfall(after):
+                tell(line)
+                code = FAILED
             if asked.report_dir:
                 report.write(location, item.name, asked.report_dir / item.name, asked.data_dir)
     return code
@@ -143,17 +133,3 @@ def _packs_in_words(plan: Plan, slots: Callable[[float], int] | None) -> str:
     if slots is None:
         return " in packs that fit the cluster's room"
     return f" in {len(plan.packs(slots(plan.sweep.resources.cpu)))} packs"
-
-
-def _print_table(runner: Runner) -> None:
-    out.print(sweep_results.read_results(runner.sweep_store))
-
-
-def _verdict(plan: Plan) -> int:
-    """Say what is missing, if anything."""
-    failed, left = plan.count("failed"), plan.num_to_run
-    if failed:
-        tell(f"{plan.sweep.name}: {failed} replicates failed; the reasons are under the table")
-    if left:
-        tell(f"{plan.sweep.name}: {left} replicates were lost with their workers; run the same command again")
-    return FAILED if failed or left else OK

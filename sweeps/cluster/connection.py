@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from sweeps import ray_settings
 from sweeps.ending import Ending
 from sweeps.errors import ClusterError as ClusterError
 from tracking.processes import name_of
@@ -73,10 +74,16 @@ def connect(
 
     ``slots``: see ``Capacity.given_slots``. ``ending``: told of Ray's processes, and ends what is left of them.
     """
+    ray_settings.apply()
     import ray
+
+    if ray.is_initialized():
+        raise ClusterError("this process is on a Ray already; call ray.shutdown() before a sweep starts or joins one")
+    from sweeps.cluster.ray_internals import reread_settings
 
     ending = ending or Ending()
     try:
+        reread_settings()
         if address is None:
             _start(num_cpus)
             ending.watch_ray({pid: name for pid in ending.processes() if (name := name_of(pid)) in _ESSENTIAL})

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from ray import _raylet
 from ray._private.node import Node
 from ray._private.services import get_ray_address_from_environment
 from ray.job_config import JobConfig
@@ -58,3 +59,10 @@ def without_usage_reports() -> Iterator[None]:
 def address_of(given: str) -> str:
     """Return the HOST:PORT that ``ray.init`` joins for an address, which may be ``auto``. ConnectionError if none."""
     return str(get_ray_address_from_environment(given, None)).rpartition("://")[2]
+
+
+def reread_settings() -> None:
+    """Have Ray's core read its environment variables again: it did when it was imported, by whoever was first."""
+    core: Any = _raylet  # compiled: it has no types
+    core.Config.initialize("")
+    core.AuthenticationTokenLoader.instance().reset_cache()

@@ -19,16 +19,22 @@ from sweeps.spec.checks import check
 from sweeps.spec.file import MethodEntry, SweepFile
 from sweeps.spec.spaces import Space, as_whole, examples
 from sweeps.spec.sweep import Method, Sweep
-from sweeps.spec.yaml_file import KeyPath, Places, YamlFile, show
+from sweeps.spec.yaml_file import KeyPath, Places, YamlFile, as_yaml, show
 
 Model = TypeVar("Model", bound=FrozenModel)
 
 _MESSAGES = {"bool_type": "expected true or false"}
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
-    """Read a sweep file. ``overrides`` are ``key=value`` with dotted keys. SpecError says what is wrong."""
-    file = YamlFile(path)
+def load(sweep: str | Path | Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()) -> Sweep:
+    """Read a sweep file, or what one would say as a dictionary, and return what it means.
+
+    ``overrides`` are ``key=value`` with dotted keys, as of ``--set``, or a dictionary of them. SpecError says what is
+    wrong, and where.
+    """
+    file = YamlFile.of(sweep) if isinstance(sweep, Mapping) else YamlFile(Path(sweep))
+    if isinstance(overrides, Mapping):
+        overrides = [f"{key}={as_yaml(value).strip()}" for key, value in overrides.items()]
     for override in overrides:
         _override(file, override)
     return _sweep(file, file.dump() if overrides else file.text)

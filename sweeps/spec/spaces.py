@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dn_distributed.config import FrozenModel
+from sweeps import ray_settings
 
 KINDS = ("grid", "choice", "uniform", "loguniform")
 WHOLE = ("batch_size", "epochs", "steps")
@@ -21,6 +22,7 @@ class Space(FrozenModel):
 
     def domain(self) -> Any:
         """Return Tune's search domain."""
+        ray_settings.apply()
         from ray import tune
 
         if self.kind == "grid":
@@ -66,6 +68,7 @@ def assignments(spaces: Mapping[str, Space], samples: int, seed: int) -> Iterato
     if not spaces:
         yield {}
         return
+    ray_settings.apply()
     from ray.tune.search.variant_generator import generate_variants
 
     domains = {name: space.domain() for name, space in spaces.items()}

@@ -19,6 +19,9 @@ _TOO_DEEP = "nested too deeply"
 
 KeyPath = tuple[str | int, ...]
 
+_NO_FILE = Path("the given sweep")
+"""What errors name in place of a file."""
+
 MOST_BYTES = 2**20
 """Of a file: no sweep is described by more, and nothing larger is parsed."""
 
@@ -53,13 +56,13 @@ def show(keys: KeyPath) -> str:
 class YamlFile:
     """A parsed file: its data, and a way to say where a key stands."""
 
-    def __init__(self, path: Path) -> None:
-        """Read ``path``. SpecError if it cannot be read or is no mapping."""
+    def __init__(self, path: Path, text: str | None = None) -> None:
+        """Read ``path``, or ``text`` that stands for it. SpecError if it cannot be read or is no mapping."""
         self.path = path
         self.places = Places(path)
         try:
-            self.text = _read(path)
-            self.data = self._plain(_compose(self.text), ())
+            self.text = _read(path) if text is None else text
+            self.data = self._plain(_compose(self.text), (), in_file=text is None)
         except OSError as error:
             raise SpecError(one_line(f"{path}: {error.strerror or error}")) from error
         except UnicodeDecodeError as error:
@@ -70,6 +73,11 @@ class YamlFile:
             raise SpecError(f"{path}: {_TOO_DEEP}") from error
         if not isinstance(self.data, dict):
             raise SpecError(f"{path}: a sweep file is a mapping of keys to values")
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> "YamlFile":
+        """Return the file that says what a dictionary does; its errors name no lines."""
+        return cls(_NO_FILE, as_yaml(dict(content)))
 
     def error(self, keys: KeyPath, message: str) -> SpecError:
         """Return an error at a key, with its place."""
@@ -87,7 +95,7 @@ class YamlFile:
 
     def dump(self) -> str:
         """Return a file that reads as the data, overrides included."""
-        return yaml.dump(self.data, Dumper=_Dumper, allow_unicode=True, sort_keys=False)
+        return as_yaml(self.data)
 
     def _plain(self, node: yaml.Node | None, keys: KeyPath, *, in_file: bool = True) -> Any:
         """Return what a node says as plain data, and note the lines of its keys."""
@@ -149,7 +157,23 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes the texts that the loader would take for something else."""
+    """Quotes the texts that the loader would take for something else, and writes all of it out."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Aliases are what the loader refuses."""
+        return True
+
+
+def as_yaml(value: Any) -> str:
+    """Return a value as a sweep file says it. SpecError where it is none that one can hold."""
+    try:
+        text: str = yaml.dump(value, Dumper=_Dumper, allow_unicode=True, sort_keys=False)
+    except yaml.YAMLError as error:
+        holds = "numbers, text, lists and dictionaries are what a sweep may hold"
+        raise SpecError(f"{_NO_FILE}: {holds}, not {quoted(error.args[-1])}") from error
+    except RecursionError as error:
+        raise SpecError(f"{_NO_FILE}: {_TOO_DEEP}") from error
+    return text.removesuffix("...\n")
 
 
 def _add_resolvers() -> None:

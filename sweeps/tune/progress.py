@@ -42,7 +42,7 @@ class Progress:
     """Replicates done, running and left, the time to finish, and the last scores."""
 
     def __init__(self, console: Console) -> None:
-        """Draw on ``console`` if it is a terminal; else tell standard error."""
+        """Draw on ``console`` if it is a terminal; else tell standard error. A quiet console gets neither."""
         self._console = console
         self._live: Live | None = None
         self._running: dict[str, _Running] = {}
@@ -101,7 +101,7 @@ class Progress:
     def _tell(self, seconds: float) -> None:
         """Tell how far it is where nobody sees it, if that was not told for so long."""
         over = not self._running and self._ended >= self._total
-        if self._console.is_terminal or over or time.monotonic() - self._told < seconds:
+        if self._console.is_terminal or self._console.quiet or over or time.monotonic() - self._told < seconds:
             return
         self._told = time.monotonic()
         say(f"{self._name}: replicates {', '.join(part.plain for part in self._counts())}")

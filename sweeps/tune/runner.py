@@ -34,6 +34,7 @@ from tracking.store import cell_runs, outages, replicate_runs, report_run, runs
 from tracking.store.lease import Lease
 from tracking.store.location import StoreLocation
 from tracking.store.sweep_store import SweepStore
+from tracking.sweep_results import Results, read_results
 
 MAX_FAILURES = 3
 """Times a pack is taken up again at once after its worker, its node or the store went away."""
@@ -364,6 +365,10 @@ class Runner:
         """Summarize cells that stay incomplete, and what an earlier command was stopped before."""
         labelled = [(item.cell, item.method.label) for item in plan.distinct]
         means.summarize_rest(self.sweep_store, labelled, self.sweep.seeds)
+
+    def results(self) -> Results:
+        """Return the results of the sweep as the store has them now."""
+        return read_results(self.sweep_store)
 
     def _rows(self, rows: Sequence[reader.Row]) -> list[reader.Row]:
         return [row for row in rows if row.seed in self.sweep.seeds]

@@ -1,6 +1,7 @@
 """What a cluster has room for, also where it grows from zero; and what ``ray submit`` runs."""
 
 import os
+import runpy
 import socket
 from pathlib import Path
 from unittest import mock
@@ -9,7 +10,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from sweeps import run
+import sweeps
+from sweeps import ray_settings
 from sweeps.cli import main as cli
 from sweeps.cluster import connection
 from sweeps.cluster.connection import Capacity, ClusterError
@@ -19,6 +21,13 @@ from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
 from tests.sweeps.real_sweeps import descendants
 from tracking.store import location as store
+
+RUN = Path(sweeps.__file__).parent / "run.py"
+
+
+def ray_submit(arguments: list[str]) -> int:
+    """What ``ray submit`` runs: a file by itself, which no one imports."""
+    return int(runpy.run_path(str(RUN))["main"](arguments))
 
 
 def test_as_many_packs_run_as_their_scarcest_resource_allows() -> None:
@@ -66,7 +75,7 @@ def test_submit_runs_the_sweep_of_the_project_on_the_cluster(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(cli, "main", main)
-    assert run.main(["sweeps/paper/lenet5.yaml", "--set", "seeds=2"]) == 7
+    assert ray_submit(["sweeps/paper/lenet5.yaml", "--set", "seeds=2"]) == 7
     (words,) = main.call_args.args
     assert words[:3] == ["sweep", "--address", "auto"]
     assert Path(words[3]).is_absolute()
@@ -79,7 +88,7 @@ def test_submit_prefers_a_file_that_is_there(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     Path("own.yaml").touch()
     monkeypatch.setattr(cli, "main", main)
-    run.main(["own.yaml", "--address", "10.0.0.1:6379"])
+    ray_submit(["own.yaml", "--address", "10.0.0.1:6379"])
     main.assert_called_once_with(["sweep", "own.yaml", "--address", "10.0.0.1:6379"])
 
 
@@ -105,6 +114,8 @@ def test_rays_token_is_made_once_and_is_its_owners_alone(tmp_path: Path, monkeyp
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
     monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    ray_settings.apply()
     assert os.environ["RAY_AUTH_MODE"] == "token"  # without being asked for
     connection._ensure_token()
     token = tmp_path / ".ray" / "auth_token"

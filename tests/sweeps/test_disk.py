@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.cli import disk
+from sweeps import disk
 from tracking.store.location import StoreError
 
 
