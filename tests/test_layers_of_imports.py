@@ -97,9 +97,10 @@ ARROWS: dict[str, set[str]] = {
     "sweeps.planning": {"spec", "*"},
     "sweeps.cluster": {"*"},
     "sweeps.tune": {"cluster", "planning", "spec", "*"},
-    "sweeps.cli": {"tune", "cluster", "planning", "spec", "*"},
+    "sweeps.running": {"tune", "cluster", "planning", "spec", "*"},
+    "sweeps.cli": {"running", "tune", "cluster", "planning", "spec", "*"},
     "sweeps.run": {"cli", ""},
-    "sweeps": {"tune", "cluster", "planning", "spec", "*"},
+    "sweeps": {"running", "spec", "*"},
 }
 
 
