@@ -9,6 +9,8 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dn_distributed.lazy_names import lazy_names
+
 if TYPE_CHECKING:
     from dn_distributed.config import Pruning as Pruning
     from dn_distributed.config import Training as Training
@@ -57,8 +59,8 @@ _PUBLIC = {
     "tasks": ("ImageTask", "LinearTask", "Task", "register_task"),
 }
 """By module the names that this package hands on; imported when they are first asked for, as torch takes a second."""
-_HOMES = {name: module for module, names in _PUBLIC.items() for name in names}
-__all__ = [*_HOMES, "__version__"]
+_get, _public_names = lazy_names(__name__, _PUBLIC)
+__all__ = [*_public_names(), "__version__"]
 
 # Libraries read them when they first compute, and take other instructions, or keep fewer digits: the same command in
 # another shell would give other figures. So they are gone before any module of this package can compute.
@@ -75,9 +77,7 @@ for _name in [name for name in os.environ if name.startswith(_OF_ARITHMETIC)]:
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return import_module("importlib.metadata").version("dropneuron-distributed")
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return _get(name)
 
 
 def __dir__() -> list[str]:

@@ -48,7 +48,7 @@ def test_what_types_are_checked_by_is_what_is_handed_on() -> None:
         for alias in node.names
         if alias.asname == alias.name
     }
-    assert imported == {(module, name) for name, module in dn._HOMES.items()}
+    assert imported == {(module, name) for module, names in dn._PUBLIC.items() for name in names}
 
 
 def test_the_version_is_that_of_the_installation() -> None:

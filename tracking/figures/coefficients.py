@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from tracking.figures import omissions, style
 from tracking.figures.kind import Kind
 from tracking.figures.method_styles import method_styles
+from tracking.figures.omissions import Count
 from tracking.figures.values import Estimates, Floats
 from tracking.manifest import Manifest
 
@@ -98,19 +99,19 @@ def _axes(axes: Axes, sizes: Sequence[float]) -> float:
 
 def _notes(manifest: Manifest, found: Sequence[Estimates]) -> list[str]:
     whole = len(manifest.seeds)
-    there = [(item.label, len(item.seeds), whole, "") for item in found if len(item.seeds) < whole]
+    there = [Count(item.label, len(item.seeds), whole) for item in found]
     lost = [_counted(item, lambda estimate: not estimate.any()) for item in found]
     no_number = [_counted(item, lambda estimate: not np.isfinite(estimate).all()) for item in found]
     return [
-        *omissions.sentence("Seeds that are shown", there),
-        *omissions.sentence("Every coefficient estimated as 0", filter(None, lost)),
-        *omissions.sentence("Estimates that are no number, and not shown", filter(None, no_number)),
+        *omissions.not_all("Seeds that are shown", there),
+        *omissions.so_many("Every coefficient estimated as 0", lost),
+        *omissions.so_many("Estimates that are no number, and not shown", no_number),
     ]
 
 
-def _counted(item: Estimates, is_so: Callable[[Floats], bool]) -> tuple[str, int, int, str] | None:
+def _counted(item: Estimates, is_so: Callable[[Floats], bool]) -> Count:
     found = [seed for seed, estimate in zip(item.seeds, item.found, strict=True) if is_so(estimate)]
-    return (item.label, len(found), len(item.seeds), omissions.seeds(found)) if found else None
+    return Count(item.label, len(found), len(item.seeds), omissions.seeds(found))
 
 
 KIND = Kind("coefficients", "Estimated coefficients", CAPTION, lambda data: estimates(data.manifest, data.estimates))

@@ -15,6 +15,7 @@ from dn_distributed import score_names
 from tracking.figures import omissions, score_axis, style
 from tracking.figures.kind import Kind
 from tracking.figures.method_styles import MethodStyle, method_styles
+from tracking.figures.omissions import Count
 from tracking.manifest import Manifest
 from tracking.results import fronts
 from tracking.results.cells import MethodResult
@@ -97,7 +98,7 @@ def _draw(figure: Figure, manifest: Manifest, shown: Sequence[_Shown]) -> None:
         for axes, size in zip(line, sizes, strict=True):
             _draw_panel(axes, manifest, shown, size, split, no_error)
         line[0].set_ylabel(score_axis.title(manifest, f"{split} {{}}"))
-        _tell_what_is_outside(line[0], manifest, [getattr(point, split) for point in every], ends)
+        _count_outside(line[0], manifest, [getattr(point, split) for point in every], ends)
     for axes, size in zip(grid[1], sizes, strict=True):
         text = style.percent if size == "density" else style.number
         style.log_axis(axes, "x", [point.left[size] for point in within], text)
@@ -166,7 +167,7 @@ def _draw_published(axes: Axes, shown: Sequence[_Shown]) -> None:
         axes.plot(*place, zorder=4, **style.sign("*", 12, face=face))
 
 
-def _tell_what_is_outside(axes: Axes, manifest: Manifest, values: Sequence[float], ends: tuple[float, float]) -> None:
+def _count_outside(axes: Axes, manifest: Manifest, values: Sequence[float], ends: tuple[float, float]) -> None:
     """Say in a corner how many points are worse than the axis shows."""
     higher = manifest.score_higher_is_better
     outside = sum(value < ends[0] if higher else value > ends[1] for value in values)
@@ -198,14 +199,14 @@ def _notes(
     for method in methods:
         label, points = method.label, measured.get(method.label, ())
         curved = [result.cell.key for result in method.tried if result.cell.pruning.curve and not result.cell.baseline]
-        left_out.append((label, len({*curved} - {point.cell_key for point in points}), len(curved), ""))
+        left_out.append(Count(label, len({*curved} - {point.cell_key for point in points}), len(curved)))
         empty = sum(1 for point in points if not all(point.left.values()))
-        nothing.append((label, empty, len(points), ""))
-        no_score.append((label, len(points) - empty - len(shown.get(label, ())), len(points), ""))
+        nothing.append(Count(label, empty, len(points)))
+        no_score.append(Count(label, len(points) - empty - len(shown.get(label, ())), len(points)))
     return [
-        *omissions.sentence("Configurations that are not complete, and not shown", [i for i in left_out if i[1]]),
-        *omissions.sentence("Points that leave nothing, and are not shown", [item for item in nothing if item[1]]),
-        *omissions.sentence("Points without a finite score, and not shown", [item for item in no_score if item[1]]),
+        *omissions.so_many("Configurations that are not complete, and not shown", left_out),
+        *omissions.so_many("Points that leave nothing, and are not shown", nothing),
+        *omissions.so_many("Points without a finite score, and not shown", no_score),
     ]
 
 

@@ -13,6 +13,7 @@ from dn_distributed import score_names
 from tracking.figures import omissions, score_axis, style
 from tracking.figures.kind import Kind
 from tracking.figures.method_styles import MethodStyle, method_styles
+from tracking.figures.omissions import Count
 from tracking.manifest import Manifest
 from tracking.results.cells import MethodResult
 from tracking.results.rows import Row
@@ -145,17 +146,16 @@ def _notes(every: Sequence[_Shown]) -> list[str]:
     lost = [_counted(item, lambda point: point.density == 0) for item in every]
     no_score = [_counted(item, lambda point: not math.isfinite(point.score)) for item in every]
     return [
-        *omissions.sentence("Networks with nothing left", filter(None, lost)),
-        *omissions.sentence("Without a finite score, and not shown", filter(None, no_score)),
+        *omissions.so_many("Networks with nothing left", lost),
+        *omissions.so_many("Without a finite score, and not shown", no_score),
     ]
 
 
-def _counted(item: _Shown, is_so: Callable[[_Point], bool]) -> tuple[str, int, int, str] | None:
+def _counted(item: _Shown, is_so: Callable[[_Point], bool]) -> Count:
     points = [point for made in item.configurations for point in made.points]
     found = [point.seed for point in points if is_so(point)]
-    if not found:
-        return None
-    return item.label, len(found), len(points), omissions.seeds(found) if len(item.configurations) == 1 else ""
+    which = omissions.seeds(found) if len(item.configurations) == 1 else ""
+    return Count(item.label, len(found), len(points), which)
 
 
 KIND = Kind(

@@ -16,6 +16,7 @@ from tracking import schema
 from tracking.figures import omissions, score_axis, style
 from tracking.figures.kind import Kind
 from tracking.figures.method_styles import MethodStyle, method_styles
+from tracking.figures.omissions import Count
 from tracking.manifest import Manifest
 from tracking.results.rows import History
 
@@ -103,14 +104,14 @@ def _notes(manifest: Manifest, histories: Mapping[str, Sequence[History]]) -> li
     for label, each in histories.items():
         curves = [history.get(score, {}) for history in each]
         last = max((epoch for curve in curves for epoch in curve), default=0)
-        seeds.append((label, len(each), len(manifest.seeds), ""))
+        seeds.append(Count(label, len(each), len(manifest.seeds)))
         gaps = sum(1 for curve in curves if not all(map(math.isfinite, curve.values())))
-        broken.append((label, gaps, len(each), ""))
-        short.append((label, sum(1 for curve in curves if max(curve, default=0) < last), len(each), ""))
+        broken.append(Count(label, gaps, len(each)))
+        short.append(Count(label, sum(1 for curve in curves if max(curve, default=0) < last), len(each)))
     return [
-        *omissions.sentence("Only finished seeds are shown", [item for item in seeds if item[1] < item[2]]),
-        *omissions.sentence(f"Seeds with a {manifest.score} that is no number", [item for item in broken if item[1]]),
-        *omissions.sentence("Seeds without the last epochs", [item for item in short if item[1]]),
+        *omissions.not_all("Only finished seeds are shown", seeds),
+        *omissions.so_many(f"Seeds with a {manifest.score} that is no number", broken),
+        *omissions.so_many("Seeds without the last epochs", short),
     ]
 
 

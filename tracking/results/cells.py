@@ -1,4 +1,4 @@
-"""Rows → cells → the cell that stands for a method. The rule of choice sees validation figures only."""
+"""Rows to cells, and the cell that stands for a method. The rule of choice sees validation scores only."""
 
 import math
 import statistics

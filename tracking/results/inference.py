@@ -1,6 +1,6 @@
-"""What a handful of figures allows one to say: intervals, and comparisons in pairs.
+"""Intervals and comparisons in pairs, of a handful of values, one per seed: textbook statistics, by scipy.
 
-Plain textbook statistics on a handful of values, one per seed; scipy's distributions.
+The constants that end in ``RULE`` say each method in words; they are printed where its numbers are.
 """
 
 import itertools
@@ -52,6 +52,7 @@ class Interval:
 def mean_interval(values: Sequence[float]) -> Interval | None:
     """Return the 95 % interval of the geometric mean; of the mean where a value is not positive.
 
+    It is Student's: mean ± t(0.975, n - 1) · s / √n, s the sample standard deviation, of the logarithms or the values.
     None for fewer than two values or one that is not finite.
     """
     if len(values) < 2 or not all(map(math.isfinite, values)):
@@ -66,6 +67,7 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
 def prediction_interval(values: Sequence[float], least: float = 0.0, most: float = math.inf) -> Interval | None:
     """Return the 95 % interval that one more run would lie in, of a quantity between ``least`` and ``most``.
 
+    It is Student's of the logarithms: mean ± t(0.975, n - 1) · s · √(1 + 1/n) (Hahn and Meeker, Statistical Intervals).
     None as ``mean_interval``, and where all are the same: nothing tells their spread. Where a value is not positive,
     the ends are order statistics, and None if there are too few for them.
     """
@@ -85,12 +87,12 @@ def _order_statistics(values: Sequence[float]) -> Interval | None:
 
 
 def exp(value: float) -> float:
-    """Infinity where the exponential is no number of the machine."""
+    """Return e to the power of ``value``; infinity where that is no number of the machine."""
     return math.exp(value) if value < math.log(sys.float_info.max) else math.inf
 
 
 def share_interval(values: Sequence[float]) -> Interval | None:
-    """Return Clopper and Pearson's 95 % interval of the share of ones among zeros and ones; None without any."""
+    """Return Clopper and Pearson's (1934) 95 % interval of the share of ones among zeros and ones; None without any."""
     if not values:
         return None
     found = scipy.stats.binomtest(round(sum(values)), len(values)).proportion_ci(CONFIDENCE, method="exact")
@@ -98,6 +100,7 @@ def share_interval(values: Sequence[float]) -> Interval | None:
 
 
 def _student(values: Sequence[float], factor: float) -> Interval:
+    """mean ± t(0.975, n - 1) · s · √factor: 1/n for an interval of the mean, 1 + 1/n for one of one more value."""
     mean = statistics.fmean(values)
     t = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
     half = t * statistics.stdev(values) * math.sqrt(factor)
@@ -165,9 +168,7 @@ def _paired(quantity: str, first: str, second: str, differences: Sequence[float]
     """``rounding``: differences that are no further apart than this are the same."""
     mean, deviation = statistics.fmean(differences), statistics.stdev(differences)
     interval = _student(differences, 1 / len(differences))
-    if (
-        deviation <= rounding
-    ):  # no t: of n signs that are all the same, the two-sided sign test says what they are worth
+    if deviation <= rounding:  # all differences equal: t is undefined; two-sided sign test p = 2^(1 - n)
         differ = abs(mean) > rounding
         p, effect = (2.0 ** (1 - len(differences)), math.copysign(math.inf, mean)) if differ else (1.0, 0.0)
     else:
@@ -176,7 +177,7 @@ def _paired(quantity: str, first: str, second: str, differences: Sequence[float]
 
 
 def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Return the comparisons with p corrected for their number by Holm's method."""
+    """Return the comparisons with p corrected for their number by Holm's method (1979)."""
     order = sorted(range(len(comparisons)), key=lambda index: comparisons[index].p)
     values = [0.0] * len(comparisons)
     running = 0.0

@@ -13,17 +13,25 @@ from tracking.results.inference import Interval
 from tracking.results.rounding import Number
 from tracking.results.rows import Row
 
+# Keys of columns: what a published row, a table's CSV and a test name them by.
 SCORE_BEFORE = "score_before"
 SCORE_AFTER = "score_after"
 DENSITY = "density"
+"""Weights left / weights of the regularised layers, a share of 1; the paper's tables call it sparsity."""
 COMPRESSION = "compression_rate"
+"""Weights / weights left."""
 NEURONS = "neurons_published"
+"""Neurons left as the published scripts count them, inputs and outputs included."""
 ALIVE = "neurons_alive"
+"""Neurons on a path of weights that are left from an input to an output."""
 HIDDEN = "hidden_alive"
+"""The same without inputs and outputs."""
 SUPPORT_EXACT = "support/exact"
 """Measured where true coefficients are known, 1 or 0."""
 DENSE_SIZE = "dense_size"
+"""Weights of the dense network that is left when dead neurons are cut out: see ``NetworkCounts.dense_size``."""
 DENSE_COMPRESSION = "dense_compression"
+"""All weights of the regularised layers / dense size."""
 
 Value = Callable[[Row], Number | None]
 """A quantity of a replicate; None where it has none."""
@@ -47,6 +55,7 @@ class Column:
     title: str
     value: Value
     kind: Literal["percent", "score", "ratio", "count"]
+    """Percent: a share of 1, shown in %. Score: an error, in its own unit. Ratio: 1 or more. Count: of ``total``."""
     total: int | None = None
     """Of a count: how many there are."""
     is_yes_or_no: bool = False
@@ -97,43 +106,40 @@ class Column:
 
 def columns_for(scores: Sequence[str], template: Row) -> list[Column]:
     """Return the columns of a task with these scores whose networks look like ``template``."""
-    counts = template.counts
-
-    def of_network(value: Callable[[NetworkCounts], Number | None]) -> Value:
-        """None for what has other layers, as a classical baseline has."""
-        return lambda row: value(row.counts) if row.counts.num_weights == counts.num_weights else None
-
     return [
         *_score_columns(scores),
-        *(
-            Column(
-                layer_density(i),
-                f"density {layer.name}",
-                of_network(_layer_density(i)),
-                "percent",
-                paper_title=f"sparsity {layer.name}",
-            )
-            for i, layer in enumerate(counts.layers)
-        ),
-        Column(DENSITY, "total density", of_network(_density), "percent", paper_title="total sparsity"),
-        Column(COMPRESSION, "compression rate", of_network(_compression), "ratio"),
-        *(
-            Column(layer_neurons(i), f"neurons {unit.name}", of_network(_unit_published(i)), "count", unit.total)
-            for i, unit in enumerate(counts.units)
-        ),
-        Column(NEURONS, "neurons", of_network(lambda c: c.neurons_published), "count", counts.neurons_total),
-        Column(ALIVE, "neurons alive", of_network(lambda c: c.neurons_alive), "count", counts.neurons_total),
-        *(
-            [Column(HIDDEN, "hidden alive", of_network(lambda c: c.hidden_alive), "count", hidden)]
-            if (hidden := counts.hidden_total)
-            else []
-        ),
-        Column(
-            DENSE_SIZE, "dense size", of_network(lambda c: c.dense_size), "count", counts.num_weights, by_ratio=True
-        ),
-        Column(DENSE_COMPRESSION, "dense compression", of_network(_dense_compression), "ratio"),
+        *_weight_columns(template.counts),
+        *_neuron_columns(template.counts),
         *_recovery_columns(template),
     ]
+
+
+def _of(template: NetworkCounts, value: Callable[[NetworkCounts], Number | None]) -> Value:
+    """A quantity of networks like this one; None for what has other layers, as a classical baseline has."""
+    return lambda row: value(row.counts) if row.counts.num_weights == template.num_weights else None
+
+
+def _weight_columns(counts: NetworkCounts) -> Iterator[Column]:
+    """Weights left of each regularised layer and of all, inputs first."""
+    for place, layer in enumerate(counts.layers):
+        key, value = layer_density(place), _of(counts, _layer_density(place))
+        yield Column(key, f"density {layer.name}", value, "percent", paper_title=f"sparsity {layer.name}")
+    yield Column(DENSITY, "total density", _of(counts, _density), "percent", paper_title="total sparsity")
+    yield Column(COMPRESSION, "compression rate", _of(counts, _compression), "ratio")
+
+
+def _neuron_columns(counts: NetworkCounts) -> Iterator[Column]:
+    """Neurons left by both counts, and the dense network of those that are alive."""
+    total, hidden, weights = counts.neurons_total, counts.hidden_total, counts.num_weights
+    for place, unit in enumerate(counts.units):
+        value = _of(counts, _unit_published(place))
+        yield Column(layer_neurons(place), f"neurons {unit.name}", value, "count", unit.total)
+    yield Column(NEURONS, "neurons", _of(counts, lambda c: c.neurons_published), "count", total)
+    yield Column(ALIVE, "neurons alive", _of(counts, lambda c: c.neurons_alive), "count", total)
+    if hidden:
+        yield Column(HIDDEN, "hidden alive", _of(counts, lambda c: c.hidden_alive), "count", hidden)
+    yield Column(DENSE_SIZE, "dense size", _of(counts, lambda c: c.dense_size), "count", weights, by_ratio=True)
+    yield Column(DENSE_COMPRESSION, "dense compression", _of(counts, _dense_compression), "ratio")
 
 
 def _score_columns(scores: Sequence[str]) -> Iterator[Column]:
