@@ -52,7 +52,7 @@ class _SqlFirst(RunQueries):
     def artifact_folders(self, run_ids: Sequence[str]) -> dict[str, Path | None]:
         found = self._first(lambda queries: queries.artifact_folders(run_ids))
         absent = [run_id for run_id in run_ids if run_id not in found]
-        return {**found, **self._client.artifact_folders(absent)}  # the client says what is wrong with them
+        return found | self._client.artifact_folders(absent) if absent else found  # it says what is wrong with them
 
     def _first(self, ask: Callable[[RunQueries], Answer]) -> Answer:
         try:
