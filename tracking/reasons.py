@@ -22,7 +22,7 @@ _UNREADABLE = (
 
 @contextlib.contextmanager
 def as_store_error(path: Path, part: str = "") -> Iterator[None]:
-    """Tell what is raised over the content of ``path`` as a StoreError of one line that can be printed."""
+    """Turn what is raised over the content of ``path`` into a StoreError of one line. ``part``: what of it was read."""
     try:
         yield
     except _UNREADABLE as error:

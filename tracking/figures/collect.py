@@ -152,6 +152,6 @@ def _weights_by_seed(
             found[row.seed] = list(pruned_weights(*_read_weights(location, row)).values())
         except _UNREADABLE:
             unreadable.append(row.seed)
-    if unreadable and unreadable != [rows[0].seed]:  # that one has been told
+    if unreadable and unreadable != [rows[0].seed]:  # that one stands in `missing` already
         missing.append(_unreadable(label, unreadable))
     return found

@@ -68,14 +68,14 @@ def neurons(manifest: Manifest, methods: Sequence[MethodResult]) -> Figure | Non
 
 
 def _bars(task: str, result: CellResult) -> list[_Bar]:
-    given = published.figures(task, result.published) if result.published else {}
+    printed = published.figures(task, result.published) if result.published else {}
     bars = []
     for place, unit in enumerate(result.rows[0].counts.units):
         found = result.stat(lambda row, place=place: row.counts.units[place].alive)  # type: ignore[misc]
         assert found is not None
         percent = 100 / unit.total
-        left = given.get(columns.layer_neurons(place), math.nan)
-        counted = fmean(row.counts.units[place].published for row in result.rows) if given else math.nan
+        left = printed.get(columns.layer_neurons(place), math.nan)
+        counted = fmean(row.counts.units[place].published for row in result.rows) if printed else math.nan
         spread = found.std or math.nan
         bars.append(_Bar(found.mean, *(percent * value for value in (found.mean, spread, counted, left))))
     return bars

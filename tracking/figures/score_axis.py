@@ -42,6 +42,6 @@ def middle(values: Sequence[float], *, logarithmic: bool) -> float:
 def published_point(task: str, method: MethodResult) -> tuple[float, float] | None:
     """Return the density and the test score that are published for a method; None where there are none."""
     row = next((result.published for result in method.tried if result.published), None)
-    given = published.figures(task, row) if row else {}
-    score = given.get(columns.SCORE_AFTER)
-    return None if score is None else (given[columns.DENSITY], score)
+    printed = published.figures(task, row) if row else {}
+    score = printed.get(columns.SCORE_AFTER)
+    return None if score is None else (printed[columns.DENSITY], score)

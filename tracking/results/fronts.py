@@ -118,12 +118,12 @@ def front(found: Sequence[Point], size: Size, *, higher_is_better: bool) -> list
     Points without a place are left out, see ``has_a_place``.
     """
     sign = -1.0 if higher_is_better else 1.0
-    kept: list[Point] = []
+    best: list[Point] = []
     placed = (point for point in found if has_a_place(point, size))
     for point in sorted(placed, key=lambda p: (p.left[size], sign * p.validation)):
-        if not kept or sign * point.validation < sign * kept[-1].validation:
-            kept.append(point)
-    return kept
+        if not best or sign * point.validation < sign * best[-1].validation:
+            best.append(point)
+    return best
 
 
 def levels(found: Sequence[Point], *, higher_is_better: bool) -> list[float]:
