@@ -13,6 +13,9 @@ sys.path.insert(0, str(HERE))
 import from_code  # noqa: E402
 import repository_pages  # noqa: E402
 
+# Else autodoc would import it with TYPE_CHECKING set, which Ray's models do not bear.
+import sweeps.running  # noqa: E402, F401
+
 project = "DropNeuron Distributed"
 author = "the authors of DropNeuron Distributed"
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
