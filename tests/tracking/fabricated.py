@@ -59,6 +59,14 @@ def make_outcome(cell: Cell, seed: int, *, density: float = 0.5, **scores: float
     return Outcome(seed, {**made_up, **given}, sparsity.count(masks, task.hidden_rule), parameters, masks)
 
 
+def make_curve(*densities: float) -> list[dict[str, float]]:
+    """A replicate at the thresholds 0, 1, …, by what they leave; its validation score is 1 less that."""
+    return [
+        {"threshold": t, "density": d, "neurons_alive": 10 * d, "validation/nmse": 1 - d, "test/nmse": 2 - d}
+        for t, d in enumerate(densities)
+    ]
+
+
 def make_row(cell: Cell, seed: int, *, density: float = 0.5, **metrics: float) -> Row:
     outcome = make_outcome(cell, seed, density=density, **metrics)
     return Row(

@@ -1,21 +1,16 @@
 """Fronts on points whose order is plain, and chosen on validation data only."""
 
-import json
 import math
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from dn_distributed.config import Pruning
 from tests.near import near
-from tests.tracking.fabricated import Recorder, make_cell, make_manifest, make_outcome, make_row
+from tests.tracking.fabricated import make_cell, make_curve, make_manifest, make_row
 from tracking.manifest import Manifest
-from tracking.results import fronts, threshold_curves
+from tracking.results import fronts
 from tracking.results.cells import gather
 from tracking.results.fronts import Measured, Point
 from tracking.results.rows import Snapshot
-from tracking.store.location import StoreError
 
 
 def measured(density: float, validation: float, test: float = 0.0) -> Measured:
@@ -26,7 +21,6 @@ def point(density: float, validation: float, test: float = 0.0) -> Point:
     return Point("cell", 0.01, {0: measured(density, validation, test)})
 
 
-KEY = "0123456789abcdef" * 2
 POINTS = [point(0.5, 0.98), point(0.1, 0.95), point(0.2, 0.94), point(0.05, 0.5), point(0.3, 0.97), point(0.9, 0.98)]
 
 
@@ -109,13 +103,6 @@ def test_each_seed_has_a_front_of_its_own() -> None:
     assert found[0].validation == pytest.approx(0.925)
 
 
-def curve(*densities: float) -> list[dict[str, float]]:
-    return [
-        {"threshold": t, "density": d, "neurons_alive": 10 * d, "validation/nmse": 1 - d, "test/nmse": 2 - d}
-        for t, d in enumerate(densities)
-    ]
-
-
 @pytest.fixture
 def manifest() -> Manifest:
     return make_manifest({"M": [make_cell(l1=1.0), make_cell(l1=2.0)]})
@@ -125,7 +112,7 @@ def test_points_are_means_over_the_seeds_of_complete_configurations(manifest: Ma
     whole, half = manifest.methods[0].cells
     rows = (make_row(whole, 0), make_row(whole, 1), make_row(half, 0))
     (method,) = gather(manifest, Snapshot(rows, ()))
-    curves = {whole.key: {0: curve(0.5, 0.25), 1: curve(0.7, 0.35)}, half.key: {0: curve(0.1, 0.1)}}
+    curves = {whole.key: {0: make_curve(0.5, 0.25), 1: make_curve(0.7, 0.35)}, half.key: {0: make_curve(0.1, 0.1)}}
     found = fronts.points(manifest, method, curves)
     assert [(p.cell_key, p.threshold, p.n) for p in found] == [(whole.key, 0, 2), (whole.key, 1, 2)]
     assert [p.left["density"] for p in found] == pytest.approx([0.6, 0.3])
@@ -136,48 +123,11 @@ def test_points_are_means_over_the_seeds_of_complete_configurations(manifest: Ma
     assert found[0].test_std == pytest.approx(0.1 * 2**0.5)
 
 
-def test_curves_are_read_of_every_replicate_that_has_one(recorder: Recorder) -> None:
-    plain = make_cell(l1=1.0)
-    measured = plain.model_copy(update={"pruning": Pruning(threshold=0.01, curve=(0.0, 0.1))})
-    recorder.finish(plain, 0)
-    for run, densities in zip(recorder.start(measured, 0, 1), ((0.5, 0.25), (0.7, 0.35)), strict=True):
-        run.finish(replace(make_outcome(measured, 0), curve=tuple(curve(*densities))), "cpu")
-    methods = gather(make_manifest({"A": [plain], "B": [measured]}), recorder.read())
-    found = threshold_curves.read(recorder.location, methods, [])
-    assert found == {measured.key: {0: curve(0.5, 0.25), 1: curve(0.7, 0.35)}}
-
-
-def test_curves_are_shipped_and_read_again(tmp_path: Path) -> None:
-    curves = {KEY: {0: curve(0.5, 0.25), 12: curve(0.7, 0.35)}}
-    path = tmp_path / "curves.json"
-    path.write_text(threshold_curves.as_json(curves))
-    assert threshold_curves.load(path, "nmse") == curves
-    assert threshold_curves.load(tmp_path / "absent.json", "nmse") == {}
-
-
-@pytest.mark.parametrize(
-    ("curves", "reason"),
-    [
-        ([], "Input should be an object"),
-        ({KEY: {"0": curve(0.5), "1": curve(0.5, 0.25)}}, "the seeds are not measured at the same thresholds"),
-        ({KEY: {"0": [{"threshold": 0.0, "density": 0.5}]}}, "seed 0: a point without validation/nmse"),
-        ({KEY: {"0": [{"threshold": "x"}]}}, "Input should be a valid number"),
-        ({KEY: {"zero": []}}, "Input should be a valid integer"),
-    ],
-)
-def test_what_is_no_curve_is_refused_in_one_line(curves: object, reason: str, tmp_path: Path) -> None:
-    path = tmp_path / "curves.json"
-    path.write_text(json.dumps(curves))
-    with pytest.raises(StoreError, match=reason) as error:
-        threshold_curves.load(path, "nmse")
-    assert "\n" not in str(error.value)
-
-
 def test_a_cell_of_which_a_seed_has_no_curve_has_no_points(manifest: Manifest) -> None:
     cell = manifest.methods[0].cells[0]
     (method,) = gather(manifest, Snapshot((make_row(cell, 0), make_row(cell, 1)), ()))
-    assert fronts.points(manifest, method, {cell.key: {0: curve(0.5)}}) == []
-    foreign = {cell.key: {0: curve(0.5), 1: curve(0.5), 7: curve(0.1)}}
+    assert fronts.points(manifest, method, {cell.key: {0: make_curve(0.5)}}) == []
+    foreign = {cell.key: {0: make_curve(0.5), 1: make_curve(0.5), 7: make_curve(0.1)}}
     assert [point.n for point in fronts.points(manifest, method, foreign)] == [2]
 
 
@@ -187,3 +137,9 @@ def test_a_score_that_is_no_number_has_no_place_on_a_front(score: float) -> None
     read = fronts.read_at(found, "density", 0, 0.1, higher_is_better=False)
     assert read is not None
     assert (read.left, read.test) == (near(0.04), near(0.1))
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_a_front_leaves_out_what_has_no_place_on_it(score: float) -> None:
+    found = [point(0.01, score), point(0.0, 0.9), point(0.02, 0.3, test=score), point(0.04, 0.5, test=0.1)]
+    assert fronts.front(found, "density", higher_is_better=True) == found[-1:]

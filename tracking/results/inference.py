@@ -9,6 +9,7 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import scipy  # loads its parts where they are used, and statistics take half a second
 
@@ -99,11 +100,16 @@ def share_interval(values: Sequence[float]) -> Interval | None:
     return Interval(float(found.low), float(found.high))
 
 
+@cache
+def _t(degrees_of_freedom: int) -> float:
+    """Student's quantile of a two-sided 95 % interval: asked for by every number of a report, and slow."""
+    return float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, degrees_of_freedom))
+
+
 def _student(values: Sequence[float], factor: float) -> Interval:
     """mean ± t(0.975, n - 1) · s · √factor: 1/n for an interval of the mean, 1 + 1/n for one of one more value."""
     mean = statistics.fmean(values)
-    t = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
-    half = t * statistics.stdev(values) * math.sqrt(factor)
+    half = _t(len(values) - 1) * statistics.stdev(values) * math.sqrt(factor)
     return Interval(mean - half, mean + half)
 
 

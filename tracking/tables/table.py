@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from tracking.manifest import Manifest
 from tracking.results.cells import MethodResult, Stat
@@ -47,7 +48,7 @@ class Table:
     rows: tuple[TableRow, ...]
     notes: tuple[str, ...]
 
-    @property
+    @cached_property
     def judged(self) -> list[tuple[TableRow, Column, Verdict]]:
         """Every published figure with its verdict."""
         found = [(row, column, row.verdict(column)) for row in self.rows for column in self.columns]
