@@ -9,6 +9,8 @@ import pytest
 from sweeps.cluster import connection
 from sweeps.cluster.connection import Capacity
 from tests.sweeps.real_sweeps import Folder, make_folder
+from tests.tracking.stores import copy_of
+from tracking.store.location import StoreLocation
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +28,8 @@ def capacity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Capacity]:
         patch.chdir(tmp_path_factory.mktemp("elsewhere"))  # what workers import is on their path, not beside the driver
         with connection.connect(None, num_cpus=2) as found:
             yield found
+
+
+@pytest.fixture(scope="module")
+def location(empty: StoreLocation, tmp_path_factory: pytest.TempPathFactory) -> StoreLocation:
+    return copy_of(empty, tmp_path_factory.mktemp("a store"))

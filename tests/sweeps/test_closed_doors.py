@@ -24,10 +24,13 @@ import ray
 from sweeps.cluster.connection import Capacity
 
 SECONDS = 120
-pytestmark = pytest.mark.skipif(
-    shlex.quote(sys.prefix) != sys.prefix,
-    reason=f"Ray's client server is started by a line for a shell, which does not quote its path, here {sys.prefix!r}",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        shlex.quote(sys.prefix) != sys.prefix,
+        reason=f"Ray starts its client server by a line for a shell and does not quote its path, here {sys.prefix!r}",
+    ),
+]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from sweeps.spec import load as spec
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
 from tests.sweeps.real_sweeps import descendants
-from tracking.store import location as store
+from tests.tracking.stores import copy_of
+from tracking.store.location import StoreLocation
 
 RUN = Path(sweeps.__file__).parent / "run.py"
 
@@ -98,10 +99,11 @@ def test_slots_are_a_positive_number(value: str, capsys: pytest.CaptureFixture[s
     assert "--slots" in capsys.readouterr().err
 
 
-def test_an_embedded_store_is_refused_where_there_are_other_machines_or_may_be(tmp_path: Path) -> None:
+def test_an_embedded_store_is_refused_where_there_are_other_machines_or_may_be(
+    empty: StoreLocation, tmp_path: Path
+) -> None:
     (tmp_path / "s.yaml").write_text("name: s\ntask: regression\nmethods: [{label: P}]\n")
-    location = store.locate(folder=tmp_path / "dn-store")
-    store.prepare(location)
+    location = copy_of(empty, tmp_path / "dn-store")
     sweep = spec.load(tmp_path / "s.yaml")
     runner = Runner(sweep, planning.load_data(sweep, None), location)
     for capacity in (Capacity(8, 0, nodes=2, joined=True), Capacity(0, 0, nodes=1, joined=True, grows=True)):

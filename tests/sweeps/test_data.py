@@ -13,7 +13,8 @@ from sweeps.planning import plan as planning
 from sweeps.spec import load as spec
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
-from tracking.store import location as store
+from tests.tracking.stores import copy_of
+from tracking.store.location import StoreLocation
 
 SWEEP = """
 name: far
@@ -27,11 +28,10 @@ resources: {{pack: 1}}
 
 
 @pytest.fixture
-def runner(tmp_path: Path) -> Runner:
+def runner(empty: StoreLocation, tmp_path: Path) -> Runner:
     (tmp_path / "reads").mkdir()
     (tmp_path / "sweep.yaml").write_text(SWEEP.format(folder=tmp_path / "reads"))
-    location = store.locate(folder=tmp_path / "dn-store")
-    store.prepare(location)
+    location = copy_of(empty, tmp_path / "dn-store")
     sweep = spec.load(tmp_path / "sweep.yaml")
     return Runner(sweep, planning.load_data(sweep, None), location)
 

@@ -60,6 +60,7 @@ def test_curves_are_logged_once_per_epoch_and_the_cell_carries_their_means(undis
         assert len(client.get_metric_history(run.info.run_id, "validation/accuracy")) == 30
 
 
+@pytest.mark.slow
 def test_a_killed_worker_changes_no_figure_and_doubles_no_run(undisturbed: Folder, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "killed")
     process = folder.start()
@@ -75,6 +76,7 @@ def test_a_killed_worker_changes_no_figure_and_doubles_no_run(undisturbed: Folde
     assert epochs_logged(folder) == [list(range(1, 31))] * 6
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_is_completed_by_the_same_command(undisturbed: Folder, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "interrupted")
     process = folder.start()
@@ -92,6 +94,7 @@ def test_an_interrupted_sweep_is_completed_by_the_same_command(undisturbed: Fold
     assert not folder.checkpoints()
 
 
+@pytest.mark.slow
 def test_another_packing_gives_the_same_table_and_more_seeds_run_only_the_new_ones(
     undisturbed: Folder, tmp_path: Path
 ) -> None:

@@ -5,9 +5,13 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.sweeps.real_sweeps import Folder, epochs_logged, make_folder, pack_workers, runs_per_replicate, wait_until
 from tracking.processes import is_gone, start_of
 from tracking.store.driver import this_host
+
+pytestmark = pytest.mark.slow
 
 
 def kill(folder: Folder, number: signal.Signals) -> str:

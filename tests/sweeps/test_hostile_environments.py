@@ -150,6 +150,7 @@ def own_mounts() -> None:
         pytest.skip("needs root, to mount")
 
 
+@pytest.mark.slow
 def test_another_shell_in_an_odd_folder(plain: Folder, tmp_path: Path) -> None:
     odd = make(tmp_path / "job%41 ü?#[a]{b} 'q' $HOME;x")
     (odd.path / "matplotlibrc").write_text(MATPLOTLIBRC)
@@ -158,6 +159,7 @@ def test_another_shell_in_an_odd_folder(plain: Folder, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [odd.path.name]  # nothing beside it
 
 
+@pytest.mark.slow
 def test_a_folder_full_of_files_that_are_called_as_modules_are(plain: Folder, tmp_path: Path) -> None:
     full = make(tmp_path / "full")
     for name in MODULES:
@@ -169,6 +171,7 @@ def test_a_folder_full_of_files_that_are_called_as_modules_are(plain: Folder, tm
     assert_same(full, plain)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_mounts")
 def test_a_user_without_a_name_and_a_home(plain: Folder, tmp_path: Path) -> None:
     homeless = make(tmp_path / "homeless")
@@ -177,6 +180,7 @@ def test_a_user_without_a_name_and_a_home(plain: Folder, tmp_path: Path) -> None
     assert_same(homeless, plain)
 
 
+@pytest.mark.slow
 def test_closed_streams_and_a_home_that_cannot_be_written_to(plain: Folder, tmp_path: Path) -> None:
     closed = make(tmp_path / "closed")
     words = shlex.join([*DN, "sweep", "tiny.yaml", "--report", "out"])
@@ -197,6 +201,7 @@ def test_a_store_that_was_moved_is_read_and_goes_on_where_it_lies(plain: Folder,
     assert snapshot(plain.path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_mounts")
 def test_a_store_that_one_may_only_read(plain: Folder, tmp_path: Path) -> None:
     mounted = f"mount --bind {plain.path} {plain.path} && mount -o remount,ro,bind {plain.path}"

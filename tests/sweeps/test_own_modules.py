@@ -17,7 +17,8 @@ from sweeps.spec.own_modules import OwnModules
 from sweeps.spec.yaml_file import SpecError
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
-from tracking.store import location as store
+from tests.tracking.stores import copy_of
+from tracking.store.location import StoreLocation
 
 OWN_TASK = """
 from typing import Literal
@@ -84,13 +85,14 @@ def test_workers_find_modules_where_their_python_finds_them(capacity: Capacity) 
     assert os.path.dirname(os.path.realpath(sys.argv[0])) not in before_all_modules
 
 
-def test_what_a_module_raises_in_a_worker_ends_the_sweep(capacity: Capacity, tmp_path: Path) -> None:
+def test_what_a_module_raises_in_a_worker_ends_the_sweep(
+    capacity: Capacity, empty: StoreLocation, tmp_path: Path
+) -> None:
     (tmp_path / "picky.py").write_text(
         f"import os\nif os.getpid() != {os.getpid()}:\n    raise ImportError('no libfoo here')\n"
     )
     (tmp_path / "small.yaml").write_text(SWEEP.replace("mine", "regression"))
-    location = store.locate(folder=tmp_path / "dn-store")
-    store.prepare(location)
+    location = copy_of(empty, tmp_path / "dn-store")
     sweep = spec.load(tmp_path / "small.yaml")
     runner = Runner(
         sweep, planning.load_data(sweep, None), location, modules=OwnModules(str(tmp_path), ("picky",)).load()

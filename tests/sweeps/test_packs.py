@@ -37,13 +37,6 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "PAUSES", ())
 
 
-@pytest.fixture(scope="module")
-def location(tmp_path_factory: pytest.TempPathFactory) -> store.StoreLocation:
-    found = store.locate(folder=tmp_path_factory.mktemp("packs") / "dn-store")
-    store.prepare(found)
-    return found
-
-
 @pytest.fixture
 def run(
     location: store.StoreLocation, capacity: connection.Capacity, tmp_path: Path, request: pytest.FixtureRequest

@@ -21,8 +21,9 @@ from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
 from sweeps.tune.trial import make_trainer
 from tests.pretended_device import DEVICE, pretended, without_values
-from tracking.store import location as store
+from tests.tracking.stores import copy_of
 from tracking.store import runs
+from tracking.store.location import StoreLocation
 
 SWEEP = """
 name: placed
@@ -47,15 +48,17 @@ def capacity() -> Iterator[Capacity]:
         ray.shutdown()
 
 
-@pytest.mark.parametrize(("gpu", "packs", "on_each"), [(0.5, 4, 2), (1, 2, 1), (0.25, 8, 4)])
+@pytest.mark.parametrize(
+    ("gpu", "packs", "on_each"),
+    [pytest.param(0.5, 4, 2, marks=pytest.mark.slow), (1, 2, 1), pytest.param(0.25, 8, 4, marks=pytest.mark.slow)],
+)
 def test_packs_share_gpus_as_the_sweep_says(
-    capacity: Capacity, tmp_path: Path, gpu: float, packs: int, on_each: int
+    capacity: Capacity, empty: StoreLocation, tmp_path: Path, gpu: float, packs: int, on_each: int
 ) -> None:
     """Each goes to the GPU that it was given; where there is none, it fails because there is none."""
     (tmp_path / "seen").mkdir()
     (tmp_path / "sweep.yaml").write_text(SWEEP.format(packs=packs, folder=tmp_path / "seen", gpu=gpu))
-    location = store.locate(folder=tmp_path / "dn-store")
-    store.prepare(location)
+    location = copy_of(empty, tmp_path / "dn-store")
     sweep = spec.load(tmp_path / "sweep.yaml")
     runner = Runner(sweep, planning.load_data(sweep, None), location)
     after = runner.run(runner.plan(), capacity, Progress(Console(quiet=True)))

@@ -15,13 +15,6 @@ from tracking.store.location import StoreLocation
 from tracking.store.sweep_store import SweepStore
 
 
-@pytest.fixture(scope="module")
-def location(tmp_path_factory: pytest.TempPathFactory) -> StoreLocation:
-    made = store.locate(folder=tmp_path_factory.mktemp("store"))
-    store.prepare(made)
-    return made
-
-
 @pytest.fixture
 def run_id(location: StoreLocation) -> str:
     return report_run.ensure_report_run(SweepStore.find_or_create(location, "a-sweep"))

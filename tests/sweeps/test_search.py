@@ -1,9 +1,7 @@
 """Searches through Tune, in this process: a scheduler that stops, and a sampler that learns."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from rich.console import Console
 
 from sweeps.cluster import connection
@@ -44,19 +42,6 @@ seeds: 2
 training: {epochs: 2, learning_rate: {grid: [1.0e-3, 1.0e+20]}}
 methods: [{label: L2, l2: 1.0}]
 """
-
-
-@pytest.fixture(scope="module")
-def capacity() -> Iterator[connection.Capacity]:
-    with connection.connect(None, num_cpus=2) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def location(tmp_path_factory: pytest.TempPathFactory) -> store.StoreLocation:
-    found = store.locate(folder=tmp_path_factory.mktemp("search") / "dn-store")
-    store.prepare(found)
-    return found
 
 
 def run(

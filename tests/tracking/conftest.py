@@ -13,7 +13,6 @@ from tests.tracking.fabricated import Recorder
 from tests.tracking.stores import copy_of
 from tracking.portable.exporting import export
 from tracking.server import postgres
-from tracking.store import location as store
 from tracking.store.location import StoreError, StoreLocation
 
 
@@ -23,13 +22,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="session")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> StoreLocation:
-    made = store.locate(folder=tmp_path_factory.mktemp("empty"))
-    store.prepare(made)
-    return made
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from tracking.store.location import StoreLocation
 
 def copy_of(empty: StoreLocation, folder: Path) -> StoreLocation:
     """A store in ``folder``, with what is in the database of ``empty``."""
+    folder.mkdir(parents=True, exist_ok=True)
     made = store.locate(folder=folder)
     assert empty.database is not None
     assert made.database is not None

@@ -15,6 +15,8 @@ from tracking.server.postgres import Database, Postgres
 from tracking.store import secret_files
 from tracking.store.location import StoreError
 
+pytestmark = pytest.mark.postgres
+
 
 @pytest.fixture(scope="module")
 def own(open_folder: Path) -> Iterator[Postgres]:

@@ -23,6 +23,8 @@ from tracking.store import location as store
 from tracking.store.location import StoreError
 from tracking.store.sweep_store import SweepStore
 
+pytestmark = pytest.mark.postgres
+
 SECOND = "second password, long"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"

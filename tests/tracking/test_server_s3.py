@@ -17,6 +17,8 @@ from tracking.store import artifacts, report_run
 from tracking.store import location as store
 from tracking.store.sweep_store import SweepStore
 
+pytestmark = pytest.mark.postgres
+
 BUCKET = "results"
 KEY, SECRET, REGION = "a-key", "a secret of the bucket", "us-east-1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_DEFAULT_REGION": REGION}
