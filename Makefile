@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint docs bench faults paper paper-quick clean
+.PHONY: demo test test-all test-oldest lint docs bench faults paper paper-quick clean
 
 PAPER := $(addprefix sweeps/paper/,regression.yaml regression-described.yaml regression-noise.yaml \
 	regression-noise-half.yaml regression-two-hidden.yaml regression-deep.yaml regression-decay.yaml regression-scripted-dropout.yaml \
@@ -12,8 +12,27 @@ PAPER := $(addprefix sweeps/paper/,regression.yaml regression-described.yaml reg
 demo: .venv/installed
 	$(BIN)/dn sweep sweeps/demo/regression.yaml sweeps/demo/autoencoder.yaml sweeps/demo/lenet300.yaml --report demo-report
 
+# What needs more than Python: programs, root, or a sweep of several processes that is disturbed.
+MORE := browser or cluster or postgres or slow
+WORKERS ?= 2
+
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not ($(MORE))"
+
+test-all: test
+	$(BIN)/python -m pytest -m "$(MORE)"
+
+# On the oldest versions that pyproject.toml allows: what is stored, read, planned and searched.
+test-oldest: .venv-oldest/installed
+	.venv-oldest/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not ($(MORE))" --ignore=tests/tracking/test_server_s3.py \
+		tests/tracking tests/dn_distributed/test_replicas.py tests/dn_distributed/test_traced.py \
+		tests/sweeps/test_spec.py tests/sweeps/test_plan.py tests/sweeps/test_cli.py tests/sweeps/test_search.py
+
+.venv-oldest/installed: pyproject.toml .venv/installed
+	rm -rf .venv-oldest
+	$(PYTHON) -m venv --without-pip .venv-oldest
+	$(BIN)/uv pip install --quiet --python .venv-oldest/bin/python --resolution lowest-direct --editable '.[test]'
+	touch $@
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -51,7 +70,7 @@ paper-quick: .venv/installed
 		--set name=quick-grid --set seeds=1 --set training.epochs=2
 
 clean:
-	rm -rf .venv build docs/_build docs/_from_code docs/_project *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-oldest build docs/_build docs/_from_code docs/_project *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
