@@ -192,7 +192,7 @@ def test_of_two_that_start_together_one_runs(
 
     def drive() -> None:
         try:
-            with Together(recorder.store, recorder.location, report_run, "a-sweep", lambda _: None):
+            with Together(recorder.sweep, report_run, "a-sweep", lambda _: None):
                 outcomes.append("ran")
                 sent_away.wait(60)
         except StoreError:
