@@ -1,0 +1,45 @@
+"""What stands in ``examples/`` runs, and does what it says."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def _run(*arguments: str, folder: Path) -> str:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_loop_of_ones_own_prunes_weights_and_neurons_and_keeps_what_was_learned(tmp_path: Path) -> None:
+    before, after = _run(str(EXAMPLES / "own_loop.py"), folder=tmp_path).splitlines()
+    numbers = r"accuracy ([\d.]+)%, (\d+) weights \(([\d.]+)% left\), (\d+) of 224 neurons, (\d+) weights as a dense"
+    first, second = (re.search(numbers, line) for line in (before, after))
+    assert first is not None
+    assert second is not None
+    assert first.groups()[1:] == ("11900", "100.0", "224", "11900")
+    accuracy, weights, left, neurons, dense = (float(number) for number in second.groups())
+    assert accuracy > 85
+    assert accuracy > float(first[1]) - 3
+    assert left < 50
+    assert weights < dense < 11900
+    assert neurons < 200
+
+
+def test_a_task_and_a_dataset_of_ones_own_are_swept(tmp_path: Path) -> None:
+    for name in ("own_task.py", "own_task.yaml"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    sweep = ("-m", "dn_distributed", "sweep", "own_task.yaml", "--import", "own_task")
+    shown = _run(*sweep, folder=tmp_path)
+    assert "own-task: stripe_direction on stripes, 3 methods, 3 cells, 2 seeds: 6 replicates" in shown
+    accuracies = re.search(r"test accuracy after P \(%\) +(.*)", shown)
+    assert accuracies is not None
+    assert all(float(number) > 60 for number in re.findall(r"([\d.]+) ±", accuracies[1]))
+    assert "6 done, 0 to run" in _run(*sweep, "--dry-run", folder=tmp_path)
