@@ -93,11 +93,11 @@ class Cell(FrozenModel):
 
     @model_serializer(mode="wrap")
     def _without_empty_code(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Where all is shipped, a cell says what it said before there was ``code``: its key stays."""
-        said: dict[str, Any] = serialize(self)
+        """Leave ``code`` out where it is empty, so that cells stored before the field existed keep their keys."""
+        fields: dict[str, Any] = serialize(self)
         if not self.code:
-            said.pop("code", None)
-        return said
+            fields.pop("code", None)
+        return fields
 
     @property
     def key(self) -> str:

@@ -1,4 +1,4 @@
-"""What a figure was made on, in words."""
+"""Names of the processor and the device that results were computed on."""
 
 import platform
 from functools import cache
@@ -20,5 +20,5 @@ def cpu_name() -> str:
 
 
 def device_name(device: torch.device) -> str:
-    """Return what a reader of results should know a device as."""
+    """Return the name of a GPU, or of the processor."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()

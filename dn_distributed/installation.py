@@ -10,7 +10,7 @@ PACKAGES = ("dn_distributed", "tracking", "sweeps")
 _HOME = Path(__file__).parents[1]
 
 
-def stranger(home: Path = _HOME) -> str | None:
+def foreign_package(home: Path = _HOME) -> str | None:
     """Return one line about a package of ours that Python would take from elsewhere than ``home``; None if none."""
     for name in PACKAGES:
         spec = find_spec(name)

@@ -1,4 +1,4 @@
-"""What tables and reports say of methods. Apart from what it is said of, so that they need not wait for torch."""
+"""Words of tables and reports about methods, in a module that imports no torch."""
 
 SHORTHANDS: dict[str, tuple[str, ...]] = {
     "dn": ("dn_incoming", "dn_outgoing"),

@@ -1,4 +1,4 @@
-"""What the user's own tasks, datasets and penalties compute, as a part of a replicate's identity.
+"""Digests of the source of a user's own tasks, datasets and penalties: part of a replicate's identity.
 
 Of a class that this project does not ship, the identity has the source of its module, of the modules of its base
 classes, and of all that these import from the folder they lie in (from their own package, where that is installed),
@@ -20,6 +20,7 @@ import torch
 
 from dn_distributed.data import Dataset
 from dn_distributed.data.images import ImageDataset
+from dn_distributed.errors import ArgumentError
 from dn_distributed.regularizers import PENALTIES
 from dn_distributed.tasks import Task
 
@@ -51,7 +52,7 @@ def penalty_part(name: str) -> str:
 def digests(task: Task, dataset: Dataset, penalties: Iterable[str]) -> dict[str, str]:
     """Return by part a digest of each of these that is not shipped; ``penalties`` are names in ``PENALTIES``.
 
-    ValueError where the source of one cannot be read.
+    ArgumentError where the source of one cannot be read.
     """
     found = {TASK: _of_task(task), DATASET: _of_dataset(dataset)}
     found |= {penalty_part(name): of_class(PENALTIES[name]) for name in penalties}
@@ -82,7 +83,7 @@ def _of_dataset(dataset: Dataset) -> str | None:
 def of_class(cls: type) -> str | None:
     """Return a digest of a class's source as it is when this is first asked, which is when it was imported.
 
-    None where it is shipped; ValueError where there is no source.
+    None where it is shipped; ArgumentError where there is no source.
     """
     own = [base for base in cls.__mro__ if _is_own(base)]
     if not own:
@@ -103,7 +104,7 @@ def _files(cls: type) -> set[Path]:
     """The source files that a class is made by."""
     path = getattr(sys.modules.get(cls.__module__), "__file__", None)
     if cls.__module__ == "__main__" or path is None or not path.endswith(".py") or not Path(path).is_file():
-        raise ValueError(
+        raise ArgumentError(
             f"{cls.__name__} has no source file that could be part of a result's identity ({cls.__module__}): "
             "put it into a module of its own, and name that with --import"
         )

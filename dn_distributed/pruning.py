@@ -19,5 +19,5 @@ def masks(weights: Mapping[str, Tensor], threshold: float) -> dict[str, Tensor]:
 
 def prune(weights: Mapping[str, Tensor], threshold: float) -> dict[str, Tensor]:
     """Return the weights with those below ``threshold`` set to 0. The input is left as it is."""
-    kept = masks(weights, threshold)
-    return {name: weight.where(kept[name], 0) for name, weight in weights.items()}
+    left = masks(weights, threshold)
+    return {name: weight.where(left[name], 0) for name, weight in weights.items()}

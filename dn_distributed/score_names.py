@@ -14,7 +14,7 @@ TEST_WITH_DROPOUT: Literal["test_with_dropout"] = "test_with_dropout"
 SPLITS: tuple[Literal["validation", "test"], ...] = ("validation", "test")
 STAGES: tuple[Stage, ...] = ("before_pruning", "after_pruning")
 TRAIN_LOSS = "train/loss"
-"""The loss of an epoch's steps, regularisation included."""
+"""The loss of an epoch's steps, without penalties."""
 
 
 class FinalScore(NamedTuple):

@@ -19,7 +19,7 @@ class Stripes(dn.ImageDataset):
     """Images of stripes that run in one of four directions; the label says in which."""
 
     name: Literal["stripes"] = "stripes"
-    noise: float = 0.7
+    noise: float = 0.5
     """Standard deviation of what is added to every pixel, of which the stripes take 0 to 1."""
 
     def load(self, data_dir: Path) -> dn.RawImages:

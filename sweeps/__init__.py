@@ -7,9 +7,9 @@ means. Both take a sweep file's path, or its content as a dictionary.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from dn_distributed.installation import stranger
+from dn_distributed.installation import foreign_package
 
-if (_line := stranger()) is not None:
+if (_line := foreign_package()) is not None:
     raise ImportError(_line)
 
 if TYPE_CHECKING:

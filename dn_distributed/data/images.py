@@ -110,7 +110,7 @@ class TorchvisionImages(ImageDataset):
                 with _progress_bar_only_on_a_terminal():
                     getattr(torchvision.datasets, _CLASSES[self.name])(root=made, download=True)
                 folder.parent.mkdir(exist_ok=True)
-                with _unless_another_was_quicker(folder):
+                with _another_download_may_be_first(folder):
                     (Path(made) / _CLASSES[self.name] / "raw").rename(folder)
         except Exception as error:  # torchvision raises RuntimeError, URLError, OSError and BadZipFile here
             raise DataError(
@@ -120,7 +120,7 @@ class TorchvisionImages(ImageDataset):
 
 
 @contextlib.contextmanager
-def _unless_another_was_quicker(folder: Path) -> Iterator[None]:
+def _another_download_may_be_first(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError:

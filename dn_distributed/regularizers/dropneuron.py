@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from dn_distributed.errors import ArgumentError
 from dn_distributed.regularizers.base import Penalty
 
 
@@ -16,21 +17,21 @@ class _GroupLasso(Penalty):
     """Weights are ``[n_out, n_in]``, or ``[filters, channels, ...]`` of a convolution without groups."""
 
     touches: ClassVar[Literal["weights"]] = "weights"
-    kept: ClassVar[int]
+    group_dim: ClassVar[int]
     """The dimension of a weight that counts the groups; a group lies along all others."""
 
     def norms(self, tensor: Tensor, leading: int = 0) -> Tensor:
-        """Return ``‖w_group‖₂``, the dimensions along the group kept with size 1. ValueError for no weight."""
+        """Return ``‖w_group‖₂``, the dimensions along the group kept with size 1. ArgumentError for no weight."""
         norms: Tensor = torch.linalg.vector_norm(tensor, dim=self._along(tensor, leading), keepdim=True)
         return norms
 
     def _along(self, tensor: Tensor, leading: int) -> tuple[int, ...]:
         if tensor.ndim - leading < 2:
-            raise ValueError(
+            raise ArgumentError(
                 f"{self.name} is of weights [n_out, n_in] or [filters, channels, ...], "
                 f"not of a tensor {list(tensor.shape[leading:])}"
             )
-        return tuple(dimension for dimension in range(leading, tensor.ndim) if dimension != leading + self.kept)
+        return tuple(dimension for dimension in range(leading, tensor.ndim) if dimension != leading + self.group_dim)
 
     def value(self, tensor: Tensor, leading: int = 0) -> Tensor:
         """Return ``coefficient · Σ_groups ‖w_group‖₂`` of each replicate."""
@@ -47,14 +48,14 @@ class Incoming(_GroupLasso):
     """One group per output neuron j: all weights ``W[j, :]`` that enter it. Removes output neurons (filters)."""
 
     name: ClassVar[str] = "dn_incoming"
-    kept: ClassVar[int] = 0
+    group_dim: ClassVar[int] = 0
 
 
 class Outgoing(_GroupLasso):
     """One group per input neuron i: all weights ``W[:, i]`` that leave it. Removes input neurons (channels)."""
 
     name: ClassVar[str] = "dn_outgoing"
-    kept: ClassVar[int] = 1
+    group_dim: ClassVar[int] = 1
 
     def norms(self, tensor: Tensor, leading: int = 0) -> Tensor:
         """Return the same: ``[..., 1, n_in]`` of a matrix."""

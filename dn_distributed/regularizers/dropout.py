@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from dn_distributed.errors import ArgumentError
 from dn_distributed.seeds import generator
 
 NAME = "dropout"
@@ -33,13 +34,13 @@ def swap_dropout_(network: nn.Module, rate: float) -> list[str]:
     """Replace each ``nn.Dropout`` of ``network`` in place and return the names of its replacements.
 
     With ``rate`` 0 they become identities and none is named. The modules' own rates are not used: the
-    method's rate is. ValueError for other kinds of dropout, whose masks cannot be drawn outside.
+    method's rate is. ArgumentError for other kinds of dropout, whose masks cannot be drawn outside.
     """
     modules = dict(network.named_modules(remove_duplicate=False))
     names = [name for name, module in modules.items() if isinstance(module, nn.Dropout)]
     others = [name for name, module in modules.items() if isinstance(module, _DropoutNd) and name not in names]
     if others:
-        raise ValueError(f"module {others[0]!r} drops in its own way; use nn.Dropout")
+        raise ArgumentError(f"module {others[0]!r} drops in its own way; use nn.Dropout")
     for name in names:
         network.set_submodule(name, MaskedDropout() if rate else nn.Identity())
     return names if rate else []

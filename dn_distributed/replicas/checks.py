@@ -11,13 +11,14 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from dn_distributed.errors import ArgumentError
 from dn_distributed.layers import check_own_weights
 
 OWN_RANDOMNESS = "the network or its loss draws random numbers of its own; use nn.Dropout modules only"
 
 
 def check(network: nn.Module, layers: Sequence[str], dropout_names: Sequence[str]) -> None:
-    """ValueError for a network that cannot be stacked, or whose ``layers`` cannot be regularised and counted.
+    """ArgumentError for a network that cannot be stacked, or whose ``layers`` cannot be regularised and counted.
 
     ``dropout_names``: its ``MaskedDropout`` modules.
     """
@@ -30,25 +31,27 @@ def check(network: nn.Module, layers: Sequence[str], dropout_names: Sequence[str
 def _check_layers(network: nn.Module, layers: Sequence[str]) -> None:
     linear = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
     if not layers:
-        raise ValueError(f"no regularised layer is named; the network has: {', '.join(linear)}")
+        raise ArgumentError(f"no regularised layer is named; the network has: {', '.join(linear)}")
     for name in layers:
         if name not in linear:
-            raise ValueError(f"regularised layer {name!r} is no nn.Linear of the network; it has: {', '.join(linear)}")
+            raise ArgumentError(
+                f"regularised layer {name!r} is no nn.Linear of the network; it has: {', '.join(linear)}"
+            )
     for before, after in itertools.pairwise(layers):
         if linear[before].out_features != linear[after].in_features:
-            raise ValueError(f"regularised layers {before!r} and {after!r} do not follow each other")
+            raise ArgumentError(f"regularised layers {before!r} and {after!r} do not follow each other")
 
 
 def _check_tensors(network: nn.Module, dropout_names: Sequence[str]) -> None:
     """Of all tensors, only parameters are drawn from a seed, stacked, trained and stored."""
     for name, module in network.named_modules():
         if name not in dropout_names and next(module.named_buffers(recurse=False), None) is not None:
-            raise ValueError(
+            raise ArgumentError(
                 f"module {name!r} keeps buffers, which replicates cannot share; "
                 f"use a layer without running statistics (GroupNorm or LayerNorm instead of BatchNorm)"
             )
         if kept := [key for key, value in vars(module).items() if isinstance(value, torch.Tensor)]:
-            raise ValueError(
+            raise ArgumentError(
                 f"module {name!r} keeps a tensor {kept[0]!r} that is no parameter; make it one, or make it in forward()"
             )
 
@@ -56,12 +59,12 @@ def _check_tensors(network: nn.Module, dropout_names: Sequence[str]) -> None:
 def _check_parameters(network: nn.Module) -> None:
     for name, parameter in network.named_parameters():
         if isinstance(parameter, nn.parameter.UninitializedParameter):
-            raise ValueError(f"parameter {name!r} has no size yet; give the layer its sizes")
+            raise ArgumentError(f"parameter {name!r} has no size yet; give the layer its sizes")
         if parameter.dtype != torch.float32:
             kind = str(parameter.dtype).removeprefix("torch.")
-            raise ValueError(f"parameter {name!r} is of type {kind}; replicates train in float32")
+            raise ArgumentError(f"parameter {name!r} is of type {kind}; replicates train in float32")
         if not parameter.requires_grad:
-            raise ValueError(f"parameter {name!r} is frozen (requires_grad is False); a stack trains all parameters")
+            raise ArgumentError(f"parameter {name!r} is frozen (requires_grad is False); a stack trains all parameters")
 
 
 def draws(operation: Any) -> bool:
@@ -74,18 +77,18 @@ class _NoDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if draws(func):
-            raise ValueError(OWN_RANDOMNESS)
+            raise ArgumentError(OWN_RANDOMNESS)
         return func(*args, **(kwargs or {}))
 
 
 @contextmanager
 def without_randomness() -> Iterator[None]:
-    """ValueError where something within draws random numbers: torch's, or of NumPy's and Python's global generators."""
+    """ArgumentError where random numbers are drawn within: by torch, or by NumPy's and Python's global generators."""
     before = _global_states()
     with _NoDraws():  # type: ignore[no-untyped-call]
         yield
     if _global_states() != before:
-        raise ValueError(OWN_RANDOMNESS)
+        raise ArgumentError(OWN_RANDOMNESS)
 
 
 def _global_states() -> tuple[str, object]:

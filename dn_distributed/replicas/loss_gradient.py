@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from dn_distributed.errors import ArgumentError
 from dn_distributed.replicas.checks import OWN_RANDOMNESS, draws
 
 Loss = Callable[[list[Tensor], list[Tensor], Tensor, Tensor], Tensor]
@@ -36,7 +37,7 @@ def loss_gradient(
 ) -> LossGradient:
     """Return the gradient of ``loss`` for tensors like these: same shapes, strides and device.
 
-    Losses of one ``identity`` compute the same. ValueError where it draws random numbers.
+    Losses of one ``identity`` compute the same. ArgumentError where it draws random numbers.
     """
     tensors = ((t.shape, t.stride(), t.dtype, t.device) for t in (*values, inputs, targets, *masks))
     key = (identity, *tensors)
@@ -66,7 +67,7 @@ def _trace_gradient(
 
     graph = trace(gradient, *values, inputs, targets, *masks)
     if any(draws(node.target) for node in graph.graph.nodes):
-        raise ValueError(OWN_RANDOMNESS)
+        raise ArgumentError(OWN_RANDOMNESS)
     return graph
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
+from dn_distributed.errors import ArgumentError
 from dn_distributed.regularizers.dropout import swap_dropout_
 from dn_distributed.replicas import checks
 from dn_distributed.replicas.loss_gradient import LossGradient, loss_gradient
@@ -27,7 +28,7 @@ class Replicas:
     """The stack. A replicate's numbers do not depend on which others share it."""
 
     def __init__(self, task: Task, seeds: Sequence[int], dropout: float, device: torch.device) -> None:
-        """Draw K initial networks, one per seed. ValueError for a network that cannot be stacked."""
+        """Draw K initial networks, one per seed. ArgumentError for a network that cannot be stacked."""
         self._task, self.seeds, self.device = task, tuple(seeds), device
         self._vectorized = task.vectorize_on_cpu or device.type != "cpu"
         self.network = task.network()
@@ -100,7 +101,7 @@ class Replicas:
     def dropout_shapes(self, sample: Tensor) -> list[torch.Size]:
         """Return the shape of one sample at each dropout module, found by running a batch ``[B, ...]``.
 
-        ValueError where a module drops at two places, or nothing drops.
+        ArgumentError where a module drops at two places, or nothing drops.
         """
         if not self._dropout:
             return []
@@ -119,9 +120,9 @@ class Replicas:
             hook.remove()
         for name, found in shapes.items():
             if len(found) > 1:
-                raise ValueError(f"dropout module {name!r} is used at {len(found)} places; give each its own")
+                raise ArgumentError(f"dropout module {name!r} is used at {len(found)} places; give each its own")
         if not any(shapes.values()):
-            raise ValueError("there is dropout, but the network has no nn.Dropout that it uses")
+            raise ArgumentError("there is dropout, but the network has no nn.Dropout that it uses")
         return [found[0] if found else torch.Size() for found in shapes.values()]
 
     def add_loss_gradient_(self, inputs: Tensor, targets: Tensor, masks: list[Tensor]) -> Tensor:

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from dn_distributed.config import Pruning, Training
 from dn_distributed.data import Data, Dataset, RawImages, SparseLinear
+from dn_distributed.errors import ArgumentError
 from dn_distributed.scores import MSE, NMSE, Score
 from dn_distributed.tasks.base import DROPNEURON, LinearTask
 from dn_distributed.tasks.initialize import normal_
@@ -66,9 +67,9 @@ class Regression(LinearTask):
         return self.layers[:1] if penalty in DROPNEURON else super().layers_of(penalty)
 
     def data(self, dataset: Dataset, raw: RawImages | None) -> Data:
-        """Every seed draws its own problem of 20 features. ValueError for another number of them."""
+        """Every seed draws its own problem of 20 features. ArgumentError for another number of them."""
         if isinstance(dataset, SparseLinear) and dataset.features != NUM_FEATURES:
-            raise ValueError(f"regression has {NUM_FEATURES} inputs, the dataset has {dataset.features} features")
+            raise ArgumentError(f"regression has {NUM_FEATURES} inputs, the dataset has {dataset.features} features")
         return super().data(dataset, raw)
 
     def network(self) -> nn.Module:
@@ -77,10 +78,10 @@ class Regression(LinearTask):
 
     def identity(self) -> dict[str, Any]:
         """Name and options; one that came later is left out where it is off, so that earlier keys stay."""
-        said = super().identity()
+        identity = super().identity()
         if not self.dropout_on_output:
-            del said["dropout_on_output"]
-        return said
+            del identity["dropout_on_output"]
+        return identity
 
     def initialize(self, network: nn.Module, draw: torch.Generator) -> None:
         """Weights and biases from N(0, 1)."""

@@ -1,4 +1,4 @@
-"""What the replicates of a stack are worth as they stand: scores, counts, and both at other thresholds.
+"""Scores and counts of the replicates of a stack as they stand, unpruned and pruned at several thresholds.
 
 Shapes: K replicates, B samples of a batch.
 """
@@ -32,9 +32,9 @@ class Evaluation:
 
     def counts(self, threshold: float) -> list[sparsity.NetworkCounts]:
         """Return what pruning at ``threshold`` would leave of each replicate."""
-        kept = pruning.masks(self._replicas.weights(), threshold)
+        left = pruning.masks(self._replicas.weights(), threshold)
         return [
-            sparsity.count({name: mask[row] for name, mask in kept.items()}, self._task.hidden_rule)
+            sparsity.count({name: mask[row] for name, mask in left.items()}, self._task.hidden_rule)
             for row in range(len(self._replicas.seeds))
         ]
 
@@ -86,8 +86,8 @@ class Evaluation:
                 for name, values in self.scores(split, threshold=pruned_at, dropout=dropout).items():
                     measured[score_names.final(split_name, name, stage)] = values
         measured |= self._recovery(threshold)
-        points = [self._at(other) for other in curve]
-        kept = {name: mask.cpu() for name, mask in pruning.masks(self._replicas.weights(), threshold).items()}
+        points = [self._curve_point(other) for other in curve]
+        left = {name: mask.cpu() for name, mask in pruning.masks(self._replicas.weights(), threshold).items()}
         parameters = {name: view.cpu() for name, view in self._replicas.parameters.items()}
         return [
             Outcome(
@@ -95,7 +95,7 @@ class Evaluation:
                 scores={name: values[row] for name, values in measured.items()},
                 counts=counts,
                 parameters={name: view[row].clone() for name, view in parameters.items()},
-                masks={name: mask[row].clone() for name, mask in kept.items()},
+                masks={name: mask[row].clone() for name, mask in left.items()},
                 curve=tuple({name: values[row] for name, values in point.items()} for point in points),
             )
             for row, (seed, counts) in enumerate(zip(self._replicas.seeds, self.counts(threshold), strict=True))
@@ -110,8 +110,8 @@ class Evaluation:
         found = recovery.measure(recovery.estimate(weights.values()), truth)
         return {name: values.tolist() for name, values in found.items()}
 
-    def _at(self, threshold: float) -> dict[str, list[float]]:
-        """The replicates pruned at another threshold."""
+    def _curve_point(self, threshold: float) -> dict[str, list[float]]:
+        """Counts and scores of the replicates pruned at ``threshold``."""
         counts = self.counts(threshold)
         point = {
             "threshold": [threshold] * len(self._replicas.seeds),

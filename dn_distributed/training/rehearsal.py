@@ -1,4 +1,4 @@
-"""A moment of a pack of two, before anything is trained: what cannot be stacked, or would be silently wrong, shows."""
+"""A trial step of two replicates before a sweep: tasks and penalties that would fail, or train wrongly, are refused."""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dn_distributed.config import Training
 from dn_distributed.data import Data, Split, Splits
+from dn_distributed.errors import ArgumentError
 from dn_distributed.regularizers import PENALTIES, Penalty
 from dn_distributed.replicas import Replicas
 from dn_distributed.replicas.checks import without_randomness
@@ -22,7 +23,7 @@ _BROADCAST = "Using a target size"
 
 
 def rehearse(task: Task, regularization: Mapping[str, float], training: Training, data: Data) -> None:
-    """Train two replicates for a step on a few samples and measure them. ValueError says in a line what is wrong."""
+    """Train two replicates for a step on a few samples and measure them. ArgumentError says in a line what is wrong."""
     splits = _few(data.for_seeds(_SEEDS), min(training.batch_size, _MOST_SAMPLES))
     short = training.model_copy(update={"batch_size": splits.num_train, "steps": 1, "epochs": None})
     with torch.random.fork_rng(devices=[]), _no_broadcasting():
@@ -34,12 +35,12 @@ def rehearse(task: Task, regularization: Mapping[str, float], training: Training
 
 
 def check_penalty(name: str) -> None:
-    """ValueError where the penalty ``name`` is entered wrongly, or its gradient is not that of its value."""
+    """ArgumentError where the penalty ``name`` is entered wrongly, or its gradient is not that of its value."""
     cls = PENALTIES[name]
     if cls.name != name:
-        raise ValueError(f"{cls.__name__} is entered into PENALTIES as {name!r}, and its name is {cls.name!r}")
+        raise ArgumentError(f"{cls.__name__} is entered into PENALTIES as {name!r}, and its name is {cls.name!r}")
     if cls.touches not in ("parameters", "weights"):
-        raise ValueError(f"penalty {name!r} touches {cls.touches!r}: give 'parameters' or 'weights'")
+        raise ArgumentError(f"penalty {name!r} touches {cls.touches!r}: give 'parameters' or 'weights'")
     penalty = cls(0.5)
     draw = torch.Generator().manual_seed(0)
     shape = (2, 4, 5) if penalty.touches == "weights" else (2, 20)
@@ -47,15 +48,15 @@ def check_penalty(name: str) -> None:
     leaf = stack.clone().requires_grad_()
     values = penalty.value(leaf, leading=1)
     if values.shape != (2,):
-        raise ValueError(f"penalty {name!r}: value() of two replicates is of shape {list(values.shape)}, not [2]")
+        raise ArgumentError(f"penalty {name!r}: value() of two replicates is of shape {list(values.shape)}, not [2]")
     (expected,) = torch.autograd.grad(values.sum(), leaf, allow_unused=True)
     found = _gradient(penalty, stack, leading=1)
     if expected is None or not torch.allclose(found, expected, rtol=1e-6, atol=1e-9):
-        raise ValueError(f"penalty {name!r}: add_gradient_() does not add the gradient of value()")
+        raise ArgumentError(f"penalty {name!r}: add_gradient_() does not add the gradient of value()")
     if not torch.equal(found[:1], _gradient(penalty, stack[:1], leading=1)):
-        raise ValueError(f"penalty {name!r}: the gradient of a replicate depends on the others")
+        raise ArgumentError(f"penalty {name!r}: the gradient of a replicate depends on the others")
     if not _gradient(penalty, torch.zeros(shape), leading=1).isfinite().all():
-        raise ValueError(f"penalty {name!r}: the gradient at zero is not finite")
+        raise ArgumentError(f"penalty {name!r}: the gradient at zero is not finite")
 
 
 def _gradient(penalty: Penalty, tensor: Tensor, leading: int) -> Tensor:
@@ -76,7 +77,9 @@ def _few(splits: Splits, count: int) -> Splits:
 def _check_start(task: Task, replicas: Replicas) -> None:
     again = Replicas(task, replicas.seeds, 0.0, replicas.device)
     if not torch.equal(again.values, replicas.values):
-        raise ValueError("the same seed does not draw the same initial network; draw with the generator that is given")
+        raise ArgumentError(
+            "the same seed does not draw the same initial network; draw with the generator that is given"
+        )
 
 
 def _check_run(task: Task, replicas: Replicas, splits: Splits) -> None:
@@ -93,11 +96,11 @@ def _check_run(task: Task, replicas: Replicas, splits: Splits) -> None:
             outputs = replicas.call(values, masks, given)
             loss = task.loss(outputs, targets)
         if calls != list(task.layers):
-            raise ValueError(f"regularised layers are used as {calls}; they are named as {list(task.layers)}")
+            raise ArgumentError(f"regularised layers are used as {calls}; they are named as {list(task.layers)}")
         if not torch.equal(given, inputs):
-            raise ValueError("the network changes its inputs in place")
+            raise ArgumentError("the network changes its inputs in place")
         if loss.shape != ():
-            raise ValueError(f"loss() of a batch is of shape {list(loss.shape)}, not one number")
+            raise ArgumentError(f"loss() of a batch is of shape {list(loss.shape)}, not one number")
 
 
 @contextmanager

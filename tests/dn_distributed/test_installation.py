@@ -10,8 +10,8 @@ import pytest
 from dn_distributed import installation
 
 
-def test_our_own_packages_are_no_strangers() -> None:
-    assert installation.stranger() is None
+def test_our_own_packages_are_not_foreign() -> None:
+    assert installation.foreign_package() is None
 
 
 def dn(folder: Path, module: str, name: str) -> "subprocess.CompletedProcess[str]":
@@ -29,7 +29,7 @@ def dn(folder: Path, module: str, name: str) -> "subprocess.CompletedProcess[str
 
 
 @pytest.mark.parametrize("name", ["tracking.py", "sweeps/__init__.py"])
-def test_a_strangers_package_is_one_line_and_exit_code_2(name: str, tmp_path: Path) -> None:
+def test_a_foreign_package_is_one_line_and_exit_code_2(name: str, tmp_path: Path) -> None:
     done = dn(tmp_path, "dn_distributed", name)
     assert (done.returncode, done.stdout) == (2, "")
     package = name.partition("/")[0].removesuffix(".py")
@@ -38,6 +38,6 @@ def test_a_strangers_package_is_one_line_and_exit_code_2(name: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["tracking.py", "tracking/__init__.py"])
-def test_a_strangers_package_is_told_whoever_imports_ours(name: str, tmp_path: Path) -> None:
+def test_a_foreign_package_is_told_whoever_imports_ours(name: str, tmp_path: Path) -> None:
     done = dn(tmp_path, "sweeps.cli", name)
     assert done.stderr.splitlines()[-1].startswith(f"ImportError: Python finds tracking in {tmp_path}")
