@@ -138,6 +138,11 @@ def test_python_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         torch.set_num_threads(before)
 
 
+def test_the_loop_of_the_page_is_that_of_the_example() -> None:
+    (block,) = _blocks(HERE / "docs/how-to/use-the-penalties-in-your-own-loop.md", "python")
+    assert (HERE / "examples/own_loop.py").read_text(encoding="utf-8").endswith(f'"""\n\n{block}')
+
+
 def _commands(path: Path, program: str) -> Iterator[list[str]]:
     """The words of each command of a program, in blocks of shell and in the text."""
     text = path.read_text(encoding="utf-8")
