@@ -11,7 +11,7 @@ from rich.console import Console
 
 from dn_distributed.training import Trainer
 from sweeps.cluster import connection
-from sweeps.planning import plan as planning
+from sweeps.planning.data import load_data
 from sweeps.planning.plan import Pack
 from sweeps.spec import load as spec
 from sweeps.spec.sweep import Sweep
@@ -41,7 +41,7 @@ def _train_bare(job: tuple[Sweep, list[Pack]]) -> None:
     sweep, packs = job
     torch.set_num_threads(1)
     keep_freed_memory()
-    data = planning.load_data(sweep, None)
+    data = load_data(sweep, None)
     for pack in packs:
         cell = pack.cell
         splits = data.for_seeds(pack.seeds)
@@ -78,7 +78,7 @@ def run(data_dir: Path) -> list[str]:
             sweep = _write(Path(name), title, body, num_cells)
             location = store.locate(folder=Path(name) / "store")
             store.prepare(location)
-            runner = Runner(sweep, planning.load_data(sweep, data_dir), location)
+            runner = Runner(sweep, load_data(sweep, data_dir), location)
             plan = runner.plan()
             packs = plan.packs(capacity.slots(1, 0))
             bare = bare_seconds(sweep, packs)

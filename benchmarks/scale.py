@@ -15,6 +15,7 @@ import torch
 from benchmarks import seeding
 from dn_distributed.training import Trainer
 from sweeps.planning import plan as planning
+from sweeps.planning.data import load_data
 from sweeps.spec import load as spec
 from tracking.server import mlflow_process
 from tracking.server.mlflow_process import MlflowServer
@@ -181,7 +182,7 @@ def seed(folder: Path) -> None:
     text = LARGE.format(seeds=SEEDS, pack=PACK, l1=_grid(L1), dn=_grid(DN))
     path.write_text(text, encoding="utf-8")
     sweep = spec.load(path)
-    data = planning.load_data(sweep, None)
+    data = load_data(sweep, None)
     last = planning.make(sweep, data, {}, {}).distinct[-MISSING:]
     missing = {item.cell.key: sweep.seeds[-PACK:] for item in last}
     seeding.fill(sweep, data, store.locate(folder=folder / store.FOLDER), missing)
@@ -275,7 +276,7 @@ def _parts(folder: Path, found: Command, done: Sequence[tuple[float, int]]) -> l
 def _worker_seconds(folder: Path) -> tuple[float, float]:
     """CPU seconds that training a pack takes, and writing it to a store of its own."""
     sweep = spec.load(folder / "short.yaml", ["name=parts"])
-    data = planning.load_data(sweep, None)
+    data = load_data(sweep, None)
     location: StoreLocation = store.locate(folder=folder / "parts")
     store.prepare(location)
     sweep_store = SweepStore.find_or_create(location, sweep.name)

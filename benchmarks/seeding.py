@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dn_distributed.data import Data
 from dn_distributed.training import Trainer
 from sweeps.planning import plan as planning
+from sweeps.planning.manifest import manifest_of
 from sweeps.planning.plan import PlannedCell
+from sweeps.planning.stored import plan_from_store
 from sweeps.spec.sweep import Sweep
-from sweeps.tune.runner import plan_from_store
 from tracking import schema
 from tracking.results import means
 from tracking.results import rows as reader
@@ -40,7 +41,7 @@ def fill(sweep: Sweep, data: Data, location: StoreLocation, missing: Mapping[str
     store.prepare(location)
     sweep_store = SweepStore.find_or_create(location, sweep.name)
     plan = planning.make(sweep, data, {}, {})
-    report_run.write_manifest(sweep_store, report_run.ensure_report_run(sweep_store), planning.manifest(plan))
+    report_run.write_manifest(sweep_store, report_run.ensure_report_run(sweep_store), manifest_of(plan))
     first, *others = plan.distinct
     _train(sweep, data, sweep_store, first)
     _Copier(sweep_store, first, missing).copy(others)

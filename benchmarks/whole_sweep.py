@@ -8,7 +8,7 @@ from rich.console import Console
 
 from benchmarks import tutorial
 from sweeps.cluster import connection
-from sweeps.planning import plan as planning
+from sweeps.planning.data import load_data
 from sweeps.spec import load as spec
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
@@ -39,7 +39,7 @@ def ours(task: str, data_dir: Path, seeds: int, length: str, capacity: connectio
     store.prepare(location)
     begin = time.perf_counter()
     sweep = spec.load(path)
-    runner = Runner(sweep, planning.load_data(sweep, data_dir), location)
+    runner = Runner(sweep, load_data(sweep, data_dir), location)
     after = runner.run(runner.plan(), capacity, Progress(Console(quiet=True)))
     assert not after.num_to_run
     return time.perf_counter() - begin

@@ -15,7 +15,7 @@ from sweeps.console import Output, tell
 from sweeps.disk import full_disk_told
 from sweeps.ending import Ending
 from sweeps.errors import ClusterError
-from sweeps.planning import plan as planning
+from sweeps.planning.data import load_data
 from sweeps.planning.plan import Plan
 from sweeps.spec.load import load
 from sweeps.spec.own_modules import OwnModules, own_modules
@@ -139,7 +139,7 @@ def run(
                 checkpoint_seconds=checkpoint_seconds,
             )
             loaded = load(sweep, overrides)
-            data = planning.load_data(loaded, Path(data_dir) if data_dir is not None else None)
+            data = load_data(loaded, Path(data_dir) if data_dir is not None else None)
             location = store if isinstance(store, StoreLocation) else locate_store(store)
             silence_tune()
             with session(location, settings, ending) as here:

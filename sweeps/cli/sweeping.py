@@ -13,14 +13,15 @@ from sweeps.console import out, tell
 from sweeps.ending import Ending
 from sweeps.exit_codes import FAILED, OK
 from sweeps.planning import plan as planning
+from sweeps.planning.data import load_data
 from sweeps.planning.plan import Plan
+from sweeps.planning.stored import plan_from_store
 from sweeps.running import Settings, session, shortfall, silence_tune, stored
 from sweeps.spec import load as spec
 from sweeps.spec.own_modules import OwnModules
 from sweeps.spec.sweep import Sweep
 from sweeps.spec.yaml_file import SpecError
 from sweeps.tune.progress import Progress
-from sweeps.tune.runner import plan_from_store
 from tracking.store import location as store
 from tracking.store.location import StoreLocation
 from tracking.store.sweep_store import SweepStore
@@ -48,7 +49,7 @@ class Asked:
 def sweep(asked: Asked, ending: Ending) -> int:
     """Plan, run what is missing, and print the table of each sweep; returns the exit code."""
     loaded = _load(asked)
-    data = [planning.load_data(item, asked.data_dir, download=not asked.dry_run) for item in loaded]
+    data = [load_data(item, asked.data_dir, download=not asked.dry_run) for item in loaded]
     location = store.locate_answering(asked.tracking_uri)
     slots = _slots(asked)
     if asked.dry_run:

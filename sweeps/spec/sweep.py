@@ -124,6 +124,11 @@ class Sweep:
         return bool(method.spaces) and self.search is not None and self.search.algorithm == "optuna"
 
     @property
+    def has_scheduler(self) -> bool:
+        """Whether a scheduler may end cells early, by the mean over all their seeds."""
+        return self.search is not None and self.search.scheduler != "none"
+
+    @property
     def selection(self) -> Selection | None:
         """The rule that chooses a cell per method; None without a search."""
         if not any(method.spaces for method in self.methods):

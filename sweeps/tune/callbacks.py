@@ -6,14 +6,18 @@ from typing import Any
 
 from ray.tune import Callback
 
-from sweeps.cluster.connection import ClusterError
+from sweeps.cluster.ray_internals import clear_metric_statistics
+from sweeps.console import tell
 from sweeps.ending import Ending
-from sweeps.planning.plan import Pack, Round
-from sweeps.tune.progress import Progress, say
+from sweeps.errors import ClusterError
+from sweeps.planning.plan import Pack
+from sweeps.tune.progress import Progress
+from sweeps.tune.round import Round
 from sweeps.tune.trial import Shared, pack_of
 from tracking.store.location import StoreError
 
 _LONGEST_REASON = 300
+
 
 PackEnded = Callable[[Pack, Mapping[str, Any]], str]
 """Takes a pack that was decided and its last result; returns why the store refuses what is written, or nothing."""
@@ -74,12 +78,12 @@ class DriverCallback(Callback):
     ) -> None:
         """A pack reports."""
         for note in result["notes"]:
-            say(f"{self._pack(trial)}: {note}")
+            tell(f"{self._pack(trial)}: {note}")
         self._progress.pack_reported(trial.trial_id, result)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack's worker is gone, and it begins again."""
-        say(f"{self._pack(trial)}: taken up again, from its last checkpoint: {_reason(_last_error(trial))}")
+        tell(f"{self._pack(trial)}: taken up again, from its last checkpoint: {_reason(_last_error(trial))}")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack is done, or too large, or a scheduler has ended it."""
@@ -97,7 +101,7 @@ class DriverCallback(Callback):
             return
         self._progress.pack_ended(trial.trial_id, result)
         self._refusal = self._refusal or self._pack_ended(pack, result)
-        _let_go(trial)
+        clear_metric_statistics(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack was lost more often than it is taken up again."""
@@ -108,20 +112,10 @@ class DriverCallback(Callback):
             self.round.too_large.append(pack)
             return
         self.round.lost.append(pack)
-        say(f"{pack}: given up for now: {_reason(error)}")
+        tell(f"{pack}: given up for now: {_reason(error)}")
 
     def _pack(self, trial: Any) -> Pack:
         return pack_of(trial.config, self._shared)
-
-
-def _let_go(trial: Any) -> None:
-    """Drop Tune's statistics of every number that a trial has reported: half of the memory that it costs the driver.
-
-    Tune keeps its trials to the end of an experiment, and nothing here looks at these.
-    """
-    kept = getattr(trial, "run_metadata", None)
-    for name in ("metric_analysis", "metric_n_steps"):
-        getattr(kept, name, {}).clear()
 
 
 def _last_error(trial: Any) -> str:

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sweeps.planning.packing import MEMORY_SHARE, Sample
-from sweeps.planning.plan import Pack
+from sweeps.console import tell
+from sweeps.planning.packing import MEMORY_SHARE, PackCost, Sample, cost_of
+from sweeps.planning.plan import Pack, Plan
 
 if TYPE_CHECKING:
     from sweeps.tune.trial import Shared
 
 SECONDS_A_SIZE = 1.0
+MOST_MEASURED = 128
+"""Replicates of the largest pack that is tried."""
 GAIN = 0.95
 """A size is worth having where a replicate's step takes at most this share of what it takes at half the size."""
 
@@ -104,3 +107,22 @@ def _memory_of_a_pack(cpu: float) -> float:
     nodes: list[dict[str, Any]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     shares: list[float] = [node["memory"] / (node["CPU"] // cpu) for node in nodes if node.get("CPU", 0) >= cpu]
     return min(shares)
+
+
+def measure_packs(shared: "Shared", plan: Plan) -> PackCost | None:
+    """Return what packs cost, by training a moment with the cell that has most to run; None where none is a network."""
+    from ray.exceptions import RayError
+
+    packs = [pack for pack in plan.packs(1, PackCost({1: 1.0}, MOST_MEASURED)) if pack.cell.baseline is None]
+    if not packs:
+        return None
+    pack, name = max(packs, key=lambda pack: len(pack.seeds)), plan.sweep.name
+    try:
+        samples, memory = measure_on_cluster(shared, pack)
+    except RayError as error:  # a bug of the task, or no room for one: its replicates say so when they run
+        reason = str(error).strip().splitlines()[-1]
+        tell(f"{name}: packs could not be measured and hold one replicate each: {reason}")
+        return PackCost({1: 1.0}, largest=1)
+    cost = cost_of(samples, memory)
+    tell(f"{name}: packs hold up to {cost.largest}: {'; '.join(map(str, samples))}")
+    return cost

@@ -21,11 +21,6 @@ SECONDS_OF_SILENCE = 300.0
 """After so long the next report of a pack gives a line too."""
 
 
-def say(text: str) -> None:
-    """Tell the user of something that the table will not show."""
-    tell(text)
-
-
 @dataclass
 class _Running:
     label: str
@@ -104,7 +99,7 @@ class Progress:
         if self._console.is_terminal or self._console.quiet or over or time.monotonic() - self._told < seconds:
             return
         self._told = time.monotonic()
-        say(f"{self._name}: replicates {', '.join(part.plain for part in self._counts())}")
+        tell(f"{self._name}: replicates {', '.join(part.plain for part in self._counts())}")
 
     def _counts(self) -> list[Text]:
         running = sum(pack.num_replicates for pack in list(self._running.values()))

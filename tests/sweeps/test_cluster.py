@@ -15,7 +15,7 @@ from sweeps import ray_settings
 from sweeps.cli import main as cli
 from sweeps.cluster import connection
 from sweeps.cluster.connection import Capacity, ClusterError
-from sweeps.planning import plan as planning
+from sweeps.planning.data import load_data
 from sweeps.spec import load as spec
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
@@ -105,7 +105,7 @@ def test_an_embedded_store_is_refused_where_there_are_other_machines_or_may_be(
     (tmp_path / "s.yaml").write_text("name: s\ntask: regression\nmethods: [{label: P}]\n")
     location = copy_of(empty, tmp_path / "dn-store")
     sweep = spec.load(tmp_path / "s.yaml")
-    runner = Runner(sweep, planning.load_data(sweep, None), location)
+    runner = Runner(sweep, load_data(sweep, None), location)
     for capacity in (Capacity(8, 0, nodes=2, joined=True), Capacity(0, 0, nodes=1, joined=True, grows=True)):
         with pytest.raises(ClusterError, match="--tracking-uri http://HOST:PORT"):
             runner.run(runner.plan(), capacity, Progress(Console(quiet=True)))

@@ -9,7 +9,7 @@ from rich.console import Console
 
 import tests.sweeps.hostile_tasks  # noqa: F401  registers its dataset
 from sweeps.cluster.connection import Capacity
-from sweeps.planning import plan as planning
+from sweeps.planning.data import load_data
 from sweeps.spec import load as spec
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
@@ -33,7 +33,7 @@ def runner(empty: StoreLocation, tmp_path: Path) -> Runner:
     (tmp_path / "sweep.yaml").write_text(SWEEP.format(folder=tmp_path / "reads"))
     location = copy_of(empty, tmp_path / "dn-store")
     sweep = spec.load(tmp_path / "sweep.yaml")
-    return Runner(sweep, planning.load_data(sweep, None), location)
+    return Runner(sweep, load_data(sweep, None), location)
 
 
 def test_only_the_driver_reads_the_dataset(runner: Runner, capacity: Capacity, tmp_path: Path) -> None:
@@ -54,8 +54,9 @@ def test_a_worker_maps_the_data_and_copies_nothing(runner: Runner, capacity: Cap
         stored = ray.get(shared.arrays)["train.inputs"]  # Ray's object store gives it read-only
         return stored.flags.writeable, _splits(shared, [0]).train.inputs.data_ptr() - stored.ctypes.data
 
-    shared = runner._shared(None)
+    shared = runner._experiments.shared(None)
+    assert shared.arrays is not None
     assert ray.get(ray.remote(look).remote(ray.put(shared))) == (False, 0)
-    assert runner._shared("another search").arrays is shared.arrays
+    assert runner._experiments.shared("another search").arrays is shared.arrays
     assert runner.data.shared is not None
     assert np.array_equal(ray.get(shared.arrays)["train.inputs"], runner.data.shared.train.inputs.numpy())

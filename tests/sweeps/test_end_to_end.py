@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dn_distributed.training import Trainer
-from sweeps.planning import plan as planning
+from sweeps.planning.data import load_data
 from sweeps.spec import load as spec
 from tests.sweeps.real_sweeps import Folder, epochs_logged, make_folder, pack_workers, runs_per_replicate, wait_until
 from tracking import schema
@@ -21,7 +21,7 @@ def test_the_table_holds_what_each_replicate_gives_when_trained_alone_without_ra
     undisturbed: Folder,
 ) -> None:
     sweep = spec.load(undisturbed.path / "small.yaml")
-    data = planning.load_data(sweep, None)
+    data = load_data(sweep, None)
     rows = {row.replicate_key: row for row in undisturbed.snapshot().rows}
     assert len(rows) == 6
     torch.set_num_threads(1)

@@ -11,7 +11,7 @@ import ray
 from rich.console import Console
 
 from sweeps.cluster.connection import Capacity, ClusterError
-from sweeps.planning import plan as planning
+from sweeps.planning.data import load_data
 from sweeps.spec import load as spec
 from sweeps.spec.own_modules import OwnModules
 from sweeps.spec.yaml_file import SpecError
@@ -94,9 +94,7 @@ def test_what_a_module_raises_in_a_worker_ends_the_sweep(
     (tmp_path / "small.yaml").write_text(SWEEP.replace("mine", "regression"))
     location = copy_of(empty, tmp_path / "dn-store")
     sweep = spec.load(tmp_path / "small.yaml")
-    runner = Runner(
-        sweep, planning.load_data(sweep, None), location, modules=OwnModules(str(tmp_path), ("picky",)).load()
-    )
+    runner = Runner(sweep, load_data(sweep, None), location, modules=OwnModules(str(tmp_path), ("picky",)).load())
     with pytest.raises(ClusterError, match=r"packs cannot be started on .*--import picky: ImportError: no libfoo here"):
         runner.run(runner.plan(), capacity, Progress(Console(quiet=True)))
 

@@ -8,10 +8,11 @@ from rich.console import Console
 
 import tests.sweeps.hostile_tasks  # noqa: F401  registers its tasks
 from sweeps.cluster import connection
-from sweeps.planning import plan as planning
+from sweeps.planning.data import load_data
 from sweeps.planning.plan import Plan
 from sweeps.spec import load as spec
 from sweeps.tune import runner
+from sweeps.tune.experiment import MAX_FAILURES
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
 from tracking import schema
@@ -60,7 +61,7 @@ class Run:
         text = text.replace("seeds: 5", self.seeds)
         path.write_text(text, encoding="utf-8")
         sweep = spec.load(path)
-        self.runner = Runner(sweep, planning.load_data(sweep, None), self.location, retry_failed=retry_failed)
+        self.runner = Runner(sweep, load_data(sweep, None), self.location, retry_failed=retry_failed)
         return self.runner.run(self.runner.plan(), self.capacity, Progress(Console(quiet=True)))
 
     @property
@@ -117,10 +118,10 @@ def test_a_pack_whose_worker_dies_is_taken_up_again(
     monkeypatch.setattr(runner, "PAUSES", (0.1,))
     lives = tmp_path / "lives"
     lives.mkdir()
-    after = run(f"{{name: deadly, lives: {runner.MAX_FAILURES + 2}, folder: {lives}}}", "5")
+    after = run(f"{{name: deadly, lives: {MAX_FAILURES + 2}, folder: {lives}}}", "5")
     assert (after.count("finished"), after.num_to_run) == (5, 0)
     said = capsys.readouterr().err
-    assert said.count("L1, seeds 0, 1, 2, 3, 4: taken up again, from its last checkpoint") == runner.MAX_FAILURES + 1
+    assert said.count("L1, seeds 0, 1, 2, 3, 4: taken up again, from its last checkpoint") == MAX_FAILURES + 1
     assert "L1, seeds 0, 1, 2, 3, 4: given up for now: its worker or node is gone" in said
     assert "dn: 1 packs were lost; trying again in 0.1 s" in said
 

@@ -16,6 +16,7 @@ import tests.sweeps.hostile_tasks  # noqa: F401  registers its tasks
 from sweeps.cluster import connection
 from sweeps.cluster.connection import Capacity
 from sweeps.planning import plan as planning
+from sweeps.planning.data import load_data
 from sweeps.spec import load as spec
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
@@ -60,7 +61,7 @@ def test_packs_share_gpus_as_the_sweep_says(
     (tmp_path / "sweep.yaml").write_text(SWEEP.format(packs=packs, folder=tmp_path / "seen", gpu=gpu))
     location = copy_of(empty, tmp_path / "dn-store")
     sweep = spec.load(tmp_path / "sweep.yaml")
-    runner = Runner(sweep, planning.load_data(sweep, None), location)
+    runner = Runner(sweep, load_data(sweep, None), location)
     after = runner.run(runner.plan(), capacity, Progress(Console(quiet=True)))
     given = Counter(path.read_text() for path in (tmp_path / "seen").iterdir())
     assert given == {"0": on_each, "1": on_each}
@@ -79,7 +80,7 @@ def test_a_pack_is_trained_on_the_device_that_it_is_given(task: str, tmp_path: P
         "training: {steps: 2, batch_size: 8}\nmethods: [{label: M, l1: 1.0e-4, dn: 1.0e-4, dropout: 0.5}]\n"
     )
     sweep = spec.load(tmp_path / "sweep.yaml")
-    data = planning.load_data(sweep, None)
+    data = load_data(sweep, None)
     splits = data.for_seeds(sweep.seeds)
     (pack,) = planning.make(sweep, data, {}, {}).packs(1)
     shared = SimpleNamespace(sweep=sweep, threads=1, device=DEVICE)

@@ -4,6 +4,8 @@ from pathlib import Path
 from dn_distributed.config import Cell
 from dn_distributed.data import Data
 from sweeps.planning import plan as planning
+from sweeps.planning.data import load_data
+from sweeps.planning.manifest import manifest_of
 from sweeps.planning.plan import Plan
 from sweeps.spec import load as spec
 from tracking.store.runs import State
@@ -40,10 +42,10 @@ def test_of_what_had_failed_alone_nothing_else_is_run(tmp_path: Path) -> None:
     cell = make(tmp_path).cells[0].cell
     done, failed, begun, _ = keys(cell, 0, 1, 2, 3)
     plan = make(tmp_path, {done: "finished", failed: "failed", begun: "incomplete"})
-    assert [pack.seeds for pack in plan.only([failed], [failed]).packs(2)] == [(1,)]
-    assert [pack.seeds for pack in plan.only([failed], [failed, begun]).packs(1)] == [(1, 2)]
-    assert plan.only([], [failed]).num_to_run == 0
-    assert plan.only([], [failed]).count("finished", "failed") == 2
+    assert [pack.seeds for pack in plan.restricted_to([failed], [failed]).packs(2)] == [(1,)]
+    assert [pack.seeds for pack in plan.restricted_to([failed], [failed, begun]).packs(1)] == [(1, 2)]
+    assert plan.restricted_to([], [failed]).num_to_run == 0
+    assert plan.restricted_to([], [failed]).count("finished", "failed") == 2
 
 
 def test_an_incomplete_replicate_is_run(tmp_path: Path) -> None:
@@ -71,7 +73,7 @@ def test_asha_gets_the_seeds_of_a_cell_as_one_pack(tmp_path: Path) -> None:
 def test_the_manifest_says_where_settings_differ_from_the_paper(tmp_path: Path) -> None:
     measured_besides = "pruning: {threshold: 0.01, curve: [0.0, 0.02]}\n"
     text = TEXT + "training: {steps: 5, batch_size: 64}\n" + measured_besides
-    assert planning.manifest(make(tmp_path, text=text)).deviations == (
+    assert manifest_of(make(tmp_path, text=text)).deviations == (
         "batch_size 64 (paper: 256)",
         "5 steps (paper: 100 epochs)",
         "dataset digits (paper: mnist)",
@@ -92,7 +94,7 @@ methods:
 
 def test_methods_that_differ_only_in_what_is_shown_are_trained_once(tmp_path: Path) -> None:
     plan = make(tmp_path, text=SHARED)
-    assert [len(method.cells) for method in planning.manifest(plan).methods] == [1, 1, 1, 1]
+    assert [len(method.cells) for method in manifest_of(plan).methods] == [1, 1, 1, 1]
     assert plan.cells[0].cell == plan.cells[1].cell
     assert plan.cells[2].cell == plan.cells[3].cell
     assert (plan.total, plan.num_to_run) == (8, 8)
@@ -102,7 +104,7 @@ def test_methods_that_differ_only_in_what_is_shown_are_trained_once(tmp_path: Pa
 
 
 def test_the_manifest_says_what_is_done_as_scripted(tmp_path: Path) -> None:
-    faults = [method.fault for method in planning.manifest(make(tmp_path, text=SHARED)).methods]
+    faults = [method.fault for method in manifest_of(make(tmp_path, text=SHARED)).methods]
     assert faults[0] == faults[3] == ""
     assert "while testing" in faults[1]
     assert "thrown away" in faults[2]
@@ -110,7 +112,7 @@ def test_the_manifest_says_what_is_done_as_scripted(tmp_path: Path) -> None:
 
 def test_the_scripts_l2_is_told(tmp_path: Path) -> None:
     text = SHARED.replace("  - {label: P}", "  - {label: L2, l2_as_scripted: 1.0e-4}")
-    assert planning.manifest(make(tmp_path, text=text)).methods[3].fault.startswith("L2 of the last layer an L1, as")
+    assert manifest_of(make(tmp_path, text=text)).methods[3].fault.startswith("L2 of the last layer an L1, as")
 
 
 def test_seeds_that_are_added_do_not_bring_back_a_cell_that_the_search_stopped(tmp_path: Path) -> None:
@@ -131,7 +133,7 @@ methods:
 
 
 def test_dropout_on_the_output_is_told_and_is_no_deviation_from_what_was_published(tmp_path: Path) -> None:
-    manifest = planning.manifest(make(tmp_path, text=SCRIPTED))
+    manifest = manifest_of(make(tmp_path, text=SCRIPTED))
     both = "dropout left on while testing, dropout on the output too, as the published script has it"
     assert [method.fault for method in manifest.methods] == [both, ""]
     assert manifest.deviations == ()
@@ -146,7 +148,7 @@ search: {algorithm: optuna, samples: 3}
 """
     (tmp_path / "s.yaml").write_text(text)
     sweep = spec.load(tmp_path / "s.yaml")
-    data = planning.load_data(sweep, None)
+    data = load_data(sweep, None)
     cell = sweep.cell(sweep.methods[0], {"l1": 0.5}, data.digest, data.num_train)
     plan = planning.make(sweep, data, {}, {"L1": [cell, cell]})
     assert len(plan.cells) == 1

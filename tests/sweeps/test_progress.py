@@ -8,6 +8,7 @@ from rich.console import Console
 
 from sweeps.console import Output
 from sweeps.planning import plan as planning
+from sweeps.planning.data import load_data
 from sweeps.planning.plan import Plan
 from sweeps.spec import load as spec
 from sweeps.tune import progress
@@ -36,7 +37,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def plan(tmp_path: Path) -> Plan:
     (tmp_path / "s.yaml").write_text(TEXT)
     sweep = spec.load(tmp_path / "s.yaml")
-    data = planning.load_data(sweep, None)
+    data = load_data(sweep, None)
     (cell,) = planning.make(sweep, data, {}, {}).cells
     states = {cell.cell.replicate_key(seed): state for seed, state in ((0, "finished"), (1, "failed"))}
     return planning.make(sweep, data, states, {})  # type: ignore[arg-type]

@@ -5,7 +5,8 @@ from pathlib import Path
 from rich.console import Console
 
 from sweeps.cluster import connection
-from sweeps.planning import plan as planning
+from sweeps.planning.data import load_data
+from sweeps.planning.manifest import manifest_of
 from sweeps.planning.plan import Plan
 from sweeps.spec import load as spec
 from sweeps.tune.progress import Progress
@@ -50,13 +51,13 @@ def run(
     path = folder / "sweep.yaml"
     path.write_text(text, encoding="utf-8")
     sweep = spec.load(path, overrides)
-    runner = Runner(sweep, planning.load_data(sweep, None), location)
+    runner = Runner(sweep, load_data(sweep, None), location)
     before = runner.plan()
     return runner, before, runner.run(before, capacity, Progress(Console(quiet=True)))
 
 
 def results(runner: Runner, plan: Plan) -> tuple[cells.MethodResult, ...]:
-    return cells.gather(planning.manifest(plan), reader.read(runner.sweep_store))
+    return cells.gather(manifest_of(plan), reader.read(runner.sweep_store))
 
 
 def test_asha_stops_cells_as_a_whole_and_they_are_not_tried_again(

@@ -1,0 +1,83 @@
+"""The data of a sweep, and what only they can show to be wrong with it."""
+
+from pathlib import Path
+
+from dn_distributed.config import Cell
+from dn_distributed.data import Data, DataError
+from dn_distributed.tasks.label_checks import check_labels
+from sweeps.planning.data_dir import resolve_data_dir
+from sweeps.spec.sweep import Method, Sweep
+from tracking.store.cell_params import check_storable
+
+
+def load_data(sweep: Sweep, data_dir: Path | None, *, download: bool = True) -> Data:
+    """Return the sweep's data. SpecError if they cannot be had or do not fit the sweep, DataError without the folder.
+
+    Without ``download`` nothing is fetched and nothing written: what is not there is an error.
+    """
+    folder = resolve_data_dir(data_dir)
+    try:
+        if not download:
+            sweep.dataset.check_present(folder)
+        data = sweep.task.data(sweep.dataset, sweep.dataset.load(folder))
+        check_labels(sweep.task, data)
+    except (DataError, ValueError) as error:
+        raise sweep.places.error(("dataset",), str(error)) from error
+    except (OSError, RuntimeError, LookupError, TypeError) as error:  # of a dataset of the user's own
+        raise sweep.places.error(("dataset",), f"{type(error).__name__}: {error}") from error
+    for method in sweep.methods:
+        _check_training(sweep, method, data)
+        _check_storable(sweep, method, data)
+    _rehearse(sweep, data)
+    return data
+
+
+def _rehearse(sweep: Sweep, data: Data) -> None:
+    """SpecError where the network or a penalty could not be trained, or would silently be another.
+
+    What is shipped is known to train, in the form that the paper has.
+    """
+    if not sweep.code and sweep.task == type(sweep.task)(name=sweep.task.name):
+        return
+    from dn_distributed.training.rehearsal import check_penalty, rehearse
+
+    try:
+        for name in sweep.penalties:
+            check_penalty(name)
+        for cell in _unlike(sweep, data):
+            rehearse(sweep.task, cell.regularization, cell.training, data)
+    except MemoryError:
+        return  # here; where packs run there may be more
+    except Exception as error:  # whatever code of the user's own raises
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        raise sweep.places.error(("task",), f"{sweep.task.name!r} cannot be trained: {kind}{error}") from error
+
+
+def _unlike(sweep: Sweep, data: Data) -> list[Cell]:
+    """A cell of each combination of regularisers; that they are of several sizes makes no difference."""
+    found: dict[tuple[str, ...], Cell] = {}
+    for method in sweep.methods:
+        first = {name: space.values[0] for name, space in method.spaces.items()}
+        cell = sweep.cell(method, first, data.digest, data.num_train)
+        if cell.baseline is None:
+            found.setdefault(tuple(cell.regularization), cell)
+    return list(found.values())
+
+
+def _check_training(sweep: Sweep, method: Method, data: Data) -> None:
+    """SpecError where there is not one batch for a method: with a search, for any value that it may try."""
+    key = "batch_size"
+    space = method.spaces.get(f"training.{key}")
+    for value in space.values if space is not None else (sweep.training[key],):
+        if value > data.num_train:
+            message = f"{value:g} exceeds the {data.num_train} training samples"
+            raise sweep.places.error(("training", key), message)
+
+
+def _check_storable(sweep: Sweep, method: Method, data: Data) -> None:
+    """SpecError where the store would cut what it keeps of a method's cells."""
+    for assignment in sweep.enumerated(method)[:1]:
+        try:
+            check_storable(sweep.cell(method, assignment, data.digest, data.num_train))
+        except ValueError as error:
+            raise sweep.places.error(("methods",), f"{method.label!r}: {error}") from error

@@ -1,0 +1,63 @@
+"""The plan of a sweep as the store stands, and results there that the sweep no longer asks for."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from dn_distributed import own_code
+from dn_distributed.config import Cell
+from dn_distributed.data import Data
+from sweeps.planning import plan as planning
+from sweeps.planning.plan import Plan
+from sweeps.spec.sweep import Sweep
+from tracking.results import rows as reader
+from tracking.store import runs
+from tracking.store.sweep_store import SweepStore
+
+
+def plan_from_store(sweep: Sweep, data: Data, sweep_store: SweepStore) -> Plan:
+    """Return the plan of a sweep as the store stands."""
+    found = runs.read_states(sweep_store)
+    states = {item.replicate_key: item.state for item in found if item.state != "incomplete"}
+    stored = reader.read_cells(sweep_store)
+    plan = planning.make(sweep, data, states, stored)
+    finished = Counter(item.cell_key for item in found if item.state == "finished")
+    remarks = left_behind(plan, itertools.chain.from_iterable(stored.values()), finished)
+    return replace(plan, remarks=remarks)
+
+
+def left_behind(plan: Plan, stored: Iterable[Cell], finished: Mapping[str, int]) -> tuple[str, ...]:
+    """Say of which stored results the sweep asks for the like, but made by other code or of other data.
+
+    ``finished``: how many replicates of a cell have a result, by its key.
+    """
+    counts: Counter[str] = Counter()
+    asked = {item.cell.key for item in plan.distinct}
+    for cell in {cell.key: cell for cell in stored if finished.get(cell.key) and cell.key not in asked}.values():
+        now = plan.sweep.as_now(cell, plan.data.digest)
+        if now != cell and (now.key in asked or _is_proposed(plan, now)):
+            counts[_what_changed(cell, now)] += finished[cell.key]
+    return tuple(
+        f"{what}: {count} replicate{'s' * (count > 1)} of the old one stay{'s' * (count == 1)} under "
+        f"{'its' if count == 1 else 'their'} old key"
+        for what, count in counts.items()
+    )
+
+
+def _is_proposed(plan: Plan, cell: Cell) -> bool:
+    """Whether a search might propose the cell."""
+    sweep, data = plan.sweep, plan.data
+    adaptive = [method for method in sweep.methods if sweep.adaptive(method)]
+    return any(sweep.assignment_of(method, cell, data.digest, data.num_train) is not None for method in adaptive)
+
+
+def _what_changed(before: Cell, now: Cell) -> str:
+    known = own_code.names({**before.code, **now.code}, now.task["name"], now.dataset["name"])
+    changed = [name for part, name in known.items() if before.code.get(part) != now.code.get(part)]
+    unknown = all(part not in before.code for part, name in known.items() if name in changed)
+    if before.dataset_digest != now.dataset_digest:
+        changed, unknown = [*changed, now.dataset["name"]], False
+    subject = " and ".join(dict.fromkeys(changed))
+    verb = "have" if len(set(changed)) > 1 else "has"
+    return f"{subject} {verb} changed" + " since, or its code was not recorded then" * unknown

@@ -1,0 +1,168 @@
+"""One Tune experiment: packs that are planned, or configurations of a method that Optuna proposes."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dn_distributed.data import Data
+from sweeps.ending import Ending
+from sweeps.planning.plan import Pack
+from sweeps.spec.own_modules import OwnModules
+from sweeps.spec.sweep import Method, Sweep
+from sweeps.tune.checkpoints import CheckpointFolder, Checkpoints, RemoteCheckpoints
+from sweeps.tune.progress import Progress
+from sweeps.tune.recording import Recording
+from sweeps.tune.round import Round
+from sweeps.tune.search import optuna_search, scheduler_of
+from tracking.results.cells import CellResult
+from tracking.store.sweep_store import SweepStore
+
+if TYPE_CHECKING:
+    from sweeps.tune.trial import Shared
+
+MAX_FAILURES = 3
+"""Times a pack is taken up again at once after its worker, its node or the store went away."""
+
+
+class Experiments:
+    """Tune's experiments of one sweep: what all of them share, and how one is run."""
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        data: Data,
+        sweep_store: SweepStore,
+        recording: Recording,
+        *,
+        modules: OwnModules,
+        checkpoint_seconds: float,
+        ending: Ending,
+    ) -> None:
+        """``modules``: workers import them first. ``ending``: asked whether a signal has come."""
+        self.interrupted = False
+        """Whether a signal ended one: no other begins."""
+        self.look: Callable[[], None] = lambda: None
+        """Called all along."""
+        self._sweep, self._data, self._sweep_store, self._recording = sweep, data, sweep_store, recording
+        self._modules, self._checkpoint_seconds, self._ending = modules, checkpoint_seconds, ending
+        self._folder = CheckpointFolder(self.scratch / "checkpoints")
+        self._checkpoints: Checkpoints = self._folder
+
+    @property
+    def scratch(self) -> Path:
+        """Folder of what is of no use once the sweep is complete."""
+        return self._sweep_store.location.scratch / self._sweep.name
+
+    def use_nodes(self) -> None:
+        """Let packs on other machines reach the checkpoints of this one."""
+        self._checkpoints = RemoteCheckpoints(self._folder)
+
+    def run_packs(self, packs: Sequence[Pack], progress: Progress) -> Round:
+        """Run these packs, and return what became of them."""
+        if self.interrupted or not packs:
+            return Round()
+        space = {"pack": [_config(pack) for pack in packs]}
+        return self._run(len(packs), self.shared(None), progress, space=space)
+
+    def search(self, method: Method, samples: int, tried: Sequence[CellResult], progress: Progress) -> Round:
+        """Run configurations that Optuna proposes, each a pack of all seeds. ``tried``: cells of the method so far."""
+        shared = self.shared(method.label)
+        algorithm = optuna_search(self._sweep, method, self._data, tried)
+        return self._run(samples, shared, progress, num_samples=samples, search_alg=algorithm)
+
+    def _run(
+        self,
+        num_trials: int,
+        shared: "Shared",
+        progress: Progress,
+        space: Mapping[str, Sequence[str]] | None = None,
+        **search: Any,
+    ) -> Round:
+        from ray import tune
+
+        from sweeps.tune.callbacks import DriverCallback, StoppedError
+        from sweeps.tune.trial import PackTrial, Sealed
+
+        resources = self._sweep.resources
+        callback = DriverCallback(progress, self._pack_ended, shared, self.look, self._ending)
+        tuner = tune.Tuner(
+            tune.with_resources(
+                tune.with_parameters(PackTrial, sealed=Sealed.of(shared)), {"cpu": resources.cpu, "gpu": resources.gpu}
+            ),
+            param_space={name: tune.grid_search(list(values)) for name, values in space.items()} if space else None,
+            tune_config=self._tune_config(**search),
+            run_config=tune.RunConfig(
+                name=time.strftime("%Y%m%d-%H%M%S"),
+                storage_path=str(self.scratch),
+                verbose=0,
+                callbacks=[callback],
+                failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # packs keep their own
+            ),
+        )
+        self._ending.deferred = True  # in Tune's loop the callback sees a signal
+        try:
+            tuner.fit()
+        except StoppedError:
+            pass
+        finally:
+            self._ending.deferred = False
+        callback.check()
+        self.interrupted = self._ending.number is not None or len(callback.round.ended) < num_trials
+        return callback.round
+
+    def _tune_config(self, **search: Any) -> Any:
+        from ray import tune
+
+        selection = self._sweep.selection
+        return tune.TuneConfig(
+            metric="objective",
+            mode="max" if selection is not None and selection.higher_is_better else "min",
+            scheduler=scheduler_of(self._sweep.search),
+            reuse_actors=True,
+            **search,
+        )
+
+    def _pack_ended(self, pack: Pack, result: Mapping[str, Any]) -> str:
+        self._checkpoints.remove(pack.key)
+        return self._recording.pack_ended(pack, result)
+
+    @cached_property
+    def _arrays(self) -> Any:
+        """The data in Ray's object store: rounds and searches are many, and each node fetches them once."""
+        from sweeps.tune.trial import share_arrays
+
+        return share_arrays(self._data)
+
+    def shared(self, adaptive_label: str | None) -> "Shared":
+        """Return what every trial needs. ``adaptive_label``: the method that Optuna searches, if it does."""
+        from sweeps.tune.trial import Shared
+
+        sweep, selection = self._sweep, self._sweep.selection
+        return Shared(
+            modules=self._modules,
+            sweep=sweep,
+            data=dataclasses.replace(self._data, shared=None),
+            arrays=self._arrays,
+            sweep_store=self._sweep_store,
+            cell_run_ids=self._recording.cell_run_ids,
+            adaptive_label=adaptive_label,
+            device="cuda" if sweep.resources.gpu else "cpu",
+            threads=max(1, int(sweep.resources.cpu)),
+            objective=selection.objective if selection else None,
+            every_epoch=sweep.has_scheduler,
+            checkpoints=self._checkpoints,
+            checkpoint_seconds=self._checkpoint_seconds,
+        )
+
+
+def _config(pack: Pack) -> str:
+    """Return what a trial gets to know its pack by; ``trial.pack_of`` reads it.
+
+    It is text, for Tune's grid search copies all packs for each of them.
+    """
+    return json.dumps({"cell": pack.cell.model_dump_json(), "method": pack.method, "seeds": list(pack.seeds)})
