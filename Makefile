@@ -25,7 +25,7 @@ test-all: test
 # On the oldest versions that pyproject.toml allows: what is stored, read, planned and searched.
 test-oldest: .venv-oldest/installed
 	.venv-oldest/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not ($(MORE))" --ignore=tests/tracking/test_server_s3.py \
-		tests/tracking tests/dn_distributed/test_replicas.py tests/dn_distributed/test_traced.py \
+		tests/tracking tests/dn_distributed/test_replicas.py tests/dn_distributed/test_kept_graphs.py \
 		tests/sweeps/test_spec.py tests/sweeps/test_plan.py tests/sweeps/test_cli.py tests/sweeps/test_search.py
 
 .venv-oldest/installed: pyproject.toml .venv/installed
