@@ -8,7 +8,6 @@ import click
 from sweeps.cli import options
 from sweeps.console import out
 from sweeps.exit_codes import FAILED, OK
-from tracking.store.sweep_store import SweepStore
 
 if TYPE_CHECKING:
     from tracking.results.status import Status
@@ -31,6 +30,7 @@ def command(name: str, watch: bool, tracking_uri: str | None) -> int:
 
     from tracking.results import status
     from tracking.store import location as store
+    from tracking.store.sweep_store import SweepStore
 
     location = store.locate_existing(tracking_uri)
     sweep = SweepStore.find(location, name)
