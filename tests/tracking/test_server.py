@@ -21,6 +21,7 @@ from tracking.server.postgres import Postgres
 from tracking.store import http, secret_files
 from tracking.store import location as store
 from tracking.store.location import StoreError
+from tracking.store.queries import RunQuestion
 from tracking.store.sweep_store import SweepStore
 
 pytestmark = pytest.mark.postgres
@@ -236,9 +237,10 @@ def test_runs_are_answered_at_once_as_the_client_gives_them(
 ) -> None:
     kinds: tuple[Kind, ...] = ("replicate", "cell", "report")
     recorder = fill_with_everything(Recorder(store.locate(running.address), "everything"))
-    asked = recorder.location, recorder.experiment_id
     for kind in kinds:
-        at_once = http.find(*asked, {schema.KIND: kind}, tags=TAGS, params=PARAMS, metrics=True)
+        at_once = http.find(
+            recorder.location, RunQuestion(recorder.experiment_id, {schema.KIND: kind}, TAGS, PARAMS, metrics=True)
+        )
         assert at_once
         with monkeypatch.context() as patch:
             patch.setattr(http, "find", lambda *_, **__: None)
@@ -259,7 +261,7 @@ def test_runs_are_answered_to_those_who_may_read_them(
     with monkeypatch.context() as patch:
         patch.setenv(variables.TRACKING_USER, "reader")
         patch.setenv(variables.TRACKING_PASSWORD, "password of a reader")
-        assert http.find(store.locate(running.address), experiment_id, {}) is None
+        assert http.find(store.locate(running.address), RunQuestion(experiment_id)) is None
         question = {"where": {}, "tags": [], "params": [], "metrics": False}
         for other_way in (f"0{experiment_id}", f" {experiment_id}", f"+{experiment_id}"):
             asked = {**question, "experiment_id": other_way}
@@ -269,7 +271,7 @@ def test_runs_are_answered_to_those_who_may_read_them(
     access.grant_user_permission("reader", "experiment", experiment_id, "READ")
     monkeypatch.setenv(variables.TRACKING_USER, "reader")
     monkeypatch.setenv(variables.TRACKING_PASSWORD, "password of a reader")
-    found = http.find(store.locate(running.address), experiment_id, {})
+    found = http.find(store.locate(running.address), RunQuestion(experiment_id))
     assert found is not None
     assert len(found) == 1
 

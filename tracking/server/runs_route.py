@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 from tracking.server import mlflow_internals
 from tracking.store import http, statements
 from tracking.store.http import Question
+from tracking.store.queries import RunQuestion
 
 KEY = (http.PATH, "POST")
 """Path and method, as MLflow's login lists what it asks permission for."""
@@ -34,11 +35,6 @@ def add_to(application: Flask) -> None:
 def read(connection: Connection, question: Question) -> str:
     """Return the answer to a question."""
     runs, named = statements.find(
-        lambda statement, values: connection.execute(text(statement), values),
-        question.experiment_id,
-        question.where,
-        tags=question.tags,
-        params=question.params,
-        metrics=question.metrics,
+        lambda statement, values: connection.execute(text(statement), values), RunQuestion(**question.model_dump())
     )
     return http.encode(runs, named)

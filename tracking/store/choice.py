@@ -1,14 +1,14 @@
 """How the runs of a store are read: the quickest way that it knows."""
 
 import sqlite3
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from tracking.store.client import ClientQueries
 from tracking.store.http import HttpQueries
 from tracking.store.location import StoreLocation
-from tracking.store.queries import LoggedPoint, RunQueries, StoredRun
+from tracking.store.queries import LoggedPoint, RunQueries, RunQuestion, StoredRun
 from tracking.store.sqlite import SqliteQueries
 
 Answer = TypeVar("Answer")
@@ -33,18 +33,8 @@ class _SqlFirst(RunQueries):
     def experiment_names(self) -> list[str]:
         return self._first(lambda queries: queries.experiment_names())
 
-    def find(
-        self,
-        experiment_id: str,
-        where: Mapping[str, str],
-        *,
-        tags: Collection[str] | None = (),
-        params: Collection[str] | None = (),
-        metrics: bool = False,
-    ) -> list[StoredRun]:
-        return self._first(
-            lambda queries: queries.find(experiment_id, where, tags=tags, params=params, metrics=metrics)
-        )
+    def find(self, question: RunQuestion) -> list[StoredRun]:
+        return self._first(lambda queries: queries.find(question))
 
     def histories(self, run_ids: Sequence[str], wanted: Callable[[str], bool]) -> list[LoggedPoint]:
         return self._first(lambda queries: queries.histories(run_ids, wanted))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tracking.store import relocation
 from tracking.store.location import StoreLocation, connect
-from tracking.store.queries import LoggedPoint, RunQueries, StoredRun
+from tracking.store.queries import LoggedPoint, RunQueries, RunQuestion, StoredRun
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,15 +29,7 @@ class ClientQueries(RunQueries):
         """As ``RunQueries``."""
         return [item.name for item in connect(self._location).search_experiments()]
 
-    def find(
-        self,
-        experiment_id: str,
-        where: Mapping[str, str],
-        *,
-        tags: Collection[str] | None = (),
-        params: Collection[str] | None = (),
-        metrics: bool = False,
-    ) -> list[StoredRun]:
+    def find(self, question: RunQuestion) -> list[StoredRun]:
         """As ``RunQueries``."""
         return [
             StoredRun(
@@ -45,11 +37,11 @@ class ClientQueries(RunQueries):
                 run.info.status,
                 run.info.start_time,
                 run.info.end_time,
-                {name: value for name, value in run.data.tags.items() if tags is None or name in tags},
-                {name: value for name, value in run.data.params.items() if params is None or name in params},
-                dict(run.data.metrics) if metrics else {},
+                _named(run.data.tags, question.tags),
+                _named(run.data.params, question.params),
+                dict(run.data.metrics) if question.metrics else {},
             )
-            for run in search(connect(self._location), experiment_id, where)
+            for run in search(connect(self._location), question.experiment_id, question.where)
         ]
 
     def histories(self, run_ids: Sequence[str], wanted: Callable[[str], bool]) -> list[LoggedPoint]:
@@ -69,6 +61,10 @@ class ClientQueries(RunQueries):
             return dict.fromkeys(run_ids)
         client = connect(self._location)
         return {run: relocation.path_of(database, client.get_run(run).info.artifact_uri) for run in run_ids}
+
+
+def _named(values: Mapping[str, str], names: Collection[str] | None) -> dict[str, str]:
+    return {name: value for name, value in values.items() if names is None or name in names}
 
 
 def search(client: "MlflowClient", experiment_id: str, where: Mapping[str, str]) -> "list[Run]":

@@ -5,14 +5,14 @@ server that has not this path (``server.runs_route``) is asked by MLflow's clien
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from tracking.store.client import ClientQueries
 from tracking.store.location import StoreLocation, ask
-from tracking.store.queries import StoredRun
+from tracking.store.queries import RunQuestion, StoredRun
 
 PATH = "/api/2.0/dn/runs"
 _SECONDS = 120
@@ -42,26 +42,14 @@ _Names = Annotated[tuple[_Name, ...], Field(max_length=100, strict=False)]
 class HttpQueries(ClientQueries):
     """Of a server: runs in one answer where it knows the path, all else by MLflow's client."""
 
-    def find(
-        self,
-        experiment_id: str,
-        where: Mapping[str, str],
-        *,
-        tags: Collection[str] | None = (),
-        params: Collection[str] | None = (),
-        metrics: bool = False,
-    ) -> list[StoredRun]:
+    def find(self, question: RunQuestion) -> list[StoredRun]:
         """As ``RunQueries``."""
-        answered = None
-        if tags is not None and params is not None:
-            answered = find(self._location, experiment_id, where, tags=tags, params=params, metrics=metrics)
-        if answered is not None:
-            return answered
-        return super().find(experiment_id, where, tags=tags, params=params, metrics=metrics)
+        answered = find(self._location, question)
+        return super().find(question) if answered is None else answered
 
 
 class Question(BaseModel):
-    """What is wanted of which runs, as ``RunQueries.find`` takes it."""
+    """A ``RunQuestion`` on its way to a server, which names what it asks for."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -73,21 +61,19 @@ class Question(BaseModel):
     metrics: bool
 
 
-def find(
-    location: StoreLocation,
-    experiment_id: str,
-    where: Mapping[str, str],
-    *,
-    tags: Collection[str] = (),
-    params: Collection[str] = (),
-    metrics: bool = False,
-) -> list[StoredRun] | None:
+def find(location: StoreLocation, question: RunQuestion) -> list[StoredRun] | None:
     """Return what ``RunQueries.find`` does; None where the server does not answer it, for whatever reason."""
-    question = Question(
-        experiment_id=experiment_id, where=dict(where), tags=tuple(tags), params=tuple(params), metrics=metrics
+    if question.tags is None or question.params is None:
+        return None
+    sent = Question(
+        experiment_id=question.experiment_id,
+        where=dict(question.where),
+        tags=tuple(question.tags),
+        params=tuple(question.params),
+        metrics=question.metrics,
     )
     try:
-        answer = ask(location, "POST", PATH, timeout=_SECONDS, json=question.model_dump())
+        answer = ask(location, "POST", PATH, timeout=_SECONDS, json=sent.model_dump())
     except ConnectionError:
         return None
     return decode(answer.text) if answer.status_code == 200 else None

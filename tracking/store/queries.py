@@ -21,6 +21,21 @@ class StoredRun:
     """The last value of each."""
 
 
+@dataclass(frozen=True, slots=True)
+class RunQuestion:
+    """Which runs of an experiment, and what of each."""
+
+    experiment_id: str
+    where: Mapping[str, str] = field(default_factory=dict)
+    """Tags that a run must have, with their values."""
+    tags: Collection[str] | None = ()
+    """Names of the tags to read; None for all."""
+    params: Collection[str] | None = ()
+    """Names of the parameters to read; None for all."""
+    metrics: bool = False
+    """Whether to read the last value of each metric."""
+
+
 LoggedPoint = tuple[str, str, int, float]
 """Run, metric, step and value."""
 
@@ -40,19 +55,8 @@ class RunQueries(ABC):
         """Return the names of the experiments that were not deleted."""
 
     @abstractmethod
-    def find(
-        self,
-        experiment_id: str,
-        where: Mapping[str, str],
-        *,
-        tags: Collection[str] | None = (),
-        params: Collection[str] | None = (),
-        metrics: bool = False,
-    ) -> list[StoredRun]:
-        """Return the runs that have the tags ``where``, oldest first, each with the named tags and parameters.
-
-        None names them all.
-        """
+    def find(self, question: RunQuestion) -> list[StoredRun]:
+        """Return the runs that have the tags asked for, oldest first."""
 
     @abstractmethod
     def histories(self, run_ids: Sequence[str], wanted: Callable[[str], bool]) -> list[LoggedPoint]:

@@ -5,13 +5,13 @@ takes what is asked for.
 """
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import nan
 from pathlib import Path
 from typing import Any
 
 from tracking.store import database_file, relocation, statements
-from tracking.store.queries import LoggedPoint, RunQueries, StoredRun
+from tracking.store.queries import LoggedPoint, RunQueries, RunQuestion, StoredRun
 
 _MOST_NAMES = 500  # in one statement: SQLite allows no more than some thousands
 
@@ -36,20 +36,10 @@ class SqliteQueries(RunQueries):
             query = "select name from experiments where lifecycle_stage = 'active'"
             return [name for (name,) in connection.execute(query)]
 
-    def find(
-        self,
-        experiment_id: str,
-        where: Mapping[str, str],
-        *,
-        tags: Collection[str] | None = (),
-        params: Collection[str] | None = (),
-        metrics: bool = False,
-    ) -> list[StoredRun]:
+    def find(self, question: RunQuestion) -> list[StoredRun]:
         """As ``RunQueries``."""
         with database_file.read(self._database) as connection:
-            runs, named = statements.find(
-                connection.execute, experiment_id, where, tags=tags, params=params, metrics=metrics
-            )
+            runs, named = statements.find(connection.execute, question)
             found = {run[0]: StoredRun(*run) for run in runs}
             for kind, triples in named.items():
                 for run_id, name, value in triples:

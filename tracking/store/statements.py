@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from math import nan
 from typing import Any
 
+from tracking.store.queries import RunQuestion
+
 Execute = Callable[[str, Mapping[str, Any]], Iterable[Any]]
 """Runs a statement with named parameters (``:name``) and returns its rows."""
 Named = tuple[str, str, Any]
@@ -14,17 +16,11 @@ Named = tuple[str, str, Any]
 
 
 def find(
-    execute: Execute,
-    experiment_id: str,
-    where: Mapping[str, str],
-    *,
-    tags: Collection[str] | None,
-    params: Collection[str] | None,
-    metrics: bool,
+    execute: Execute, question: RunQuestion
 ) -> tuple[list[tuple[str, str, int, int | None]], dict[str, Iterable[Named]]]:
-    """Return the runs (id, status, start, end), oldest first, and by kind what is named of them. None names all."""
-    joins, values = "", dict[str, Any]({"experiment": int(experiment_id)})
-    for number, (name, value) in enumerate(where.items()):
+    """Return the runs (id, status, start, end), oldest first, and by kind what is named of them."""
+    joins, values = "", dict[str, Any]({"experiment": int(question.experiment_id)})
+    for number, (name, value) in enumerate(question.where.items()):
         has = f"has{number}"
         joins += (
             f" join tags {has} on {has}.run_uuid = runs.run_uuid and {has}.key = :key{number}"
@@ -36,10 +32,10 @@ def find(
     runs = execute(f"select {columns} {found} order by runs.start_time, runs.run_uuid", values)
     of_these = f"where run_uuid in (select runs.run_uuid {found})"
     named: dict[str, Iterable[Named]] = {}
-    for table, names in (("tags", tags), ("params", params)):
+    for table, names in (("tags", question.tags), ("params", question.params)):
         named[table] = _texts(execute, table, of_these, values, names)
     latest = f"select run_uuid, key, value, is_nan from latest_metrics {of_these}"
-    rows = execute(latest, values) if metrics else ()
+    rows = execute(latest, values) if question.metrics else ()
     named["metrics"] = ((run_id, name, nan if is_nan else value) for run_id, name, value, is_nan in rows)
     return [tuple(run) for run in runs], named
 

@@ -9,7 +9,7 @@ from tracking import schema
 from tracking.errors import StoreError
 from tracking.store.choice import queries_of
 from tracking.store.location import StoreLocation, connect
-from tracking.store.queries import StoredRun
+from tracking.store.queries import RunQuestion, StoredRun
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -84,4 +84,5 @@ class SweepStore:
         None for ``tags`` or ``params`` asks for all.
         """
         wanted = {**(where or {}), schema.KIND: kind}  # what most runs have comes last: it is looked up, not scanned
-        return queries_of(self.location).find(self.experiment_id, wanted, tags=tags, params=params, metrics=metrics)
+        question = RunQuestion(self.experiment_id, wanted, tags, params, metrics)
+        return queries_of(self.location).find(question)
