@@ -45,8 +45,8 @@ out = Output()
 """Standard output, as it is at the time of printing."""
 
 
-def tell(text: str) -> None:
-    """Tell the user something on standard error, on one line that a terminal cannot mistake for commands."""
+def notify(text: str) -> None:
+    """Print a message for the user on standard error, on one line that a terminal cannot mistake for commands."""
     try:
         print(f"dn: {one_line(text, _LONGEST)}", file=sys.stderr, flush=True)
     except BrokenPipeError:

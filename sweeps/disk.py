@@ -1,4 +1,4 @@
-"""A full disk is told as what it is: libraries tell of files that end too early, or of nothing."""
+"""Errors that come of a full disk, named as such: libraries report files that end too early, or nothing at all."""
 
 import contextlib
 import shutil
@@ -8,12 +8,12 @@ from pathlib import Path
 from tracking.store.location import StoreError
 
 FULL = 1 << 20
-"""With fewer bytes left than this, what goes wrong is the disk's doing."""
+"""A disk counts as full with fewer bytes left than this."""
 
 
 @contextlib.contextmanager
-def full_disk_told(*folders: Path) -> Iterator[None]:
-    """StoreError for whatever goes wrong in the ``with`` block while the disk of one of these folders is full."""
+def explain_full_disk(*folders: Path) -> Iterator[None]:
+    """Raise StoreError for any error of the ``with`` block while the disk of one of these folders is full."""
     try:
         yield
     except Exception as error:

@@ -17,14 +17,14 @@ from collections.abc import Mapping
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
-from sweeps.console import tell
+from sweeps.console import notify
 from sweeps.exit_codes import FAILED
 from tracking.processes import end_marked, marked
 from tracking.variables import DRIVER_MARK
 
 SECONDS = 8.0
 """For an orderly end: packs save their state, Ray goes."""
-SAME_SECONDS = 0.5
+ONE_SIGNAL_SECONDS = 0.5
 """Signals within this time are one: ``timeout`` sends two, and so does a terminal that is closed."""
 
 _GO_ON = "run the same command to go on"
@@ -47,7 +47,7 @@ class Ending:
         self.deferred = False
         """Whether signals are only noted for the moment: who sets it, asks for ``number``."""
         self._first = 0.0
-        self._seen = self._told = self._over = False
+        self._seen = self._reported = self._over = False
         self._before: dict[int, Any] = {}
         self._wakeup = self._to_wake = -1
         self._ray: dict[int, str] = {}
@@ -96,9 +96,9 @@ class Ending:
 
     def tell_interrupted(self, stored: str = "") -> None:
         """Say, once, that the sweep was interrupted and how it goes on. ``stored``: what is stored already."""
-        if not self._told:
-            self._told = True
-            tell(f"interrupted; {stored}{_GO_ON}")
+        if not self._reported:
+            self._reported = True
+            notify(f"interrupted; {stored}{_GO_ON}")
 
     def watch_ray(self, processes: Mapping[int, str]) -> None:
         """End, with a line, when one of these processes does: names by process number. None: Ray may go."""
@@ -154,18 +154,18 @@ class Ending:
     def _take_note(self, numbers: bytes) -> None:
         for number in self._before.keys() & set(numbers):
             self._note(number)
-            if number != signal.SIGHUP and time.monotonic() - self._first > SAME_SECONDS:
+            if number != signal.SIGHUP and time.monotonic() - self._first > ONE_SIGNAL_SECONDS:
                 self._end_at_once()
 
     def _ray_is_gone(self, name: str) -> NoReturn:
         """A signal to all processes of a job may reach Ray's before ours."""
-        if select.select([self._wakeup], [], [], SAME_SECONDS)[0]:
+        if select.select([self._wakeup], [], [], ONE_SIGNAL_SECONDS)[0]:
             self._take_note(os.read(self._wakeup, 64))
         if self.number is None:
-            self._told = True
+            self._reported = True
             self.lost = f"Ray's process {name} has ended, was it killed for its memory? What is stored stays; {_GO_ON}"
             if self._exits:
-                tell(self.lost)
+                notify(self.lost)
             self._leave(FAILED)
         self._end_at_once()
 

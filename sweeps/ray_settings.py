@@ -11,7 +11,7 @@ _SETTINGS = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SCHEDULER_EVENTS": "0",
-    # Ray listens on all interfaces, whatever it is told; without a token, others could run code here.
+    # Ray listens on all interfaces, whatever its settings; without a token, others could run code here.
     "RAY_AUTH_MODE": "token",
 }
 

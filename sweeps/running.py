@@ -11,8 +11,8 @@ from typing import Any
 from dn_distributed.data import Data
 from sweeps.cluster import connection
 from sweeps.cluster.connection import Capacity
-from sweeps.console import Output, tell
-from sweeps.disk import full_disk_told
+from sweeps.console import Output, notify
+from sweeps.disk import explain_full_disk
 from sweeps.ending import Ending
 from sweeps.errors import ClusterError
 from sweeps.planning.data import load_data
@@ -80,13 +80,13 @@ class Session:
 def session(location: StoreLocation, settings: Settings, ending: Ending) -> Iterator[Session]:
     """Prepare the store, which is made if it is not there; Ray goes at the end, if it was needed."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(full_disk_told(location.scratch.parent, Path(tempfile.gettempdir())))
+        stack.enter_context(explain_full_disk(location.scratch.parent, Path(tempfile.gettempdir())))
         locations.prepare(location)
         yield Session(location, settings, ending, stack)
 
 
 def silence_tune() -> None:
-    """Have Tune log nothing: an end by Ctrl-C and failures are told by us."""
+    """Have Tune log nothing: this project itself reports failures and an end by Ctrl-C."""
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
 
@@ -148,7 +148,7 @@ def run(
                 if runner.interrupted:
                     raise KeyboardInterrupt(f"{stored(after)}; run it again to go on")
                 for line in shortfall(after):
-                    tell(line)
+                    notify(line)
                 return runner.results()
         except KeyboardInterrupt as error:
             if ending.lost:

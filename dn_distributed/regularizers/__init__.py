@@ -16,7 +16,7 @@ from dn_distributed.regularizers.l1 import L1
 from dn_distributed.regularizers.l2 import L2
 from dn_distributed.regularizers.scripted_l2 import L1OfLast, L2ButLast
 
-__all__ = ["PENALTIES", "Penalty", "build_penalties", "coefficients", "register_penalty", "resolve", "written_out"]
+__all__ = ["PENALTIES", "Penalty", "build_penalties", "coefficients", "expand_shorthand", "register_penalty", "resolve"]
 
 PENALTIES: dict[str, type[Penalty]] = {
     penalty.name: penalty for penalty in (L1, L2, Incoming, Outgoing, L2ButLast, L1OfLast)
@@ -28,13 +28,13 @@ def coefficients() -> tuple[str, ...]:
     return (*PENALTIES, *SHORTHANDS, dropout.NAME)
 
 
-def written_out(name: str) -> tuple[str, ...]:
-    """Return the coefficients that a key of a method sets."""
+def expand_shorthand(name: str) -> tuple[str, ...]:
+    """Return the coefficients that a key of a method sets: several for a shorthand, else itself."""
     return SHORTHANDS.get(name, (name,))
 
 
 def resolve(chosen: Mapping[str, float]) -> dict[str, float]:
-    """Return the non-zero coefficients with shorthands written out, in a fixed order.
+    """Return the non-zero coefficients with shorthands expanded, in a fixed order.
 
     ArgumentError for an unknown name, a value out of range, or one coefficient set twice.
     """
@@ -45,7 +45,7 @@ def resolve(chosen: Mapping[str, float]) -> dict[str, float]:
         if not 0 <= value < (1 if name == dropout.NAME else float("inf")):
             limits = "0 ≤ dropout < 1" if name == dropout.NAME else "finite and ≥ 0"
             raise ArgumentError(f"{name} = {value} is out of range ({limits})")
-        for target in written_out(name):
+        for target in expand_shorthand(name):
             if target in resolved:
                 short = next(key for key, targets in SHORTHANDS.items() if target in targets)
                 raise ArgumentError(f"{target} is set twice: {short!r} is short for {' and '.join(SHORTHANDS[short])}")

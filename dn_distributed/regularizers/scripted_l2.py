@@ -1,4 +1,4 @@
-"""The L2 of the published LeNet-300-100 script: an L1 on the last layer, by a slip. Asked for as ``l2_as_scripted``."""
+"""The L2 of the published LeNet-300-100 script: an L1 on the last layer, by a slip. Key: ``l2_as_scripted``."""
 
 from typing import ClassVar
 

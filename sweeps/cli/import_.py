@@ -6,7 +6,7 @@ import click
 
 from sweeps.cli import options
 from sweeps.cli.export import failed_in_words
-from sweeps.console import out, tell
+from sweeps.console import notify, out
 from sweeps.exit_codes import OK
 
 
@@ -25,7 +25,7 @@ def command(file: Path, imports: tuple[str, ...], tracking_uri: str | None) -> i
     from tracking.store import location as store
 
     own_modules(imports).load()
-    done = importing.import_file(store.locate_answering(tracking_uri), file, out.track, tell)
+    done = importing.import_file(store.locate_answering(tracking_uri), file, out.track, notify)
     counts = f"{done.written.total()} replicates imported, {failed_in_words(done.written)}"
     out.say(f"{done.name}: {counts}; {done.present} were there already")
     return OK

@@ -13,7 +13,7 @@ import click
 
 from dn_distributed.errors import DropNeuronError
 from dn_distributed.text import one_line, quoted
-from sweeps.console import prepare_streams, tell
+from sweeps.console import notify, prepare_streams
 from sweeps.errors import SpecError
 from sweeps.exit_codes import FAILED, INTERRUPTED
 
@@ -34,7 +34,7 @@ _VERBS = {
 
 
 class _Verbs(click.Group):
-    """The verbs, each in a module that is imported when it is asked for."""
+    """The verbs, each in a module that is imported when it is called."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         """Return the names in the order of the help."""
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return after_help.exit_code
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else " ".join(["dn", *_verb_in(words)])
-        tell(f"{_in_words(error)}; see {command} --help")
+        notify(f"{_in_words(error)}; see {command} --help")
         return SpecError.exit_code
     except BaseException as error:
         if debug:
@@ -84,13 +84,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _code_of(error: BaseException) -> int:
     """Say on one line what went wrong, and return the exit code."""
     if isinstance(error, KeyboardInterrupt):
-        tell("interrupted")
+        notify("interrupted")
         return INTERRUPTED
     if isinstance(error, DropNeuronError):
-        tell(str(error))
+        notify(str(error))
         return error.exit_code
     if isinstance(error, Exception):
-        tell(f"{type(error).__name__}: {one_line(str(error))} (run again with --debug for the traceback)")
+        notify(f"{type(error).__name__}: {one_line(str(error))} (run again with --debug for the traceback)")
         return FAILED
     raise error
 

@@ -18,9 +18,10 @@ from sweeps.exit_codes import OK
 @click.option("--threshold", type=float, required=True, metavar="T", help="Weights with |w| < T count as zero.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(file: Path, layers: str, threshold: float, as_json: bool) -> int:
-    """Measure the sparsity of any fully connected weights.
+    """Count the weights and neurons that pruning leaves in a file.
 
-    Count what pruning leaves of consecutive fully connected layers in FILE (safetensors).
+    Count the weights and neurons that are left in consecutive fully connected layers of FILE (safetensors) after
+    pruning with a threshold.
     """
     from dn_distributed.measure import as_dict, measure
 

@@ -1,4 +1,4 @@
-"""Options that several verbs share, and the types of their values: what is wrong with one is told before the work."""
+"""Options that several verbs share, and the types of their values: a wrong value ends the command before any work."""
 
 import math
 import os

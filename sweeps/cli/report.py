@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sweeps.cli import options
-from sweeps.console import out, tell
+from sweeps.console import notify, out
 from sweeps.exit_codes import OK
 
 if TYPE_CHECKING:
@@ -60,4 +60,4 @@ def write(location: "StoreLocation", name: str, folder: Path, data_dir: Path | N
     from sweeps.planning.data_dir import resolve_data_dir
     from tracking import report as writer
 
-    out.say(f"report: {writer.write(location, name, folder, resolve_data_dir(data_dir), tell)}")
+    out.say(f"report: {writer.write(location, name, folder, resolve_data_dir(data_dir), notify)}")

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from sweeps.cli import options
-from sweeps.console import out, tell
+from sweeps.console import notify, out
 from sweeps.exit_codes import OK
 
 
@@ -56,5 +56,5 @@ def command(folder: Path, host: str, port: int, allowed_hosts: str | None, artif
     )
     if out.is_terminal:
         out.say("starting; it can take a minute")
-    supervisor.run(wanted, out.say, tell)
+    supervisor.run(wanted, out.say, notify)
     return OK

@@ -46,7 +46,7 @@ from sweeps.cli import options
     "--report", "report_dir", type=options.FOLDER, metavar="DIR", help="Write each sweep's report to DIR/NAME as well."
 )
 @click.pass_context
-def command(context: click.Context, /, imports: tuple[str, ...], **given: Any) -> int:
+def command(context: click.Context, /, imports: tuple[str, ...], **values: Any) -> int:
     """Run what is missing of a sweep and print its table.
 
     Run what is missing of one or more sweeps, each described by a FILE in YAML, and print their tables. Running the
@@ -60,8 +60,8 @@ def command(context: click.Context, /, imports: tuple[str, ...], **given: Any) -
             from sweeps.spec.own_modules import own_modules
 
             modules = own_modules(imports).load()
-            asked = sweeping.Asked(modules=modules, debug=context.find_root().params["debug"], **given)
-            return sweeping.sweep(asked, ending)
+            chosen = sweeping.SweepOptions(modules=modules, debug=context.find_root().params["debug"], **values)
+            return sweeping.sweep(chosen, ending)
         except KeyboardInterrupt:
             ending.tell_interrupted()
             return ending.code

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from dn_distributed.data import Data
 from sweeps.cli import report
-from sweeps.console import out, tell
+from sweeps.console import notify, out
 from sweeps.ending import Ending
 from sweeps.exit_codes import FAILED, OK
 from sweeps.planning import plan as planning
@@ -28,7 +28,7 @@ from tracking.store.sweep_store import SweepStore
 
 
 @dataclass(frozen=True)
-class Asked:
+class SweepOptions:
     """The options of ``dn sweep``."""
 
     files: Sequence[Path]
@@ -46,25 +46,25 @@ class Asked:
     debug: bool
 
 
-def sweep(asked: Asked, ending: Ending) -> int:
+def sweep(options: SweepOptions, ending: Ending) -> int:
     """Plan, run what is missing, and print the table of each sweep; returns the exit code."""
-    loaded = _load(asked)
-    data = [load_data(item, asked.data_dir, download=not asked.dry_run) for item in loaded]
-    location = store.locate_answering(asked.tracking_uri)
-    slots = _slots(asked)
-    if asked.dry_run:
+    loaded = _load(options)
+    data = [load_data(item, options.data_dir, download=not options.dry_run) for item in loaded]
+    location = store.locate_answering(options.tracking_uri)
+    slots = _slots(options)
+    if options.dry_run:
         for item, its_data in zip(loaded, data, strict=True):
             _print_plan(_plan_of(item, its_data, location), slots)
         return OK
-    if not asked.debug:
+    if not options.debug:
         silence_tune()
     settings = Settings(
-        modules=asked.modules,
-        address=asked.address,
-        num_cpus=asked.num_cpus,
-        slots=asked.slots,
-        retry_failed=asked.retry_failed,
-        checkpoint_seconds=asked.checkpoint_seconds,
+        modules=options.modules,
+        address=options.address,
+        num_cpus=options.num_cpus,
+        slots=options.slots,
+        retry_failed=options.retry_failed,
+        checkpoint_seconds=options.checkpoint_seconds,
     )
     code = OK
     with session(location, settings, ending) as here:
@@ -78,15 +78,15 @@ def sweep(asked: Asked, ending: Ending) -> int:
                 return ending.code
             out.print(runner.results())
             for line in shortfall(after):
-                tell(line)
+                notify(line)
                 code = FAILED
-            if asked.report_dir:
-                report.write(location, item.name, asked.report_dir / item.name, asked.data_dir)
+            if options.report_dir:
+                report.write(location, item.name, options.report_dir / item.name, options.data_dir)
     return code
 
 
-def _load(asked: Asked) -> list[Sweep]:
-    loaded = [spec.load(path, asked.overrides) for path in asked.files]
+def _load(options: SweepOptions) -> list[Sweep]:
+    loaded = [spec.load(path, options.overrides) for path in options.files]
     names = [item.name for item in loaded]
     for item in loaded:
         if names.count(item.name) > 1:
@@ -102,13 +102,13 @@ def _plan_of(item: Sweep, data: Data, location: StoreLocation) -> Plan:
     return plan_from_store(item, data, found)
 
 
-def _slots(asked: Asked) -> Callable[[float], int] | None:
-    """How many packs of so many CPUs run at once; None of a cluster that only joining it would tell of."""
-    if (slots := asked.slots) is not None:
+def _slots(options: SweepOptions) -> Callable[[float], int] | None:
+    """How many packs of so many CPUs run at once; None for a cluster, which is known only once it is joined."""
+    if (slots := options.slots) is not None:
         return lambda cpu: slots
-    if asked.address is not None:
+    if options.address is not None:
         return None
-    return lambda cpu: max(1, int((asked.num_cpus or os.cpu_count() or 1) / cpu))
+    return lambda cpu: max(1, int((options.num_cpus or os.cpu_count() or 1) / cpu))
 
 
 def _print_plan(plan: Plan, slots: Callable[[float], int] | None) -> None:

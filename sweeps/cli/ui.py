@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sweeps.cli import options
-from sweeps.console import out, tell
+from sweeps.console import notify, out
 from sweeps.exit_codes import OK
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def command(port: int, tracking_uri: str | None) -> int:
             shown = location
         else:
             shown = store.copy_into(Path(folder), location)
-            tell("the store can only be read: a copy is shown, as it is now, and what is changed in it is not kept")
+            notify("the store can only be read: a copy is shown, as it is now, and what is changed in it is not kept")
         return _serve(shown, location, port)
 
 

@@ -1,1 +1,1 @@
-"""Ray itself: started on this machine or joined, and its nodes asked whether they can work."""
+"""Ray itself: started on this machine or joined, and its nodes checked before packs are sent to them."""

@@ -18,7 +18,7 @@ from sweeps.ending import Ending
 from sweeps.errors import ClusterError as ClusterError
 from tracking.processes import name_of
 
-LAUNCHED_WITH = "~/ray_bootstrap_config.yaml"
+LAUNCHER_CONFIG = "~/ray_bootstrap_config.yaml"
 """Where Ray's cluster launcher leaves its configuration on the head node."""
 _ESSENTIAL = ("raylet", "gcs_server")
 """Processes of Ray without which it does nothing more."""
@@ -37,15 +37,15 @@ class Capacity:
     """Those that are there now."""
     joined: bool
     """Whether Ray was running already: it may have nodes on other machines, now or later."""
-    given_slots: int | None = None
-    """Packs at once, as the user says."""
+    slots_override: int | None = None
+    """How many packs run at once, where the user gives it (``--slots``)."""
     grows: bool = False
     """Whether its launcher may start more nodes."""
 
     def slots(self, cpu: float, gpu: float) -> int:
         """Return how many packs with these resources run at once. ClusterError where not even one fits."""
-        if self.given_slots is not None:
-            return self.given_slots
+        if self.slots_override is not None:
+            return self.slots_override
         fitting = [self.cpus / cpu] + ([self.gpus / gpu] if gpu else [])
         if min(fitting) < 1:
             raise ClusterError(
@@ -72,7 +72,7 @@ def connect(
 ) -> Iterator[Capacity]:
     """Start Ray on this machine, or join the cluster at ``address``; leave it at the end.
 
-    ``slots``: see ``Capacity.given_slots``. ``ending``: told of Ray's processes, and ends what is left of them.
+    ``slots``: see ``Capacity.slots_override``. ``ending``: watches Ray's processes, and ends what is left of them.
     """
     ray_settings.apply()
     import ray
@@ -93,7 +93,7 @@ def connect(
         total = ray.cluster_resources()  # type: ignore[no-untyped-call]
         alive = len([node for node in ray.nodes() if node["Alive"]])  # type: ignore[no-untyped-call]
         joined = address is not None
-        grown = _when_grown(Path(os.path.expanduser(LAUNCHED_WITH))) if joined else {}
+        grown = _resources_when_grown(Path(os.path.expanduser(LAUNCHER_CONFIG))) if joined else {}
         cpus, gpus = (max(total.get(name, 0.0), grown.get(name, 0.0)) for name in ("CPU", "GPU"))
         yield Capacity(cpus, gpus, alive, joined, slots, grows=bool(grown))
     finally:
@@ -110,7 +110,7 @@ def _start(num_cpus: int | None) -> None:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # no other process need know it, and no home
     if len(os.environ.get("TMPDIR", "")) > _LONGEST_FOLDER:
         os.environ.setdefault("RAY_TMPDIR", "/tmp")
-    with _told("Ray could not be started on this machine"), without_usage_reports():
+    with _as_cluster_error("Ray could not be started on this machine"), without_usage_reports():
         job = WithoutDriverPaths(runtime_env=interpreter())
         _init("local", job, num_cpus=num_cpus, include_dashboard=False)
 
@@ -120,7 +120,7 @@ def _join(address: str) -> None:
     from sweeps.cluster.ray_internals import WithoutDriverPaths, address_of
 
     _ensure_token()
-    with _told(f"no Ray cluster at {address}"):
+    with _as_cluster_error(f"no Ray cluster at {address}"):
         host, _, port = address_of(address).rpartition(":")
         if not port.isdecimal():
             raise ValueError("give HOST:PORT or auto")
@@ -135,8 +135,8 @@ def _init(address: str, job: Any, **more: Any) -> None:
 
 
 @contextlib.contextmanager
-def _told(what: str) -> Iterator[None]:
-    """ClusterError for what Ray raises when it is started or joined."""
+def _as_cluster_error(what: str) -> Iterator[None]:
+    """Raise ClusterError, in one line that begins with ``what``, for what Ray raises when it is started or joined."""
     from ray.exceptions import RayError
 
     try:
@@ -145,7 +145,7 @@ def _told(what: str) -> Iterator[None]:
         raise ClusterError(f"{what}: {(str(error).strip() or type(error).__name__).splitlines()[0]}") from error
 
 
-def _when_grown(path: Path) -> dict[str, float]:
+def _resources_when_grown(path: Path) -> dict[str, float]:
     """Return the resources of a cluster whose launcher left its configuration here, with all nodes that it may start.
 
     A cluster that grows from zero has nothing to count before the first pack asks for it.

@@ -1,4 +1,4 @@
-"""The plan of a sweep as the store stands, and results there that the sweep no longer asks for."""
+"""The plan of a sweep as the store stands, and results there that were made by older code or of older data."""
 
 import itertools
 from collections import Counter
@@ -23,20 +23,20 @@ def plan_from_store(sweep: Sweep, data: Data, sweep_store: SweepStore) -> Plan:
     stored = reader.read_cells(sweep_store)
     plan = planning.make(sweep, data, states, stored)
     finished = Counter(item.cell_key for item in found if item.state == "finished")
-    remarks = left_behind(plan, itertools.chain.from_iterable(stored.values()), finished)
+    remarks = describe_outdated_results(plan, itertools.chain.from_iterable(stored.values()), finished)
     return replace(plan, remarks=remarks)
 
 
-def left_behind(plan: Plan, stored: Iterable[Cell], finished: Mapping[str, int]) -> tuple[str, ...]:
-    """Say of which stored results the sweep asks for the like, but made by other code or of other data.
+def describe_outdated_results(plan: Plan, stored: Iterable[Cell], finished: Mapping[str, int]) -> tuple[str, ...]:
+    """Return a line for each kind of stored result that only code or data of now would make a result of the sweep.
 
     ``finished``: how many replicates of a cell have a result, by its key.
     """
     counts: Counter[str] = Counter()
-    asked = {item.cell.key for item in plan.distinct}
-    for cell in {cell.key: cell for cell in stored if finished.get(cell.key) and cell.key not in asked}.values():
-        now = plan.sweep.as_now(cell, plan.data.digest)
-        if now != cell and (now.key in asked or _is_proposed(plan, now)):
+    planned = {item.cell.key for item in plan.distinct}
+    for cell in {cell.key: cell for cell in stored if finished.get(cell.key) and cell.key not in planned}.values():
+        now = plan.sweep.with_current_code_and_data(cell, plan.data.digest)
+        if now != cell and (now.key in planned or _is_proposed(plan, now)):
             counts[_what_changed(cell, now)] += finished[cell.key]
     return tuple(
         f"{what}: {count} replicate{'s' * (count > 1)} of the old one stay{'s' * (count == 1)} under "

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from dn_distributed import own_code
 from dn_distributed.config import FrozenModel, Pruning, Training
 from dn_distributed.labels import SHORTHANDS
-from dn_distributed.regularizers import PENALTIES, written_out
+from dn_distributed.regularizers import PENALTIES, expand_shorthand
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.text import one_line, quoted
 from sweeps.errors import SpecError
@@ -77,7 +77,7 @@ def _sweep(file: YamlFile, source: str) -> Sweep:
     training, training_spaces = _over_defaults("training", read.training, read.task.default_training, Training, places)
     pruning, pruning_spaces = _over_defaults("pruning", read.pruning, read.task.default_pruning, Pruning, places)
     methods = tuple(_method(entry, {**training_spaces, **pruning_spaces}) for entry in read.methods)
-    used = {target for method in methods for name in method.keys for target in written_out(name)} & set(PENALTIES)
+    used = {target for method in methods for name in method.keys for target in expand_shorthand(name)} & set(PENALTIES)
     try:
         code = own_code.digests(read.task, read.dataset, sorted(used))
     except ValueError as error:

@@ -8,7 +8,7 @@ from typing import Any
 from dn_distributed import own_code, regularizers, score_names
 from dn_distributed.config import Baseline, Cell, Pruning, Training
 from dn_distributed.data import Dataset
-from dn_distributed.regularizers import PENALTIES, Penalty, written_out
+from dn_distributed.regularizers import PENALTIES, Penalty, expand_shorthand
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.tasks import Task
 from sweeps.spec.file import Resources, Search
@@ -100,7 +100,7 @@ class Sweep:
             changed = [name for part, name in known.items() if here.get(part) != self.code.get(part)]
             raise RuntimeError(f"the source of {' and '.join(changed)} is not here what the sweep was planned with")
 
-    def as_now(self, cell: Cell, digest: str) -> Cell:
+    def with_current_code_and_data(self, cell: Cell, digest: str) -> Cell:
         """Return a stored cell with the code and data of now in place of those that it was made with."""
         return cell.model_copy(update={"code": self.code_of(cell.regularization), "dataset_digest": digest})
 
@@ -157,5 +157,5 @@ def _value_in(cell: Cell, name: str) -> float | None:
     part, _, key = name.rpartition(".")
     if part:
         return getattr(getattr(cell, part), key)  # type: ignore[no-any-return]
-    values = {cell.regularization.get(target, 0.0) for target in written_out(name)}
+    values = {cell.regularization.get(target, 0.0) for target in expand_shorthand(name)}
     return values.pop() if len(values) == 1 else None

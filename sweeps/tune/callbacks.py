@@ -7,7 +7,7 @@ from typing import Any
 from ray.tune import Callback
 
 from sweeps.cluster.ray_internals import clear_metric_statistics
-from sweeps.console import tell
+from sweeps.console import notify
 from sweeps.ending import Ending
 from sweeps.errors import ClusterError
 from sweeps.planning.plan import Pack
@@ -35,14 +35,17 @@ class DriverCallback(Callback):
         progress: Progress,
         pack_ended: PackEnded,
         shared: Shared,
-        look: Callable[[], None] = lambda: None,
+        at_every_step: Callable[[], None] = lambda: None,
         ending: Ending | None = None,
     ) -> None:
-        """``pack_ended`` gets every pack that was decided, and its last result; ``look`` is called all along."""
+        """``pack_ended`` gets every pack that was decided, and its last result.
+
+        ``at_every_step`` is called whenever Tune turns to its trials.
+        """
         self.round = Round()
         self._cannot_start = self._refusal = ""
-        self._progress, self._pack_ended, self._shared, self._look = progress, pack_ended, shared, look
-        self._ending = ending or Ending()
+        self._progress, self._pack_ended, self._shared = progress, pack_ended, shared
+        self._at_every_step, self._ending = at_every_step, ending or Ending()
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune saves its callbacks with its own state, which nothing here is restored from."""
@@ -53,7 +56,7 @@ class DriverCallback(Callback):
         self.check()
         if self._ending.number is not None:
             raise StoppedError
-        self._look()
+        self._at_every_step()
 
     def check(self) -> None:
         """ClusterError where a worker cannot start packs at all; StoreError where the store refuses what is written.
@@ -78,12 +81,12 @@ class DriverCallback(Callback):
     ) -> None:
         """A pack reports."""
         for note in result["notes"]:
-            tell(f"{self._pack(trial)}: {note}")
+            notify(f"{self._pack(trial)}: {note}")
         self._progress.pack_reported(trial.trial_id, result)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack's worker is gone, and it begins again."""
-        tell(f"{self._pack(trial)}: taken up again, from its last checkpoint: {_reason(_last_error(trial))}")
+        notify(f"{self._pack(trial)}: taken up again, from its last checkpoint: {_reason(_last_error(trial))}")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack is done, or too large, or a scheduler has ended it."""
@@ -112,7 +115,7 @@ class DriverCallback(Callback):
             self.round.too_large.append(pack)
             return
         self.round.lost.append(pack)
-        tell(f"{pack}: given up for now: {_reason(error)}")
+        notify(f"{pack}: given up for now: {_reason(error)}")
 
     def _pack(self, trial: Any) -> Pack:
         return pack_of(trial.config, self._shared)

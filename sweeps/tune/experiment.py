@@ -42,11 +42,11 @@ class Experiments:
         checkpoint_seconds: float,
         ending: Ending,
     ) -> None:
-        """``modules``: workers import them first. ``ending``: asked whether a signal has come."""
+        """``modules``: workers import them first. ``ending``: knows whether a signal has come."""
         self.interrupted = False
         """Whether a signal ended one: no other begins."""
-        self.look: Callable[[], None] = lambda: None
-        """Called all along."""
+        self.at_every_step: Callable[[], None] = lambda: None
+        """Called whenever Tune turns to its trials."""
         self._sweep, self._data, self._sweep_store, self._recording = sweep, data, sweep_store, recording
         self._modules, self._checkpoint_seconds, self._ending = modules, checkpoint_seconds, ending
         self._folder = CheckpointFolder(self.scratch / "checkpoints")
@@ -88,7 +88,7 @@ class Experiments:
         from sweeps.tune.trial import PackTrial, Sealed
 
         resources = self._sweep.resources
-        callback = DriverCallback(progress, self._pack_ended, shared, self.look, self._ending)
+        callback = DriverCallback(progress, self._pack_ended, shared, self.at_every_step, self._ending)
         tuner = tune.Tuner(
             tune.with_resources(
                 tune.with_parameters(PackTrial, sealed=Sealed.of(shared)), {"cpu": resources.cpu, "gpu": resources.gpu}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sweeps.console import tell
+from sweeps.console import notify
 from sweeps.planning.packing import MEMORY_SHARE, PackCost, Sample, cost_of
 from sweeps.planning.plan import Pack, Plan
 
@@ -121,8 +121,8 @@ def measure_packs(shared: "Shared", plan: Plan) -> PackCost | None:
         samples, memory = measure_on_cluster(shared, pack)
     except RayError as error:  # a bug of the task, or no room for one: its replicates say so when they run
         reason = str(error).strip().splitlines()[-1]
-        tell(f"{name}: packs could not be measured and hold one replicate each: {reason}")
+        notify(f"{name}: packs could not be measured and hold one replicate each: {reason}")
         return PackCost({1: 1.0}, largest=1)
     cost = cost_of(samples, memory)
-    tell(f"{name}: packs hold up to {cost.largest}: {'; '.join(map(str, samples))}")
+    notify(f"{name}: packs hold up to {cost.largest}: {'; '.join(map(str, samples))}")
     return cost

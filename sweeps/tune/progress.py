@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.console import tell
+from sweeps.console import notify
 from sweeps.planning.plan import Plan
 from tracking.results.status import in_words
 
@@ -37,13 +37,13 @@ class Progress:
     """Replicates done, running and left, the time to finish, and the last scores."""
 
     def __init__(self, console: Console) -> None:
-        """Draw on ``console`` if it is a terminal; else tell standard error. A quiet console gets neither."""
+        """Draw on ``console`` if it is a terminal; else print lines to standard error. A quiet console gets neither."""
         self._console = console
         self._live: Live | None = None
         self._running: dict[str, _Running] = {}
         self._done = self._failed = self._stopped = self._total = 0
         self._before = 0
-        self._began = self._told = time.monotonic()
+        self._began = self._last_line = time.monotonic()
         self._name = self._score = ""
 
     @contextlib.contextmanager
@@ -51,7 +51,7 @@ class Progress:
         """Show the progress of one sweep."""
         self._running, self._done, self._failed, self._stopped = {}, 0, 0, 0
         self._total, self._before = plan.num_to_run, plan.count("finished")
-        self._began = self._told = time.monotonic()
+        self._began = self._last_line = time.monotonic()
         self._name = plan.sweep.name
         self._score = plan.sweep.task.scores[0].name
         if not self._console.is_terminal:
@@ -74,7 +74,7 @@ class Progress:
         """A pack has got further."""
         if trial_id in self._running:
             self._running[trial_id].result = result
-        self._tell(SECONDS_OF_SILENCE)
+        self._print_line_after(SECONDS_OF_SILENCE)
 
     def pack_ended(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """A pack has ended, with a result, a failure that is recorded, or an early stop."""
@@ -87,19 +87,19 @@ class Progress:
             self._done += pack.num_replicates - failed
         else:
             self._stopped += pack.num_replicates
-        self._tell(SECONDS_A_LINE)
+        self._print_line_after(SECONDS_A_LINE)
 
     def pack_put_back(self, trial_id: str) -> None:
         """A pack has ended undecided: it will be planned again."""
         self._running.pop(trial_id, None)
 
-    def _tell(self, seconds: float) -> None:
-        """Tell how far it is where nobody sees it, if that was not told for so long."""
+    def _print_line_after(self, seconds: float) -> None:
+        """Where nothing is drawn, print a line of progress if the last one is so many seconds old."""
         over = not self._running and self._ended >= self._total
-        if self._console.is_terminal or self._console.quiet or over or time.monotonic() - self._told < seconds:
+        if self._console.is_terminal or self._console.quiet or over or time.monotonic() - self._last_line < seconds:
             return
-        self._told = time.monotonic()
-        tell(f"{self._name}: replicates {', '.join(part.plain for part in self._counts())}")
+        self._last_line = time.monotonic()
+        notify(f"{self._name}: replicates {', '.join(part.plain for part in self._counts())}")
 
     def _counts(self) -> list[Text]:
         running = sum(pack.num_replicates for pack in list(self._running.values()))

@@ -6,7 +6,7 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 
 from dn_distributed.config import Cell
-from sweeps.console import tell
+from sweeps.console import notify
 from sweeps.planning.manifest import manifest_of
 from sweeps.planning.plan import Pack, Plan
 from sweeps.spec.sweep import Sweep
@@ -53,7 +53,7 @@ class Recording:
         except (MlflowException, StoreError, OSError) as error:  # Tune would take it for a failure of the pack
             if not outages.can_pass(error):
                 return f"{pack}: {outages.reason(error)}"
-            tell(f"{pack}: the store did not answer ({outages.reason(error)}); means are written at the end")
+            notify(f"{pack}: the store did not answer ({outages.reason(error)}); means are written at the end")
         return ""
 
     def fail(self, pack: Pack, reason: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dn_distributed.data import Data
 from sweeps.cluster.connection import Capacity
 from sweeps.cluster.preflight import Preflight
-from sweeps.console import tell
+from sweeps.console import notify
 from sweeps.ending import Ending
 from sweeps.errors import ClusterError
 from sweeps.planning.manifest import manifest_of
@@ -94,7 +94,7 @@ class Runner:
         ``capacity`` may be None where there is nothing to run.
         """
         report_run_id = report_run.ensure_report_run(self.sweep_store)
-        with Lease(self.sweep_store, report_run_id, self.sweep.name, tell) as lease:
+        with Lease(self.sweep_store, report_run_id, self.sweep.name, notify) as lease:
             plan = self.plan() if lease.waited else plan
             report_run.begin_report(self.sweep_store, report_run_id)
             try:
@@ -106,7 +106,7 @@ class Runner:
         self._recording.announce(plan, report_run_id)
         if capacity is not None:
             if advice := capacity.advice(self.sweep.resources.gpu):
-                tell(f"{self.sweep.name}: {advice}")
+                notify(f"{self.sweep.name}: {advice}")
             self._check_reachable(capacity, report_run_id)
             with progress.sweep(plan):
                 self._run_rounds(plan, capacity, progress)
@@ -124,9 +124,9 @@ class Runner:
                 f"start an MLflow server that all of them reach and pass --tracking-uri http://HOST:PORT"
             )
         if capacity.joined:
-            preflight = Preflight(self.location, report_run_id, tell)
+            preflight = Preflight(self.location, report_run_id, notify)
             preflight.check()
-            self._experiments.look = preflight.look
+            self._experiments.at_every_step = preflight.check_new_nodes
 
     def _run_rounds(self, plan: Plan, capacity: Capacity, progress: Progress) -> None:
         """Run all packs, then those again, smaller or after a pause, that were too large or were lost."""
@@ -145,7 +145,7 @@ class Runner:
             if self.interrupted or pause is None or not (ended.lost or ended.too_large):
                 return
             if pause:
-                tell(f"{len(ended.lost)} packs were lost; trying again in {pause} s")
+                notify(f"{len(ended.lost)} packs were lost; trying again in {pause} s")
             time.sleep(pause)
             plan = self.plan()
 
@@ -171,7 +171,7 @@ class Runner:
         """Have the pack's replicates tried in packs of half the size; record them as failed where that cannot be."""
         size = len(pack.seeds) // 2
         if size and not self.sweep.has_scheduler:
-            tell(f"{pack}: out of memory; trying packs of {size}")
+            notify(f"{pack}: out of memory; trying packs of {size}")
             largest[pack.cell.key] = size
             return
         why = "a search with a scheduler needs all seeds in one pack" if size else "with a single replicate"

@@ -1,4 +1,4 @@
-"""What searches: Optuna, which is told of the configurations that the store holds already, and ASHA."""
+"""The search algorithms: Optuna, which begins from the configurations that the store holds already, and ASHA."""
 
 import math
 import statistics
@@ -33,7 +33,7 @@ def known_rewards(
 
 
 def optuna_search(sweep: Sweep, method: Method, data: Data, tried: Sequence[CellResult]) -> Any:
-    """Return Optuna's sampler of a method's spaces, told of the cells that were tried."""
+    """Return Optuna's sampler of a method's spaces, with the cells that were tried and their results."""
     import optuna
     from ray.tune.search.optuna import OptunaSearch
 

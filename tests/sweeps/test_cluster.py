@@ -46,7 +46,7 @@ def test_a_pack_that_fits_nowhere_is_refused_with_the_remedy() -> None:
 
 
 def test_the_user_knows_how_far_the_cluster_grows() -> None:
-    assert Capacity(cpus=0, gpus=0, nodes=1, joined=True, given_slots=32).slots(cpu=1, gpu=0.25) == 32
+    assert Capacity(cpus=0, gpus=0, nodes=1, joined=True, slots_override=32).slots(cpu=1, gpu=0.25) == 32
 
 
 def test_a_launched_cluster_counts_what_it_may_start(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_launched_cluster_counts_what_it_may_start(tmp_path: Path) -> None:
         },
     }
     path.write_text(yaml.safe_dump(config))
-    assert connection._when_grown(path) == {"CPU": 26, "GPU": 3}
+    assert connection._resources_when_grown(path) == {"CPU": 26, "GPU": 3}
 
 
 @pytest.mark.parametrize("text", [None, "", "a: [", "max_workers: many", "max_workers: 2\navailable_node_types: 1"])
@@ -68,7 +68,7 @@ def test_another_clusters_file_is_not_counted(tmp_path: Path, text: str | None) 
     path = tmp_path / "ray_bootstrap_config.yaml"
     if text is not None:
         path.write_text(text)
-    assert connection._when_grown(path) == {}
+    assert connection._resources_when_grown(path) == {}
 
 
 def test_submit_runs_the_sweep_of_the_project_on_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

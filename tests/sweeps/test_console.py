@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from sweeps.console import Output, tell
+from sweeps.console import Output, notify
 from sweeps.tune.progress import Progress
 
 LABEL = "P [ours] [/DN] [bold]x[/] :smile: ℓ1"
@@ -18,12 +18,12 @@ LABEL = "P [ours] [/DN] [bold]x[/] :smile: ℓ1"
 
 SCRIPT = r"""
 from pathlib import Path
-from sweeps.console import Output, prepare_streams, tell
+from sweeps.console import Output, prepare_streams, notify
 prepare_streams()
 out = Output()
 for number in range(300):
     out.say("été ℓ1 \udcff")
-    tell("été ℓ1 \udcff")
+    notify("été ℓ1 \udcff")
 Path("done").touch()
 """
 
@@ -49,7 +49,7 @@ def test_progress_shows_labels_as_they_are() -> None:
 
 
 def test_what_is_told_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    tell("[bold]a\n\x1b[31mb" + "x" * 400_000)
+    notify("[bold]a\n\x1b[31mb" + "x" * 400_000)
     told = capsys.readouterr().err
     assert told.startswith("dn: [bold]a \\x1b[31mbxxx")
     assert len(told) < 2100

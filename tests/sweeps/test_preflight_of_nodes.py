@@ -49,11 +49,11 @@ def test_a_node_that_joins_later_and_cannot_is_named_once(
     said: list[str] = []
     checks = Preflight(nowhere, "0" * 32, said.append)
     for _ in range(600):  # never asked before: as good as one that has just joined
-        checks.look()
+        checks.check_new_nodes()
         if said:
             break
         time.sleep(0.1)
-    checks.look()
+    checks.check_new_nodes()
     (line,) = said
     assert line.startswith(f"a node has joined that cannot use the store {nowhere.uri}: {socket.gethostname()} (")
 
@@ -64,5 +64,5 @@ def test_nodes_that_were_asked_before_are_not_asked_again(
     monkeypatch.setattr(preflight, "_PAUSE", 0.0)
     checks = Preflight(location, run_id, print)
     checks.check()
-    checks.look()
-    assert checks._asked == {}
+    checks.check_new_nodes()
+    assert checks._waiting == {}
