@@ -1,4 +1,4 @@
-"""What is told to the user in one line."""
+"""Errors of this package that a user can set right: one line each."""
 
 from dn_distributed.errors import DropNeuronError
 

@@ -12,7 +12,7 @@ import pytest
 from tests.tracking.fabricated import Recorder
 from tracking import schema
 from tracking.store import lease
-from tracking.store.driver import Holder, holder_in, this_driver, this_host
+from tracking.store.driver import Driver, driver_from_tags, this_driver, this_host
 from tracking.store.lease import Lease
 from tracking.store.location import StoreError
 from tracking.store.report_run import ensure_report_run
@@ -36,8 +36,8 @@ def hold(recorder: Recorder, run_id: str, said: list[str] | None = None) -> Leas
 
 def leave_behind(recorder: Recorder, run_id: str, **other: str | int) -> None:
     """A lease of a driver as this process is, but for what is given."""
-    holder = this_driver().model_copy(update={"owner": "another", **other})
-    recorder.store.set_tag(run_id, schema.DRIVER, holder.model_dump_json())
+    driver = this_driver().model_copy(update={"owner": "another", **other})
+    recorder.store.set_tag(run_id, schema.DRIVER, driver.model_dump_json())
 
 
 @pytest.fixture
@@ -48,22 +48,22 @@ def gone() -> int:
     return process.pid
 
 
-def holder_of(recorder: Recorder, run_id: str) -> Holder | None:
-    return holder_in(recorder.store.get_run(run_id).data.tags)
+def driver_of(recorder: Recorder, run_id: str) -> Driver | None:
+    return driver_from_tags(recorder.store.get_run(run_id).data.tags)
 
 
 def test_a_lease_is_seen_while_it_is_held_and_gone_afterwards(recorder: Recorder, report_run: str) -> None:
     with hold(recorder, report_run):
-        found = holder_of(recorder, report_run)
+        found = driver_of(recorder, report_run)
         assert found is not None
         assert found.pid == os.getpid()
-    assert holder_of(recorder, report_run) is None
+    assert driver_of(recorder, report_run) is None
 
 
 def test_a_lease_is_renewed(recorder: Recorder, report_run: str) -> None:
     with hold(recorder, report_run):
         deadline = time.monotonic() + 60
-        while (found := holder_of(recorder, report_run)) is not None and found.beat < 3:
+        while (found := driver_of(recorder, report_run)) is not None and found.beat < 3:
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
@@ -93,7 +93,7 @@ def test_the_place_of_a_driver_on_another_machine_is_taken_when_it_stays_silent(
     leave_behind(recorder, report_run, host="elsewhere", pid=1)
     with hold(recorder, report_run) as held:
         assert held.waited
-        found = holder_of(recorder, report_run)
+        found = driver_of(recorder, report_run)
         assert found is not None
         assert found.pid == os.getpid()
 
@@ -124,7 +124,7 @@ def test_a_live_driver_in_another_pid_namespace_is_not_taken_for_gone() -> None:
     told = subprocess.run(command, text=True, capture_output=True, check=False)
     if told.returncode:
         pytest.skip(f"no PID namespaces here: {told.stderr}")
-    there = Holder.model_validate_json(told.stdout)
+    there = Driver.model_validate_json(told.stdout)
     assert (there.host, there.pid) == (this_host(), 1)
     assert there.boot == this_driver().boot
     assert there.namespace != this_driver().namespace
@@ -134,7 +134,7 @@ def test_a_live_driver_in_another_pid_namespace_is_not_taken_for_gone() -> None:
 
 def test_a_lease_of_an_earlier_version_is_read(recorder: Recorder, report_run: str) -> None:
     text = '{"owner":"o","host":"h","pid":7,"began":1,"beat":2,"last":3}'
-    assert holder_in({schema.DRIVER: text}) == Holder(owner="o", host="h", pid=7, began=1, beat=2, last=3)
+    assert driver_from_tags({schema.DRIVER: text}) == Driver(owner="o", host="h", pid=7, began=1, beat=2, last=3)
 
 
 def test_a_store_that_goes_away_and_comes_back_is_told_once(
@@ -209,7 +209,7 @@ def test_of_two_that_start_together_one_runs(
 
 def test_a_tag_that_no_one_understands_is_no_lease(recorder: Recorder, report_run: str) -> None:
     recorder.store.set_tag(report_run, schema.DRIVER, '{"unknown": 1}')
-    assert holder_of(recorder, report_run) is None
+    assert driver_of(recorder, report_run) is None
 
 
 def test_a_sweep_has_one_report_run(recorder: Recorder, report_run: str) -> None:

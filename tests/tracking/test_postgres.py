@@ -156,7 +156,7 @@ def test_without_programs_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -
 def test_no_database_is_given_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DN_DATABASE_URL", "DN_DATABASE_URL_FILE"):
         monkeypatch.delenv(name, raising=False)
-    assert postgres.given() is None
+    assert postgres.database_from_env() is None
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_no_database_is_given_by_default(monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_a_password_leaves_the_address(address: str, expected: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DN_DATABASE_URL", address)
-    found = postgres.given()
+    found = postgres.database_from_env()
     assert found == expected
     assert found.for_sqlalchemy.startswith("postgresql+psycopg://u@h")
 
@@ -179,14 +179,14 @@ def test_address_and_password_may_be_in_files(tmp_path: Path, monkeypatch: pytes
     for name, text in {"DN_DATABASE_URL": "postgresql://u@h/d", "DN_DATABASE_PASSWORD": "p"}.items():
         secret_files.write(tmp_path / name, text)
         monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
-    assert postgres.given() == Database("postgresql://u@h/d", "p")
+    assert postgres.database_from_env() == Database("postgresql://u@h/d", "p")
 
 
 @pytest.mark.parametrize("address", ["sqlite:///x.db", "mysql://u:secret@h/d", "postgresql://u:secret@h", "secret"])
 def test_what_is_no_database_is_refused_without_its_password(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DN_DATABASE_URL", address)
     with pytest.raises(StoreError, match="expected postgresql://") as refused:
-        postgres.given()
+        postgres.database_from_env()
     assert "secret" not in str(refused.value)
 
 

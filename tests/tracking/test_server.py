@@ -458,7 +458,7 @@ def test_what_an_earlier_server_left_and_does_not_end_is_named(monkeypatch: pyte
     monkeypatch.setattr(supervisor, "marked", lambda *_: [12345])
     monkeypatch.setattr("os.kill", lambda _, number: told.append(number))
     with pytest.raises(StoreError, match=rf"does not end: processes 12345 \(logs: {tmp_path}/log\)"):
-        supervisor._end_what_was_left(tmp_path)
+        supervisor._end_leftover_processes(tmp_path)
     assert set(told) <= {signal.SIGTERM, signal.SIGKILL}
     assert told
 

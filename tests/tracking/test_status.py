@@ -11,14 +11,14 @@ from tracking import schema
 from tracking.results import status
 from tracking.results.status import Entry, Status
 from tracking.store import report_run
-from tracking.store.driver import Holder, this_driver
+from tracking.store.driver import Driver, this_driver
 from tracking.store.lease import Lease
 from tracking.store.location import StoreError
 
 ONE, TWO = make_cell(l1=0.1), make_cell(l1=0.2)
 
 
-def made_up(*states: str | None, driver: Holder | None = None, ended: float | None = None) -> Status:
+def made_up(*states: str | None, driver: Driver | None = None, ended: float | None = None) -> Status:
     replicates = (
         Entry("M", seed, state, ended if state == "finished" else None)  # type: ignore[arg-type]
         for seed, state in enumerate(states)
@@ -26,8 +26,8 @@ def made_up(*states: str | None, driver: Holder | None = None, ended: float | No
     return Status("a-sweep", tuple(replicates), driver)
 
 
-def holder(began: int) -> Holder:
-    return Holder(owner="o", host="a-host", pid=7, began=began, beat=0)
+def holder(began: int) -> Driver:
+    return Driver(owner="o", host="a-host", pid=7, began=began, beat=0)
 
 
 def test_what_a_search_proposes_is_counted_before_the_manifest_knows_it(recorder: Recorder) -> None:
@@ -109,7 +109,7 @@ def test_the_time_to_finish_is_that_of_the_speed_so_far() -> None:
 
 
 @pytest.mark.parametrize("driver", [None, holder(began=1000)])
-def test_there_is_no_time_to_finish_before_the_first_has(driver: Holder | None) -> None:
+def test_there_is_no_time_to_finish_before_the_first_has(driver: Driver | None) -> None:
     assert made_up("incomplete", None, driver=driver).seconds_left(1100) is None
 
 

@@ -37,7 +37,7 @@ class Imported:
     """Of the sweep."""
     written: Counter[State] = field(default_factory=Counter)
     present: int = 0
-    """Replicates that the store held already."""
+    """Replicates that the store had already."""
 
 
 def import_file(
@@ -52,14 +52,14 @@ def import_file(
     """
     with portable.opened(path, track) as archive:
         manifest = archive.manifest
-        held = _held(location, manifest.name)
-        if held is not None:
-            manifest = united(held, manifest)
+        stored = _stored_manifest(location, manifest.name)
+        if stored is not None:
+            manifest = united(stored, manifest)
         store.prepare(location)
         sweep = SweepStore.find_or_create(location, manifest.name)
         report_run_id = report_run.ensure_report_run(sweep)
         with Lease(sweep, report_run_id, manifest.name, say):
-            if manifest != held:
+            if manifest != stored:
                 report_run.write_manifest(sweep, report_run_id, manifest)
             runs_of_cells = _ensure_cells(sweep, archive.cells)
             done = _add_replicates(sweep, archive, runs_of_cells, track)
@@ -68,7 +68,7 @@ def import_file(
     return done
 
 
-def _held(location: StoreLocation, name: str) -> Manifest | None:
+def _stored_manifest(location: StoreLocation, name: str) -> Manifest | None:
     """The manifest that the store has under this name."""
     if not store.exists(location):
         return None
@@ -77,18 +77,18 @@ def _held(location: StoreLocation, name: str) -> Manifest | None:
     return found[1] if found is not None else None
 
 
-def united(held: Manifest, added: Manifest) -> Manifest:
-    """Return the manifest of a store that has ``held`` and is given ``added``: of two, the one that covers the other.
+def united(stored: Manifest, added: Manifest) -> Manifest:
+    """Return the manifest after ``added`` has come to ``stored``: of the two, the one that covers the other.
 
     Of equal methods the seeds are united. StoreError where they are two sweeps of one name.
     """
-    for one, other in ((held, added), (added, held)):
+    for one, other in ((stored, added), (added, stored)):
         if _comparison(one) == _comparison(other) and _covers(one, other):
             return one
-    if _comparison(held) == _comparison(added) and held.methods == added.methods:
-        return held.model_copy(update={"seeds": tuple(sorted({*held.seeds, *added.seeds}))})
+    if _comparison(stored) == _comparison(added) and stored.methods == added.methods:
+        return stored.model_copy(update={"seeds": tuple(sorted({*stored.seeds, *added.seeds}))})
     raise StoreError(
-        f"the store has another sweep of the name {held.name!r}: its methods or settings differ from the file's; "
+        f"the store has another sweep of the name {stored.name!r}: its methods or settings differ from the file's; "
         "import into another folder, or another store"
     )
 
@@ -113,8 +113,8 @@ def _covers_method(one: ManifestMethod, other: ManifestMethod) -> bool:
 
 def _ensure_cells(sweep: SweepStore, cells: Mapping[str, CellRecord]) -> dict[str, _CellRun]:
     """The cell runs by key, made where they are absent. What the store calls its own stays."""
-    held = runs.one_per_cell(cell_runs.cell_records(sweep))
-    labels = {key: held[key].tags[schema.LABEL] if key in held else item.label for key, item in cells.items()}
+    stored = runs.one_per_cell(cell_runs.cell_records(sweep))
+    labels = {key: stored[key].tags[schema.LABEL] if key in stored else item.label for key, item in cells.items()}
     labelled = [(item.cell, labels[key]) for key, item in cells.items()]
     found = cell_runs.ensure_cells(sweep, labelled)
     return {key: _CellRun(run_id, labels[key]) for key, run_id in found.items()}
@@ -123,12 +123,12 @@ def _ensure_cells(sweep: SweepStore, cells: Mapping[str, CellRecord]) -> dict[st
 def _add_replicates(
     sweep: SweepStore, archive: Archive, runs_of_cells: Mapping[str, _CellRun], track: Track
 ) -> Imported:
-    held: dict[str, list[StoredRun]] = {}
+    stored: dict[str, list[StoredRun]] = {}
     for run in sweep.records("replicate", tags=(schema.REPLICATE_KEY, *schema.MARKS)):
-        held.setdefault(run.tags[schema.REPLICATE_KEY], []).append(run)
+        stored.setdefault(run.tags[schema.REPLICATE_KEY], []).append(run)
     done = Imported(archive.manifest.name)
     for key in track(archive.keys, "importing"):
-        present = held.get(key, [])
+        present = stored.get(key, [])
         if not _adds(archive.states[key], present):
             done.present += 1
             continue
@@ -144,5 +144,5 @@ def _add_replicates(
 
 def _adds(state: State, present: Sequence[StoredRun]) -> bool:
     """Whether a replicate of the file says more than the store's runs of it: a result outweighs an early end."""
-    held = {runs.state_of(run) for run in present}
-    return "finished" not in held and (state == "finished" or held <= {"incomplete"})
+    stored = {runs.state_of(run) for run in present}
+    return "finished" not in stored and (state == "finished" or stored <= {"incomplete"})

@@ -60,11 +60,11 @@ def damaged_files(location: StoreLocation, methods: Sequence[MethodResult]) -> l
         try:
             names = checksums.read(row.sha256)
         except ValueError as error:
-            found.append(checksums.sentence(label, row.seed, ValueError(f"its checksums cannot be read ({error})")))
+            found.append(checksums.damage_note(label, row.seed, ValueError(f"its checksums cannot be read ({error})")))
             continue
         for name in names or (schema.WEIGHTS_FILE, schema.MASKS_FILE):
             try:
                 checksums.check(folder, name, row.sha256)
             except (ValueError, OSError) as error:
-                found.append(checksums.sentence(label, row.seed, error))
+                found.append(checksums.damage_note(label, row.seed, error))
     return found

@@ -11,7 +11,7 @@ from dn_distributed.config import Cell
 from tracking import schema
 from tracking.results.cells import deviation
 from tracking.results.rows import Row, read, read_histories
-from tracking.store.cell_runs import adopt, cell_records, create_cell, ensure_cell
+from tracking.store.cell_runs import attach_replicates, cell_records, create_cell, ensure_cell
 from tracking.store.runs import one_per_cell
 from tracking.store.sweep_store import SweepStore
 
@@ -34,7 +34,7 @@ def summarize_cell(sweep: SweepStore, cell: Cell, label: str, rows: Sequence[Row
         sweep.client.log_batch(run_id, metrics=[*_mean_curves(sweep, rows), *_final_summary(rows)])
         sweep.client.set_tag(run_id, schema.SUMMARIZED, seeds)
         sweep.client.set_terminated(run_id, "FINISHED")
-    adopt(sweep, {cell.key: run_id}, where)
+    attach_replicates(sweep, {cell.key: run_id}, where)
     for record in found:
         if record.run_id != run_id:
             sweep.client.delete_run(record.run_id)

@@ -9,7 +9,7 @@ from functools import cached_property
 from tracking import schema
 from tracking.manifest import Manifest, ManifestMethod
 from tracking.store import runs
-from tracking.store.driver import Holder, holder_in
+from tracking.store.driver import Driver, driver_from_tags
 from tracking.store.runs import Replicate, State
 from tracking.store.sweep_store import SweepStore
 
@@ -36,7 +36,7 @@ class Status:
 
     name: str
     replicates: tuple[Entry, ...]
-    driver: Holder | None
+    driver: Driver | None
     """The driver at work, if there is one."""
 
     @property
@@ -99,7 +99,7 @@ def read(sweep: SweepStore) -> Status:
     _, manifest = runs.read_manifest(sweep)
     known = {replicate.replicate_key: replicate for replicate in runs.read_states(sweep)}
     report_run = sweep.records("report", tags=(schema.DRIVER,))[0]
-    driver = holder_in(report_run.tags)
+    driver = driver_from_tags(report_run.tags)
     if driver is not None and driver.is_known_dead:
         driver = None
     return Status(manifest.name, tuple(_entries(manifest, known)), driver)

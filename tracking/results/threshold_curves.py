@@ -41,7 +41,7 @@ def read(location: StoreLocation, methods: Sequence[MethodResult], missing: list
             checksums.check(file.parent, file.name, row.sha256)
             found[row.cell_key][row.seed] = json.loads(file.read_text())
         except (ValueError, OSError) as error:
-            missing.append(checksums.sentence(label, row.seed, error))
+            missing.append(checksums.damage_note(label, row.seed, error))
     return {key: curves for key, curves in found.items() if len(curves) == len(measured[key][1])}
 
 

@@ -1,7 +1,7 @@
 """One place for the artifacts of a server: MLflow lets whoever makes an experiment choose any folder of its machine.
 
-Held below MLflow's handlers, where all of them, today's and tomorrow's, have to pass: no address is opened that does
-not lie below the root, and none is taken from a client.
+Enforced below MLflow's handlers, where all of them, today's and tomorrow's, have to pass: no address is opened that
+does not lie below the root, and none is taken from a client.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ _RESOLVED_BY_MLFLOW = (_OF_THIS_SERVER, "runs", "models")  # to what a run holds
 _PROMPTS = ("prompt-template", "dummy-source")  # MLflow's own placeholders: prompts have no files
 
 
-def hold(root: str | None) -> None:
+def restrict_to(root: str | None) -> None:
     """Let this process open artifacts below ``root`` alone (a path or an address; None: none at all)."""
 
     def must_lie_below(address: str, *_: object, **__: object) -> None:

@@ -8,8 +8,8 @@ administrator has the password of today before the first request.
 import json
 import os
 
-from tracking.server import doors, mlflow_internals
-from tracking.server.doors import Application, Scope
+from tracking.server import middleware, mlflow_internals
+from tracking.server.middleware import Application, Scope
 
 NAME = "dn"
 """Name of the entry point in pyproject.toml, group ``mlflow.app``."""
@@ -31,31 +31,31 @@ _LONGEST_BODY = 16_000_000  # bytes; MLflow's own limits, of what it keeps in me
 
 
 def create_app() -> Application:
-    """Return MLflow's application with ``runs_route`` and its login if there is one, behind ``doors``."""
+    """Return MLflow's application with ``runs_route`` and its login if there is one, behind ``middleware``."""
     from tracking.server import artifact_root, runs_route
 
-    artifact_root.hold(mlflow_internals.artifact_destination())
+    artifact_root.restrict_to(mlflow_internals.artifact_destination())
     routes = mlflow_internals.routes()
     routes.before_request(_refuse_deep_json)
     runs_route.add_to(routes)
     has_login = mlflow_internals.CONFIG_OF_LOGIN in os.environ
     application = _behind_login() if has_login else _read_whole(mlflow_internals.open_application())
-    return doors.without(_CLOSED, doors.only_from(mlflow_internals.allowed_origins(), application))
+    return middleware.close_paths(_CLOSED, middleware.allow_origins(mlflow_internals.allowed_origins(), application))
 
 
 def _behind_login() -> Application:
     from tracking.server import runs_route
 
-    mlflow_internals.let_readers_ask(*runs_route.KEY)
+    mlflow_internals.open_to_readers(*runs_route.KEY)
     application = _read_whole(mlflow_internals.application_behind_login())
-    return doors.with_login(
-        mlflow_internals.is_right_login, mlflow_internals.needs_no_login, doors.Tries(), application
+    return middleware.require_login(
+        mlflow_internals.is_right_login, mlflow_internals.needs_no_login, middleware.LoginAttempts(), application
     )
 
 
 def _read_whole(application: Application) -> Application:
     """Bound what the application, which keeps bodies in memory, has to keep."""
-    return doors.up_to(_LONGEST_BODY, _is_upload, application)
+    return middleware.limit_body(_LONGEST_BODY, _is_upload, application)
 
 
 def _is_upload(scope: Scope) -> bool:

@@ -65,7 +65,7 @@ def needs_no_login(path: str) -> bool:
     return bool(auth.is_unprotected_route(path))
 
 
-def let_readers_ask(path: str, method: str) -> None:
+def open_to_readers(path: str, method: str) -> None:
     """Ask MLflow's login for the right to read the experiment that a request to ``path`` names."""
     from mlflow.server import auth
 

@@ -1,4 +1,4 @@
-"""MLflow's server as a process of ours: how it is called, what it is told, and its end."""
+"""MLflow's server as a process of ours: its command line, its environment, its start and its end."""
 
 import contextlib
 import importlib.metadata
@@ -41,7 +41,7 @@ _PORT_OF_HTTP = 80
 def command(host: str, port: int, workers: int, names: Sequence[str]) -> list[str]:
     """Return the command line, less where artifacts go. ``names``: NAME:PORT by which clients may call it.
 
-    The database is told by ``environment``: everybody can read a command line.
+    The address of the database goes into ``environment``: everybody can read a command line.
     """
     if not importlib.metadata.entry_points(group="mlflow.app", name=mlflow_app.NAME):
         raise StoreError("the installation is older than its source: install it again (make .venv/installed)")

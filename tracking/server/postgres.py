@@ -57,7 +57,7 @@ class Database:
             raise StoreError(f"cannot use the database {self.address}: {' '.join(str(error).split())}") from error
 
 
-def given() -> Database | None:
+def database_from_env() -> Database | None:
     """Return the database that DN_DATABASE_URL (or the file DN_DATABASE_URL_FILE) names; None without it.
 
     Its password may stand in the address, or in DN_DATABASE_PASSWORD or the file DN_DATABASE_PASSWORD_FILE.

@@ -46,7 +46,7 @@ class Login:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a server is to be. ``settings`` makes them, and refuses what would be open."""
+    """How a server runs. ``settings`` makes them, and refuses a server that others could reach without a login."""
 
     folder: Path
     host: str
@@ -74,9 +74,9 @@ def settings(
     StoreError for what is wrong, and for a server that other machines could reach without a login or by any name.
     """
     login = _login()
-    names = _names(allowed_hosts, port) if allowed_hosts is not None else ()
+    names = _host_names(allowed_hosts, port) if allowed_hosts is not None else ()
     if not _is_loopback(host):
-        _refuse_what_is_open(host, login, names)
+        _check_is_protected(host, login, names)
     if workers < 1:
         raise StoreError(f"--workers {workers}: expected at least 1")
     folder, artifacts = folder.absolute(), artifacts or str(folder / "artifacts")
@@ -89,7 +89,7 @@ def settings(
         names or loopback_names(port),
         artifacts if "://" in artifacts else str(Path(artifacts).absolute()),
         login,
-        postgres.given(),
+        postgres.database_from_env(),
     )
 
 
@@ -100,13 +100,13 @@ def run(wanted: Settings, say: Callable[[str], None], complain: Callable[[str], 
     """
     with _ended_by_signals(), contextlib.ExitStack() as stack:
         _make_folders(wanted)
-        stack.enter_context(_held(wanted.folder))
-        _end_what_was_left(wanted.folder)
+        stack.enter_context(_lock_folder(wanted.folder))
+        _end_leftover_processes(wanted.folder)
         check_port_is_free(wanted.host, wanted.port)
         parts: list[_Part] = []
         database = wanted.database
         if database is None:
-            _forget_other_databases()
+            _clear_postgres_variables()
             own = Postgres(wanted.folder / "postgres", _secrets(wanted), _logs(wanted) / "postgres.log")
             stack.callback(own.stop)
             own.start()
@@ -154,7 +154,7 @@ def _login() -> Login | None:
     return Login(user, password)
 
 
-def _names(allowed_hosts: str, port: int) -> tuple[str, ...]:
+def _host_names(allowed_hosts: str, port: int) -> tuple[str, ...]:
     names: list[str] = []
     for name in (part.strip() for part in allowed_hosts.lower().split(",")):
         found = re.fullmatch(r"(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:\d+)?", name)
@@ -171,7 +171,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _refuse_what_is_open(host: str, login: Login | None, names: Sequence[str]) -> None:
+def _check_is_protected(host: str, login: Login | None, names: Sequence[str]) -> None:
     missing = []
     if login is None:
         missing.append(f"a password of at least {_LEAST_LENGTH} characters in a file that {SERVER_PASSWORD}_FILE names")
@@ -208,8 +208,8 @@ def _make_folders(wanted: Settings) -> None:
 
 
 @contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Two servers in one folder would end each other's PostgreSQL."""
+def _lock_folder(folder: Path) -> Iterator[None]:
+    """Hold a lock: two servers in one folder would end each other's PostgreSQL. StoreError where another has it."""
     with (folder / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -218,13 +218,13 @@ def _held(folder: Path) -> Iterator[None]:
         yield
 
 
-def _forget_other_databases() -> None:
+def _clear_postgres_variables() -> None:
     """PostgreSQL's clients, MLflow's too, take what an address leaves out from these variables, as its port."""
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]
 
 
-def _end_what_was_left(folder: Path) -> None:
+def _end_leftover_processes(folder: Path) -> None:
     """A server that was killed leaves processes of MLflow behind, which keep its port."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + _SECONDS_TO_END

@@ -32,11 +32,11 @@ def ensure_cells(sweep: SweepStore, labels: Iterable[tuple[Cell, str]]) -> dict[
     """
     by_key = one_per_cell(cell_records(sweep))
     found = {cell.key: _ensure_cell(sweep, cell, label, by_key.get(cell.key)) for cell, label in labels}
-    adopt(sweep, found, {})
+    attach_replicates(sweep, found, {})
     return found
 
 
-def adopt(sweep: SweepStore, cell_runs: Mapping[str, str], where: Mapping[str, str]) -> None:
+def attach_replicates(sweep: SweepStore, cell_runs: Mapping[str, str], where: Mapping[str, str]) -> None:
     """Put the replicates with the tags ``where`` under the runs of their cells, by cell key."""
     shown = (schema.CELL_KEY, schema.PARENT)
     for record in sweep.records("replicate", where, tags=shown):

@@ -31,8 +31,8 @@ def check(folder: Path, name: str, described: str) -> None:
         raise ValueError(f"{name} is damaged: its checksum is another one")
 
 
-def sentence(label: str, seed: int, error: Exception) -> str:
-    """Return in a sentence what ``check`` found of a method's replicate."""
+def damage_note(label: str, seed: int, error: Exception) -> str:
+    """Return a sentence that names a method's replicate and the error that ``check`` raised for it."""
     return f"{label}, seed {seed}: {error}."
 
 

@@ -70,7 +70,7 @@ def read(database: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextlib.contextmanager
-def written(database: Path) -> Iterator[sqlite3.Connection]:
+def write(database: Path) -> Iterator[sqlite3.Connection]:
     """Give a connection in a transaction that is committed at the end: nobody else writes meanwhile.
 
     StoreError in one line where the file cannot be written to.
@@ -85,7 +85,7 @@ def written(database: Path) -> Iterator[sqlite3.Connection]:
 def is_writable(database: Path) -> bool:
     """Return whether the file can be written to. StoreError in one line where something else is wrong with it."""
     try:
-        with written(database):
+        with write(database):
             return True
     except StoreError as error:
         code = getattr(error.__cause__, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
@@ -96,7 +96,7 @@ def is_writable(database: Path) -> bool:
 
 @contextlib.contextmanager
 def as_store_error(database: Path) -> Iterator[None]:
-    """Tell what is wrong with a database file as a StoreError. What is wrong with a statement stays as it is."""
+    """Raise StoreError, in one line, for an unusable database file. Errors of a statement stay as they are."""
     try:
         yield
     except OSError as error:
@@ -116,7 +116,7 @@ def _open_to_read(database: Path) -> sqlite3.Connection:
     """
     uri = f"file:{quote(str(database))}"
     try:
-        return _begun(f"{uri}?mode=ro")
+        return _begin_reading(f"{uri}?mode=ro")
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
             raise
@@ -124,14 +124,14 @@ def _open_to_read(database: Path) -> sqlite3.Connection:
             pass
     log = _log_of(database)
     if not log.exists() or not log.stat().st_size:
-        return _begun(f"{uri}?mode=ro&immutable=1")
+        return _begin_reading(f"{uri}?mode=ro&immutable=1")
     folder = Path(_copies().name)
     for path in (database, log):
         copyfile(path, folder / path.name)
-    return _begun(f"file:{quote(str(folder / database.name))}?mode=rw")
+    return _begin_reading(f"file:{quote(str(folder / database.name))}?mode=rw")
 
 
-def _begun(uri: str) -> sqlite3.Connection:
+def _begin_reading(uri: str) -> sqlite3.Connection:
     connection = _connect(uri)
     try:
         connection.execute("begin")

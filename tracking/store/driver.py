@@ -13,7 +13,7 @@ from tracking import schema
 from tracking.processes import Place, is_gone, start_of, this_place
 
 
-class Holder(FrozenModel):
+class Driver(FrozenModel):
     """A driver, and its last sign of life."""
 
     owner: str
@@ -39,19 +39,19 @@ class Holder(FrozenModel):
         return here and is_gone(self.pid, self.start)
 
 
-def holder_in(tags: Mapping[str, str]) -> Holder | None:
+def driver_from_tags(tags: Mapping[str, str]) -> Driver | None:
     """Return the driver that the tags of a sweep's report run name; None if there is none."""
     text = tags.get(schema.DRIVER)
     try:
-        return Holder.model_validate_json(text) if text else None
+        return Driver.model_validate_json(text) if text else None
     except ValidationError:
         return None  # of another version
 
 
-def this_driver() -> Holder:
+def this_driver() -> Driver:
     """Return this process as one that begins to drive a sweep."""
     place, pid = this_place(), os.getpid()
-    return Holder(
+    return Driver(
         owner=uuid.uuid4().hex,
         host=this_host(),
         pid=pid,

@@ -14,7 +14,7 @@ from types import TracebackType
 from mlflow.exceptions import MlflowException
 
 from tracking import schema
-from tracking.store.driver import Holder, holder_in, this_driver
+from tracking.store.driver import Driver, driver_from_tags, this_driver
 from tracking.store.location import StoreError, check_answers
 from tracking.store.sweep_store import SweepStore
 
@@ -91,10 +91,10 @@ class Lease:
         if found is not None and found.owner != self._holder.owner:
             raise self._taken(found)
 
-    def _taken(self, holder: Holder) -> StoreError:
-        since = time.strftime("%H:%M", time.localtime(holder.began))
+    def _taken(self, driver: Driver) -> StoreError:
+        since = time.strftime("%H:%M", time.localtime(driver.began))
         return StoreError(
-            f"{self._name} is being run by {holder.host} (process {holder.pid}) since {since}; "
+            f"{self._name} is being run by {driver.host} (process {driver.pid}) since {since}; "
             f"`dn status {self._name} --watch` shows how far it is"
         )
 
@@ -129,8 +129,8 @@ class Lease:
         found = self._read()
         return found is not None and found.owner == self._holder.owner
 
-    def _read(self) -> Holder | None:
-        return holder_in(self._store.get_run(self._run_id).data.tags)
+    def _read(self) -> Driver | None:
+        return driver_from_tags(self._store.get_run(self._run_id).data.tags)
 
     def _write(self) -> None:
         self._store.set_tag(self._run_id, schema.DRIVER, self._holder.model_dump_json())

@@ -37,7 +37,7 @@ def relocate(database: Path, home: Path) -> None:
         moved = _moved(home, connection)
     if not moved:
         return
-    with database_file.written(database) as connection:
+    with database_file.write(database) as connection:
         for experiment_id, old, new in _moved(home, connection):
             connection.execute(
                 "update runs set artifact_uri = ? || substr(artifact_uri, ?) where experiment_id = ? "

@@ -1,4 +1,4 @@
-"""What a request has to pass, door by door, without a server behind it."""
+"""What a request has to pass, one check after another, without a server behind it."""
 
 import asyncio
 import base64
@@ -8,8 +8,8 @@ from unittest import mock
 
 import pytest
 
-from tracking.server import doors
-from tracking.server.doors import Application, Receive, Scope, Send, Tries
+from tracking.server import middleware
+from tracking.server.middleware import Application, LoginAttempts, Receive, Scope, Send
 
 
 class Behind:
@@ -34,7 +34,7 @@ class Clock:
         return self.now
 
 
-def call(door: Application, path: str = "/", body: Iterator[bytes] | None = None, **headers: str) -> tuple[int, int]:
+def call(app: Application, path: str = "/", body: Iterator[bytes] | None = None, **headers: str) -> tuple[int, int]:
     """Return the status, and how many pieces of the body were read."""
     sent: list[Scope] = []
     read = 0
@@ -56,7 +56,7 @@ def call(door: Application, path: str = "/", body: Iterator[bytes] | None = None
         "client": ("192.0.2.1", 1),
         "method": "POST",
     }
-    asyncio.run(door(scope, receive, send))  # type: ignore[arg-type]
+    asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
     return sent[0]["status"], read
 
 
@@ -69,19 +69,19 @@ def basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-def guarded(tries: Tries | None = None, behind: Application | None = None) -> Application:
-    """A door whose one user is ``a`` with the password ``right``."""
-    return doors.with_login(
+def guarded(attempts: LoginAttempts | None = None, behind: Application | None = None) -> Application:
+    """An application whose one user is ``a`` with the password ``right``."""
+    return middleware.require_login(
         lambda user, password: (user, password) == ("a", "right"),
         lambda path: path == "/health",
-        tries or Tries(),
+        attempts or LoginAttempts(),
         behind or Behind(),
     )
 
 
 @pytest.mark.parametrize(("path", "status"), [("/closed", 404), ("/closed/x", 404), ("/open", 200)])
 def test_what_is_closed_is_not_found(path: str, status: int) -> None:
-    assert call(doors.without(("/closed",), Behind()), path)[0] == status
+    assert call(middleware.close_paths(("/closed",), Behind()), path)[0] == status
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ def test_what_is_closed_is_not_found(path: str, status: int) -> None:
     [("http://own:5000", 200), ("HTTP://OWN:5000", 200), ("http://own:5001", 403), ("http://own", 403), ("null", 403)],
 )
 def test_only_pages_of_our_own_are_let_in(origin: str, status: int) -> None:
-    door = doors.only_from(["http://own:5000"], Behind())
-    assert call(door)[0] == 200
-    assert call(door, origin=origin)[0] == status
+    app = middleware.allow_origins(["http://own:5000"], Behind())
+    assert call(app)[0] == 200
+    assert call(app, origin=origin)[0] == status
 
 
 @pytest.mark.parametrize("header", ["", "Basic", "Basic !", "Bearer right", basic("a", "wrong"), basic("b", "right")])
@@ -113,64 +113,64 @@ def test_what_needs_no_login_takes_no_body() -> None:
 
 
 def test_a_long_body_is_refused_before_it_is_kept() -> None:
-    door = doors.up_to(2500, lambda scope: scope["path"] == "/large", Behind())
-    assert call(door, body=endless(), content_length="2501") == (413, 0)
-    assert call(door, body=endless(), content_length="9" * 5000) == (413, 0)
-    assert call(door, body=endless(), content_length="2500") == (413, 3)  # whatever it says
-    assert call(door, body=endless()) == (413, 3)
-    assert call(door, body=iter([b"x" * 2500]))[0] == 200
-    assert call(door, "/large", iter([b"x" * 1000] * 5), content_length="5000")[0] == 200
+    app = middleware.limit_body(2500, lambda scope: scope["path"] == "/large", Behind())
+    assert call(app, body=endless(), content_length="2501") == (413, 0)
+    assert call(app, body=endless(), content_length="9" * 5000) == (413, 0)
+    assert call(app, body=endless(), content_length="2500") == (413, 3)  # whatever it says
+    assert call(app, body=endless()) == (413, 3)
+    assert call(app, body=iter([b"x" * 2500]))[0] == 200
+    assert call(app, "/large", iter([b"x" * 1000] * 5), content_length="5000")[0] == 200
 
 
 def test_wrong_passwords_soon_have_to_wait_and_the_wait_ends() -> None:
     clock = Clock()
-    door = guarded(Tries(clock))
-    statuses = [call(door, authorization=basic("a", f"wrong {number}"))[0] for number in range(12)]
+    app = guarded(LoginAttempts(clock))
+    statuses = [call(app, authorization=basic("a", f"wrong {number}"))[0] for number in range(12)]
     assert statuses == [401] * 10 + [429] * 2
-    assert call(door, authorization=basic("a", "right"))[0] == 429  # else it would tell that this one is right
+    assert call(app, authorization=basic("a", "right"))[0] == 429  # else it would tell that this one is right
     clock.now += 10
-    assert call(door, authorization=basic("a", "right"))[0] == 200
+    assert call(app, authorization=basic("a", "right"))[0] == 200
 
 
 def test_many_users_from_one_address_and_one_user_from_many_addresses_wait_too() -> None:
-    tries = Tries(Clock())
+    attempts = LoginAttempts(Clock())
     for number in range(10):
-        tries.note(f"user {number}", "wrong", "an address", right=False)
-    assert tries.wait("another", "password", "an address") == 10
-    assert tries.wait("another", "password", "another address") == 0
+        attempts.record(f"user {number}", "wrong", "an address", right=False)
+    assert attempts.wait("another", "password", "an address") == 10
+    assert attempts.wait("another", "password", "another address") == 0
     for number in range(10):
-        tries.note("a user", f"wrong {number}", f"address {number}", right=False)
-    assert tries.wait("a user", "another", "a new address") == 10
+        attempts.record("a user", f"wrong {number}", f"address {number}", right=False)
+    assert attempts.wait("a user", "another", "a new address") == 10
 
 
 def test_a_login_that_was_right_is_not_locked_out_by_others() -> None:
-    door = guarded(Tries(Clock()))
-    assert call(door, authorization=basic("a", "right"))[0] == 200
+    app = guarded(LoginAttempts(Clock()))
+    assert call(app, authorization=basic("a", "right"))[0] == 200
     for number in range(20):
-        call(door, authorization=basic("a", f"wrong {number}"))
-    assert call(door, authorization=basic("a", "right"))[0] == 200
-    assert call(door, authorization=basic("a", "another wrong one"))[0] == 429
+        call(app, authorization=basic("a", f"wrong {number}"))
+    assert call(app, authorization=basic("a", "right"))[0] == 200
+    assert call(app, authorization=basic("a", "another wrong one"))[0] == 429
 
 
 def test_one_wrong_password_that_comes_again_and_again_counts_once_and_is_asked_for_rarely() -> None:
     login = mock.Mock(return_value=False)
     clock = Clock()
-    door = doors.with_login(login, lambda _: False, Tries(clock), Behind())
+    app = middleware.require_login(login, lambda _: False, LoginAttempts(clock), Behind())
     for _ in range(30):
-        assert call(door, authorization=basic("a", "old password"))[0] == 401
+        assert call(app, authorization=basic("a", "old password"))[0] == 401
     assert login.call_count == 1
     clock.now += 10
-    assert call(door, authorization=basic("a", "old password"))[0] == 401  # it might be right by now
+    assert call(app, authorization=basic("a", "old password"))[0] == 401  # it might be right by now
     assert login.call_count == 2
-    assert call(door, authorization=basic("a", "new password"))[0] == 401
+    assert call(app, authorization=basic("a", "new password"))[0] == 401
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doors, "_REMEMBERED", 50)
-    tries = Tries(Clock())
+    monkeypatch.setattr(middleware, "_REMEMBERED", 50)
+    attempts = LoginAttempts(Clock())
     for number in range(200):
-        tries.note(f"user {number}", "wrong" * 1000, "an address", right=False)
-    assert len(tries._wrong) == len(tries._logins) == 50
-    wait = tries.wait("another", "password", "an address")
+        attempts.record(f"user {number}", "wrong" * 1000, "an address", right=False)
+    assert len(attempts._wrong) == len(attempts._logins) == 50
+    wait = attempts.wait("another", "password", "an address")
     assert wait is not None
-    assert wait > 0  # that which tries on is not forgotten
+    assert wait > 0  # that which attempts on is not forgotten

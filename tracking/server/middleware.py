@@ -1,6 +1,6 @@
 """What a request has to pass before MLflow reads any of it: its path, its page, its login, and its length.
 
-Each door is a function that returns an application (ASGI) that lets through to another one what may pass.
+Each function here wraps an application (ASGI) and returns one that passes on to it what may pass.
 """
 
 import hashlib
@@ -19,13 +19,13 @@ Receive = Callable[[], Awaitable[Scope]]
 Send = Callable[[Scope], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_FREE_TRIES = 10  # wrong passwords, of a user and of an address, before each further one waits its turn
-_SECONDS_A_TRY = 10.0
+_FREE_ATTEMPTS = 10  # wrong passwords, of a user and of an address, before each further one waits its turn
+_SECONDS_PER_ATTEMPT = 10.0
 _DIGITS = 20  # of a length
 _REMEMBERED = 10_000  # users and addresses; those that were seen last
 
 
-def without(prefixes: tuple[str, ...], application: Application) -> Application:
+def close_paths(prefixes: tuple[str, ...], application: Application) -> Application:
     """Answer 404 for every path under ``prefixes``."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,7 +37,7 @@ def without(prefixes: tuple[str, ...], application: Application) -> Application:
     return answer
 
 
-def only_from(origins: Collection[str], application: Application) -> Application:
+def allow_origins(origins: Collection[str], application: Application) -> Application:
     """Answer 403 to pages of other origins, which a browser names, whatever they want."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,17 +50,17 @@ def only_from(origins: Collection[str], application: Application) -> Application
     return answer
 
 
-def with_login(
+def require_login(
     is_right: Callable[[str, str], bool],
     is_open: Callable[[str], bool],
-    tries: "Tries",
+    attempts: "LoginAttempts",
     application: Application,
 ) -> Application:
     """Answer 401 where name and password are not right, 429 after too many such; the body is not read.
 
     ``is_right`` may be slow. ``is_open``: of paths that need no login; they take no body then.
     """
-    unread = up_to(0, lambda _: False, application)
+    unread = limit_body(0, lambda _: False, application)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -82,17 +82,17 @@ def with_login(
         if login is None:
             return None
         address = str((scope.get("client") or ("",))[0])
-        wait = tries.wait(*login, address)
+        wait = attempts.wait(*login, address)
         if wait is None or wait > 0:
             return None if wait is None else ceil(wait)
         right = await anyio.to_thread.run_sync(is_right, *login)
-        tries.note(*login, address, right)
+        attempts.record(*login, address, right)
         return 0 if right else None
 
     return answer
 
 
-def up_to(limit: int, is_exempt: Callable[[Scope], bool], application: Application) -> Application:
+def limit_body(limit: int, is_exempt: Callable[[Scope], bool], application: Application) -> Application:
     """Answer 413 to bodies of more than ``limit`` bytes, except where ``is_exempt``; no more than that is kept."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,10 +127,10 @@ async def _read(receive: Receive, limit: int) -> list[Scope] | None:
 _Value = TypeVar("_Value")
 
 
-class Tries:
+class LoginAttempts:
     """How many wrong passwords have come lately, by user and by address, in one process. Its memory is bounded.
 
-    A login that was right before is let through whoever else tries: workers are not locked out by an attack. One
+    A login that was right before is let through whoever else attempts: workers are not locked out by an attack. One
     that is wrong again and again, as of a worker with an old password, counts once: it guesses nothing.
     """
 
@@ -149,11 +149,11 @@ class Tries:
         with self._lock:
             if login in self._logins:
                 wrong_at = self._logins[login]
-                return None if wrong_at is not None and self._clock() - wrong_at < _SECONDS_A_TRY else 0.0
+                return None if wrong_at is not None and self._clock() - wrong_at < _SECONDS_PER_ATTEMPT else 0.0
             most = max(self._level(key) for key in self._who(user, address))
-        return max(0.0, (most - (_FREE_TRIES - 1)) * _SECONDS_A_TRY)
+        return max(0.0, (most - (_FREE_ATTEMPTS - 1)) * _SECONDS_PER_ATTEMPT)
 
-    def note(self, user: str, password: str, address: str, right: bool) -> None:
+    def record(self, user: str, password: str, address: str, right: bool) -> None:
         """Note what became of a try."""
         login = self._digest("login", user, password)
         with self._lock:
@@ -170,7 +170,7 @@ class Tries:
 
     def _level(self, key: bytes) -> float:
         level, when = self._wrong.get(key, (0.0, 0.0))
-        return max(0.0, level - (self._clock() - when) / _SECONDS_A_TRY)
+        return max(0.0, level - (self._clock() - when) / _SECONDS_PER_ATTEMPT)
 
     def _who(self, user: str, address: str) -> Iterator[bytes]:
         yield self._digest("user", user)
