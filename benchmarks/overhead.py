@@ -18,6 +18,7 @@ from sweeps.spec.sweep import Sweep
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
 from sweeps.tune.trial import keep_freed_memory
+from tracking.store import embedded
 from tracking.store import location as store
 
 # Packs of half a minute and more, and packs of a second.
@@ -77,7 +78,7 @@ def run(data_dir: Path) -> list[str]:
         for title, (num_cells, body) in SWEEPS.items():
             sweep = _write(Path(name), title, body, num_cells)
             location = store.locate(folder=Path(name) / "store")
-            store.prepare(location)
+            embedded.prepare(location)
             runner = Runner(sweep, load_data(sweep, data_dir), location)
             plan = runner.plan()
             packs = plan.packs(capacity.slots(1, 0))

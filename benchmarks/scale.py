@@ -19,7 +19,7 @@ from sweeps.planning.data import load_data
 from sweeps.spec import load as spec
 from tracking.server import mlflow_process
 from tracking.server.mlflow_process import MlflowServer
-from tracking.store import cell_runs, replicate_runs
+from tracking.store import cell_runs, embedded, replicate_runs
 from tracking.store import location as store
 from tracking.store.location import StoreLocation
 from tracking.store.sweep_store import SweepStore
@@ -278,7 +278,7 @@ def _worker_seconds(folder: Path) -> tuple[float, float]:
     sweep = spec.load(folder / "short.yaml", ["name=parts"])
     data = load_data(sweep, None)
     location: StoreLocation = store.locate(folder=folder / "parts")
-    store.prepare(location)
+    embedded.prepare(location)
     sweep_store = SweepStore.find_or_create(location, sweep.name)
     training = storing = 0.0
     for index, pack in enumerate(planning.make(sweep, data, {}, {}).packs(1)[: _PARTS + 1]):

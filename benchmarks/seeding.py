@@ -16,8 +16,7 @@ from sweeps.spec.sweep import Sweep
 from tracking import schema
 from tracking.results import means
 from tracking.results import rows as reader
-from tracking.store import artifacts, cell_runs, replicate_runs, report_run
-from tracking.store import location as store
+from tracking.store import artifacts, cell_runs, embedded, replicate_runs, report_run
 from tracking.store.cell_params import describe_cell
 from tracking.store.location import StoreLocation
 from tracking.store.sweep_store import SweepStore
@@ -38,7 +37,7 @@ def fill(sweep: Sweep, data: Data, location: StoreLocation, missing: Mapping[str
     one would take half an hour. ``missing``: seeds that are left out, by cell key. The plan made of what was written
     finds everything else finished, or this raises.
     """
-    store.prepare(location)
+    embedded.prepare(location)
     sweep_store = SweepStore.find_or_create(location, sweep.name)
     plan = planning.make(sweep, data, {}, {})
     report_run.write_manifest(sweep_store, report_run.ensure_report_run(sweep_store), manifest_of(plan))

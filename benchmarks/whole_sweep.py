@@ -12,6 +12,7 @@ from sweeps.planning.data import load_data
 from sweeps.spec import load as spec
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
+from tracking.store import embedded
 from tracking.store import location as store
 
 # task: seeds of ours, seeds of the tutorial way, epochs, and steps of an epoch (0: all of it)
@@ -36,7 +37,7 @@ def ours(task: str, data_dir: Path, seeds: int, length: str, capacity: connectio
     path = folder / f"{task}-{seeds}.yaml"
     path.write_text(SWEEP.format(task=task, seeds=seeds, length=length), encoding="utf-8")
     location = store.locate(folder=folder / "ours")
-    store.prepare(location)
+    embedded.prepare(location)
     begin = time.perf_counter()
     sweep = spec.load(path)
     runner = Runner(sweep, load_data(sweep, data_dir), location)
@@ -55,7 +56,7 @@ def run(data_dir: Path) -> list[str]:
         folder = Path(name)
         for task, (our_seeds, their_seeds, epochs, max_steps) in WORK.items():
             location = store.locate(folder=folder / "theirs")
-            store.prepare(location)
+            embedded.prepare(location)
             begin = time.perf_counter()
             tutorial.sweep(task, data_dir, their_seeds, epochs, max_steps or -1, location.uri, folder / "tune")
             theirs = (time.perf_counter() - begin) / their_seeds

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from tracking.store.location import StoreError
+from tracking.errors import StoreError
 
 FULL = 1 << 20
 """A disk counts as full with fewer bytes left than this."""

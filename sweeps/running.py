@@ -22,7 +22,7 @@ from sweeps.spec.own_modules import OwnModules, own_modules
 from sweeps.spec.sweep import Sweep
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import CHECKPOINT_SECONDS, Runner
-from tracking.store import location as locations
+from tracking.store import embedded
 from tracking.store.location import StoreLocation
 from tracking.sweep_results import Results, locate_store
 
@@ -81,7 +81,7 @@ def session(location: StoreLocation, settings: Settings, ending: Ending) -> Iter
     """Prepare the store, which is made if it is not there; Ray goes at the end, if it was needed."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(explain_full_disk(location.scratch.parent, Path(tempfile.gettempdir())))
-        locations.prepare(location)
+        embedded.prepare(location)
         yield Session(location, settings, ending, stack)
 
 

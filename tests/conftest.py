@@ -2,6 +2,7 @@
 
 import pytest
 
+from tracking.store import embedded
 from tracking.store import location as store
 from tracking.store.location import StoreLocation
 
@@ -9,5 +10,5 @@ from tracking.store.location import StoreLocation
 @pytest.fixture(scope="session")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> StoreLocation:
     made = store.locate(folder=tmp_path_factory.mktemp("empty"))
-    store.prepare(made)
+    embedded.prepare(made)
     return made

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.tracking.fabricated import Recorder, make_cell
-from tracking.store import location
+from tracking.store import embedded, location
 
 ROOT = Path(__file__).parents[1]
 FORBIDDEN = {
@@ -186,7 +186,7 @@ def folder_with_a_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         store = location.locate()
-    location.prepare(store)
+    embedded.prepare(store)
     recorder = Recorder(store, "a-sweep")
     cell = make_cell(l1=0.1)
     recorder.announce({"first": [cell]}, seeds=(0, 1))

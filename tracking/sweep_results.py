@@ -13,8 +13,8 @@ from tracking.results import cells, rows, rows_file
 from tracking.results.cells import CellResult, MethodResult
 from tracking.results.frame import as_frame
 from tracking.results.rows import Row, Snapshot
+from tracking.store import access, runs
 from tracking.store import location as locations
-from tracking.store import runs
 from tracking.store.location import StoreLocation
 from tracking.store.sweep_store import SweepStore
 from tracking.tables import formats, grids
@@ -109,14 +109,14 @@ def locate_store(where: str | Path | None = None) -> StoreLocation:
         location = locations.locate(None if where is None else str(where))
     else:
         location = locations.locate(folder=Path(where))
-    locations.check_answers(location)
+    access.check_answers(location)
     return location
 
 
 def open_store(where: str | Path | None = None) -> StoreLocation:
     """Return the store at an address or in a folder, as ``locate_store`` takes it. StoreError where there is none."""
     location = locate_store(where)
-    locations.check_exists(location)
+    access.check_exists(location)
     return location
 
 

@@ -26,9 +26,9 @@ def command(name: str, file: Path, force: bool, tracking_uri: str | None) -> int
     replicate that is decided. `dn import` adds it to another store.
     """
     from tracking.portable import exporting
-    from tracking.store import location as store
+    from tracking.store import access
 
-    done = exporting.export(store.locate_existing(tracking_uri), name, file, out.track, force=force)
+    done = exporting.export(access.locate_existing(tracking_uri), name, file, out.track, force=force)
     undecided = f"; {done.undecided} without a result are left out" * bool(done.undecided)
     why = "whose configuration this store does not know (of an earlier version, or deleted in the UI) are left out"
     unknown = f"; {done.unknown} {why}" * bool(done.unknown)

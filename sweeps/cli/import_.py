@@ -22,10 +22,10 @@ def command(file: Path, imports: tuple[str, ...], tracking_uri: str | None) -> i
     """
     from sweeps.spec.own_modules import own_modules
     from tracking.portable import importing
-    from tracking.store import location as store
+    from tracking.store import access
 
     own_modules(imports).load()
-    done = importing.import_file(store.locate_answering(tracking_uri), file, out.track, notify)
+    done = importing.import_file(access.locate_answering(tracking_uri), file, out.track, notify)
     counts = f"{done.written.total()} replicates imported, {failed_in_words(done.written)}"
     out.say(f"{done.name}: {counts}; {done.present} were there already")
     return OK

@@ -45,13 +45,13 @@ def command(
         raise click.UsageError("give the NAME of a sweep or --from ROWS" + ", not both" * (name is not None))
     from sweeps.spec.own_modules import own_modules
     from tracking import report as writer
-    from tracking.store import location as store
+    from tracking.store import access
 
     own_modules(imports).load()
     if rows is not None:
         out.say(f"report: {writer.write_from_rows(rows, folder)}")
     elif name is not None:
-        write(store.locate_existing(tracking_uri), name, folder, data_dir)
+        write(access.locate_existing(tracking_uri), name, folder, data_dir)
     return OK
 
 

@@ -29,10 +29,10 @@ def command(name: str, watch: bool, tracking_uri: str | None) -> int:
     from rich.text import Text
 
     from tracking.results import status
-    from tracking.store import location as store
+    from tracking.store import access
     from tracking.store.sweep_store import SweepStore
 
-    location = store.locate_existing(tracking_uri)
+    location = access.locate_existing(tracking_uri)
     sweep = SweepStore.find(location, name)
     found = status.read(sweep)
     if not watch:

@@ -22,7 +22,7 @@ from sweeps.spec.own_modules import OwnModules
 from sweeps.spec.sweep import Sweep
 from sweeps.spec.yaml_file import SpecError
 from sweeps.tune.progress import Progress
-from tracking.store import location as store
+from tracking.store import access
 from tracking.store.location import StoreLocation
 from tracking.store.sweep_store import SweepStore
 
@@ -50,7 +50,7 @@ def sweep(options: SweepOptions, ending: Ending) -> int:
     """Plan, run what is missing, and print the table of each sweep; returns the exit code."""
     loaded = _load(options)
     data = [load_data(item, options.data_dir, download=not options.dry_run) for item in loaded]
-    location = store.locate_answering(options.tracking_uri)
+    location = access.locate_answering(options.tracking_uri)
     slots = _slots(options)
     if options.dry_run:
         for item, its_data in zip(loaded, data, strict=True):
@@ -96,7 +96,7 @@ def _load(options: SweepOptions) -> list[Sweep]:
 
 def _plan_of(item: Sweep, data: Data, location: StoreLocation) -> Plan:
     """The plan as the store stands, which is not touched. StoreError where the sweep was deleted from it."""
-    found = SweepStore.find_or_none(location, item.name) if store.exists(location) else None
+    found = SweepStore.find_or_none(location, item.name) if access.exists(location) else None
     if found is None:
         return planning.make(item, data, {}, {})
     return plan_from_store(item, data, found)

@@ -27,21 +27,21 @@ def command(port: int, tracking_uri: str | None) -> int:
     Serve the MLflow UI of the embedded store on the loopback address until Ctrl-C.
     """
     from tracking.server import mlflow_process
-    from tracking.store import location as store
+    from tracking.store import access, embedded
 
-    location = store.locate_answering(tracking_uri)
+    location = access.locate_answering(tracking_uri)
     if location.database is None:
         out.say(f"the server at {location.uri} has its own UI:")
         _print_links(location, location.uri.rstrip("/"))
         return OK
-    store.check_exists(location)
+    access.check_exists(location)
     mlflow_process.check_port_is_free(_LOOPBACK, port)
     with tempfile.TemporaryDirectory(prefix="dn-") as folder:
-        if store.is_writable(location):
-            store.prepare(location)
+        if embedded.is_writable(location):
+            embedded.prepare(location)
             shown = location
         else:
-            shown = store.copy_into(Path(folder), location)
+            shown = embedded.copy_into(Path(folder), location)
             notify("the store can only be read: a copy is shown, as it is now, and what is changed in it is not kept")
         return _serve(shown, location, port)
 
@@ -64,10 +64,10 @@ def _serve(shown: "StoreLocation", location: "StoreLocation", port: int) -> int:
 
 def _print_links(location: "StoreLocation", address: str) -> None:
     """Where the UI opens each sweep on the comparison of its methods."""
-    from tracking.store import location as store
     from tracking.store import ui_view
+    from tracking.store.connection import connect
 
-    for experiment in store.connect(location).search_experiments():
+    for experiment in connect(location).search_experiments():
         if ui_view.TAG in experiment.tags:
             link = ui_view.link(address, experiment.experiment_id)
             out.say(f"  {experiment.name}: {link}")

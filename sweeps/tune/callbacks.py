@@ -14,7 +14,7 @@ from sweeps.planning.plan import Pack
 from sweeps.tune.progress import Progress
 from sweeps.tune.round import Round
 from sweeps.tune.trial import Shared, pack_of
-from tracking.store.location import StoreError
+from tracking.errors import StoreError
 
 _LONGEST_REASON = 300
 

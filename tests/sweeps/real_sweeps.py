@@ -13,6 +13,7 @@ from tracking.results import cells
 from tracking.results import rows as reader
 from tracking.store import location as store
 from tracking.store import runs
+from tracking.store.connection import connect
 from tracking.store.sweep_store import SweepStore
 from tracking.tables import formats
 from tracking.tables import table as tables
@@ -118,6 +119,6 @@ def runs_per_replicate(folder: Folder) -> Counter[str]:
 
 
 def epochs_logged(folder: Folder) -> list[list[int]]:
-    client = store.connect(folder.location)
+    client = connect(folder.location)
     rows = folder.snapshot().rows
     return [[point.step for point in client.get_metric_history(row.run_id, "train/loss")] for row in rows]

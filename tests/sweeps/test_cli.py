@@ -12,7 +12,9 @@ from safetensors.torch import save_file
 from dn_distributed.data import RawImages
 from dn_distributed.data.digits import Digits
 from sweeps.cli import main as cli
+from tracking.store import embedded
 from tracking.store import location as store
+from tracking.store.connection import connect
 from tracking.store.sweep_store import SweepStore
 
 MEASURE_KEYS = {
@@ -158,8 +160,8 @@ def test_a_dry_run_of_a_sweep_that_was_deleted_says_what_the_sweep_would(
     monkeypatch.chdir(tmp_path)
     Path("s.yaml").write_text("name: x\ntask: regression\nmethods: [{label: P}]\n")
     location = store.locate()
-    store.prepare(location)
-    client = store.connect(location)
+    embedded.prepare(location)
+    client = connect(location)
     client.delete_experiment(SweepStore.find_or_create(location, "x").experiment_id)
     for arguments in (["--dry-run"], []):
         assert cli.main(["sweep", "s.yaml", *arguments]) == 2

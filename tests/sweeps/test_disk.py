@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sweeps import disk
-from tracking.store.location import StoreError
+from tracking.errors import StoreError
 
 
 def test_what_goes_wrong_on_a_full_disk_is_its_doing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ from sweeps.planning.data import load_data
 from sweeps.spec import load as spec
 from tests.sweeps.real_sweeps import Folder, epochs_logged, make_folder, pack_workers, runs_per_replicate, wait_until
 from tracking import schema
-from tracking.store import location as store
 from tracking.store.client import search
+from tracking.store.connection import connect
 from tracking.store.sweep_store import SweepStore
 
 
@@ -47,7 +47,7 @@ def test_the_printed_table_names_methods_and_seeds(undisturbed: Folder) -> None:
 
 def test_curves_are_logged_once_per_epoch_and_the_cell_carries_their_means(undisturbed: Folder) -> None:
     assert epochs_logged(undisturbed) == [list(range(1, 31))] * 6
-    client = store.connect(undisturbed.location)
+    client = connect(undisturbed.location)
     sweep = SweepStore.find(undisturbed.location, "small")
     cell_runs = search(sweep.client, sweep.experiment_id, {schema.KIND: "cell"})
     rows = undisturbed.snapshot().rows

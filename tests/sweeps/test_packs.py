@@ -16,11 +16,11 @@ from sweeps.tune.experiment import MAX_FAILURES
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
 from tracking import schema
+from tracking.errors import StoreError
 from tracking.results import rows as reader
 from tracking.store import location as store
 from tracking.store import runs
 from tracking.store.client import search
-from tracking.store.location import StoreError
 
 SWEEP = """
 name: NAME

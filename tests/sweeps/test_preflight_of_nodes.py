@@ -9,8 +9,8 @@ import pytest
 from sweeps.cluster import preflight
 from sweeps.cluster.connection import Capacity, ClusterError
 from sweeps.cluster.preflight import Preflight
-from tracking.store import location as store
 from tracking.store import report_run
+from tracking.store.connection import connect
 from tracking.store.location import StoreLocation
 from tracking.store.sweep_store import SweepStore
 
@@ -32,7 +32,7 @@ def test_a_node_that_can_use_the_store_has_left_its_proof(
 ) -> None:
     said: list[str] = []
     Preflight(location, run_id, said.append).check()
-    metrics = store.connect(location).get_run(run_id).data.metrics
+    metrics = connect(location).get_run(run_id).data.metrics
     assert [name for name in metrics if name.startswith("preflight/")]
     assert said == []
 

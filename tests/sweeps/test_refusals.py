@@ -12,7 +12,7 @@ from sweeps.tune import callbacks, trial
 from sweeps.tune.callbacks import DriverCallback
 from sweeps.tune.progress import Progress
 from sweeps.tune.trial import PackTrial
-from tracking.store.location import StoreError
+from tracking.errors import StoreError
 
 GONE = MlflowException("no such run", RESOURCE_DOES_NOT_EXIST)
 

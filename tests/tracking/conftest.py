@@ -11,9 +11,10 @@ import torch
 from tests.tracking.archives import fill
 from tests.tracking.fabricated import Recorder
 from tests.tracking.stores import copy_of
+from tracking.errors import StoreError
 from tracking.portable.exporting import export
 from tracking.server import postgres
-from tracking.store.location import StoreError, StoreLocation
+from tracking.store.location import StoreLocation
 
 
 @pytest.fixture(scope="session", autouse=True)

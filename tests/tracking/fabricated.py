@@ -20,8 +20,8 @@ from tracking.manifest import Manifest, ManifestMethod, Selection
 from tracking.results import rows
 from tracking.results.rows import Row, Snapshot
 from tracking.store import cell_runs, replicate_runs, report_run
-from tracking.store import location as store
 from tracking.store.client import search
+from tracking.store.connection import connect
 from tracking.store.location import StoreLocation
 from tracking.store.replicate_runs import ReplicateRun
 from tracking.store.sweep_store import SweepStore
@@ -112,7 +112,7 @@ class Recorder:
 
     def __init__(self, location: StoreLocation, name: str) -> None:
         self.location, self.name = location, name
-        self.store = store.connect(location)
+        self.store = connect(location)
         self.sweep = SweepStore.find_or_create(location, name)
         self.experiment_id = self.sweep.experiment_id
 

@@ -7,10 +7,9 @@ import pytest
 
 from tests.tracking.fabricated import Recorder, make_cell
 from tracking import report, schema
+from tracking.errors import StoreError
 from tracking.portable.exporting import export
-from tracking.store import checksums
-from tracking.store import location as store
-from tracking.store.location import StoreError
+from tracking.store import checksums, embedded
 
 CELL = make_cell(l1=1.0)
 
@@ -63,7 +62,7 @@ def test_a_report_of_a_store_that_can_only_be_read_is_not_attached(
 ) -> None:
     recorder.finish(CELL, 0, 1)
     recorder.announce({"M": [CELL]})
-    monkeypatch.setattr(store, "is_writable", lambda _: False)
+    monkeypatch.setattr(embedded, "is_writable", lambda _: False)
     told: list[str] = []
     report.write(recorder.location, recorder.name, tmp_path, Path("unused"), told.append)
     assert told == ["the store can only be read: the report is not attached to it"]

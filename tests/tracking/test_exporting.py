@@ -9,9 +9,9 @@ from sweeps.cli import main as cli
 from tests.tracking.archives import CELL, fill, read_entries, with_curve
 from tests.tracking.fabricated import Recorder
 from tracking import schema
+from tracking.errors import StoreError
 from tracking.portable.exporting import export, without_places
 from tracking.results import rows as reader
-from tracking.store.location import StoreError
 
 
 def test_a_file_is_not_written_over_unless_forced(exported: tuple[Recorder, Path], tmp_path: Path) -> None:

@@ -11,14 +11,15 @@ from sweeps.cli import main as cli
 from tests.tracking.archives import CELL, OTHER, by_key, carry, content, fill, points, put, rename, repack, with_curve
 from tests.tracking.fabricated import Recorder, make_cell, make_epoch, make_manifest
 from tracking import schema
+from tracking.errors import StoreError
 from tracking.manifest import Manifest
 from tracking.portable.exporting import export
 from tracking.portable.importing import import_file, united
 from tracking.results import cells, means
 from tracking.results import rows as reader
 from tracking.store import artifacts, lease, report_run, runs
-from tracking.store import location as store
-from tracking.store.location import StoreError, StoreLocation
+from tracking.store.connection import connect
+from tracking.store.location import StoreLocation
 from tracking.tables import formats
 from tracking.tables import table as tables
 
@@ -255,7 +256,7 @@ def test_a_store_stays_as_it_is_when_a_file_is_refused(
     path = repack(path, tmp_path / "x.zip", put(schema.MASKS_FILE, b""))
     with pytest.raises(StoreError):
         import_file(elsewhere, path)
-    assert store.connect(elsewhere).get_experiment_by_name("untouched") is None
+    assert connect(elsewhere).get_experiment_by_name("untouched") is None
 
 
 def test_from_the_command_line_both_stores_give_the_same_report(

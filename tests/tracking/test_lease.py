@@ -11,10 +11,10 @@ import pytest
 
 from tests.tracking.fabricated import Recorder
 from tracking import schema
+from tracking.errors import StoreError
 from tracking.store import lease
 from tracking.store.driver import Driver, driver_from_tags, this_driver, this_host
 from tracking.store.lease import Lease
-from tracking.store.location import StoreError
 from tracking.store.report_run import ensure_report_run
 
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from tests.tracking.served import free_port
+from tracking.errors import StoreError
 from tracking.server import mlflow_process
 from tracking.server.mlflow_process import MlflowServer
-from tracking.store.location import StoreError
 
 
 def test_settings_that_would_open_the_server_do_not_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:

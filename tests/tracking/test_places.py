@@ -16,12 +16,14 @@ import pytest
 from tests.tracking.fabricated import Recorder, make_cell
 from tests.tracking.stores import copy_of
 from tracking import schema
+from tracking.errors import StoreError
 from tracking.portable.exporting import export
 from tracking.results import status
-from tracking.store import artifacts, database_file, report_run
+from tracking.store import access, artifacts, database_file, embedded, report_run
 from tracking.store import location as store
 from tracking.store.client import search
-from tracking.store.location import StoreError, StoreLocation
+from tracking.store.connection import connect, location_of
+from tracking.store.location import StoreLocation
 from tracking.store.sweep_store import SweepStore
 
 CELL = make_cell(l1=1.0)
@@ -60,7 +62,7 @@ def assert_whole(location: StoreLocation, folder: Path) -> None:
         path = artifacts.path_of(location, run.info.run_id, schema.WEIGHTS_FILE)
         assert path.is_relative_to(folder)
         with tempfile.TemporaryDirectory() as copy:
-            theirs = store.connect(location).download_artifacts(run.info.run_id, schema.WEIGHTS_FILE, copy)
+            theirs = connect(location).download_artifacts(run.info.run_id, schema.WEIGHTS_FILE, copy)
             assert Path(theirs).read_bytes() == path.read_bytes()
 
 
@@ -69,11 +71,11 @@ def test_a_folder_may_be_called_anything(empty: StoreLocation, tmp_path: Path, n
     folder = tmp_path / "within" / name
     folder.mkdir(parents=True)
     location = copy_of(empty, folder)
-    store.prepare(location)
+    embedded.prepare(location)
     fill(location)
     assert_whole(location, folder)
     assert store.locate(location.uri) == location
-    assert store.location_of(store.connect(location)) == location
+    assert location_of(connect(location)) == location
     assert [path.name for path in tmp_path.iterdir()] == ["within"]
     assert [path.name for path in folder.parent.iterdir()] == [name]
 
@@ -81,7 +83,7 @@ def test_a_folder_may_be_called_anything(empty: StoreLocation, tmp_path: Path, n
 def test_a_store_is_made_where_it_is_asked_for(tmp_path: Path) -> None:
     folder = tmp_path / "job%41 #1?"
     location = store.locate(folder=folder)
-    store.prepare(location)
+    embedded.prepare(location)
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
     assert {path.name for path in folder.iterdir()} >= {"mlflow.db", "mlflow.db.lock"}
 
@@ -122,7 +124,7 @@ def test_a_store_that_was_moved_is_read_and_written_where_it_lies(first: Path) -
     fill(location, 0, 1)  # before MLflow's records are put right
     assert first.as_uri() in " ".join(recorded(location))
     assert not first.exists()
-    store.prepare(location)
+    embedded.prepare(location)
     assert_whole(location, moved)
     assert all(address.startswith(f"{moved.as_uri()}/artifacts/sweep") for address in recorded(location))
     assert not first.exists()
@@ -134,7 +136,7 @@ def test_a_copy_is_a_store_of_its_own(first: Path) -> None:
     before = files(first)
     location = store.locate(folder=copy)
     fill(location, 0, 1)
-    store.prepare(location)
+    embedded.prepare(location)
     fill(location, 0, 1, 2)
     assert_whole(location, copy)
     assert files(first) == before
@@ -146,7 +148,7 @@ def test_a_store_is_reached_by_another_name(first: Path) -> None:
     link.symlink_to(first)
     location = store.locate(folder=link)
     fill(location, 0, 1)
-    store.prepare(location)
+    embedded.prepare(location)
     assert_whole(location, link)
     assert_whole(store.locate(folder=first), first)
 
@@ -154,18 +156,18 @@ def test_a_store_is_reached_by_another_name(first: Path) -> None:
 def test_a_store_that_lies_where_it_was_written_is_left_alone(first: Path) -> None:
     location = store.locate(folder=first)
     before = recorded(location)
-    store.prepare(location)
+    embedded.prepare(location)
     assert recorded(location) == before
 
 
 def test_experiments_of_others_keep_their_places(first: Path) -> None:
-    client = store.connect(store.locate(folder=first))
+    client = connect(store.locate(folder=first))
     addresses = {"bucket": "s3://bucket/artifacts/x", "folder": f"file://{first.parent}/artifacts/theirs"}
     for name, address in addresses.items():
         client.create_run(client.create_experiment(name, address))
     location = store.locate(folder=first.rename(first.parent / "b"))
-    store.prepare(location)
-    found = {item.name: item.artifact_location for item in store.connect(location).search_experiments()}
+    embedded.prepare(location)
+    found = {item.name: item.artifact_location for item in connect(location).search_experiments()}
     assert {name: found[name] for name in addresses} == addresses
 
 
@@ -185,8 +187,8 @@ def readable(empty: StoreLocation) -> Iterator[StoreLocation]:
     folder = Path(tempfile.mkdtemp(prefix="dn-"))
     location = copy_of(empty, folder)
     fill(location)
-    store.prepare(location)
-    store.connect(location)._tracking_client.store.engine.dispose()
+    embedded.prepare(location)
+    connect(location)._tracking_client.store.engine.dispose()
     yield location
     shutil.rmtree(folder)
 
@@ -214,16 +216,16 @@ def theirs(readable: StoreLocation) -> Iterator[StoreLocation]:
 
 def test_a_store_that_one_may_only_read_is_read(theirs: StoreLocation) -> None:
     sweep = SweepStore.find(theirs, "sweep")
-    store.check_answers(theirs)
+    access.check_answers(theirs)
     assert status.read(sweep).done
     with tempfile.TemporaryDirectory() as mine:
         assert export(theirs, "sweep", Path(mine) / "x.zip").states.total() == 1
 
 
 def test_a_store_that_one_may_only_read_says_so_to_who_would_write(theirs: StoreLocation) -> None:
-    assert not store.is_writable(theirs)
+    assert not embedded.is_writable(theirs)
     with pytest.raises(StoreError, match=r"mlflow\.db can only be read from here: `dn status`, `dn report`"):
-        store.prepare(theirs)
+        embedded.prepare(theirs)
 
 
 def test_what_is_not_yet_in_the_database_itself_is_read_too(readable: StoreLocation) -> None:
@@ -254,10 +256,10 @@ def test_what_is_not_yet_in_the_database_itself_is_read_too(readable: StoreLocat
 
 def test_the_ui_gets_a_copy_whose_files_are_the_original_s(theirs: StoreLocation) -> None:
     with tempfile.TemporaryDirectory() as mine:
-        copy = store.copy_into(Path(mine), theirs)
+        copy = embedded.copy_into(Path(mine), theirs)
         sweep = SweepStore.find(copy, "sweep")
         (run,) = search(sweep.client, sweep.experiment_id, {schema.KIND: "replicate"})
-        names = {item.path for item in store.connect(copy).list_artifacts(run.info.run_id)}
+        names = {item.path for item in connect(copy).list_artifacts(run.info.run_id)}
     assert schema.WEIGHTS_FILE in names
 
 
@@ -266,7 +268,7 @@ def test_the_ui_gets_a_copy_whose_files_are_the_original_s(theirs: StoreLocation
 
 def check_quickly(location: StoreLocation, reason: str) -> None:
     """Told in one line, by whoever asks first."""
-    for ask in (store.check_answers, store.prepare):
+    for ask in (access.check_answers, embedded.prepare):
         with pytest.raises(StoreError, match=reason) as told:
             ask(location)
         assert "\n" not in str(told.value)
@@ -301,12 +303,12 @@ def test_a_folder_in_place_of_the_database_is_told_at_once(tmp_path: Path) -> No
 
 
 def test_a_store_is_made_once_by_processes_that_start_together(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from tracking.store import location as store; "
-    code += "store.prepare(store.locate(folder=Path(sys.argv[1])))"
+    code = "import sys; from pathlib import Path; from tracking.store import embedded, location as store; "
+    code += "embedded.prepare(store.locate(folder=Path(sys.argv[1])))"
     (tmp_path / ".mlflow.db.part").write_text("of a process that was killed")
     words = [sys.executable, "-c", code, str(tmp_path)]
     started = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     told = [process.communicate()[1] for process in started]
     assert [process.returncode for process in started] == [0, 0], told
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db", "mlflow.db.lock"]
-    store.check_answers(store.locate(folder=tmp_path))
+    access.check_answers(store.locate(folder=tmp_path))

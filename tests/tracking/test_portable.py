@@ -29,10 +29,10 @@ from tests.tracking.archives import (
 )
 from tests.tracking.fabricated import Recorder, make_cell
 from tracking import schema
+from tracking.errors import StoreError
 from tracking.portable import archive
 from tracking.portable.importing import import_file
 from tracking.store import location
-from tracking.store.location import StoreError
 from tracking.store.masks import save_masks
 
 

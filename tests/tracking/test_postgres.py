@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tracking.errors import StoreError
 from tracking.server import postgres
 from tracking.server.postgres import Database, Postgres
 from tracking.store import secret_files
-from tracking.store.location import StoreError
 
 pytestmark = pytest.mark.postgres
 

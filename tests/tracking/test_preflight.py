@@ -6,9 +6,10 @@ import socket
 import pytest
 
 from tests.tracking.fabricated import Recorder
+from tracking.errors import StoreError
 from tracking.store import artifacts, preflight, report_run
 from tracking.store import location as store
-from tracking.store.location import StoreError, StoreLocation
+from tracking.store.location import StoreLocation
 
 
 def test_a_store_that_works_passes_and_keeps_the_proof(recorder: Recorder, location: StoreLocation) -> None:

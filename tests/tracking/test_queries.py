@@ -17,6 +17,7 @@ from tests.tracking.everything import CELL, OTHER, PARAMS, TAGS, exactly, fill_w
 from tests.tracking.fabricated import Recorder
 from tests.tracking.served import free_port
 from tracking import schema
+from tracking.errors import StoreError
 from tracking.results import rows as reader
 from tracking.schema import Kind
 from tracking.server import mlflow_process
@@ -25,7 +26,7 @@ from tracking.store import artifacts, database_file, http, runs, sqlite
 from tracking.store.choice import queries_of
 from tracking.store.client import ClientQueries
 from tracking.store.http import HttpQueries
-from tracking.store.location import StoreError, StoreLocation
+from tracking.store.location import StoreLocation
 from tracking.store.queries import RunQueries, RunQuestion
 from tracking.store.sqlite import SqliteQueries
 

@@ -6,9 +6,9 @@ from dn_distributed import sparsity
 from dn_distributed.config import Cell
 from tests.tracking.fabricated import Recorder, make_cell, make_epoch, make_outcome
 from tracking import schema
+from tracking.errors import StoreError
 from tracking.results import rows as reader
 from tracking.store import cell_runs, replicate_runs, runs
-from tracking.store.location import StoreError
 from tracking.store.sweep_store import SweepStore
 
 CELL, OTHER = make_cell(l1=1.0), make_cell(l1=2.0)

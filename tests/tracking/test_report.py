@@ -17,9 +17,10 @@ from dn_distributed.config import Training
 from dn_distributed.data.digits import Digits
 from tests.tracking.fabricated import Recorder, make_cell
 from tracking import figures, report
+from tracking.errors import StoreError
 from tracking.manifest import Selection
 from tracking.report import wording
-from tracking.store.location import StoreError, StoreLocation
+from tracking.store.location import StoreLocation
 
 AWKWARD = '<b>ℓ1</b> & "P"'
 DATA_DIR = Path("unused")

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from tracking.errors import StoreError
 from tracking.store import secret_files
-from tracking.store.location import StoreError
 
 
 @pytest.fixture

@@ -15,12 +15,13 @@ from tests.tracking.everything import PARAMS, TAGS, exactly, fill_with_everythin
 from tests.tracking.fabricated import Recorder
 from tests.tracking.served import FIRST, USER, Server, command_lines, free_port
 from tracking import schema, variables
+from tracking.errors import StoreError
 from tracking.schema import Kind
 from tracking.server import supervisor
 from tracking.server.postgres import Postgres
-from tracking.store import http, secret_files
+from tracking.store import access, http, remote, secret_files
 from tracking.store import location as store
-from tracking.store.location import StoreError
+from tracking.store.connection import connect
 from tracking.store.queries import RunQuestion
 from tracking.store.sweep_store import SweepStore
 
@@ -62,8 +63,8 @@ def client(running: Server, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     monkeypatch.setenv(variables.TRACKING_PASSWORD, "")  # so that what is set in the test is undone
     monkeypatch.setenv(variables.TRACKING_PASSWORD_FILE, str(running.folder / "password"))
     location = store.locate(running.address)
-    store.check_answers(location)
-    return store.connect(location)
+    access.check_answers(location)
+    return connect(location)
 
 
 CALLS = [
@@ -265,7 +266,7 @@ def test_runs_are_answered_to_those_who_may_read_them(
         question = {"where": {}, "tags": [], "params": [], "metrics": False}
         for other_way in (f"0{experiment_id}", f" {experiment_id}", f"+{experiment_id}"):
             asked = {**question, "experiment_id": other_way}
-            answer = store.ask(store.locate(running.address), "POST", http.PATH, timeout=20, json=asked)
+            answer = remote.ask(store.locate(running.address), "POST", http.PATH, timeout=20, json=asked)
             assert answer.status_code in (400, 403)
     access.revoke_user_permission("reader", "experiment", experiment_id)
     access.grant_user_permission("reader", "experiment", experiment_id, "READ")
@@ -281,17 +282,17 @@ def test_a_command_without_the_login_is_told_what_to_set(running: Server, monkey
         monkeypatch.delenv(name, raising=False)
     location = store.locate(running.address)
     with pytest.raises(StoreError, match="wants a login: set MLFLOW_TRACKING_USERNAME, and"):
-        store.check_answers(location)
+        access.check_answers(location)
     monkeypatch.setenv(variables.TRACKING_USER, USER)
     monkeypatch.setenv(variables.TRACKING_PASSWORD, "a wrong password")
     with pytest.raises(StoreError, match=f"refuses the name or the password of the user '{USER}'") as refused:
-        store.check_answers(location)
+        access.check_answers(location)
     assert "a wrong password" not in str(refused.value)
 
 
 def test_a_command_that_uses_a_name_that_was_not_allowed_is_told(running: Server, client: MlflowClient) -> None:
     with pytest.raises(StoreError, match="start it with the name in --allowed-hosts"):
-        store.check_answers(store.locate(f"http://localhost:{running.port}"))
+        access.check_answers(store.locate(f"http://localhost:{running.port}"))
 
 
 def test_no_secret_is_in_a_command_line_or_in_what_is_printed_or_logged(running: Server) -> None:

@@ -15,6 +15,7 @@ from tests.tracking.served import FIRST, USER, Server, free_port
 from tracking import variables
 from tracking.store import artifacts, report_run
 from tracking.store import location as store
+from tracking.store.connection import connect
 from tracking.store.sweep_store import SweepStore
 
 pytestmark = pytest.mark.postgres
@@ -81,7 +82,7 @@ def test_an_artifact_goes_through_the_server_to_the_bucket_and_back(
     for name in (*CREDENTIALS, "MLFLOW_S3_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)  # clients know nothing of the bucket
     location = store.locate(running.address)
-    client = store.connect(location)
+    client = connect(location)
     run_id = report_run.ensure_report_run(SweepStore.find_or_create(location, "in a bucket"))
     client.log_text(run_id, "some text", "folder/file.txt")
     (held,) = bucket.list_objects_v2(Bucket=BUCKET)["Contents"]

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from tests.tracking.fabricated import make_cell, make_manifest, make_row
+from tracking.errors import StoreError
 from tracking.results import rows_file
 from tracking.results.rows import Ended, Snapshot
 from tracking.results.rows_file import Shipped
-from tracking.store.location import StoreError
 
 CELL, OTHER, FOREIGN = (make_cell(l1=float(place)) for place in (1, 2, 3))
 

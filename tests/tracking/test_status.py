@@ -8,12 +8,12 @@ import pytest
 from sweeps.cli import main as cli
 from tests.tracking.fabricated import Recorder, make_cell
 from tracking import schema
+from tracking.errors import StoreError
 from tracking.results import status
 from tracking.results.status import Entry, Status
 from tracking.store import report_run
 from tracking.store.driver import Driver, this_driver
 from tracking.store.lease import Lease
-from tracking.store.location import StoreError
 
 ONE, TWO = make_cell(l1=0.1), make_cell(l1=0.2)
 

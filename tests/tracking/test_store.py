@@ -11,9 +11,11 @@ import pytest
 from sqlalchemy import create_engine
 
 from tracking import variables
+from tracking.errors import StoreError
+from tracking.store import access, embedded, proxies, secret_files
 from tracking.store import location as store
-from tracking.store import proxies, secret_files
-from tracking.store.location import StoreError, StoreLocation
+from tracking.store.connection import connect, log_in
+from tracking.store.location import StoreLocation
 
 LOGIN = (variables.TRACKING_URI, variables.TRACKING_USER, variables.TRACKING_PASSWORD, variables.TRACKING_PASSWORD_FILE)
 
@@ -41,7 +43,7 @@ def test_a_server_keeps_its_address_and_its_artifacts(address: str) -> None:
     location = store.locate(address)
     assert location == StoreLocation(address)
     assert location.database is None
-    assert store.exists(location)
+    assert access.exists(location)
 
 
 def test_a_sqlite_address_is_an_embedded_store(tmp_path: Path) -> None:
@@ -74,25 +76,25 @@ def test_a_login_in_an_address_is_refused_without_repeating_it(address: str) -> 
 
 def test_a_prepared_store_has_a_write_ahead_log(location: StoreLocation) -> None:
     assert location.database is not None
-    assert store.exists(location)
+    assert access.exists(location)
     with sqlite3.connect(location.database) as connection:
         assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
 
 
 def test_a_commit_does_not_wait_for_the_disk(location: StoreLocation) -> None:
-    store.connect(location)
+    connect(location)
     with create_engine(location.uri).connect() as connection:
         assert connection.exec_driver_sql("pragma synchronous").scalar() == 1  # NORMAL
 
 
 def test_a_store_that_was_not_made_does_not_exist(tmp_path: Path) -> None:
-    assert not store.exists(store.locate(folder=tmp_path))
+    assert not access.exists(store.locate(folder=tmp_path))
 
 
 def test_a_store_that_cannot_be_made_says_where(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(StoreError, match=r"cannot open the store .*taken/mlflow\.db"):
-        store.prepare(store.locate(folder=tmp_path / "taken"))
+        embedded.prepare(store.locate(folder=tmp_path / "taken"))
 
 
 def test_a_server_that_does_not_answer_is_one_line() -> None:
@@ -100,7 +102,7 @@ def test_a_server_that_does_not_answer_is_one_line() -> None:
         taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
         location = store.locate(f"http://127.0.0.1:{taken.getsockname()[1]}")
         with pytest.raises(StoreError, match=r"no MLflow server answers at http://127\.0\.0\.1"):
-            store.check_answers(location)
+            access.check_answers(location)
 
 
 Serve = Callable[[int, str], StoreLocation]
@@ -141,7 +143,7 @@ def serve(asked: list[str]) -> Iterator[Serve]:
 
 def test_a_server_that_answers_is_asked_once_for_something_cheap(serve: Serve, asked: list[str]) -> None:
     location = serve(200, '{"experiments": []}')
-    store.check_answers(location)
+    access.check_answers(location)
     assert asked == ["/api/2.0/mlflow/experiments/search?max_results=1"]
 
 
@@ -149,7 +151,7 @@ def test_preparing_a_server_asks_nothing_and_makes_nothing(
     serve: Serve, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    store.prepare(serve(200, '{"experiments": []}'))
+    embedded.prepare(serve(200, '{"experiments": []}'))
     assert asked == []
     assert list(tmp_path.iterdir()) == []
 
@@ -168,7 +170,7 @@ def test_preparing_a_server_asks_nothing_and_makes_nothing(
 )
 def test_what_a_server_objects_to_is_one_line(serve: Serve, status: int, text: str, reason: str) -> None:
     with pytest.raises(StoreError, match=rf"^the server at http://127\.0\.0\.1:\d+/ {reason}"):
-        store.check_answers(serve(status, text))
+        access.check_answers(serve(status, text))
 
 
 @pytest.mark.parametrize(("status", "reason"), [(401, "refuses the name or the password of"), (403, "does not let")])
@@ -178,7 +180,7 @@ def test_a_user_that_a_server_refuses_is_named(
     monkeypatch.setenv(variables.TRACKING_USER, "researcher")
     monkeypatch.setenv(variables.TRACKING_PASSWORD, "a secret")
     with pytest.raises(StoreError, match=f"{reason} the user 'researcher'") as refused:
-        store.check_answers(serve(status, ""))
+        access.check_answers(serve(status, ""))
     assert "a secret" not in str(refused.value)
 
 
@@ -188,7 +190,7 @@ def test_what_a_proxy_answers_is_not_told_as_the_servers(serve: Serve, monkeypat
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "other.example.org")
     with pytest.raises(StoreError) as refused:
-        store.check_answers(StoreLocation("http://store.example.org:5000"))
+        access.check_answers(StoreLocation("http://store.example.org:5000"))
     assert str(refused.value) == (
         "what answers for http://store.example.org:5000 does not let us read experiments "
         f"(asked through the proxy {proxy} of http_proxy; to call it directly: no_proxy=store.example.org)"
@@ -201,7 +203,7 @@ def test_this_machine_is_called_without_a_proxy(serve: Serve, monkeypatch: pytes
     monkeypatch.setenv("NO_PROXY", "store.example.org")
     monkeypatch.delenv("no_proxy", raising=False)
     proxies.spare_loopback(os.environ)
-    store.check_answers(serve(200, "{}"))
+    access.check_answers(serve(200, "{}"))
     assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == "store.example.org,localhost,127.0.0.1,127.0.0.0/8,::1"
     for address in ("http://127.0.0.2:1", "http://[::1]:1", "http://localhost:1", "http://store.example.org:1"):
         assert proxies.through(address) is None
@@ -215,7 +217,7 @@ def test_every_client_sends_the_password_in_its_file_and_no_other_process_inheri
     secret_files.write(tmp_path / "password", "of a file, näive\n")
     monkeypatch.setenv(variables.TRACKING_USER, "researcher")
     monkeypatch.setenv(variables.TRACKING_PASSWORD_FILE, str(tmp_path / "password"))
-    store.connect(StoreLocation("http://127.0.0.1:1"))
+    connect(StoreLocation("http://127.0.0.1:1"))
     sent = resolve_request_headers()["Authorization"].removeprefix("Basic ")  # type: ignore[no-untyped-call]
     assert base64.b64decode(sent).decode() == "researcher:of a file, näive"
     assert not any("of a file" in value for value in os.environ.values())
@@ -226,11 +228,11 @@ def test_every_client_sends_the_password_in_its_file_and_no_other_process_inheri
 def test_a_password_in_the_environment_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variables.TRACKING_PASSWORD, "of the environment")
     monkeypatch.setenv(variables.TRACKING_PASSWORD_FILE, "/absent")
-    store.log_in()
+    log_in()
     assert os.environ[variables.TRACKING_PASSWORD] == "of the environment"
 
 
 def test_a_password_without_a_user_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variables.TRACKING_PASSWORD_FILE, "/absent")
     with pytest.raises(StoreError, match="MLFLOW_TRACKING_USERNAME is not: name the user"):
-        store.log_in()
+        log_in()

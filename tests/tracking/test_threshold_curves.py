@@ -8,9 +8,9 @@ import pytest
 
 from dn_distributed.config import Pruning
 from tests.tracking.fabricated import Recorder, make_cell, make_curve, make_manifest, make_outcome
+from tracking.errors import StoreError
 from tracking.results import threshold_curves
 from tracking.results.cells import gather
-from tracking.store.location import StoreError
 
 KEY = "0123456789abcdef" * 2
 

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from dn_distributed.config import Cell
 from tests.tracking.fabricated import Recorder, make_cell, make_epoch, make_outcome
 from tracking import schema
+from tracking.errors import StoreError
 from tracking.results import means
 from tracking.results import rows as reader
 from tracking.store import artifacts, cell_runs, replicate_runs, report_run, runs
-from tracking.store.location import StoreError
 from tracking.store.masks import load_masks
 from tracking.store.runs import State
 from tracking.store.sweep_store import SweepStore

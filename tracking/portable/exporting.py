@@ -17,6 +17,7 @@ from dn_distributed.config import RESULT_VERSION, Cell
 from dn_distributed.files import check_replaceable
 from dn_distributed.text import one_line
 from tracking import schema
+from tracking.errors import StoreError
 from tracking.manifest import Manifest
 from tracking.portable import archive as portable
 from tracking.portable import checks
@@ -25,7 +26,7 @@ from tracking.reasons import as_store_error
 from tracking.results import rows
 from tracking.store import artifacts, checksums, runs
 from tracking.store.cell_params import describe_cell
-from tracking.store.location import StoreError, StoreLocation
+from tracking.store.location import StoreLocation
 from tracking.store.queries import StoredRun
 from tracking.store.record import MADE_BY, CellRecord, Contents, DataRecord, Record, has_curve
 from tracking.store.runs import State

@@ -7,14 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tracking import schema
+from tracking.errors import StoreError
 from tracking.manifest import Manifest, ManifestMethod
 from tracking.portable import archive as portable
 from tracking.portable.archive import Archive, Track, no_progress
 from tracking.results import means
-from tracking.store import cell_runs, replicate_runs, report_run, runs
-from tracking.store import location as store
+from tracking.store import access, cell_runs, embedded, replicate_runs, report_run, runs
 from tracking.store.lease import Lease
-from tracking.store.location import StoreError, StoreLocation
+from tracking.store.location import StoreLocation
 from tracking.store.queries import StoredRun
 from tracking.store.record import CellRecord
 from tracking.store.runs import State
@@ -55,7 +55,7 @@ def import_file(
         stored = _stored_manifest(location, manifest.name)
         if stored is not None:
             manifest = united(stored, manifest)
-        store.prepare(location)
+        embedded.prepare(location)
         sweep = SweepStore.find_or_create(location, manifest.name)
         report_run_id = report_run.ensure_report_run(sweep)
         with Lease(sweep, report_run_id, manifest.name, say):
@@ -70,7 +70,7 @@ def import_file(
 
 def _stored_manifest(location: StoreLocation, name: str) -> Manifest | None:
     """The manifest that the store has under this name."""
-    if not store.exists(location):
+    if not access.exists(location):
         return None
     sweep = SweepStore.find_or_none(location, name)
     found = runs.find_manifest(sweep) if sweep is not None else None

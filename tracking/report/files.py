@@ -8,15 +8,15 @@ from pathlib import Path
 
 from dn_distributed.files import check_replaceable
 from tracking import figures
+from tracking.errors import StoreError
 from tracking.figures import FigureData
 from tracking.report import page, provenance
 from tracking.report.page import Picture
 from tracking.results import cells, equal_score, threshold_curves
 from tracking.results import rows as reader
 from tracking.results.rows_file import Shipped, as_json, load
-from tracking.store import location as store
-from tracking.store import report_run, runs
-from tracking.store.location import StoreError, StoreLocation
+from tracking.store import embedded, report_run, runs
+from tracking.store.location import StoreLocation
 from tracking.store.sweep_store import SweepStore
 from tracking.tables import configurations, findings, formats, grids
 from tracking.tables import table as tables
@@ -52,7 +52,7 @@ def write(
         made = Path(folder)
         _write_files(made, data, Shipped(manifest, snapshot, provenance.read(sweep, data.methods)))
         _publish(made, out)
-        if store.is_writable(location):
+        if embedded.is_writable(location):
             report_run.attach_report(sweep, run_id, made)
         else:
             tell("the store can only be read: the report is not attached to it")

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tracking import variables
+from tracking.errors import StoreError
 from tracking.server import mlflow_app
 from tracking.server.logs import last_line, open_log
-from tracking.store.location import StoreError
 
 _SECONDS_TO_START = 600  # the first start of a new version may migrate a large database
 _SECONDS_TO_STOP = 15

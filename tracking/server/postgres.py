@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+from tracking.errors import StoreError
 from tracking.processes import is_alive
 from tracking.server.logs import last_line, open_log
 from tracking.store import secret_files
-from tracking.store.location import StoreError
 from tracking.variables import DATABASE_PASSWORD, DATABASE_URL
 
 _ACCOUNT = "postgres"  # whom PostgreSQL runs as where we are root: it refuses root itself

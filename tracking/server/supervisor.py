@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from tracking.errors import StoreError
 from tracking.processes import marked
 from tracking.server import mlflow_internals, postgres
 from tracking.server.mlflow_process import (
@@ -28,7 +29,6 @@ from tracking.server.mlflow_process import (
 )
 from tracking.server.postgres import Database, Postgres
 from tracking.store import secret_files
-from tracking.store.location import StoreError
 from tracking.variables import SERVER_MARK, SERVER_PASSWORD, SERVER_USER
 
 _LEAST_LENGTH = 12  # of a password, in characters; MLflow's own limit

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracking.store.choice import queries_of
-from tracking.store.location import StoreLocation, connect, location_of
+from tracking.store.connection import connect, location_of
+from tracking.store.location import StoreLocation
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracking.store import relocation
-from tracking.store.location import StoreLocation, connect
+from tracking.store.connection import connect
+from tracking.store.location import StoreLocation
 from tracking.store.queries import LoggedPoint, RunQueries, RunQuestion, StoredRun
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from tracking.store.client import ClientQueries
-from tracking.store.location import StoreLocation, ask
+from tracking.store.location import StoreLocation
 from tracking.store.queries import RunQuestion, StoredRun
+from tracking.store.remote import ask
 
 PATH = "/api/2.0/dn/runs"
 _SECONDS = 120

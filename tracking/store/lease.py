@@ -14,8 +14,9 @@ from types import TracebackType
 from mlflow.exceptions import MlflowException
 
 from tracking import schema
+from tracking.errors import StoreError
+from tracking.store.access import check_answers
 from tracking.store.driver import Driver, driver_from_tags, this_driver
-from tracking.store.location import StoreError, check_answers
 from tracking.store.sweep_store import SweepStore
 
 BEAT_SECONDS = 5.0

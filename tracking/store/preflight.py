@@ -7,9 +7,10 @@ import time
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from tracking.store import artifacts
-from tracking.store import location as store
-from tracking.store.location import StoreError, StoreLocation, location_of
+from tracking.errors import StoreError
+from tracking.store import access, artifacts
+from tracking.store.connection import location_of
+from tracking.store.location import StoreLocation
 
 _FEW_TRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 """A store that cannot be written to is said at once, not after minutes."""
@@ -20,7 +21,7 @@ def check(location: StoreLocation, run_id: str, node: str) -> None:
     before = {name: os.environ.get(name) for name in _FEW_TRIES}
     os.environ.update(_FEW_TRIES)
     try:
-        store.check_answers(location)
+        access.check_answers(location)
         _round_trip(MlflowClient(location.for_mlflow), run_id, node)
     except (MlflowException, OSError) as error:
         raise StoreError(" ".join(str(error).split())) from error

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from tracking import schema
 from tracking.errors import StoreError
 from tracking.store.choice import queries_of
-from tracking.store.location import StoreLocation, connect
+from tracking.store.connection import connect
+from tracking.store.location import StoreLocation
 from tracking.store.queries import RunQuestion, StoredRun
 
 if TYPE_CHECKING:
