@@ -1,10 +1,16 @@
-"""A store for all tests: its schema takes seconds to make, a copy of it none."""
+"""What all tests share: a store, whose schema takes seconds to make and a copy of it none, and a pretended device."""
 
 import pytest
 
+from tests import pretended_device
 from tracking.store import embedded
 from tracking.store import location as store
 from tracking.store.location import StoreLocation
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _device() -> None:
+    pretended_device.register()
 
 
 @pytest.fixture(scope="session")

@@ -34,15 +34,15 @@ class _Answers(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 @cache
-def _register() -> None:
-    """Torch knows the device for the rest of the process."""
+def register() -> None:
+    """Let torch know the device for the rest of the process: before its first backward pass, which counts devices."""
     backend_registration._setup_privateuseone_for_python_backend(DEVICE)
 
 
 @contextlib.contextmanager
 def pretended() -> Iterator[None]:
     """Within, tensors are made without values, and ``DEVICE`` is a device."""
-    _register()
+    register()
     on_cpu = mock.patch.object(dropout, "generator", lambda seed, name, index, device: generator(seed, name, index))
     with FakeTensorMode(), _Answers(), on_cpu:  # type: ignore[no-untyped-call]
         yield
