@@ -19,7 +19,7 @@ from tracking import schema
 from tracking.manifest import Manifest, ManifestMethod, Selection
 from tracking.results import rows
 from tracking.results.rows import Row, Snapshot
-from tracking.store import cell_runs, replicate_runs, report_run
+from tracking.store import cell_runs, outcomes, replicate_runs, report_run
 from tracking.store.client import search
 from tracking.store.connection import connect
 from tracking.store.location import StoreLocation
@@ -69,9 +69,7 @@ def make_curve(*densities: float) -> list[dict[str, float]]:
 
 def make_row(cell: Cell, seed: int, *, density: float = 0.5, **metrics: float) -> Row:
     outcome = make_outcome(cell, seed, density=density, **metrics)
-    return Row(
-        f"run-{seed}", cell.key, cell.replicate_key(seed), seed, replicate_runs.final_metrics(outcome), outcome.counts
-    )
+    return Row(f"run-{seed}", cell.key, cell.replicate_key(seed), seed, outcomes.final_metrics(outcome), outcome.counts)
 
 
 def make_manifest(

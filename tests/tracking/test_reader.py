@@ -8,7 +8,7 @@ from tests.tracking.fabricated import Recorder, make_cell, make_epoch, make_outc
 from tracking import schema
 from tracking.errors import StoreError
 from tracking.results import rows as reader
-from tracking.store import cell_runs, replicate_runs, runs
+from tracking.store import cell_runs, outcomes, runs
 from tracking.store.sweep_store import SweepStore
 
 CELL, OTHER = make_cell(l1=1.0), make_cell(l1=2.0)
@@ -86,7 +86,7 @@ def test_curves_are_read_without_the_final_figures(recorder: Recorder) -> None:
 
 def test_counts_are_put_together_again_from_figures() -> None:
     counts = make_outcome(make_cell("lenet300"), 0, density=0.02).counts
-    figures = replicate_runs.final_metrics(make_outcome(make_cell("lenet300"), 0, density=0.02))
+    figures = outcomes.final_metrics(make_outcome(make_cell("lenet300"), 0, density=0.02))
     assert reader.counts_from_metrics(sparsity.layers_as_json(counts), figures) == counts
 
 

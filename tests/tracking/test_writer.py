@@ -15,7 +15,7 @@ from tracking import schema
 from tracking.errors import StoreError
 from tracking.results import means
 from tracking.results import rows as reader
-from tracking.store import artifacts, cell_runs, replicate_runs, report_run, runs
+from tracking.store import artifacts, cell_runs, outcomes, report_run, runs
 from tracking.store.masks import load_masks
 from tracking.store.runs import State
 from tracking.store.sweep_store import SweepStore
@@ -130,7 +130,7 @@ def test_weights_that_lie_otherwise_in_memory_are_written_as_they_read(tmp_path:
     outcome = make_outcome(CELL, 0)
     turned = {name: value.t().contiguous().t() for name, value in outcome.parameters.items()}
     assert not turned["fc1.weight"].is_contiguous()
-    replicate_runs.write_outcome_files(replace(outcome, parameters=turned), tmp_path)
+    outcomes.write_outcome_files(replace(outcome, parameters=turned), tmp_path)
     written = load_file(tmp_path / schema.WEIGHTS_FILE)
     assert all(torch.equal(written[name], value) for name, value in outcome.parameters.items())
 

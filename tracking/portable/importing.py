@@ -12,7 +12,7 @@ from tracking.manifest import Manifest, ManifestMethod
 from tracking.portable import archive as portable
 from tracking.portable.archive import Archive, Track, no_progress
 from tracking.results import means
-from tracking.store import access, cell_runs, embedded, replicate_runs, report_run, runs
+from tracking.store import access, cell_runs, embedded, report_run, restored_runs, runs
 from tracking.store.lease import Lease
 from tracking.store.location import StoreLocation
 from tracking.store.queries import StoredRun
@@ -137,7 +137,7 @@ def _add_replicates(
             cell = archive.cells[record.cell_key].cell
             place = runs_of_cells[record.cell_key].run_id
             replaced = [run.run_id for run in present]
-            replicate_runs.restore_replicate(sweep, place, cell, record, Path(folder), replaced)
+            restored_runs.restore_replicate(sweep, place, cell, record, Path(folder), replaced)
         done.written[record.state] += 1
     return done
 

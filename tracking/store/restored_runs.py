@@ -1,0 +1,55 @@
+"""The runs of replicates that another store held: written again, as an export has them."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from mlflow.entities import Metric
+
+from dn_distributed.config import Cell
+from tracking import schema
+from tracking.store import artifacts, checksums
+from tracking.store.outcomes import dataset_input
+from tracking.store.record import Record
+from tracking.store.replicate_runs import end_run, replicate_name, replicate_tags
+from tracking.store.runs import State
+from tracking.store.sweep_store import SweepStore
+
+_ENDS: Mapping[State, tuple[str, str]] = {
+    "finished": (schema.COMPLETE, "FINISHED"),
+    "failed": (schema.FAILURE, "FAILED"),
+    "stopped": (schema.STOPPED, "KILLED"),
+}
+"""Per state of a replicate that is decided, the tag that says so and MLflow's status."""
+
+
+def restore_replicate(
+    sweep: SweepStore,
+    cell_run_id: str,
+    cell: Cell,
+    record: Record,
+    folder: Path,
+    replaced: Iterable[str] = (),
+) -> None:
+    """Write a replicate that another store held, with its files in ``folder``, and last what says that it is whole.
+
+    It keeps its times: when it was trained stays true. Then the runs ``replaced``, which had less of it, are deleted.
+    """
+    tags = {**replicate_tags(cell_run_id, cell, record.label, record.seed), **record.tags}
+    name = replicate_name(record.label, record.seed)
+    store = sweep.client
+    made = store.create_run(sweep.experiment_id, start_time=record.start, tags=tags, run_name=name)
+    run_id = made.info.run_id
+    if record.finished:
+        artifacts.add_folder(store, run_id, folder)
+        store.set_tag(run_id, schema.SHA256, checksums.describe(folder))
+        store.log_inputs(run_id, datasets=[dataset_input(cell)])
+    tag, status = _ENDS[record.state]
+    end_run(store, run_id, _metrics_of(record), record.params, {tag: record.reason or "true"}, status, record.end)
+    for other in replaced:
+        store.delete_run(other)
+
+
+def _metrics_of(record: Record) -> list[Metric]:
+    by_epoch = [(name, value, epoch) for name, points in record.curves.items() for epoch, value in points]
+    final = [(name, value, record.last_epoch) for name, value in record.metrics.items()]
+    return [Metric(name, value, record.end, step) for name, value, step in (*by_epoch, *final)]
