@@ -1,11 +1,10 @@
 """What the tests of the science share: one thread, the embedded digits, and a short way to a trainer."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from dn_distributed.config import Training
 from dn_distributed.data import Data, RawImages, Split, Splits
@@ -15,14 +14,7 @@ from dn_distributed.regularizers import resolve
 from dn_distributed.tasks import Task
 from dn_distributed.training import Trainer
 from tests.dn_distributed.support import DataOf, MakeTrainer
-
-
-@pytest.fixture(scope="package", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+from tests.one_thread import one_thread as one_thread
 
 
 @pytest.fixture(scope="session")

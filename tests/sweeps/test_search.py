@@ -25,24 +25,28 @@ methods: [{label: L1, l1: {grid: [1.0e-6, 1.0e-2, 1.0e-1]}}]
 search: {scheduler: asha, reduction_factor: 2}
 """
 
-OPTUNA = """
-name: optuna
+REGRESSION = """
 task: regression
 dataset: {name: linear_scripted, samples: 50}
 seeds: 2
+"""
+
+OPTUNA = (
+    REGRESSION
+    + """name: optuna
 training: {epochs: 2}
 methods: [{label: P}, {label: L1, l1: {loguniform: [1.0e-3, 10]}}]
 search: {algorithm: optuna, samples: 3}
 """
+)
 
-DIVERGING = """
-name: diverging
-task: regression
-dataset: {name: linear_scripted, samples: 50}
-seeds: 2
+DIVERGING = (
+    REGRESSION
+    + """name: diverging
 training: {epochs: 2, learning_rate: {grid: [1.0e-3, 1.0e+20]}}
 methods: [{label: L2, l2: 1.0}]
 """
+)
 
 
 def run(
@@ -92,14 +96,13 @@ def test_optuna_goes_on_where_it_left_off_when_samples_are_raised(
     assert search.chosen is not None
 
 
-STUCK = """
-name: stuck
-task: regression
-dataset: {name: linear_scripted, samples: 50}
-seeds: 2
+STUCK = (
+    REGRESSION
+    + """name: stuck
 training: {epochs: 2}
 methods: [{label: P}, {label: too strong, l2: 1.0e+38}]
 """
+)
 
 
 def test_adam_that_stands_still_at_an_infinite_moment_has_diverged(

@@ -6,23 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
+from tests.one_thread import one_thread as one_thread
 from tests.tracking.archives import fill
 from tests.tracking.fabricated import Recorder
+from tests.tracking.served import serve_store
 from tests.tracking.stores import copy_of
 from tracking.errors import StoreError
 from tracking.portable.exporting import export
 from tracking.server import postgres
 from tracking.store.location import StoreLocation
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +27,13 @@ def location(empty: StoreLocation, tmp_path_factory: pytest.TempPathFactory) -> 
 def elsewhere(empty: StoreLocation, tmp_path_factory: pytest.TempPathFactory) -> StoreLocation:
     """A second store."""
     return copy_of(empty, tmp_path_factory.mktemp("elsewhere"))
+
+
+@pytest.fixture(scope="module")
+def served(location: StoreLocation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreLocation]:
+    """The store, from the server that ``dn ui`` runs."""
+    with serve_store(location, tmp_path_factory.mktemp("server") / "log") as at:
+        yield at
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
-"""``dn server`` as a user starts it, for tests."""
+"""``dn server`` as a user starts it, and the server of ``dn ui``, for tests."""
 
 import base64
+import contextlib
 import http.client
 import json
 import os
@@ -8,13 +9,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracking import variables
 from tracking.processes import marked
+from tracking.server import mlflow_process
+from tracking.server.mlflow_process import MlflowServer
 from tracking.store import secret_files
+from tracking.store.location import StoreLocation
 
 USER, FIRST = "researcher", "first password, long"
 
@@ -130,3 +134,17 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def serve_store(location: StoreLocation, log: Path) -> Iterator[StoreLocation]:
+    """Serve an embedded store as ``dn ui`` does; gives its address."""
+    port = free_port()
+    words = mlflow_process.command("127.0.0.1", port, 1, mlflow_process.loopback_names(port))
+    server = MlflowServer(words, mlflow_process.environment(location.uri), log)
+    try:
+        server.start()
+        server.wait_until_ready("127.0.0.1", port)
+        yield StoreLocation(f"http://127.0.0.1:{port}")
+    finally:
+        server.stop()

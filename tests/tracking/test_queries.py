@@ -5,7 +5,6 @@ takes for the embedded store.
 """
 
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,6 @@ from tracking import schema
 from tracking.errors import StoreError
 from tracking.results import rows as reader
 from tracking.schema import Kind
-from tracking.server import mlflow_process
-from tracking.server.mlflow_process import MlflowServer
 from tracking.store import artifacts, database_file, http, runs, sqlite
 from tracking.store.choice import queries_of
 from tracking.store.client import ClientQueries
@@ -37,21 +34,6 @@ WAYS = ("sqlite", "http", "client", "chosen")
 def filled(location: StoreLocation) -> Recorder:
     """An experiment that no test changes."""
     return fill_with_everything(Recorder(location, "test_queries"))
-
-
-@pytest.fixture(scope="module")
-def served(location: StoreLocation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreLocation]:
-    """The same store, from the server that ``dn ui`` runs."""
-    port = free_port()
-    words = mlflow_process.command("127.0.0.1", port, 1, mlflow_process.loopback_names(port))
-    log = tmp_path_factory.mktemp("server") / "log"
-    server = MlflowServer(words, mlflow_process.environment(location.uri), log)
-    try:
-        server.start()
-        server.wait_until_ready("127.0.0.1", port)
-        yield StoreLocation(f"http://127.0.0.1:{port}")
-    finally:
-        server.stop()
 
 
 @pytest.fixture(params=WAYS)

@@ -2,14 +2,10 @@
 
 import http.client
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.tracking.served import free_port
-from tracking.server import mlflow_process
-from tracking.server.mlflow_process import MlflowServer
 from tracking.store import http as runs_path
 from tracking.store.location import StoreLocation
 
@@ -17,18 +13,8 @@ QUESTION = {"experiment_id": "1", "where": {}, "tags": [], "params": [], "metric
 
 
 @pytest.fixture(scope="module")
-def port(location: StoreLocation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Of the server that ``dn ui`` runs."""
-    port = free_port()
-    words = mlflow_process.command("127.0.0.1", port, 1, mlflow_process.loopback_names(port))
-    log = tmp_path_factory.mktemp("server") / "log"
-    server = MlflowServer(words, mlflow_process.environment(location.uri), log)
-    try:
-        server.start()
-        server.wait_until_ready("127.0.0.1", port)
-        yield port
-    finally:
-        server.stop()
+def port(served: StoreLocation) -> int:
+    return int(served.uri.rpartition(":")[2])
 
 
 @pytest.mark.parametrize(
