@@ -143,6 +143,11 @@ def test_the_loop_of_the_page_is_that_of_the_example() -> None:
     assert (HERE / "examples/own_loop.py").read_text(encoding="utf-8").endswith(f'"""\n\n{block}')
 
 
+def test_the_sweep_of_the_page_is_that_of_the_example() -> None:
+    script, _ = _blocks(HERE / "docs/how-to/run-a-sweep-from-python.md", "python")
+    assert (HERE / "examples/sweep_from_python.py").read_text(encoding="utf-8").endswith(f'"""\n\n{script}')
+
+
 def _commands(path: Path, program: str) -> Iterator[list[str]]:
     """The words of each command of a program, in blocks of shell and in the text."""
     text = path.read_text(encoding="utf-8")
