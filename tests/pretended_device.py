@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 from unittest import mock
 
+import pytest
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -21,6 +22,8 @@ from dn_distributed.regularizers import dropout
 from dn_distributed.seeds import generator
 
 DEVICE = "pretended"
+AVAILABLE = hasattr(backend_registration, "_setup_privateuseone_for_python_backend")
+"""Older versions of torch cannot have such a device."""
 
 
 class _Answers(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -36,12 +39,15 @@ class _Answers(TorchDispatchMode):  # type: ignore[no-untyped-call]
 @cache
 def register() -> None:
     """Let torch know the device for the rest of the process: before its first backward pass, which counts devices."""
-    backend_registration._setup_privateuseone_for_python_backend(DEVICE)
+    if AVAILABLE:
+        backend_registration._setup_privateuseone_for_python_backend(DEVICE)
 
 
 @contextlib.contextmanager
 def pretended() -> Iterator[None]:
     """Within, tensors are made without values, and ``DEVICE`` is a device."""
+    if not AVAILABLE:
+        pytest.skip(f"torch {torch.__version__} cannot pretend to have a device")
     register()
     on_cpu = mock.patch.object(dropout, "generator", lambda seed, name, index, device: generator(seed, name, index))
     with FakeTensorMode(), _Answers(), on_cpu:  # type: ignore[no-untyped-call]
