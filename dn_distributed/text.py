@@ -1,7 +1,7 @@
 """Text from elsewhere, made fit to be shown or kept: one line, nothing that a terminal obeys, no longer than wanted."""
 
 LONGEST_MESSAGE = 1000
-"""Characters of a line that tells the user something."""
+"""Characters of a message to the user, which is one line."""
 _LONGEST_VALUE = 100
 
 

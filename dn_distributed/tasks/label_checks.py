@@ -29,7 +29,7 @@ def check_labels(task: Task, data: Data) -> None:
 
 
 def _outputs(task: Task, inputs: Tensor) -> Tensor | None:
-    """What an untrained network makes of inputs; None where it fails, which is told elsewhere."""
+    """What an untrained network makes of inputs; None where it fails: the rehearsal reports that."""
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             outputs: Tensor = task.network().eval()(inputs)

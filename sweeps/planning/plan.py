@@ -53,7 +53,7 @@ class Plan:
     proposes: bool = True
     """Whether a search may propose new configurations."""
     remarks: tuple[str, ...] = ()
-    """What somebody who looks for stored results should know."""
+    """Lines for the user about stored results that this plan does not count, and why."""
 
     @property
     def distinct(self) -> tuple[PlannedCell, ...]:

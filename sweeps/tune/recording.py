@@ -35,7 +35,7 @@ class Recording:
         self.cell_run_ids |= cell_runs.ensure_cells(self._sweep_store, _labelled(plan))
 
     def finish(self, plan: Plan, report_run_id: str) -> None:
-        """Write what the sweep has come to compare, and the means that are not written yet."""
+        """Write what the sweep compares now, cells that a search proposed too, and the means that are still missing."""
         report_run.write_manifest(self._sweep_store, report_run_id, manifest_of(plan))
         means.summarize_rest(self._sweep_store, _labelled(plan), self._sweep.seeds)
 

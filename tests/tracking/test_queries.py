@@ -24,7 +24,7 @@ from tracking.store.choice import queries_of
 from tracking.store.client import ClientQueries
 from tracking.store.http import HttpQueries
 from tracking.store.location import StoreLocation
-from tracking.store.queries import RunQueries, RunQuestion
+from tracking.store.queries import RunQueries, RunQuery
 from tracking.store.sqlite import SqliteQueries
 
 WAYS = ("sqlite", "http", "client", "chosen")
@@ -56,27 +56,27 @@ def test_runs_are_those_of_the_client_in_its_order(
     filled: Recorder, queries: RunQueries, kind: Kind, where: dict[str, str]
 ) -> None:
     asked = (filled.experiment_id, {**where, schema.KIND: kind})
-    found = queries.find(RunQuestion(*asked, tags=TAGS, params=PARAMS, metrics=True))
-    by_client = ClientQueries(filled.location).find(RunQuestion(*asked, tags=TAGS, params=PARAMS, metrics=True))
+    found = queries.find(RunQuery(*asked, tags=TAGS, params=PARAMS, metrics=True))
+    by_client = ClientQueries(filled.location).find(RunQuery(*asked, tags=TAGS, params=PARAMS, metrics=True))
     assert exactly(found) == exactly(by_client)
     assert found or where
 
 
 def test_all_tags_and_parameters_are_those_of_the_client(filled: Recorder, queries: RunQueries) -> None:
-    asked = RunQuestion(filled.experiment_id, {schema.KIND: "replicate"}, tags=None, params=None, metrics=True)
+    asked = RunQuery(filled.experiment_id, {schema.KIND: "replicate"}, tags=None, params=None, metrics=True)
     found = queries.find(asked)
     assert exactly(found) == exactly(ClientQueries(filled.location).find(asked))
     assert all(record.tags[schema.KIND] == "replicate" for record in found)
 
 
 def test_every_figure_of_every_replicate_is_read(filled: Recorder, queries: RunQueries) -> None:
-    found = queries.find(RunQuestion(filled.experiment_id, {schema.KIND: "replicate"}, metrics=True))
+    found = queries.find(RunQuery(filled.experiment_id, {schema.KIND: "replicate"}, metrics=True))
     assert len(found) == 8
     assert sum(len(record.metrics) for record in found) > 8 * 10
 
 
 def test_nothing_is_read_that_is_not_asked_for(filled: Recorder, queries: RunQueries) -> None:
-    found = queries.find(RunQuestion(filled.experiment_id, {schema.KIND: "replicate"}))
+    found = queries.find(RunQuery(filled.experiment_id, {schema.KIND: "replicate"}))
     assert found
     assert all((record.tags, record.params, record.metrics) == ({}, {}, {}) for record in found)
 
@@ -87,9 +87,9 @@ def test_runs_that_began_in_the_same_moment_stand_as_with_the_client(recorder: R
     with sqlite3.connect(recorder.location.database) as connection:
         connection.execute("update runs set start_time = 5 where experiment_id = ?", [recorder.experiment_id])
     asked = (recorder.experiment_id, {schema.KIND: "replicate"})
-    found = queries.find(RunQuestion(*asked))
+    found = queries.find(RunQuery(*asked))
     assert len(found) == 6
-    assert exactly(found) == exactly(ClientQueries(recorder.location).find(RunQuestion(*asked)))
+    assert exactly(found) == exactly(ClientQueries(recorder.location).find(RunQuery(*asked)))
 
 
 def test_curves_are_those_of_the_client(filled: Recorder, queries: RunQueries) -> None:
@@ -194,15 +194,15 @@ def test_a_server_of_mlflow_s_own_is_left_to_the_client(
     filled: Recorder, served: StoreLocation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = (filled.experiment_id, {schema.KIND: "replicate"})
-    at_once = http.find(served, RunQuestion(*asked, tags=TAGS))
+    at_once = http.find(served, RunQuery(*asked, tags=TAGS))
     assert at_once
     monkeypatch.setattr(http, "PATH", "/api/2.0/no-such-path")
-    assert http.find(served, RunQuestion(*asked)) is None
-    assert exactly(queries_of(served).find(RunQuestion(*asked, tags=TAGS))) == exactly(at_once)
+    assert http.find(served, RunQuery(*asked)) is None
+    assert exactly(queries_of(served).find(RunQuery(*asked, tags=TAGS))) == exactly(at_once)
 
 
 def test_a_server_that_does_not_answer_is_left_to_the_client() -> None:
-    assert http.find(StoreLocation(f"http://127.0.0.1:{free_port()}"), RunQuestion("1")) is None
+    assert http.find(StoreLocation(f"http://127.0.0.1:{free_port()}"), RunQuery("1")) is None
 
 
 def test_nothing_can_be_written(location: StoreLocation) -> None:
@@ -213,5 +213,5 @@ def test_nothing_can_be_written(location: StoreLocation) -> None:
 
 def test_an_absent_database_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"none\.db cannot be opened"):
-        SqliteQueries(tmp_path / "none.db").find(RunQuestion("1"))
+        SqliteQueries(tmp_path / "none.db").find(RunQuery("1"))
     assert list(tmp_path.iterdir()) == []

@@ -22,7 +22,7 @@ from tracking.server.postgres import Postgres
 from tracking.store import access, http, remote, secret_files
 from tracking.store import location as store
 from tracking.store.connection import connect
-from tracking.store.queries import RunQuestion
+from tracking.store.queries import RunQuery
 from tracking.store.sweep_store import SweepStore
 
 pytestmark = pytest.mark.postgres
@@ -240,7 +240,7 @@ def test_runs_are_answered_at_once_as_the_client_gives_them(
     recorder = fill_with_everything(Recorder(store.locate(running.address), "everything"))
     for kind in kinds:
         at_once = http.find(
-            recorder.location, RunQuestion(recorder.experiment_id, {schema.KIND: kind}, TAGS, PARAMS, metrics=True)
+            recorder.location, RunQuery(recorder.experiment_id, {schema.KIND: kind}, TAGS, PARAMS, metrics=True)
         )
         assert at_once
         with monkeypatch.context() as patch:
@@ -262,7 +262,7 @@ def test_runs_are_answered_to_those_who_may_read_them(
     with monkeypatch.context() as patch:
         patch.setenv(variables.TRACKING_USER, "reader")
         patch.setenv(variables.TRACKING_PASSWORD, "password of a reader")
-        assert http.find(store.locate(running.address), RunQuestion(experiment_id)) is None
+        assert http.find(store.locate(running.address), RunQuery(experiment_id)) is None
         question = {"where": {}, "tags": [], "params": [], "metrics": False}
         for other_way in (f"0{experiment_id}", f" {experiment_id}", f"+{experiment_id}"):
             asked = {**question, "experiment_id": other_way}
@@ -272,7 +272,7 @@ def test_runs_are_answered_to_those_who_may_read_them(
     access.grant_user_permission("reader", "experiment", experiment_id, "READ")
     monkeypatch.setenv(variables.TRACKING_USER, "reader")
     monkeypatch.setenv(variables.TRACKING_PASSWORD, "password of a reader")
-    found = http.find(store.locate(running.address), RunQuestion(experiment_id))
+    found = http.find(store.locate(running.address), RunQuery(experiment_id))
     assert found is not None
     assert len(found) == 1
 

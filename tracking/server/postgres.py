@@ -27,7 +27,7 @@ _SOCKET_LIMIT = 103  # bytes in the path of a socket: 107 on Linux, 103 on macOS
 _CONNECTIONS = 300  # a server worker holds up to 15 to each of its stores
 _SECONDS_TO_CONNECT = 10
 _SECONDS_TO_ASK = 300  # of one statement, as of making the database
-_SECONDS_TO_LOOK = 30  # of a program that only looks
+_SECONDS_TO_LOOK = 30  # for a program that changes nothing
 _SECONDS_TO_MAKE = 600
 _SECONDS_TO_START = 3600  # after a crash, with much to do again
 _SECONDS_OF_SILENCE = 300  # while it starts: it logs every ten seconds what it does
@@ -358,7 +358,7 @@ def _number(lines: list[str]) -> int | None:
 
 
 def _command_line(process: int) -> list[str] | None:
-    """The words that started a process; empty for one that has ended; None where the system does not tell."""
+    """The words that started a process; empty for one that has ended; None where the system does not say."""
     if not Path("/proc/self/cmdline").exists():
         return None
     try:

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, text
 
 from tracking.server import mlflow_internals
 from tracking.store import http, statements
-from tracking.store.http import Question
-from tracking.store.queries import RunQuestion
+from tracking.store.http import RequestedQuery
+from tracking.store.queries import RunQuery
 
 KEY = (http.PATH, "POST")
 """Path and method, as MLflow's login lists what it asks permission for."""
@@ -22,19 +22,19 @@ def add_to(application: Flask) -> None:
     def answer() -> Response:
         try:
             # As MLflow's login has parsed it: what is answered must be what permission was asked for.
-            question = Question.model_validate(request.get_json(force=True, silent=True))
+            query = RequestedQuery.model_validate(request.get_json(force=True, silent=True))
         except ValidationError as error:
             return Response(str(error), status=400, mimetype="text/plain")
         with mlflow_internals.database().connect() as connection:
-            return Response(read(connection, question), mimetype="application/json")
+            return Response(read(connection, query), mimetype="application/json")
 
     path, method = KEY
     application.add_url_rule(path, "dn_runs", answer, methods=[method])
 
 
-def read(connection: Connection, question: Question) -> str:
-    """Return the answer to a question."""
+def read(connection: Connection, query: RequestedQuery) -> str:
+    """Return the answer to a query."""
     runs, named = statements.find(
-        lambda statement, values: connection.execute(text(statement), values), RunQuestion(**question.model_dump())
+        lambda statement, values: connection.execute(text(statement), values), RunQuery(**query.model_dump())
     )
     return http.encode(runs, named)

@@ -96,7 +96,7 @@ def settings(
 def run(wanted: Settings, say: Callable[[str], None], complain: Callable[[str], None]) -> None:
     """Run a server until a signal ends it: SIGINT by KeyboardInterrupt, others by SystemExit.
 
-    ``say`` is told when it is ready, ``complain`` when a part of it has ended and is started again.
+    ``say`` gets a line when it is ready, ``complain`` one when a part of it has ended and is started again.
     """
     with _ended_by_signals(), contextlib.ExitStack() as stack:
         _make_folders(wanted)

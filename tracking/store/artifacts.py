@@ -78,7 +78,7 @@ def _put(source: Path, target: Path) -> None:
 
 
 def _folders(location: StoreLocation, run_ids: Sequence[str]) -> dict[str, Path | None]:
-    """By run its folder on this machine; None where the files have to be asked for."""
+    """By run its folder on this machine; None where MLflow's client has to fetch the files."""
     return queries_of(location).artifact_folders(run_ids)
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from tracking.store.client import ClientQueries
 from tracking.store.http import HttpQueries
 from tracking.store.location import StoreLocation
-from tracking.store.queries import LoggedPoint, RunQueries, RunQuestion, StoredRun
+from tracking.store.queries import LoggedPoint, RunQueries, RunQuery, StoredRun
 from tracking.store.sqlite import SqliteQueries
 
 Answer = TypeVar("Answer")
@@ -33,8 +33,8 @@ class _SqlFirst(RunQueries):
     def experiment_names(self) -> list[str]:
         return self._first(lambda queries: queries.experiment_names())
 
-    def find(self, question: RunQuestion) -> list[StoredRun]:
-        return self._first(lambda queries: queries.find(question))
+    def find(self, query: RunQuery) -> list[StoredRun]:
+        return self._first(lambda queries: queries.find(query))
 
     def histories(self, run_ids: Sequence[str], wanted: Callable[[str], bool]) -> list[LoggedPoint]:
         return self._first(lambda queries: queries.histories(run_ids, wanted))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tracking.store import relocation
 from tracking.store.connection import connect
 from tracking.store.location import StoreLocation
-from tracking.store.queries import LoggedPoint, RunQueries, RunQuestion, StoredRun
+from tracking.store.queries import LoggedPoint, RunQueries, RunQuery, StoredRun
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,7 +18,7 @@ class ClientQueries(RunQueries):
     """Of the store at a location."""
 
     def __init__(self, location: StoreLocation) -> None:
-        """Nothing is asked before it is needed."""
+        """MLflow's client is made when it is first needed."""
         self._location = location
 
     def experiment(self, name: str) -> tuple[str, str] | None:
@@ -30,7 +30,7 @@ class ClientQueries(RunQueries):
         """As ``RunQueries``."""
         return [item.name for item in connect(self._location).search_experiments()]
 
-    def find(self, question: RunQuestion) -> list[StoredRun]:
+    def find(self, query: RunQuery) -> list[StoredRun]:
         """As ``RunQueries``."""
         return [
             StoredRun(
@@ -38,11 +38,11 @@ class ClientQueries(RunQueries):
                 run.info.status,
                 run.info.start_time,
                 run.info.end_time,
-                _named(run.data.tags, question.tags),
-                _named(run.data.params, question.params),
-                dict(run.data.metrics) if question.metrics else {},
+                _named(run.data.tags, query.tags),
+                _named(run.data.params, query.params),
+                dict(run.data.metrics) if query.metrics else {},
             )
-            for run in search(connect(self._location), question.experiment_id, question.where)
+            for run in search(connect(self._location), query.experiment_id, query.where)
         ]
 
     def histories(self, run_ids: Sequence[str], wanted: Callable[[str], bool]) -> list[LoggedPoint]:

@@ -1,4 +1,4 @@
-"""Runs of a server in one answer: what ``sqlite`` reads of a file, asked of a server that ``dn`` runs.
+"""Runs of a server in one answer: the query of ``sqlite``, sent to a server that ``dn`` runs.
 
 MLflow's own search makes an object of every figure there is, on both sides, and takes milliseconds a run for it. A
 server that has not this path (``server.runs_route``) is asked by MLflow's client.
@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from tracking.store.client import ClientQueries
 from tracking.store.location import StoreLocation
-from tracking.store.queries import RunQuestion, StoredRun
+from tracking.store.queries import RunQuery, StoredRun
 from tracking.store.remote import ask
 
 PATH = "/api/2.0/dn/runs"
@@ -43,14 +43,14 @@ _Names = Annotated[tuple[_Name, ...], Field(max_length=100, strict=False)]
 class HttpQueries(ClientQueries):
     """Of a server: runs in one answer where it knows the path, all else by MLflow's client."""
 
-    def find(self, question: RunQuestion) -> list[StoredRun]:
+    def find(self, query: RunQuery) -> list[StoredRun]:
         """As ``RunQueries``."""
-        answered = find(self._location, question)
-        return super().find(question) if answered is None else answered
+        answered = find(self._location, query)
+        return super().find(query) if answered is None else answered
 
 
-class Question(BaseModel):
-    """A ``RunQuestion`` on its way to a server, which names what it asks for."""
+class RequestedQuery(BaseModel):
+    """A ``RunQuery`` on its way to a server, which names what it asks for."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -62,16 +62,16 @@ class Question(BaseModel):
     metrics: bool
 
 
-def find(location: StoreLocation, question: RunQuestion) -> list[StoredRun] | None:
+def find(location: StoreLocation, query: RunQuery) -> list[StoredRun] | None:
     """Return what ``RunQueries.find`` does; None where the server does not answer it, for whatever reason."""
-    if question.tags is None or question.params is None:
+    if query.tags is None or query.params is None:
         return None
-    sent = Question(
-        experiment_id=question.experiment_id,
-        where=dict(question.where),
-        tags=tuple(question.tags),
-        params=tuple(question.params),
-        metrics=question.metrics,
+    sent = RequestedQuery(
+        experiment_id=query.experiment_id,
+        where=dict(query.where),
+        tags=tuple(query.tags),
+        params=tuple(query.params),
+        metrics=query.metrics,
     )
     try:
         answer = ask(location, "POST", PATH, timeout=_SECONDS, json=sent.model_dump())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """What was asked for of a run."""
+    """A run, with what a query asked of it: tags, parameters and metrics by name."""
 
     run_id: str
     status: str
@@ -22,7 +22,7 @@ class StoredRun:
 
 
 @dataclass(frozen=True, slots=True)
-class RunQuestion:
+class RunQuery:
     """Which runs of an experiment, and what of each."""
 
     experiment_id: str
@@ -55,7 +55,7 @@ class RunQueries(ABC):
         """Return the names of the experiments that were not deleted."""
 
     @abstractmethod
-    def find(self, question: RunQuestion) -> list[StoredRun]:
+    def find(self, query: RunQuery) -> list[StoredRun]:
         """Return the runs that have the tags asked for, oldest first."""
 
     @abstractmethod
@@ -64,4 +64,4 @@ class RunQueries(ABC):
 
     @abstractmethod
     def artifact_folders(self, run_ids: Sequence[str]) -> dict[str, Path | None]:
-        """Return by run the folder of its files on this machine; None where they have to be asked for."""
+        """Return by run the folder of its files on this machine; None where MLflow's client has to fetch them."""

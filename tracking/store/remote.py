@@ -52,7 +52,7 @@ def ask(location: StoreLocation, method: str, path: str, *, timeout: float, **op
 
 
 def _refusal(status: int, text: str, user: str | None) -> str | None:
-    """What a server's answer to a harmless question means; None: it is at our service."""
+    """What a server's answer to a harmless request means; None: it can be used."""
     if status == 200 and text.lstrip().startswith("{"):
         return None
     if status == 401:

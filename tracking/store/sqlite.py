@@ -1,7 +1,7 @@
 """Runs of the embedded store, read by SQL from MLflow's own tables. Nothing is written.
 
 MLflow's client takes two milliseconds a run, for it makes an object of every parameter, tag and figure there is; this
-takes what is asked for.
+takes only what the query names.
 """
 
 import sys
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tracking.store import database_file, relocation, statements
-from tracking.store.queries import LoggedPoint, RunQueries, RunQuestion, StoredRun
+from tracking.store.queries import LoggedPoint, RunQueries, RunQuery, StoredRun
 
 _MOST_NAMES = 500  # in one statement: SQLite allows no more than some thousands
 
@@ -36,10 +36,10 @@ class SqliteQueries(RunQueries):
             query = "select name from experiments where lifecycle_stage = 'active'"
             return [name for (name,) in connection.execute(query)]
 
-    def find(self, question: RunQuestion) -> list[StoredRun]:
+    def find(self, query: RunQuery) -> list[StoredRun]:
         """As ``RunQueries``."""
         with database_file.read(self._database) as connection:
-            runs, named = statements.find(connection.execute, question)
+            runs, named = statements.find(connection.execute, query)
             found = {run[0]: StoredRun(*run) for run in runs}
             for kind, triples in named.items():
                 for run_id, name, value in triples:

@@ -10,7 +10,7 @@ from tracking.errors import StoreError
 from tracking.store.choice import queries_of
 from tracking.store.connection import connect
 from tracking.store.location import StoreLocation
-from tracking.store.queries import RunQuestion, StoredRun
+from tracking.store.queries import RunQuery, StoredRun
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -85,5 +85,5 @@ class SweepStore:
         None for ``tags`` or ``params`` asks for all.
         """
         wanted = {**(where or {}), schema.KIND: kind}  # what most runs have comes last: it is looked up, not scanned
-        question = RunQuestion(self.experiment_id, wanted, tags, params, metrics)
-        return queries_of(self.location).find(question)
+        query = RunQuery(self.experiment_id, wanted, tags, params, metrics)
+        return queries_of(self.location).find(query)
