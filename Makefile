@@ -31,7 +31,7 @@ test-oldest: .venv-oldest/installed
 .venv-oldest/installed: pyproject.toml .venv/installed
 	rm -rf .venv-oldest
 	$(PYTHON) -m venv --without-pip .venv-oldest
-	$(BIN)/uv pip install --quiet --python .venv-oldest/bin/python --resolution lowest-direct --editable '.[test]'
+	$(BIN)/uv pip install --quiet --python .venv-oldest/bin/python --resolution lowest-direct --editable '.[server,test]'
 	touch $@
 
 lint: .venv/installed

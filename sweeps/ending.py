@@ -49,6 +49,8 @@ class Ending:
         self._first = 0.0
         self._seen = self._reported = self._over = False
         self._before: dict[int, Any] = {}
+        self._to_restore: dict[int, Any] = {}
+        self._wakeup_before = -1
         self._wakeup = self._to_wake = -1
         self._ray: dict[int, str] = {}
         self._mark = uuid.uuid4().hex
@@ -60,8 +62,11 @@ class Ending:
         self._wakeup, self._to_wake = os.pipe()
         os.set_blocking(self._to_wake, False)
         if threading.current_thread() is threading.main_thread():
-            numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if self._exits else (signal.SIGINT,)
-            self._before = {n: old for n in numbers if (old := signal.getsignal(n)) is not signal.SIG_IGN}
+            every = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            self._to_restore = {n: old for n in every if (old := signal.getsignal(n)) is not None}  # Ray takes them too
+            wanted = every if self._exits else every[:1]
+            self._before = {n: self._to_restore.get(n) for n in wanted if signal.getsignal(n) is not signal.SIG_IGN}
+            self._wakeup_before = signal.set_wakeup_fd(-1)
             self.take_signals()
         self._thread.start()
         return self
@@ -72,9 +77,9 @@ class Ending:
         """Leave signals as they were; after one has come, go on watching until the process is gone, if it is to go."""
         os.environ.pop(DRIVER_MARK, None)
         if self.number is None or not self._exits:
-            if self._before:
-                signal.set_wakeup_fd(-1)
-            for number, handler in self._before.items():
+            if self._to_restore:
+                signal.set_wakeup_fd(self._wakeup_before)
+            for number, handler in self._to_restore.items():
                 signal.signal(number, handler)
             self._over = True
             os.write(self._to_wake, b"\0")

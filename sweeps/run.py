@@ -9,6 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+if __name__ == "sweeps.run":  # as a module of the package it would hide the function of this name
+    raise ImportError("this file is a script, for `ray submit` and `python -m sweeps.run`; in Python: sweeps.run(…)")
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run ``dn sweep`` with these arguments and return its exit code."""

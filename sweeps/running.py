@@ -131,7 +131,7 @@ def run(
     with Ending(exits=False) as ending:
         try:
             settings = Settings(
-                modules=own_modules(imports).load(),
+                modules=own_modules([imports] if isinstance(imports, str) else imports).load(),
                 address=address,
                 num_cpus=num_cpus,
                 slots=slots,
@@ -144,7 +144,10 @@ def run(
             silence_tune()
             with session(location, settings, ending) as here:
                 runner = here.runner(loaded, data)
-                after = here.run(runner, runner.plan(), Progress(Output(quiet=not progress)))
+                plan = runner.plan()
+                for remark in plan.remarks:
+                    notify(f"{loaded.name}: {remark}")
+                after = here.run(runner, plan, Progress(Output(quiet=not progress)))
                 if runner.interrupted:
                     raise KeyboardInterrupt(f"{stored(after)}; run it again to go on")
                 for line in shortfall(after):

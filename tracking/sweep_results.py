@@ -58,8 +58,13 @@ class Results:
 
     @property
     def complete(self) -> bool:
-        """Whether every replicate that the sweep asks for is finished."""
-        return all(result.complete for result in self.cells)
+        """Whether every replicate that the sweep asks for is finished, those that a search has still to propose too."""
+        return len(self.rows) == self._num_expected
+
+    @property
+    def _num_expected(self) -> int:
+        to_propose = sum(method.to_propose for method in self.manifest.methods) * len(self.manifest.seeds)
+        return sum(result.num_expected for result in self.cells) + to_propose
 
     @cached_property
     def table(self) -> Table:
@@ -72,7 +77,7 @@ class Results:
 
     def to_frame(self) -> "DataFrame":
         """Return a pandas DataFrame, one line per replicate that the sweep asks for: see ``results.frame``."""
-        return as_frame(self.methods, self.manifest.seeds)
+        return as_frame(self.methods, self.manifest)
 
     def to_markdown(self) -> str:
         """Return the table as Markdown, quantities down and methods across."""
@@ -88,8 +93,9 @@ class Results:
 
     def __repr__(self) -> str:
         """Return the sweep's name and how much of it is there."""
-        expected = sum(result.num_expected for result in self.cells)
-        return f"Results({self.name!r}: {len(self.rows)} of {expected} replicates, {len(self.methods)} methods)"
+        return (
+            f"Results({self.name!r}: {len(self.rows)} of {self._num_expected} replicates, {len(self.methods)} methods)"
+        )
 
     def __rich__(self) -> "Group":
         """Return the table as a terminal shows it."""
@@ -108,7 +114,7 @@ def locate_store(where: str | Path | None = None) -> StoreLocation:
     if where is None or "://" in str(where) or str(where).startswith("sqlite:"):
         location = locations.locate(None if where is None else str(where))
     else:
-        location = locations.locate(folder=Path(where))
+        location = locations.locate(folder=Path(where).expanduser())
     access.check_answers(location)
     return location
 

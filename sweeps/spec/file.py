@@ -45,9 +45,13 @@ def check_keys(model: type[BaseModel], value: Any) -> None:
         raise ValueError(f"expected a mapping with the keys: {valid}")
     for key in value:
         if key not in model.model_fields:
-            reason = PydanticCustomError("unknown_key", "unknown key; valid: {valid}", {"valid": valid})
-            details = InitErrorDetails(type=reason, loc=(key,), input=value)
-            raise ValidationError.from_exception_data(model.__name__, [details])
+            raise _error_at(
+                model, key, PydanticCustomError("unknown_key", "unknown key; valid: {valid}", {"valid": valid})
+            )
+
+
+def _error_at(model: type[BaseModel], key: str, reason: PydanticCustomError) -> ValidationError:
+    return ValidationError.from_exception_data(model.__name__, [InitErrorDetails(type=reason, loc=(key,), input=None)])
 
 
 class Entry(FrozenModel):
@@ -283,3 +287,13 @@ class SweepFile(Entry):
     """What one pack gets, and how many replicates it holds."""
     search: Search | None = None
     """How hyper-parameters are searched, where any is a search space."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_empty(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            for key in ("dataset", "search"):
+                if key in value and value[key] is None:
+                    reason = PydanticCustomError("empty", "nothing stands there; give a value, or leave the key out")
+                    raise _error_at(cls, key, reason)
+        return value

@@ -33,6 +33,8 @@ def load(sweep: str | Path | Mapping[str, Any], overrides: Sequence[str] | Mappi
     wrong, and where.
     """
     file = YamlFile.of(sweep) if isinstance(sweep, Mapping) else YamlFile(Path(sweep))
+    if isinstance(overrides, str):
+        overrides = [overrides]
     if isinstance(overrides, Mapping):
         overrides = [f"{key}={as_yaml(value).strip()}" for key, value in overrides.items()]
     for override in overrides:

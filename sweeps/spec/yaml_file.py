@@ -167,13 +167,24 @@ class _Dumper(yaml.SafeDumper):
 def as_yaml(value: Any) -> str:
     """Return a value as a sweep file says it. SpecError where it is none that one can hold."""
     try:
-        text: str = yaml.dump(value, Dumper=_Dumper, allow_unicode=True, sort_keys=False)
+        text: str = yaml.dump(_plain_values(value), Dumper=_Dumper, allow_unicode=True, sort_keys=False)
     except yaml.YAMLError as error:
         holds = "numbers, text, lists and dictionaries are what a sweep may hold"
         raise SpecError(f"{_NO_FILE}: {holds}, not {quoted(error.args[-1])}") from error
     except RecursionError as error:
         raise SpecError(f"{_NO_FILE}: {_TOO_DEEP}") from error
     return text.removesuffix("...\n")
+
+
+def _plain_values(value: Any) -> Any:
+    """The same with Python's own numbers and lists, where NumPy's, a range or a tuple says them."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {key: _plain_values(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_plain_values(item) for item in value]
+    return value
 
 
 def _add_resolvers() -> None:

@@ -167,3 +167,23 @@ print("over")
 """
     with started(script) as process:
         assert process.communicate(timeout=120) == ("over\n", "")
+
+
+def test_a_loop_that_watches_signals_watches_them_again_afterwards() -> None:
+    script = """
+import asyncio, os, signal
+from sweeps.ending import Ending
+
+async def main():
+    loop, seen = asyncio.get_running_loop(), []
+    loop.add_signal_handler(signal.SIGTERM, seen.append, "SIGTERM")
+    with Ending(exits=False):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as Ray does
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(0.2)
+    print(*seen)
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", script], text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "SIGTERM\n"), done.stderr

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import BaseModel
 
@@ -371,3 +372,17 @@ def test_searches_that_cannot_work_are_refused(load: Load, extra: str, message: 
 def test_too_many_seeds_are_refused(load: Load) -> None:
     with pytest.raises(SpecError, match="too many"):
         load(BASE, "seeds=99999999999999999999")
+
+
+@pytest.mark.parametrize("key", ["dataset", "search"])
+def test_a_key_with_nothing_behind_it_is_no_default(key: str) -> None:
+    with pytest.raises(SpecError, match=f"{key}: nothing stands there; give a value, or leave the key out"):
+        spec.load({"name": "x", "task": "lenet300", "methods": [{"label": "P"}], key: None})
+
+
+def test_a_dictionary_may_hold_numpy_s_numbers_ranges_and_tuples() -> None:
+    methods = ({"label": "P", "l1": {"grid": np.logspace(-5, -4, 2)}},)
+    content = {"name": "x", "task": "lenet300", "seeds": range(3, 5), "training": {"epochs": np.int64(2)}}
+    sweep = spec.load({**content, "methods": methods}, "training.batch_size=7")
+    assert (sweep.seeds, sweep.training["epochs"], sweep.training["batch_size"]) == ((3, 4), 2, 7)
+    assert sweep.methods[0].spaces["l1"].values == (1e-5, 1e-4)

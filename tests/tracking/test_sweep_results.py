@@ -122,3 +122,13 @@ def test_other_names_are_not_of_the_package() -> None:
     assert "load_results" in dir(tracking)
     with pytest.raises(AttributeError, match="no attribute 'other'"):
         _ = tracking.other
+
+
+def test_what_a_search_has_still_to_propose_is_missing(recorder: Recorder) -> None:
+    recorder.announce({"A": [CELL]}, seeds=(0, 1, 2))
+    nothing = tracking.load_results(recorder.name, recorder.location)
+    method = nothing.manifest.methods[0].model_copy(update={"cells": (), "to_propose": 4})
+    results = tracking.Results(nothing.manifest.model_copy(update={"methods": (method,)}), nothing.snapshot)
+    assert not results.complete
+    assert repr(results).endswith("0 of 12 replicates, 1 methods)")
+    assert {"method", "state", "test/nmse/after_pruning", "density"} <= set(results.to_frame().columns)

@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dn_distributed.score_names import STAGES, final
+from tracking.manifest import Manifest
 from tracking.results.cells import MethodResult
 from tracking.results.rows import Ended, Row
 from tracking.store.cell_params import settings_of
@@ -11,13 +13,14 @@ from tracking.store.cell_params import settings_of
 if TYPE_CHECKING:  # half a second, which only a caller of ``as_frame`` waits for
     from pandas import DataFrame
 
+_STATE = ("method", "cell_key", "seed", "state", "reason", "chosen")
 _COUNTS = (
     "num_weights", "num_nonzero", "density", "compression_rate", "neurons_published", "neurons_alive", "hidden_alive",
     "dense_size", "dense_compression",
 )  # fmt: skip
 
 
-def as_frame(methods: Sequence[MethodResult], seeds: Sequence[int]) -> "DataFrame":
+def as_frame(methods: Sequence[MethodResult], manifest: Manifest) -> "DataFrame":
     """Return one line per replicate that the sweep asks for, by method, cell and seed.
 
     Columns: ``method``, ``cell_key``, ``seed``; ``state`` (finished, failed, stopped or missing), ``reason`` and
@@ -26,7 +29,14 @@ def as_frame(methods: Sequence[MethodResult], seeds: Sequence[int]) -> "DataFram
     """
     import pandas as pd
 
-    return pd.DataFrame(list(_lines(methods, seeds)))
+    lines = list(_lines(methods, manifest.seeds))
+    # An analysis finds its columns before the first replicate is finished.
+    always = [
+        *_STATE,
+        *(final("test", score, stage) for score in (manifest.score, *manifest.other_scores) for stage in STAGES),
+        *_COUNTS,
+    ]
+    return pd.DataFrame(lines, columns=list(dict.fromkeys([*(name for line in lines for name in line), *always])))
 
 
 def _lines(methods: Sequence[MethodResult], seeds: Sequence[int]) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """One sweep in one store: what reads and writes a sweep takes this object."""
 
-import contextlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -50,11 +49,12 @@ class SweepStore:
         found = client.get_experiment_by_name(name)
         if found is None:
             folder = (location.artifacts / name).as_uri() if location.artifacts else None
-            with contextlib.suppress(MlflowException):  # another driver was quicker
+            try:
                 return cls(location, str(client.create_experiment(name, artifact_location=folder)))
-            found = client.get_experiment_by_name(name)
-            if found is None:
-                raise
+            except MlflowException:
+                found = client.get_experiment_by_name(name)
+                if found is None:  # else another driver was quicker
+                    raise
         return cls._undeleted(location, name, found.experiment_id, found.lifecycle_stage)
 
     @classmethod
