@@ -381,7 +381,7 @@ def test_a_key_with_nothing_behind_it_is_no_default(key: str) -> None:
 
 
 def test_a_dictionary_may_hold_numpy_s_numbers_ranges_and_tuples() -> None:
-    methods = ({"label": "P", "l1": {"grid": np.logspace(-5, -4, 2)}},)
+    methods = ({"label": "P", "l1": {"grid": np.array([1e-5, 1e-4])}},)
     content = {"name": "x", "task": "lenet300", "seeds": range(3, 5), "training": {"epochs": np.int64(2)}}
     sweep = spec.load({**content, "methods": methods}, "training.batch_size=7")
     assert (sweep.seeds, sweep.training["epochs"], sweep.training["batch_size"]) == ((3, 4), 2, 7)
