@@ -21,7 +21,7 @@ from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
 from dn_distributed.regularizers.l1 import L1
 from dn_distributed.tasks.lenet5 import LeNet5, LeNet5Network
 from dn_distributed.training import trainer as training
-from sweeps.tune.trial import keep_freed_memory
+from sweeps.tune.memory import keep_freed_memory
 
 STEPS, ROUNDS = 4, 15
 

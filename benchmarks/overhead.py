@@ -15,9 +15,9 @@ from sweeps.planning.data import load_data
 from sweeps.planning.plan import Pack
 from sweeps.spec import load as spec
 from sweeps.spec.sweep import Sweep
+from sweeps.tune.memory import keep_freed_memory
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
-from sweeps.tune.trial import keep_freed_memory
 from tracking.store import embedded
 from tracking.store import location as store
 

@@ -12,7 +12,7 @@ from dn_distributed import regularizers
 from dn_distributed.data import DATASETS, Data
 from dn_distributed.tasks import TASKS, Task
 from dn_distributed.training import Trainer
-from sweeps.tune.trial import keep_freed_memory
+from sweeps.tune.memory import keep_freed_memory
 
 PACKS = {"regression": (1, 5, 10, 100), "autoencoder": (1, 5, 10), "lenet300": (1, 5, 10), "lenet5": (1, 5)}
 STEPS = {"regression": 1000, "autoencoder": 12, "lenet300": 12, "lenet5": 3}

@@ -11,9 +11,10 @@ from sweeps.console import notify
 from sweeps.ending import Ending
 from sweeps.errors import ClusterError
 from sweeps.planning.plan import Pack
+from sweeps.tune.context import TrialContext
+from sweeps.tune.pack_config import pack_of
 from sweeps.tune.progress import Progress
 from sweeps.tune.round import Round
-from sweeps.tune.trial import Shared, pack_of
 from tracking.errors import StoreError
 
 _LONGEST_REASON = 300
@@ -34,7 +35,7 @@ class DriverCallback(Callback):
         self,
         progress: Progress,
         pack_ended: PackEnded,
-        shared: Shared,
+        context: TrialContext,
         at_every_step: Callable[[], None] = lambda: None,
         ending: Ending | None = None,
     ) -> None:
@@ -44,7 +45,7 @@ class DriverCallback(Callback):
         """
         self.round = Round()
         self._cannot_start = self._refusal = ""
-        self._progress, self._pack_ended, self._shared = progress, pack_ended, shared
+        self._progress, self._pack_ended, self._context = progress, pack_ended, context
         self._at_every_step, self._ending = at_every_step, ending or Ending()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -118,7 +119,7 @@ class DriverCallback(Callback):
         notify(f"{pack}: given up for now: {_reason(error)}")
 
     def _pack(self, trial: Any) -> Pack:
-        return pack_of(trial.config, self._shared)
+        return pack_of(trial.config, self._context)
 
 
 def _last_error(trial: Any) -> str:

@@ -1,7 +1,6 @@
 """One Tune experiment: packs that are planned, or configurations of a method that Optuna proposes."""
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -13,6 +12,7 @@ from sweeps.ending import Ending
 from sweeps.planning.plan import Pack
 from sweeps.spec.own_modules import OwnModules
 from sweeps.spec.sweep import Method, Sweep
+from sweeps.tune import pack_config
 from sweeps.tune.checkpoints import CheckpointFolder, Checkpoints, RemoteCheckpoints
 from sweeps.tune.progress import Progress
 from sweeps.tune.recording import Recording
@@ -22,7 +22,7 @@ from tracking.results.cells import CellResult
 from tracking.store.sweep_store import SweepStore
 
 if TYPE_CHECKING:
-    from sweeps.tune.trial import Shared
+    from sweeps.tune.context import TrialContext
 
 MAX_FAILURES = 3
 """Times a pack is taken up again at once after its worker, its node or the store went away."""
@@ -65,19 +65,19 @@ class Experiments:
         """Run these packs, and return what became of them."""
         if self.interrupted or not packs:
             return Round()
-        space = {"pack": [_config(pack) for pack in packs]}
-        return self._run(len(packs), self.shared(None), progress, space=space)
+        space = {"pack": [pack_config.to_text(pack) for pack in packs]}
+        return self._run(len(packs), self.context(None), progress, space=space)
 
     def search(self, method: Method, samples: int, tried: Sequence[CellResult], progress: Progress) -> Round:
         """Run configurations that Optuna proposes, each a pack of all seeds. ``tried``: cells of the method so far."""
-        shared = self.shared(method.label)
+        context = self.context(method.label)
         algorithm = optuna_search(self._sweep, method, self._data, tried)
-        return self._run(samples, shared, progress, num_samples=samples, search_alg=algorithm)
+        return self._run(samples, context, progress, num_samples=samples, search_alg=algorithm)
 
     def _run(
         self,
         num_trials: int,
-        shared: "Shared",
+        context: "TrialContext",
         progress: Progress,
         space: Mapping[str, Sequence[str]] | None = None,
         **search: Any,
@@ -85,14 +85,14 @@ class Experiments:
         from ray import tune
 
         from sweeps.tune.callbacks import DriverCallback, StoppedError
-        from sweeps.tune.trial import PackTrial, Sealed
+        from sweeps.tune.context import PickledContext
+        from sweeps.tune.trial import PackTrial
 
         resources = self._sweep.resources
-        callback = DriverCallback(progress, self._pack_ended, shared, self.at_every_step, self._ending)
+        callback = DriverCallback(progress, self._pack_ended, context, self.at_every_step, self._ending)
+        trainable = tune.with_parameters(PackTrial, pickled_context=PickledContext.of(context))
         tuner = tune.Tuner(
-            tune.with_resources(
-                tune.with_parameters(PackTrial, sealed=Sealed.of(shared)), {"cpu": resources.cpu, "gpu": resources.gpu}
-            ),
+            tune.with_resources(trainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
             param_space={name: tune.grid_search(list(values)) for name, values in space.items()} if space else None,
             tune_config=self._tune_config(**search),
             run_config=tune.RunConfig(
@@ -134,16 +134,16 @@ class Experiments:
     @cached_property
     def _arrays(self) -> Any:
         """The data in Ray's object store: rounds and searches are many, and each node fetches them once."""
-        from sweeps.tune.trial import share_arrays
+        from sweeps.tune.context import share_arrays
 
         return share_arrays(self._data)
 
-    def shared(self, adaptive_label: str | None) -> "Shared":
+    def context(self, adaptive_label: str | None) -> "TrialContext":
         """Return what every trial needs. ``adaptive_label``: the method that Optuna searches, if it does."""
-        from sweeps.tune.trial import Shared
+        from sweeps.tune.context import TrialContext
 
         sweep, selection = self._sweep, self._sweep.selection
-        return Shared(
+        return TrialContext(
             modules=self._modules,
             sweep=sweep,
             data=dataclasses.replace(self._data, shared=None),
@@ -158,11 +158,3 @@ class Experiments:
             checkpoints=self._checkpoints,
             checkpoint_seconds=self._checkpoint_seconds,
         )
-
-
-def _config(pack: Pack) -> str:
-    """Return what a trial gets to know its pack by; ``trial.pack_of`` reads it.
-
-    It is text, for Tune's grid search copies all packs for each of them.
-    """
-    return json.dumps({"cell": pack.cell.model_dump_json(), "method": pack.method, "seeds": list(pack.seeds)})

@@ -10,9 +10,10 @@ import torch
 from sweeps.console import notify
 from sweeps.planning.packing import MEMORY_SHARE, PackCost, Sample, cost_of
 from sweeps.planning.plan import Pack, Plan
+from sweeps.tune.memory import is_out_of_memory, keep_freed_memory
 
 if TYPE_CHECKING:
-    from sweeps.tune.trial import Shared
+    from sweeps.tune.context import TrialContext
 
 SECONDS_A_SIZE = 1.0
 MOST_MEASURED = 128
@@ -21,27 +22,25 @@ GAIN = 0.95
 """A size is worth having where a replicate's step takes at most this share of what it takes at half the size."""
 
 
-def measure(shared: "Shared", pack: Pack, memory: float) -> tuple[list[Sample], float]:
+def measure(context: "TrialContext", pack: Pack, memory: float) -> tuple[list[Sample], float]:
     """Return samples of packs of 1, 2, 4, … replicates of ``pack``, and the bytes that a pack may take.
 
     Ends where a larger pack is no longer worth it, would not fit, or does not. ``memory``: what a pack may take on a
     CPU; a GPU says itself what it has, of which a pack gets its share.
     """
-    from sweeps.tune.trial import is_out_of_memory, keep_freed_memory
-
     keep_freed_memory()
-    if shared.device == "cuda":
-        memory = torch.cuda.mem_get_info()[1] * min(1.0, shared.sweep.resources.gpu)
-    base = _peak(shared.device)
+    if context.device == "cuda":
+        memory = torch.cuda.mem_get_info()[1] * min(1.0, context.sweep.resources.gpu)
+    base = _peak(context.device)
     samples: list[Sample] = []
     for size in _sizes(len(pack.seeds)):
         try:
-            seconds = _seconds_a_step(shared, Pack(pack.method, pack.cell, pack.seeds[:size]))
+            seconds = _seconds_a_step(context, Pack(pack.method, pack.cell, pack.seeds[:size]))
         except Exception as error:
             if samples and is_out_of_memory(error):
                 break
             raise
-        samples.append(Sample(size, seconds, _peak(shared.device) - base))
+        samples.append(Sample(size, seconds, _peak(context.device) - base))
         if not _go_on(samples, memory):
             break
     return samples, memory
@@ -62,15 +61,15 @@ def _go_on(samples: list[Sample], memory: float) -> bool:
     return last.seconds / last.size < GAIN * before.seconds / before.size
 
 
-def _seconds_a_step(shared: "Shared", pack: Pack) -> float:
-    from sweeps.tune.trial import make_trainer
+def _seconds_a_step(context: "TrialContext", pack: Pack) -> float:
+    from sweeps.tune.pack_training import make_trainer
 
-    trainer = make_trainer(shared, pack)
+    trainer = make_trainer(context, pack)
     trainer.advance(2)  # the first compiles
     begin, steps = time.monotonic(), trainer.step
     while time.monotonic() - begin < SECONDS_A_SIZE and not trainer.finished:
         trainer.advance(1)
-        if shared.device == "cuda":
+        if context.device == "cuda":
             torch.cuda.synchronize()
     seconds = time.monotonic() - begin
     done = trainer.step - steps
@@ -86,18 +85,18 @@ def _peak(device: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def measure_on_cluster(shared: "Shared", pack: Pack) -> tuple[list[Sample], float]:
+def measure_on_cluster(context: "TrialContext", pack: Pack) -> tuple[list[Sample], float]:
     """Run ``measure`` where Ray would run the pack."""
     import ray
 
-    resources = shared.sweep.resources
+    resources = context.sweep.resources
     task = ray.remote(num_cpus=resources.cpu, num_gpus=resources.gpu, max_calls=1)(_measure_here)
-    return ray.get(task.remote(shared, pack))
+    return ray.get(task.remote(context, pack))
 
 
-def _measure_here(shared: "Shared", pack: Pack) -> tuple[list[Sample], float]:
+def _measure_here(context: "TrialContext", pack: Pack) -> tuple[list[Sample], float]:
     """Only where it runs, is a node known to be there that packs fit on: a cluster may grow from zero."""
-    return measure(shared, pack, _memory_of_a_pack(shared.sweep.resources.cpu))
+    return measure(context, pack, _memory_of_a_pack(context.sweep.resources.cpu))
 
 
 def _memory_of_a_pack(cpu: float) -> float:
@@ -109,7 +108,7 @@ def _memory_of_a_pack(cpu: float) -> float:
     return min(shares)
 
 
-def measure_packs(shared: "Shared", plan: Plan) -> PackCost | None:
+def measure_packs(context: "TrialContext", plan: Plan) -> PackCost | None:
     """Return what packs cost, by training a moment with the cell that has most to run; None where none is a network."""
     from ray.exceptions import RayError
 
@@ -118,7 +117,7 @@ def measure_packs(shared: "Shared", plan: Plan) -> PackCost | None:
         return None
     pack, name = max(packs, key=lambda pack: len(pack.seeds)), plan.sweep.name
     try:
-        samples, memory = measure_on_cluster(shared, pack)
+        samples, memory = measure_on_cluster(context, pack)
     except RayError as error:  # a bug of the task, or no room for one: its replicates say so when they run
         reason = str(error).strip().splitlines()[-1]
         notify(f"{name}: packs could not be measured and hold one replicate each: {reason}")

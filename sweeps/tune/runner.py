@@ -165,7 +165,7 @@ class Runner:
     def _measured(self, plan: Plan) -> PackCost | None:
         from sweeps.tune import probe
 
-        return probe.measure_packs(self._experiments.shared(None), plan)
+        return probe.measure_packs(self._experiments.context(None), plan)
 
     def _halve(self, pack: Pack, largest: dict[str, int]) -> None:
         """Have the pack's replicates tried in packs of half the size; record them as failed where that cannot be."""

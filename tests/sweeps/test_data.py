@@ -46,17 +46,17 @@ def test_only_the_driver_reads_the_dataset(runner: Runner, capacity: Capacity, t
 def test_a_worker_maps_the_data_and_copies_nothing(runner: Runner, capacity: Capacity) -> None:
     import ray
 
-    def look(shared: object) -> tuple[bool, int]:
-        from sweeps.tune.trial import Shared, _splits
+    def look(context: object) -> tuple[bool, int]:
+        from sweeps.tune.context import TrialContext, splits_of
 
-        assert isinstance(shared, Shared)
-        assert shared.arrays is not None
-        stored = ray.get(shared.arrays)["train.inputs"]  # Ray's object store gives it read-only
-        return stored.flags.writeable, _splits(shared, [0]).train.inputs.data_ptr() - stored.ctypes.data
+        assert isinstance(context, TrialContext)
+        assert context.arrays is not None
+        stored = ray.get(context.arrays)["train.inputs"]  # Ray's object store gives it read-only
+        return stored.flags.writeable, splits_of(context, [0]).train.inputs.data_ptr() - stored.ctypes.data
 
-    shared = runner._experiments.shared(None)
-    assert shared.arrays is not None
-    assert ray.get(ray.remote(look).remote(ray.put(shared))) == (False, 0)
-    assert runner._experiments.shared("another search").arrays is shared.arrays
+    context = runner._experiments.context(None)
+    assert context.arrays is not None
+    assert ray.get(ray.remote(look).remote(ray.put(context))) == (False, 0)
+    assert runner._experiments.context("another search").arrays is context.arrays
     assert runner.data.shared is not None
-    assert np.array_equal(ray.get(shared.arrays)["train.inputs"], runner.data.shared.train.inputs.numpy())
+    assert np.array_equal(ray.get(context.arrays)["train.inputs"], runner.data.shared.train.inputs.numpy())

@@ -18,9 +18,9 @@ from sweeps.cluster.connection import Capacity
 from sweeps.planning import plan as planning
 from sweeps.planning.data import load_data
 from sweeps.spec import load as spec
+from sweeps.tune.pack_training import make_trainer
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
-from sweeps.tune.trial import make_trainer
 from tests.pretended_device import DEVICE, pretended, without_values
 from tests.tracking.stores import copy_of
 from tracking.store import runs
@@ -83,9 +83,9 @@ def test_a_pack_is_trained_on_the_device_that_it_is_given(task: str, tmp_path: P
     data = load_data(sweep, None)
     splits = data.for_seeds(sweep.seeds)
     (pack,) = planning.make(sweep, data, {}, {}).packs(1)
-    shared = SimpleNamespace(sweep=sweep, threads=1, device=DEVICE)
-    with pretended(), mock.patch("sweeps.tune.trial._splits", return_value=without_values(splits)):
-        trainer = make_trainer(shared, pack)  # type: ignore[arg-type]
+    context = SimpleNamespace(sweep=sweep, threads=1, device=DEVICE)
+    with pretended(), mock.patch("sweeps.tune.pack_training.splits_of", return_value=without_values(splits)):
+        trainer = make_trainer(context, pack)  # type: ignore[arg-type]
         trainer.advance(2)
         assert len(trainer.outcomes()) == 1
     assert trainer.replicas.values.device.type == DEVICE

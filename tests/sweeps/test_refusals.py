@@ -21,31 +21,30 @@ GONE = MlflowException("no such run", RESOURCE_DOES_NOT_EXIST)
 def pack_trial(monkeypatch: pytest.MonkeyPatch) -> PackTrial:
     """A trial in a worker, less what Ray makes of it."""
     made = object.__new__(PackTrial)
-    made._sealed = None
     made.setup({})
-    monkeypatch.setattr(made, "_shared", None, raising=False)
+    monkeypatch.setattr(made, "_context", None, raising=False)
     monkeypatch.setattr(trial, "pack_of", lambda *_: None)
     return made
 
 
-def refuse(pack_trial: PackTrial, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def refuse(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def refused(*_: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(pack_trial, "_open_runs", refused)
+    monkeypatch.setattr(trial, "PackTraining", refused)
 
 
 def test_what_would_be_refused_again_is_tried_once_more_and_then_told(
     pack_trial: PackTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refuse(pack_trial, monkeypatch, GONE)
+    refuse(monkeypatch, GONE)
     first, second = pack_trial.step(), pack_trial.step()
     assert (first["done"], first["notes"]) == (False, ["begun again, from its last checkpoint: no such run"])
     assert (second["done"], second["refused"]) == (True, "no such run")
 
 
 def test_what_can_pass_is_left_to_tune(pack_trial: PackTrial, monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse(pack_trial, monkeypatch, MlflowException("database is locked", TEMPORARILY_UNAVAILABLE))
+    refuse(monkeypatch, MlflowException("database is locked", TEMPORARILY_UNAVAILABLE))
     with pytest.raises(MlflowException, match="locked"):
         pack_trial.step()
 
@@ -79,7 +78,7 @@ def test_a_database_that_is_busy_is_no_failure_of_the_task(
     busy = StoreError("the store mlflow.db cannot be read or written")
     busy.__cause__ = sqlite3.OperationalError("database is locked")
     busy.__cause__.sqlite_errorcode = sqlite3.SQLITE_BUSY
-    refuse(pack_trial, monkeypatch, busy)
+    refuse(monkeypatch, busy)
     with pytest.raises(StoreError, match="cannot be read or written"):
         pack_trial.step()
 
@@ -87,5 +86,5 @@ def test_a_database_that_is_busy_is_no_failure_of_the_task(
 def test_a_database_that_is_damaged_ends_the_sweep_with_the_reason(
     pack_trial: PackTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refuse(pack_trial, monkeypatch, StoreError("mlflow.db is damaged"))
+    refuse(monkeypatch, StoreError("mlflow.db is damaged"))
     assert [pack_trial.step()["done"], pack_trial.step().get("refused")] == [False, "mlflow.db is damaged"]
