@@ -59,8 +59,8 @@ def digests(task: Task, dataset: Dataset, penalties: Iterable[str]) -> dict[str,
     return {part: digest for part, digest in found.items() if digest is not None}
 
 
-def names(parts: Mapping[str, Any], task: str, dataset: str) -> dict[str, str]:
-    """Return by part what a reader knows it as."""
+def display_names(parts: Mapping[str, Any], task: str, dataset: str) -> dict[str, str]:
+    """Return for each part of the user's own code the name that messages call it by."""
     return {part: {TASK: task, DATASET: dataset}.get(part) or part.removeprefix(penalty_part("")) for part in parts}
 
 

@@ -1,4 +1,4 @@
-"""How tasks, datasets and penalties of a user's own come to be known by their names."""
+"""Registers tasks, datasets and penalties of a user's own under their names."""
 
 import inspect
 from collections.abc import Iterable
@@ -13,8 +13,8 @@ def literal_names(cls: type) -> tuple[str, ...]:
     return tuple(name for name in get_args(field.annotation) if isinstance(name, str)) if field is not None else ()
 
 
-def enter(registry: dict[str, Any], base: type[Any], cls: type[Any], names: Iterable[str], how_to_name: str) -> None:
-    """Enter ``cls``, a concrete subclass of ``base``, under its names; a class that is defined anew replaces itself.
+def register(registry: dict[str, Any], base: type[Any], cls: type[Any], names: Iterable[str], how_to_name: str) -> None:
+    """Register ``cls``, a concrete subclass of ``base``, under its names; a class that is defined anew replaces itself.
 
     ArgumentError for another class, for none, and for a name that another class has.
     """

@@ -19,12 +19,12 @@ def main(arguments: Sequence[str]) -> int:
     from sweeps.cli import main as cli
 
     project = Path(sweeps.__file__).parents[1]
-    found = [_found(argument, project) for argument in arguments]
+    found = [_in_project(argument, project) for argument in arguments]
     address = [] if "--address" in arguments else ["--address", os.environ.get("RAY_ADDRESS", "auto")]
     return cli.main(["sweep", *address, *found])
 
 
-def _found(argument: str, project: Path) -> str:
+def _in_project(argument: str, project: Path) -> str:
     """Return a sweep file's path where the project has it, any other argument as it is."""
     inside = project / argument
     return str(inside) if not Path(argument).exists() and inside.is_file() else argument

@@ -98,7 +98,7 @@ def shortfall(plan: Plan) -> list[str]:
     return lines
 
 
-def stored(plan: Plan) -> str:
+def describe_stored(plan: Plan) -> str:
     """Return how much of a sweep is in the store."""
     return f"{plan.count('finished')} of {plan.total} replicates of {plan.sweep.name} are in the store"
 
@@ -149,7 +149,7 @@ def run(
                     notify(f"{loaded.name}: {remark}")
                 after = here.run(runner, plan, Progress(Output(quiet=not progress)))
                 if runner.interrupted:
-                    raise KeyboardInterrupt(f"{stored(after)}; run it again to go on")
+                    raise KeyboardInterrupt(f"{describe_stored(after)}; run it again to go on")
                 for line in shortfall(after):
                     notify(line)
                 return runner.results()

@@ -89,7 +89,7 @@ class TorchvisionImages(ImageDataset):
         if not missing:
             return False
         lying = sorted(os.listdir(folder)) if folder.is_dir() else []
-        elsewhere = _found_below(data_dir, folder)
+        elsewhere = _find_below(data_dir, folder)
         if not lying and elsewhere is None:
             return True
         wanted = f"dataset {self.name!r}: missing in {folder}: {', '.join(missing)} (each may end in .gz)"
@@ -133,7 +133,7 @@ def _path(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.exists()), None)
 
 
-def _found_below(data_dir: Path, wanted: Path) -> Path | None:
+def _find_below(data_dir: Path, wanted: Path) -> Path | None:
     """A folder at or below ``data_dir``, or one that it lies in, with all files, other than the wanted one."""
     near = [data_dir, *list(data_dir.parents)[:2]]
     others = {(name, "raw") for name in _CLASSES.values()} - {wanted.parts[-2:]}  # the same names, other images

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from dn_distributed.errors import ArgumentError
 from dn_distributed.labels import SHORTHANDS
-from dn_distributed.registry import enter
+from dn_distributed.registry import register
 from dn_distributed.regularizers import dropout
 from dn_distributed.regularizers.base import Penalty
 from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
@@ -70,5 +70,5 @@ def register_penalty(cls: type[OwnPenalty]) -> type[OwnPenalty]:
     name = getattr(cls, "name", None)
     if name in (*SHORTHANDS, dropout.NAME):
         raise ArgumentError(f"penalty {cls.__name__}: the name {name!r} is taken; {how_to_name}")
-    enter(PENALTIES, Penalty, cls, [name] if isinstance(name, str) else [], how_to_name)
+    register(PENALTIES, Penalty, cls, [name] if isinstance(name, str) else [], how_to_name)
     return cls

@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from dn_distributed.registry import enter, literal_names
+from dn_distributed.registry import literal_names, register
 from dn_distributed.tasks.autoencoder import Autoencoder
 from dn_distributed.tasks.base import ImageTask, LinearTask, Task
 from dn_distributed.tasks.convnet import ConvNet
@@ -28,5 +28,5 @@ def register_task(cls: type[OwnTask]) -> type[OwnTask]:
 
     ArgumentError where its name is taken, or it is no whole task.
     """
-    enter(TASKS, Task, cls, literal_names(cls), 'give it a name of its own, name: Literal["mine"] = "mine"')
+    register(TASKS, Task, cls, literal_names(cls), 'give it a name of its own, name: Literal["mine"] = "mine"')
     return cls

@@ -16,7 +16,7 @@ from sweeps.planning import plan as planning
 from sweeps.planning.data import load_data
 from sweeps.planning.plan import Plan
 from sweeps.planning.stored import plan_from_store
-from sweeps.running import Settings, session, shortfall, silence_tune, stored
+from sweeps.running import Settings, describe_stored, session, shortfall, silence_tune
 from sweeps.spec import load as spec
 from sweeps.spec.own_modules import OwnModules
 from sweeps.spec.sweep import Sweep
@@ -74,7 +74,7 @@ def sweep(options: SweepOptions, ending: Ending) -> int:
             _print_plan(plan, slots)
             after = here.run(runner, plan, Progress(out))
             if runner.interrupted:
-                ending.tell_interrupted(f"{stored(after)}, ")
+                ending.tell_interrupted(f"{describe_stored(after)}, ")
                 return ending.code
             out.print(runner.results())
             for line in shortfall(after):

@@ -1,4 +1,4 @@
-"""The data of a sweep, and what only they can show to be wrong with it."""
+"""The data of a sweep, and the mistakes in a sweep file that only its data can show."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def _rehearse(sweep: Sweep, data: Data) -> None:
     try:
         for name in sweep.penalties:
             check_penalty(name)
-        for cell in _unlike(sweep, data):
+        for cell in _cell_per_combination(sweep, data):
             rehearse(sweep.task, cell.regularization, cell.training, data)
     except MemoryError:
         return  # here; where packs run there may be more
@@ -53,8 +53,8 @@ def _rehearse(sweep: Sweep, data: Data) -> None:
         raise sweep.places.error(("task",), f"{sweep.task.name!r} cannot be trained: {kind}{error}") from error
 
 
-def _unlike(sweep: Sweep, data: Data) -> list[Cell]:
-    """A cell of each combination of regularisers; that they are of several sizes makes no difference."""
+def _cell_per_combination(sweep: Sweep, data: Data) -> list[Cell]:
+    """One cell for each combination of regularisers: their sizes make no difference."""
     found: dict[tuple[str, ...], Cell] = {}
     for method in sweep.methods:
         first = {name: space.values[0] for name, space in method.spaces.items()}

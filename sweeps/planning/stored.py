@@ -53,7 +53,7 @@ def _is_proposed(plan: Plan, cell: Cell) -> bool:
 
 
 def _what_changed(before: Cell, now: Cell) -> str:
-    known = own_code.names({**before.code, **now.code}, now.task["name"], now.dataset["name"])
+    known = own_code.display_names({**before.code, **now.code}, now.task["name"], now.dataset["name"])
     changed = [name for part, name in known.items() if before.code.get(part) != now.code.get(part)]
     unknown = all(part not in before.code for part, name in known.items() if name in changed)
     if before.dataset_digest != now.dataset_digest:

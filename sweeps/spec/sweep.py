@@ -96,7 +96,7 @@ class Sweep:
         """RuntimeError where the user's code, as this process has it, is not what the sweep was planned with."""
         here = own_code.digests(self.task, self.dataset, self.penalties) if self.code else {}
         if here != self.code:
-            known = own_code.names({**self.code, **here}, self.task.name, self.dataset.name)
+            known = own_code.display_names({**self.code, **here}, self.task.name, self.dataset.name)
             changed = [name for part, name in known.items() if here.get(part) != self.code.get(part)]
             raise RuntimeError(f"the source of {' and '.join(changed)} is not here what the sweep was planned with")
 

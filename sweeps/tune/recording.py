@@ -51,7 +51,7 @@ class Recording:
                 for run in self._open_runs(pack):
                     run.stop(f"by the search, after epoch {result.get('epoch')}")
         except (MlflowException, StoreError, OSError) as error:  # Tune would take it for a failure of the pack
-            if not outages.can_pass(error):
+            if not outages.is_transient(error):
                 return f"{pack}: {outages.reason(error)}"
             notify(f"{pack}: the store did not answer ({outages.reason(error)}); means are written at the end")
         return ""

@@ -55,7 +55,7 @@ class PackTrial(tune.Trainable):
             SafetensorError,
             RayError,
         ) as error:  # the store, a disk, the driver's node
-            if isinstance(error, RayError) or outages.can_pass(error):
+            if isinstance(error, RayError) or outages.is_transient(error):
                 raise  # Tune tries the pack again, from its last checkpoint
             return self._retry_once(outages.reason(error))
         except Exception as error:  # the same would happen again: it is recorded, and the sweep goes on

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from sqlalchemy import create_engine, exc, text
 
 from tests.tracking.fabricated import Recorder
-from tracking.store.outages import can_pass, reason
+from tracking.store.outages import is_transient, reason
 
 
 def answered(status: int) -> requests.HTTPError:
@@ -65,26 +65,26 @@ LASTING = [
 
 @pytest.mark.parametrize("error", PASSING, ids=repr)
 def test_what_can_pass(error: Exception) -> None:
-    assert can_pass(error)
+    assert is_transient(error)
 
 
 @pytest.mark.parametrize("error", LASTING, ids=repr)
 def test_what_would_be_the_same(error: Exception) -> None:
-    assert not can_pass(error)
+    assert not is_transient(error)
 
 
 @pytest.mark.parametrize("inner", [OSError(errno.ENOSPC, "full"), requests.ConnectionError("refused")], ids=repr)
 def test_a_cause_that_is_named_decides(inner: Exception) -> None:
     error = MlflowException("whatever", codes.INTERNAL_ERROR)
     error.__cause__ = inner
-    assert can_pass(error) is can_pass(inner)
+    assert is_transient(error) is is_transient(inner)
     assert reason(error) == " ".join(str(inner).split())
 
 
 def test_an_error_that_was_dealt_with_decides_nothing() -> None:
     error = MlflowException("API request failed", codes.INTERNAL_ERROR)
     error.__context__ = FileNotFoundError(errno.ENOENT, "not in the cache")
-    assert can_pass(error)
+    assert is_transient(error)
 
 
 def test_a_database_that_is_locked_can_pass(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_database_that_is_locked_can_pass(tmp_path: Path) -> None:
         other.execute("begin exclusive")
         with pytest.raises(exc.OperationalError) as caught, engine.begin() as connection:
             connection.execute(text("insert into t values (1)"))
-    assert can_pass(caught.value)
+    assert is_transient(caught.value)
     assert reason(caught.value) == "database is locked"
 
 
@@ -104,11 +104,11 @@ def test_a_database_that_is_full_is_so_the_next_time(tmp_path: Path) -> None:
         connection.execute(text("create table t (x)"))
         with pytest.raises(exc.OperationalError) as caught:
             connection.execute(text("insert into t values (zeroblob(100000))"))
-    assert not can_pass(caught.value)
+    assert not is_transient(caught.value)
     assert reason(caught.value) == "database or disk is full"
 
 
 def test_a_run_that_is_not_there_is_so_the_next_time(recorder: Recorder) -> None:
     with pytest.raises(MlflowException, match="not found") as caught:
         recorder.store.set_tag("0" * 32, "a", "b")
-    assert not can_pass(caught.value)
+    assert not is_transient(caught.value)

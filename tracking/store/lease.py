@@ -37,8 +37,8 @@ class Lease:
         """
         self._store, self._location = sweep.client, sweep.location
         self._run_id, self._name, self._say = run_id, name, say
-        self._away = False
-        self._holder = this_driver()
+        self._store_is_away = False
+        self._driver = this_driver()
         self.waited = False
         """Whether another driver was at work when this one came: the store may have changed."""
         self._ended = threading.Event()
@@ -46,7 +46,7 @@ class Lease:
 
     def __enter__(self) -> "Lease":
         """Take the lease."""
-        self._wait_for_the_last()
+        self._wait_for_previous_driver()
         try:
             self._write()
         except MlflowException:  # a tag cannot be made twice in the same moment
@@ -69,7 +69,7 @@ class Lease:
         except MlflowException:
             pass  # it runs out by itself
 
-    def _wait_for_the_last(self) -> None:
+    def _wait_for_previous_driver(self) -> None:
         found = self._read()
         if found is None:
             return
@@ -85,14 +85,14 @@ class Lease:
             if now is None:
                 return
             if now != found:
-                raise self._taken(now)
+                raise self._taken_by(now)
 
     def _check_ours(self) -> None:
         found = self._read()
-        if found is not None and found.owner != self._holder.owner:
-            raise self._taken(found)
+        if found is not None and found.owner != self._driver.owner:
+            raise self._taken_by(found)
 
-    def _taken(self, driver: Driver) -> StoreError:
+    def _taken_by(self, driver: Driver) -> StoreError:
         since = time.strftime("%H:%M", time.localtime(driver.began))
         return StoreError(
             f"{self._name} is being run by {driver.host} (process {driver.pid}) since {since}; "
@@ -101,37 +101,37 @@ class Lease:
 
     def _renew(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
-            if not self._answers():
+            if not self._store_answers():
                 continue
             try:
                 if not self._is_ours():
                     self._say(f"another driver has taken over {self._name}; what both train is counted once")
                     return
-                self._holder = self._holder.model_copy(update={"beat": self._holder.beat + 1, "last": int(time.time())})
+                self._driver = self._driver.model_copy(update={"beat": self._driver.beat + 1, "last": int(time.time())})
                 self._write()
             except MlflowException:
                 continue  # the store is away: again at the next beat
 
-    def _answers(self) -> bool:
+    def _store_answers(self) -> bool:
         """Whether the store is there; MLflow's own calls would wait for it in silence, for minutes."""
         try:
             check_answers(self._location)
         except (StoreError, sqlite3.Error) as error:
-            if not self._away:
+            if not self._store_is_away:
                 self._say(f"{error}; packs go on, and wait for it when they have to write")
-            self._away = True
+            self._store_is_away = True
             return False
-        if self._away:
+        if self._store_is_away:
             self._say("the store answers again")
-        self._away = False
+        self._store_is_away = False
         return True
 
     def _is_ours(self) -> bool:
         found = self._read()
-        return found is not None and found.owner == self._holder.owner
+        return found is not None and found.owner == self._driver.owner
 
     def _read(self) -> Driver | None:
         return driver_from_tags(self._store.get_run(self._run_id).data.tags)
 
     def _write(self) -> None:
-        self._store.set_tag(self._run_id, schema.DRIVER, self._holder.model_dump_json())
+        self._store.set_tag(self._run_id, schema.DRIVER, self._driver.model_dump_json())
