@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterable
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args, get_origin
 
 from dn_distributed.errors import ArgumentError
 
@@ -16,7 +16,7 @@ def literal_names(cls: type) -> tuple[str, ...]:
 def register(registry: dict[str, Any], base: type[Any], cls: type[Any], names: Iterable[str], how_to_name: str) -> None:
     """Register ``cls``, a concrete subclass of ``base``, under its names; a class that is defined anew replaces itself.
 
-    ArgumentError for another class, for none, and for a name that another class has.
+    ArgumentError for another class, for one that lacks what ``base`` declares, and for a name that is none, or taken.
     """
     kind = base.__name__.lower()
     if not (isinstance(cls, type) and issubclass(cls, base)):
@@ -28,13 +28,23 @@ def register(registry: dict[str, Any], base: type[Any], cls: type[Any], names: I
     names = tuple(names)
     if not names:
         raise ArgumentError(f"{kind} {cls.__name__} has no name: {how_to_name}")
+    if missing := [name for name in _class_variables(base) if not hasattr(cls, name)]:
+        raise ArgumentError(f"{kind} {cls.__name__} does not set {', '.join(missing)}")
     for name in names:
+        if not name.strip() or not name.isprintable():
+            raise ArgumentError(f"{kind} {cls.__name__}: {name!r} is no name (printable characters); {how_to_name}")
         other = registry.get(name)
         if other is not None and _place(other) != _place(cls):
             raise ArgumentError(
                 f"{kind} {cls.__name__}: the name {name!r} is taken by {'.'.join(_place(other))}; {how_to_name}"
             )
     registry.update(dict.fromkeys(names, cls))
+
+
+def _class_variables(base: type) -> list[str]:
+    """The class variables that ``base`` declares, of which those without a default are for its subclasses to set."""
+    class_var: Any = ClassVar
+    return [name for name, kind in inspect.get_annotations(base).items() if get_origin(kind) is class_var]
 
 
 def _place(cls: type) -> tuple[str, str]:

@@ -3,14 +3,17 @@
 From elsewhere: ``register_penalty``.
 """
 
+import keyword
 from collections.abc import Mapping
 from typing import TypeVar
+
+from pydantic import BaseModel
 
 from dn_distributed.errors import ArgumentError
 from dn_distributed.labels import SHORTHANDS
 from dn_distributed.registry import register
 from dn_distributed.regularizers import dropout
-from dn_distributed.regularizers.base import Penalty
+from dn_distributed.regularizers.base import Penalty, check_touches
 from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
 from dn_distributed.regularizers.l1 import L1
 from dn_distributed.regularizers.l2 import L2
@@ -58,17 +61,41 @@ def build_penalties(regularization: Mapping[str, float]) -> list[Penalty]:
     return [PENALTIES[name](value) for name, value in regularization.items() if name in PENALTIES]
 
 
+_RESERVED = frozenset({
+    *("label", "published", "baseline", "dropout_at_test", "dropout_inert", "coefficients", "spaces"),  # of a method
+    *("method", "cell_key", "seed", "state", "reason", "chosen", "task", "dataset", "dataset_digest"),  # of a frame
+    *("num_weights", "num_nonzero", "density", "compression_rate", "neurons_published", "neurons_alive"),
+    *("hidden_alive", "dense_size", "dense_compression", "epoch"),
+    *("layers", "module", "name", "code", "training", "pruning"),  # of penalty(), of runs and of sweep files
+})  # fmt: skip
+"""What a penalty cannot be called: coefficients stand beside these, each under its name."""
+
 OwnPenalty = TypeVar("OwnPenalty", bound=Penalty)
 
 
 def register_penalty(cls: type[OwnPenalty]) -> type[OwnPenalty]:
     """Make a penalty of your own a key of every method and of ``penalty``, and return it: a decorator.
 
-    ArgumentError where its name is taken, or it is no whole penalty.
+    ArgumentError where its name is taken or none that Python could give an argument, or it is no whole penalty.
     """
     how_to_name = 'give it a name of its own, name = "mine"'
     name = getattr(cls, "name", None)
     if name in (*SHORTHANDS, dropout.NAME):
         raise ArgumentError(f"penalty {cls.__name__}: the name {name!r} is taken; {how_to_name}")
-    register(PENALTIES, Penalty, cls, [name] if isinstance(name, str) else [], how_to_name)
+    if isinstance(name, str) and (why := _why_no_name(name)):
+        raise ArgumentError(f"penalty {cls.__name__}: the name {name!r} {why}; {how_to_name}")
+    own: dict[str, type[Penalty]] = dict(PENALTIES)
+    register(own, Penalty, cls, [name] if isinstance(name, str) else [], how_to_name)
+    check_touches(cls)
+    PENALTIES.update(own)
     return cls
+
+
+def _why_no_name(name: str) -> str | None:
+    if not name.isascii() or not name.isidentifier() or name.startswith("_"):
+        return "is no argument of penalty(): letters a to z, digits and '_', a letter first"
+    if keyword.iskeyword(name):
+        return "is a word of Python's"
+    if name in _RESERVED or hasattr(BaseModel, name) or name.startswith("model_"):
+        return "means something else in sweep files or results"
+    return None

@@ -34,7 +34,8 @@ class Penalty(ABC):
     """Which of the regularised layers, where a task does not say otherwise: all."""
 
     def __post_init__(self) -> None:
-        """ArgumentError for a coefficient that is negative, infinite or NaN."""
+        """ArgumentError for a coefficient that is negative, infinite or NaN, and where ``touches`` is neither."""
+        check_touches(type(self))
         if not 0 <= self.coefficient < math.inf:
             raise ArgumentError(f"{self.name} = {self.coefficient} is out of range (finite and ≥ 0)")
 
@@ -68,3 +69,10 @@ class Penalty(ABC):
             if isinstance(layer, nn.Conv2d) and layer.groups != 1:
                 raise ArgumentError(f"layer {name!r} is a convolution with groups, which {self.name} does not take")
         return torch.stack([self.value(layer.weight) for layer in reached.values()]).sum()
+
+
+def check_touches(cls: type[Penalty]) -> None:
+    """ArgumentError where a penalty does not say what it touches: it would silently touch something else."""
+    touches = getattr(cls, "touches", None)
+    if touches not in ("parameters", "weights"):
+        raise ArgumentError(f"penalty {cls.__name__} touches {touches!r}: give 'parameters' or 'weights'")

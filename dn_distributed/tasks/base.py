@@ -140,8 +140,9 @@ class LinearTask(Task):
     default_dataset: ClassVar[str] = "linear_scripted"
 
     def data(self, dataset: Dataset, raw: RawImages | None) -> Data:
-        """Every seed draws its own problem."""
-        assert isinstance(dataset, SparseLinear)
+        """Every seed draws its own problem. DataError for a dataset that does not say how."""
+        if not isinstance(dataset, SparseLinear):
+            raise DataError(f"dataset {dataset.name!r} is no dn_distributed.SparseLinear: derive it from that")
         return Data(dataset.digest(None), dataset.samples, generate=dataset.generate)
 
 

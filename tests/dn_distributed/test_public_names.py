@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from torch import Tensor
+from torch import Tensor, nn
 
 import dn_distributed as dn
 from dn_distributed.data import DATASETS
@@ -140,6 +140,46 @@ class NamelessPenalty(dn.Penalty):
     def add_gradient_(self, tensor: Tensor, gradient: Tensor, leading: int = 0) -> None: ...
 
 
+class NoTouches(dn.Penalty):
+    name = "mine"
+
+    def value(self, tensor: Tensor, leading: int = 0) -> Tensor:
+        return tensor.sum()
+
+    def add_gradient_(self, tensor: Tensor, gradient: Tensor, leading: int = 0) -> None: ...
+
+
+class Mistyped(dn.L1):
+    name = "mine"
+    touches = "weight"  # type: ignore[assignment]
+
+
+class NoScores(dn.ImageTask):
+    name: Literal["mine"] = "mine"
+    default_pruning = dn.Pruning(threshold=0.1)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return ("fc",)
+
+    def network(self) -> nn.Module:
+        return nn.Linear(784, 10)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return outputs.sum()
+
+
+class NoKind(dn.Dataset):
+    name: Literal["mine"] = "mine"
+
+    def digest(self, raw: dn.RawImages | None) -> str:
+        return ""
+
+
+class Unprintable(Scripted):
+    name: Literal["a\nb"] = "a\nb"  # type: ignore[assignment]
+
+
 @pytest.mark.parametrize(
     ("register", "cls", "message"),
     [
@@ -158,6 +198,11 @@ class NamelessPenalty(dn.Penalty):
         (dn.register_task, NoLoss, r"^task NoLoss does not define loss, network$"),
         (dn.register_task, NoName, r"^task NoName has no name: give it a name of its own, name: Literal"),
         (dn.register_penalty, NamelessPenalty, r"^penalty NamelessPenalty has no name: give it .*, name = \"mine\"$"),
+        (dn.register_penalty, NoTouches, r"^penalty NoTouches does not set touches$"),
+        (dn.register_penalty, Mistyped, r"^penalty Mistyped touches 'weight': give 'parameters' or 'weights'$"),
+        (dn.register_task, NoScores, r"^task NoScores does not set scores, default_training$"),
+        (dn.register_dataset, NoKind, r"^dataset NoKind does not set kind$"),
+        (dn.register_dataset, Unprintable, r"^dataset Unprintable: 'a\\nb' is no name \(printable characters\); give"),
         (dn.register_task, dn.L1, r"is no task: derive a class from dn_distributed.tasks.base.Task$"),
         (dn.register_dataset, "mnist", r"^'mnist' is no dataset: derive a class from"),
         (dn.register_penalty, Regression, r"is no penalty: derive a class from"),
@@ -169,3 +214,25 @@ def test_what_cannot_be_registered_is_refused_in_one_line(register: Any, cls: An
         register(cls)
     assert "\n" not in str(raised.value)
     assert before == REGISTRIES
+
+
+@pytest.mark.parametrize("name", ["", "a.b", "a b", "_x", "1a", "ℓ1", "lambda", "layers", "copy", "model_x", "a\nb"])
+def test_a_penalty_is_called_as_an_argument_can_be(name: str) -> None:
+    before = dict(PENALTIES)
+    with pytest.raises(dn.DropNeuronError, match=r"^penalty Mine: the name '.*give it a name of its own") as raised:
+        dn.register_penalty(type("Mine", (dn.L1,), {"name": name}))
+    assert "\n" not in str(raised.value)
+    assert before == PENALTIES
+
+
+def test_touching_what_there_is_not_is_refused_without_registration_too() -> None:
+    with pytest.raises(dn.DropNeuronError, match="touches 'weight': give"):
+        Mistyped(0.5)
+
+
+def test_a_linear_dataset_that_draws_no_regression_is_refused() -> None:
+    class Mine(NoKind):
+        kind = "linear"
+
+    with pytest.raises(dn.DropNeuronError, match=r"^dataset 'mine' is no dn_distributed\.SparseLinear"):
+        Regression(name="regression").data(Mine(), None)
