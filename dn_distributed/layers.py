@@ -4,10 +4,14 @@ As in the paper's LeNet-5 these are the fully connected layers, ``nn.Linear``; a
 named.
 """
 
+import copy
 import itertools
+import threading
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import torch
 from torch import fx, nn
 
 from dn_distributed.errors import ArgumentError
@@ -55,12 +59,14 @@ def select(module: nn.Module, names: Sequence[str] | str | None = None) -> dict[
 def check_own_weights(module: nn.Module, names: Iterable[str]) -> None:
     """ArgumentError where the weight of a layer is computed from others, or is another layer's too."""
     parameters = dict(module.named_parameters(remove_duplicate=False))
+    names_of: defaultdict[int, list[str]] = defaultdict(list)
+    for key, parameter in parameters.items():
+        names_of[id(parameter)].append(key)
     for name in names:
         key = _key(name)
-        weight = parameters.get(key)
-        if weight is None:
+        if key not in parameters:
             raise ArgumentError(f"layer {name!r} has no parameter 'weight' of its own (a parametrization?)")
-        if shared := [other for other, parameter in parameters.items() if parameter is weight and other != key]:
+        if shared := [other for other in names_of[id(parameters[key])] if other != key]:
             raise ArgumentError(f"layer {name!r} shares its weight with {shared[0]!r}")
 
 
@@ -69,6 +75,9 @@ def forward_order(module: nn.Module) -> tuple[str, ...]:
 
     ArgumentError where they are no chain: one is not used or used twice, ``forward`` cannot be followed, or something
     stands between two of them that does not hand on the outputs of one, each for itself, as the inputs of the next.
+
+    ``forward`` runs once, without numbers, on a copy. Meanwhile ``torch.fx`` stands in for the call of every module of
+    the process: do not run networks in other threads.
     """
     if isinstance(module, nn.Linear):
         return ("",)
@@ -76,9 +85,14 @@ def forward_order(module: nn.Module) -> tuple[str, ...]:
     uses = [node for node in _graph(module).nodes if node.op == "call_module" and node.target in names]
     used = [str(node.target) for node in uses]
     for name in names:
-        if used.count(name) != 1:
-            times = f"{used.count(name)} times" if name in used else "nowhere"
-            raise _unknown_order(module, f"layer {name!r} is used {times} in it")
+        if used.count(name) > 1:
+            kind = type(module).__name__
+            raise ArgumentError(
+                f"layer {name!r} is used {used.count(name)} times in {kind}.forward(): "
+                "neurons can be counted only where each layer is used once; masks() counts weights"
+            )
+        if name not in used:
+            raise _unknown_order(module, f"layer {name!r} is used nowhere in it")
     for before, after in itertools.pairwise(uses):
         _check_chain(module, before, after)
     if uses and len(uses[0].args) == 1 and len(uses[0].all_input_nodes[0].users) > 1:
@@ -93,12 +107,44 @@ class _Tracer(fx.Tracer):
         return isinstance(m, nn.Linear) or super().is_leaf_module(m, module_qualified_name)
 
 
+_TRACING = threading.RLock()  # torch.fx patches nn.Module.__call__ for the whole process
+
+
 def _graph(module: nn.Module) -> fx.Graph:
     try:
-        return _Tracer().trace(module)
+        with _TRACING:
+            return _Tracer().trace(_copy_to_trace(module))
     except Exception as error:  # forward() is anybody's: whatever it raises without real numbers
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise _unknown_order(module, f"it cannot be followed ({reason})") from error
+
+
+def _copy_to_trace(module: nn.Module) -> nn.Module:
+    """A copy whose ``forward`` may change what it likes; its parameters have shapes, but take no memory.
+
+    Attribute by attribute, for ``deepcopy`` of the whole refuses tensors that a graph made, locks, and open files.
+    """
+    twins = {id(part): object.__new__(type(part)) for part in module.modules()}
+    memo: dict[int, Any] = dict(twins)
+    for parameter in module.parameters():
+        if nn.parameter.is_lazy(parameter):
+            memo[id(parameter)] = parameter
+        else:
+            empty = torch.empty_like(parameter, device="meta")
+            memo[id(parameter)] = nn.Parameter(empty, requires_grad=parameter.requires_grad)
+    for part in module.modules():
+        twins[id(part)].__dict__.update({key: _copied(value, memo) for key, value in vars(part).items()})
+    copied: nn.Module = memo[id(module)]
+    return copied
+
+
+def _copied(value: Any, memo: dict[int, Any]) -> Any:
+    if isinstance(value, torch.Tensor) and id(value) not in memo:
+        return value.detach().clone()
+    try:
+        return copy.deepcopy(value, memo)
+    except Exception:  # of anybody's class: then both share it
+        return value
 
 
 def _check_chain(module: nn.Module, before: fx.Node, after: fx.Node) -> None:

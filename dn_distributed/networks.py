@@ -71,7 +71,8 @@ def prune(module: nn.Module, threshold: float, *, layers: Sequence[str] | None =
 def count(module: nn.Module, threshold: float = 0.0, *, layers: Sequence[str] | None = None) -> sparsity.NetworkCounts:
     """Return what pruning at ``threshold`` leaves of a chain of fully connected layers, as ``dn measure`` does.
 
-    ``layers`` names them in forward order; None: every ``nn.Linear``, in the order that ``forward`` shows.
+    ``layers`` names them in forward order; None: every ``nn.Linear``, in the order that ``forward`` shows. It is then
+    run once on a copy of the module, without numbers: meanwhile no other thread may run a network.
     ArgumentError where that order cannot be known, where layers do not fit one another, and as ``masks``.
     """
     names = forward_order(module) or None if layers is None else layers

@@ -1,12 +1,16 @@
 """The order in which a network uses its layers is read from its ``forward``, or is asked for: it is never guessed."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 import dn_distributed as dn
-from dn_distributed.layers import forward_order
+from dn_distributed.layers import check_own_weights, forward_order
 
 
 class Pair(nn.Module):
@@ -97,7 +101,6 @@ def test_layers_are_named_in_the_order_of_their_use(network: nn.Module, order: t
         (Flipped(), "between 'first' and 'second' stands flip, which may mix or move units"),
         (Gated(), "the one does not follow the other between 'first' and 'second'"),
         (Branching(), "it cannot be followed"),
-        (Twice(), "layer 'second' is used 2 times in it"),
         (Unused(), "layer 'second' is used nowhere in it"),
         (Parallel(), "is used elsewhere too"),
         (chain(nn.LayerNorm(4)), "stands LayerNorm, which may mix or move units"),
@@ -120,6 +123,13 @@ def test_where_the_order_cannot_be_known_it_is_asked_for(network: nn.Module, rea
     assert reason in str(raised.value)
     assert str(raised.value).endswith("name them in that order: layers=[…]")
     assert "\n" not in str(raised.value)
+
+
+def test_a_layer_that_is_used_twice_is_not_asked_for_by_name() -> None:
+    with pytest.raises(dn.DropNeuronError, match=r"^layer 'second' is used 2 times in Twice.forward\(\): ") as raised:
+        dn.count(Twice())
+    assert "layers=" not in str(raised.value)
+    assert len(dn.masks(Twice(), 0.1)) == 2
 
 
 def test_layers_that_are_named_are_counted_in_that_order() -> None:
@@ -153,3 +163,47 @@ def test_finding_the_order_changes_nothing_of_the_network() -> None:
     dn.count(network)
     assert network.training
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+class Remembering(Pair):
+    """Keeps what a forward pass made, in every way that there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps, self.shapes, self.lock = 0, ["none"], threading.Lock()
+        self.hidden: Tensor | None = None
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.steps += 1
+        self.shapes.append("one")
+        self.calls.add_(1)
+        with self.lock:
+            self.hidden = self.first(x)
+        return self.second(self.hidden)
+
+
+def test_what_forward_keeps_is_as_before() -> None:
+    network = Remembering()
+    assert forward_order(network) == ("first", "second")
+    assert (network.steps, network.shapes, network.hidden) == (0, ["none"], None)
+    network(torch.ones(2, 4))
+    hidden = network.hidden
+    dn.count(network)
+    assert (network.steps, network.shapes, network.calls.item()) == (1, ["none", "one"], 1)
+    assert network.hidden is hidden
+    assert not network.lock.locked()
+
+
+def test_threads_find_the_order_one_after_the_other() -> None:
+    networks = [Pair() for _ in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(forward_order, networks)) == {("first", "second")}
+    assert nn.Module.__call__.__module__ == "torch.nn.modules.module"
+
+
+def test_owners_of_weights_are_found_in_time_that_grows_with_the_layers() -> None:
+    network = nn.Sequential(*(nn.Linear(1, 1) for _ in range(6000)))
+    began = time.process_time()
+    check_own_weights(network, [name for name, _ in network.named_children()])
+    assert time.process_time() - began < 2
