@@ -36,12 +36,13 @@ _UNITWISE_FUNCTIONS = {
 def select(module: nn.Module, names: Sequence[str] | str | None = None) -> dict[str, Layer]:
     """Return by name the layers ``names`` of ``module``; None: every ``nn.Linear``, in the order of ``named_modules``.
 
-    ArgumentError where there is none, for a name that is no ``nn.Linear`` or ``nn.Conv2d``, and for a layer whose
-    weight is not a parameter of its own.
+    ArgumentError where there is none, for a name that is no ``nn.Linear`` or ``nn.Conv2d``, for a layer whose weight
+    is not a parameter of its own or holds no numbers yet, and for attention of which None would take a part.
     """
     found = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
     if names is None:
         chosen: tuple[str, ...] = tuple(name for name, layer in found.items() if isinstance(layer, nn.Linear))
+        _check_attention(module)
         if not chosen:
             others = f"; convolutions are taken by name: {', '.join(found)}" if found else ""
             raise ArgumentError(f"{type(module).__name__} has no fully connected layer (nn.Linear){others}")
@@ -53,11 +54,26 @@ def select(module: nn.Module, names: Sequence[str] | str | None = None) -> dict[
     if not chosen or len(set(chosen)) != len(chosen):
         raise ArgumentError(f"layers {list(chosen)}: name each layer once, and at least one")
     check_own_weights(module, chosen)
+    for name in chosen:
+        weight = found[name].weight
+        if isinstance(weight, nn.UninitializedParameter) or weight.is_meta:
+            raise ArgumentError(f"layer {name!r} holds no numbers yet: initialise the module first")
     return {name: found[name] for name in chosen}
 
 
+def _check_attention(module: nn.Module) -> None:
+    """ArgumentError where the projections into attention, which are no layers, would be left out without a word."""
+    for name, part in module.named_modules():
+        if isinstance(part, nn.MultiheadAttention):
+            taken, left = (f"{name}.{own}" if name else own for own in ("out_proj", "in_proj_weight"))
+            raise ArgumentError(
+                f"of attention {name!r} only {taken!r} is an nn.Linear, {left!r} would be left out: "
+                "name the layers that are meant, layers=[…]"
+            )
+
+
 def check_own_weights(module: nn.Module, names: Iterable[str]) -> None:
-    """ArgumentError where the weight of a layer is computed from others, or is another layer's too."""
+    """ArgumentError where the weight of a layer is computed from others, or weight or bias is another layer's too."""
     parameters = dict(module.named_parameters(remove_duplicate=False))
     names_of: defaultdict[int, list[str]] = defaultdict(list)
     for key, parameter in parameters.items():
@@ -66,8 +82,10 @@ def check_own_weights(module: nn.Module, names: Iterable[str]) -> None:
         key = _key(name)
         if key not in parameters:
             raise ArgumentError(f"layer {name!r} has no parameter 'weight' of its own (a parametrization?)")
-        if shared := [other for other in names_of[id(parameters[key])] if other != key]:
-            raise ArgumentError(f"layer {name!r} shares its weight with {shared[0]!r}")
+        for own, kind in ((key, "weight"), (f"{key.removesuffix('weight')}bias", "bias")):
+            names_here = names_of[id(parameters[own])] if own in parameters else []
+            if shared := [other for other in names_here if other != own]:
+                raise ArgumentError(f"layer {name!r} shares its {kind} with {shared[0]!r}")
 
 
 def forward_order(module: nn.Module) -> tuple[str, ...]:
@@ -127,7 +145,7 @@ def _copy_to_trace(module: nn.Module) -> nn.Module:
     twins = {id(part): object.__new__(type(part)) for part in module.modules()}
     memo: dict[int, Any] = dict(twins)
     for parameter in module.parameters():
-        if nn.parameter.is_lazy(parameter):
+        if isinstance(parameter, nn.UninitializedParameter):
             memo[id(parameter)] = parameter
         else:
             empty = torch.empty_like(parameter, device="meta")

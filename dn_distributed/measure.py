@@ -25,6 +25,7 @@ def measure(path: Path, layers: Sequence[str], threshold: float) -> sparsity.Net
         raise MeasureError(f"--threshold {threshold}: give a finite number")
     weights = _read(path, layers)
     try:
+        pruning.check_finite(weights)
         return sparsity.count(pruning.masks(weights, threshold))
     except ValueError as error:
         raise MeasureError(f"{path}: {error}") from error
@@ -78,11 +79,7 @@ def _read(path: Path, layers: Sequence[str]) -> dict[str, Tensor]:
             weights = {layer: tensors.get_tensor(_tensor_name(layer, names, path)) for layer in layers}
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise MeasureError(f"{path}: not a safetensors file ({str(error).splitlines()[0]})") from error
-    weights = {layer: _as_float(path, layer, weight) for layer, weight in weights.items()}
-    for layer, weight in weights.items():
-        if not weight.isfinite().all():
-            raise MeasureError(f"{path}: layer {layer!r} holds NaN or infinite weights")
-    return weights
+    return {layer: _as_float(path, layer, weight) for layer, weight in weights.items()}
 
 
 def _as_float(path: Path, layer: str, weight: Tensor) -> Tensor:

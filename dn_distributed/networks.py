@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dn_distributed import pruning, regularizers, sparsity
 from dn_distributed.errors import ArgumentError
 from dn_distributed.layers import forward_order, select
+from dn_distributed.regularizers.base import as_number
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 
 
@@ -37,12 +38,13 @@ def penalty(
     - ``l1`` is multiplied by the sum of the absolute weights and biases, ``l2`` by half the sum of their squares.
     - ``others`` are coefficients of other penalties by their names, as of those that ``register_penalty`` was given.
 
-    ArgumentError for an unknown penalty or layer, and for a coefficient that is negative, infinite or NaN.
+    ArgumentError for an unknown penalty or layer, and for a coefficient that is no number, negative or infinite.
     """
     named = {"dn": dn, "dn_incoming": dn_incoming, "dn_outgoing": dn_outgoing, "l1": l1, "l2": l2, **others}
     if DROPOUT in named:
         raise ArgumentError("dropout is no penalty: put nn.Dropout into the network")
-    chosen = regularizers.resolve({name: value for name, value in named.items() if value or name in others})
+    numbers = {name: as_number(name, value) for name, value in named.items()}
+    chosen = regularizers.resolve({name: value for name, value in numbers.items() if value or name in others})
     terms = [term(module, layers) for term in regularizers.build_penalties(chosen)]
     return torch.stack(terms).sum() if terms else next(iter(select(module, layers).values())).weight.new_zeros(())
 
@@ -51,7 +53,7 @@ def masks(module: nn.Module, threshold: float, *, layers: Sequence[str] | None =
     """Return by layer a boolean tensor, as its weight's shape, of the weights that pruning at ``threshold`` leaves.
 
     Left are those with ``|w| >= threshold`` that are not 0 (paper, dropping principle 1). ``layers`` as for
-    ``penalty``. ArgumentError for a threshold that is negative or NaN, and for weights that are not finite.
+    ``penalty``. ArgumentError for a threshold that is no number ≥ 0, and for weights that are not finite.
     """
     return pruning.masks(_weights(module, layers), threshold)
 
@@ -84,7 +86,5 @@ def count(module: nn.Module, threshold: float = 0.0, *, layers: Sequence[str] | 
 
 def _weights(module: nn.Module, layers: Sequence[str] | None) -> dict[str, Tensor]:
     weights = {name: layer.weight.detach() for name, layer in select(module, layers).items()}
-    for name, weight in weights.items():
-        if not weight.isfinite().all():
-            raise ArgumentError(f"layer {name!r} holds NaN or infinite weights")
+    pruning.check_finite(weights)
     return weights

@@ -1,6 +1,8 @@
 """Dropping principle 1: pure functions from weights to masks and pruned weights."""
 
+import math
 from collections.abc import Mapping
+from numbers import Real
 
 from torch import Tensor
 
@@ -10,11 +12,19 @@ from dn_distributed.errors import ArgumentError
 def masks(weights: Mapping[str, Tensor], threshold: float) -> dict[str, Tensor]:
     """Return, per layer, a boolean mask of the weights that stay: ``|w| >= threshold`` and ``w != 0``.
 
-    ArgumentError for a negative threshold or NaN.
+    ArgumentError for a threshold that is negative, infinite or no number.
     """
-    if not threshold >= 0:
-        raise ArgumentError(f"threshold must be ≥ 0, not {threshold}")
+    given: object = threshold
+    if not isinstance(given, Real) or not 0 <= threshold < math.inf:
+        raise ArgumentError(f"threshold must be ≥ 0 and finite, not {threshold!r}")
     return {name: (weight.abs() >= threshold) & (weight != 0) for name, weight in weights.items()}
+
+
+def check_finite(weights: Mapping[str, Tensor]) -> None:
+    """ArgumentError for a layer with weights that are NaN or infinite: no threshold says what becomes of them."""
+    for name, weight in weights.items():
+        if not weight.isfinite().all():
+            raise ArgumentError(f"layer {name!r} holds NaN or infinite weights")
 
 
 def prune(weights: Mapping[str, Tensor], threshold: float) -> dict[str, Tensor]:

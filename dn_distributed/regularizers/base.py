@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar, Literal
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from dn_distributed.errors import ArgumentError
 from dn_distributed.layers import forward_order, select
+from dn_distributed.text import quoted
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Penalty(ABC):
     """
 
     coefficient: float
-    """Effective coefficient (the published scripts' argument times 0.1)."""
+    """The factor in front of the term, as of Σ|w|; the published scripts' own argument is ten times this."""
 
     name: ClassVar[str]
     """Its key in a sweep file."""
@@ -36,7 +38,7 @@ class Penalty(ABC):
     def __post_init__(self) -> None:
         """ArgumentError for a coefficient that is negative, infinite or NaN, and where ``touches`` is neither."""
         check_touches(type(self))
-        if not 0 <= self.coefficient < math.inf:
+        if not 0 <= as_number(self.name, self.coefficient) < math.inf:
             raise ArgumentError(f"{self.name} = {self.coefficient} is out of range (finite and ≥ 0)")
 
     @abstractmethod
@@ -54,21 +56,35 @@ class Penalty(ABC):
         """Return the penalty of a module's layers, one number for autograd: to be added to the loss.
 
         ``layers`` names them; None: every ``nn.Linear``. A penalty that reaches some of the layers only, as
-        ``l2_as_scripted``, takes them in forward order. ArgumentError for layers that are not there or do not fit.
+        ``l2_as_scripted``, takes them in forward order. Weights in half precision are added up in
+        float32, for their sum is soon too large. ArgumentError for layers that are not there or do not fit.
         """
         if layers is None and self.reach != slice(None):
             layers = forward_order(module)
         chosen = select(module, layers)
         reached = {name: chosen[name] for name in list(chosen)[self.reach]}
         if not reached:
-            return next(iter(chosen.values())).weight.new_zeros(())
+            return _summable(next(iter(chosen.values())).weight).new_zeros(())
         if self.touches == "parameters":
             parameters = (p for layer in reached.values() for p in (layer.weight, layer.bias) if p is not None)
-            return self.value(torch.cat([parameter.flatten() for parameter in parameters]))
+            return self.value(torch.cat([_summable(parameter).flatten() for parameter in parameters]))
         for name, layer in reached.items():
             if isinstance(layer, nn.Conv2d) and layer.groups != 1:
                 raise ArgumentError(f"layer {name!r} is a convolution with groups, which {self.name} does not take")
-        return torch.stack([self.value(layer.weight) for layer in reached.values()]).sum()
+        return torch.stack([self.value(_summable(layer.weight)) for layer in reached.values()]).sum()
+
+
+def _summable(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+def as_number(name: str, coefficient: object) -> float:
+    """Return a coefficient as a number. ArgumentError for what is none, or is to be trained."""
+    if isinstance(coefficient, Tensor) and coefficient.requires_grad:
+        raise ArgumentError(f"{name} is a tensor that requires a gradient; a coefficient is a constant: detach it")
+    if not isinstance(coefficient, Real) and not (isinstance(coefficient, Tensor) and coefficient.numel() == 1):
+        raise ArgumentError(f"{name} = {quoted(coefficient)}: give a number")
+    return float(coefficient)
 
 
 def check_touches(cls: type[Penalty]) -> None:

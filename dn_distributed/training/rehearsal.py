@@ -55,6 +55,13 @@ def check_penalty(name: str) -> None:
         raise ArgumentError(f"penalty {name!r}: the gradient of a replicate depends on the others")
     if not _gradient(penalty, torch.zeros(shape), leading=1).isfinite().all():
         raise ArgumentError(f"penalty {name!r}: the gradient at zero is not finite")
+    zeros = torch.zeros(shape, requires_grad=True)
+    (by_autograd,) = torch.autograd.grad(penalty.value(zeros, leading=1).sum(), zeros)
+    if not by_autograd.isfinite().all():
+        raise ArgumentError(
+            f"penalty {name!r}: the gradient of value() by autograd, which dn.penalty() takes, is not finite where "
+            "weights are zero: add an epsilon inside the square root, or use torch.linalg.vector_norm"
+        )
 
 
 def _gradient(penalty: Penalty, tensor: Tensor, leading: int) -> Tensor:

@@ -168,6 +168,8 @@ def test_finding_the_order_changes_nothing_of_the_network() -> None:
 class Remembering(Pair):
     """Keeps what a forward pass made, in every way that there is."""
 
+    calls: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.steps, self.shapes, self.lock = 0, ["none"], threading.Lock()

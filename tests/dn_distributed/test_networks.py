@@ -1,5 +1,6 @@
 """Penalties, pruning and counts of any network, beside what trainer and ``dn measure`` make of the same weights."""
 
+import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,10 @@ def test_convolutions_are_taken_where_they_are_named() -> None:
         ({"l1": -1e-5}, r"^l1 = -1e-05 is out of range \(finite and ≥ 0\)$"),
         ({"dn": float("nan")}, r"^dn = nan is out of range"),
         ({"l2": float("inf")}, r"^l2 = inf is out of range"),
+        ({"l1": None}, r"^l1 = None: give a number$"),
+        ({"l1": "0.1"}, r"^l1 = '0.1': give a number$"),
+        ({"l1": torch.ones(2)}, r"^l1 = tensor.*: give a number$"),
+        ({"dn": torch.tensor(0.1, requires_grad=True)}, r"^dn is a tensor that requires a gradient; .*: detach it$"),
         ({"l3": 1.0}, r"^unknown regulariser 'l3'; valid: l1, l2"),
         ({"l3": 0.0}, r"^unknown regulariser 'l3'; valid: l1, l2"),
         ({"dropout": 0.5}, r"^dropout is no penalty: put nn.Dropout into the network$"),
@@ -204,6 +209,40 @@ def test_layers_without_weights_of_their_own_are_refused() -> None:
     assert dn.penalty(nn.Sequential(nn.Embedding(3, 4), nn.Linear(4, 4)), l1=1).item() > 0
 
 
+def test_tied_biases_are_refused_as_tied_weights_are() -> None:
+    tied = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    tied[1].bias = tied[0].bias
+    with pytest.raises(dn.DropNeuronError, match=r"^layer '0' shares its bias with '1\.bias'$"):
+        dn.penalty(tied, l1=1)
+
+
+def test_attention_is_not_taken_in_part() -> None:
+    network = nn.TransformerEncoderLayer(4, 1)
+    for use in (lambda n: dn.penalty(n, l1=1), lambda n: dn.prune(n, 0.1), lambda n: dn.masks(n, 0.1)):
+        with pytest.raises(dn.DropNeuronError, match=r"^of attention 'self_attn' only .*'self_attn.in_proj_weight'"):
+            use(network)
+    assert list(dn.masks(network, 0.1, layers=["linear1", "self_attn.out_proj"])) == ["linear1", "self_attn.out_proj"]
+
+
+@pytest.mark.parametrize("network", [nn.LazyLinear(3), nn.Linear(3, 3, device="meta")])
+def test_layers_without_numbers_are_refused(network: nn.Module) -> None:
+    for use in (lambda n: dn.penalty(n, l1=1), lambda n: dn.prune(n, 0.1), lambda n: dn.masks(n, 0.1), dn.count):
+        with pytest.raises(dn.DropNeuronError, match=r"^layer '' holds no numbers yet: initialise the module first$"):
+            use(network)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", PENALTIES)
+def test_sums_of_half_precision_are_taken_in_float32(name: str, dtype: torch.dtype) -> None:
+    network = nn.Sequential(nn.Linear(300, 300), nn.Linear(300, 300)).to(dtype)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(5)
+    found = penalty_of(network, {name: 1e-4})
+    assert found.item() == pytest.approx(penalty_of(copy.deepcopy(network).double(), {name: 1e-4}).item(), rel=1e-5)
+    assert all(grad is None or grad.isfinite().all() for grad in gradients(network, found).values())
+
+
 def test_groups_of_channels_are_not_read_into_convolutions_that_have_other_groups() -> None:
     network = nn.Sequential(nn.Conv2d(4, 4, 3, groups=2))
     assert dn.penalty(network, l1=1.0, layers=["0"]).item() > 0
@@ -226,8 +265,8 @@ def test_pruning_sets_to_zero_in_place_and_returns_what_is_left() -> None:
     assert torch.equal(network.get_parameter("1.bias"), before["1.bias"])
 
 
-@pytest.mark.parametrize("threshold", [-0.1, float("nan")])
-def test_a_threshold_below_zero_is_refused(threshold: float) -> None:
+@pytest.mark.parametrize("threshold", [-0.1, float("nan"), float("inf"), "a", None])
+def test_a_threshold_below_zero_is_refused(threshold: Any) -> None:
     for function in (dn.prune, dn.masks, dn.count):
         with pytest.raises(dn.DropNeuronError, match=r"^threshold must be ≥ 0"):
             function(small(), threshold)

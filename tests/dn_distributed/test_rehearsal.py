@@ -247,6 +247,19 @@ class _Infinite(L1):
         gradient.add_(0.5 * self.coefficient * tensor.sign() / tensor.abs().sqrt())
 
 
+class _InfiniteByAutograd(L1):
+    """Its own gradient is finite everywhere; that of its value is NaN at zero."""
+
+    name = "mine"
+
+    def value(self, tensor: Tensor, leading: int = 0) -> Tensor:
+        return self.coefficient * tensor.flatten(leading).square().sum(-1).sqrt()
+
+    def add_gradient_(self, tensor: Tensor, gradient: Tensor, leading: int = 0) -> None:
+        norms = tensor.flatten(leading).norm(dim=-1).view(-1, *[1] * (tensor.ndim - leading))
+        gradient.add_(self.coefficient * tensor / norms.clamp(min=1e-30))
+
+
 class _Misnamed(L1):
     """Called otherwise than it is entered."""
 
@@ -260,6 +273,7 @@ class _Misnamed(L1):
         (_Sums, r"value\(\) of two replicates is of shape \[\], not \[2\]"),
         (_Mixes, r"depends on the others"),
         (_Infinite, r"at zero is not finite"),
+        (_InfiniteByAutograd, r"by autograd, which dn.penalty\(\) takes, is not finite .*: add an epsilon inside"),
         (_Misnamed, r"as 'mine', and its name is 'other'"),
     ],
 )
