@@ -15,7 +15,8 @@ def masks(weights: Mapping[str, Tensor], threshold: float) -> dict[str, Tensor]:
     ArgumentError for a threshold that is negative, infinite or no number.
     """
     given: object = threshold
-    if not isinstance(given, Real) or not 0 <= threshold < math.inf:
+    is_number = isinstance(given, Real) or (isinstance(given, Tensor) and given.numel() == 1)
+    if not is_number or not 0 <= threshold < math.inf:
         raise ArgumentError(f"threshold must be ≥ 0 and finite, not {threshold!r}")
     return {name: (weight.abs() >= threshold) & (weight != 0) for name, weight in weights.items()}
 

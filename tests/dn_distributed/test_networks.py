@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -270,6 +271,12 @@ def test_a_threshold_below_zero_is_refused(threshold: Any) -> None:
     for function in (dn.prune, dn.masks, dn.count):
         with pytest.raises(dn.DropNeuronError, match=r"^threshold must be ≥ 0"):
             function(small(), threshold)
+
+
+def test_a_threshold_may_be_a_number_of_numpy_or_torch() -> None:
+    expected = dn.count(small(), 0.3)
+    for threshold in (np.float64(0.3), torch.tensor(0.3, dtype=torch.float64)):
+        assert dn.count(small(), threshold) == expected  # type: ignore[arg-type,unused-ignore]
 
 
 def test_weights_that_are_no_numbers_are_not_counted_as_zero() -> None:
