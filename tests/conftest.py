@@ -1,11 +1,19 @@
 """What all tests share: a store, whose schema takes seconds to make and a copy of it none, and a pretended device."""
 
+import signal
+
 import pytest
 
 from tests import pretended_device
 from tracking.store import embedded
 from tracking.store import location as store
 from tracking.store.location import StoreLocation
+
+
+def pytest_configure() -> None:
+    """Answer Ctrl-C, and let what is started do so: in the background of a script nobody does."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
