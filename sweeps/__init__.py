@@ -4,10 +4,10 @@
 means. Both take a sweep file's path, or its content as a dictionary.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dn_distributed.installation import foreign_package
+from dn_distributed.lazy_names import lazy_names
 
 if (_line := foreign_package()) is not None:
     raise ImportError(_line)
@@ -18,24 +18,8 @@ if TYPE_CHECKING:
     from sweeps.running import run as run
     from sweeps.spec.load import load as load
 
-_FACE = {
-    "ClusterError": "sweeps.errors",
-    "SpecError": "sweeps.errors",
-    "load": "sweeps.spec.load",
-    "run": "sweeps.running",
-}
-"""Where the public names are: they are imported when they are asked for, so that importing the package is cheap."""
-
-__all__ = list(_FACE)
-
-
-def __getattr__(name: str) -> Any:
-    """Return a public name. AttributeError for any other."""
-    if name not in _FACE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_FACE[name]), name)
-
-
-def __dir__() -> list[str]:
-    """Return the public names."""
-    return __all__
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {"errors": ("ClusterError", "SpecError"), "running": ("run",), "spec.load": ("load",)},
+)
+__all__ = __dir__()
