@@ -48,7 +48,7 @@ class Ending:
         """Whether signals are only noted for the moment: who sets it, asks for ``number``."""
         self._first = 0.0
         self._seen = self._reported = self._over = False
-        self._before: dict[int, Any] = {}
+        self._taken: set[int] = set()
         self._to_restore: dict[int, Any] = {}
         self._wakeup_before = -1
         self._wakeup = self._to_wake = -1
@@ -65,7 +65,7 @@ class Ending:
             every = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
             self._to_restore = {n: old for n in every if (old := signal.getsignal(n)) is not None}  # Ray takes them too
             wanted = every if self._exits else every[:1]
-            self._before = {n: self._to_restore.get(n) for n in wanted if signal.getsignal(n) is not signal.SIG_IGN}
+            self._taken = {n for n in wanted if self._to_restore.get(n) is not signal.SIG_IGN}
             self._wakeup_before = signal.set_wakeup_fd(-1)
             self.take_signals()
         self._thread.start()
@@ -94,9 +94,9 @@ class Ending:
 
     def take_signals(self) -> None:
         """Handle signals, again where a library has taken them over: Ray's handler dumps its stack."""
-        for number in self._before:
+        for number in self._taken:
             signal.signal(number, self._on_signal)
-        if self._before:
+        if self._taken:
             signal.set_wakeup_fd(self._to_wake, warn_on_full_buffer=False)
 
     def tell_interrupted(self, stored: str = "") -> None:
@@ -157,7 +157,7 @@ class Ending:
                     self._ray_is_gone(name)
 
     def _take_note(self, numbers: bytes) -> None:
-        for number in self._before.keys() & set(numbers):
+        for number in self._taken & set(numbers):
             self._note(number)
             if number != signal.SIGHUP and time.monotonic() - self._first > ONE_SIGNAL_SECONDS:
                 self._end_at_once()
@@ -183,7 +183,7 @@ class Ending:
         self.end_processes()
         if not self._exits:
             self._over = True
-            if self._before:  # else the main thread does other things
+            if self._taken:  # else the main thread does other things
                 _thread.interrupt_main()
             sys.exit()  # this thread
         if sys.stdout.isatty():
