@@ -120,6 +120,7 @@ class Evaluation:
             "neurons_published": [float(c.neurons_published) for c in counts],
             "neurons_alive": [float(c.neurons_alive) for c in counts],
             "hidden_alive": [float(c.hidden_alive) for c in counts],
+            "dense_size": [float(c.dense_size) for c in counts],
         }
         for name in score_names.SPLITS:
             scores = self.scores(getattr(self._splits, name), threshold=threshold)

@@ -500,6 +500,7 @@ def test_a_curve_measures_the_same_network_at_other_thresholds(make_trainer: Mak
         assert at_threshold["num_nonzero"] == outcome.counts.num_nonzero
         assert at_threshold["neurons_alive"] == outcome.counts.neurons_alive
         assert at_threshold["hidden_alive"] == outcome.counts.hidden_alive
+        assert at_threshold["dense_size"] == outcome.counts.dense_size
         for split in ("validation", "test"):
             assert at_threshold[f"{split}/accuracy"] == outcome.scores[f"{split}/accuracy/after_pruning"]
         left = [point["num_nonzero"] for point in outcome.curve]

@@ -366,6 +366,14 @@ def test_a_tradeoff_shows_each_replicate_and_each_mean() -> None:
     assert sorted(filter(None, (len(xs(line)) for line in axes.lines))) == [1, 1, 2, 2]
 
 
+def test_a_tradeoff_shows_the_dense_network_that_is_left_beside_the_weights() -> None:
+    row = make_row(L1, 0)
+    _, right = drawn(tradeoff.tradeoff(*gathered({"A": [L1]}, [row]))).axes
+    assert right.get_xlabel() == "weights of the dense network"
+    (mean,) = [line for line in right.lines if line.get_markersize() == 9]
+    assert xs(mean) == pytest.approx([row.counts.dense_size])
+
+
 def test_a_search_shows_which_configuration_was_chosen() -> None:
     other = make_cell(l1=2.0)
     rows = [make_row(cell, seed) for cell in (L1, other) for seed in (0, 1)]

@@ -123,6 +123,17 @@ def test_points_are_means_over_the_seeds_of_complete_configurations(manifest: Ma
     assert found[0].test_std == pytest.approx(0.1 * 2**0.5)
 
 
+def test_fronts_are_drawn_against_dense_size_where_every_curve_has_it(manifest: Manifest) -> None:
+    cell = manifest.methods[0].cells[0]
+    (method,) = gather(manifest, Snapshot((make_row(cell, 0), make_row(cell, 1)), ()))
+    curve = [{**at, "dense_size": 1000 * at["density"]} for at in make_curve(0.5, 0.25)]
+    found = fronts.points(manifest, method, {cell.key: {0: curve, 1: curve}})
+    assert fronts.sizes(found) == ["density", "neurons_alive", "dense_size"]
+    assert [point.left["dense_size"] for point in fronts.front(found, "dense_size", higher_is_better=True)] == [250.0]
+    found = fronts.points(manifest, method, {cell.key: {0: curve, 1: make_curve(0.5, 0.25)}})
+    assert fronts.sizes(found) == ["density", "neurons_alive"]
+
+
 def test_a_cell_of_which_a_seed_has_no_curve_has_no_points(manifest: Manifest) -> None:
     cell = manifest.methods[0].cells[0]
     (method,) = gather(manifest, Snapshot((make_row(cell, 0), make_row(cell, 1)), ()))

@@ -100,7 +100,7 @@ def _draw(figure: Figure, manifest: Manifest, shown: Sequence[_Shown]) -> None:
         line[0].set_ylabel(score_axis.title(manifest, f"{split} {{}}"))
         _count_outside(line[0], manifest, [getattr(point, split) for point in every], ends)
     for axes, size in zip(grid[1], sizes, strict=True):
-        text = style.percent if size == "density" else style.number
+        text = {"density": style.percent, "dense_size": style.abbreviated}.get(size, style.number)
         style.log_axis(axes, "x", [point.left[size] for point in within], text)
         axes.set_xlabel("weights left (%)" if size == "density" else fronts.SIZES[size])
 

@@ -142,6 +142,14 @@ def percent(value: float) -> str:
     return number(100 * value)
 
 
+def abbreviated(value: float) -> str:
+    """Return a count as ticks have it where there is no room for its zeros: 200k, 1.5M."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{number(value / size)}{letter}"
+    return number(value)
+
+
 def log_axis(axes: Axes, which: Literal["x", "y"], values: Sequence[float], text: Callable[[float], str]) -> float:
     """Make an axis logarithmic, with round ticks that ``text`` writes.
 

@@ -1,8 +1,9 @@
-"""Density against score: what a method pays for the weights that it saves."""
+"""What is left against score: what a method pays for the weights that it saves, sparse or cut out."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,8 +20,9 @@ from tracking.results.cells import MethodResult
 from tracking.results.rows import Row
 
 CAPTION = (
-    "The share of weights that pruning leaves against the test score of the pruned network (networks only; errors on a "
-    "logarithmic axis): small points are seeds, large ones the mean of a configuration (of densities and errors the "
+    "What pruning leaves against the test score of the pruned network (networks only; errors on a logarithmic axis): "
+    "on the left the share of weights, on the right the weights of the dense network that remains when dead neurons "
+    "are cut out. Small points are seeds, large ones the mean of a configuration (of what is left and of errors the "
     "geometric mean) over the seeds with something left."
 )
 
@@ -28,12 +30,21 @@ _NOTHING = MarkerStyle((8, 2, 0))
 """Of a network without a weight: a star of eight lines."""
 
 
+_Size = Literal["density", "dense_size"]
+_PANELS: tuple[tuple[_Size, str, Callable[[float], str]], ...] = (
+    ("density", "weights left (%)", style.percent),
+    ("dense_size", "weights of the dense network", style.abbreviated),
+)
+"""What each panel shows, its title and how its ticks are written."""
+
+
 @dataclass(frozen=True)
 class _Point:
     """A network, or the mean of some."""
 
     seed: int
-    density: float
+    left: Mapping[_Size, float]
+    """Of a published figure the density alone is known."""
     score: float
 
 
@@ -42,8 +53,8 @@ class _Configuration:
     """Networks that differ in the seed alone."""
 
     points: tuple[_Point, ...]
-    mean: _Point | None
-    """Of those that have a weight left and a score; None without such a one."""
+    means: Mapping[_Size, _Point]
+    """Of those that have something left and a score; a size without such a one is missing."""
     is_chosen: bool
 
 
@@ -74,8 +85,11 @@ def tradeoff(manifest: Manifest, methods: Sequence[MethodResult]) -> Figure | No
     if not shown:
         return None
     figure = style.new_figure(4.6)
-    axes = figure.subplots()
-    _draw(axes, manifest, shown)
+    panels = figure.subplots(1, len(_PANELS), sharey=True)
+    for axes, (size, title, text) in zip(panels, _PANELS, strict=True):
+        _draw(axes, manifest, shown, size, text)
+        axes.set(xlabel=title)
+    panels[0].set(ylabel=score_axis.title(manifest, "test {} after pruning"))
     style.legend_above(figure, _legend(manifest, shown))
     unfinished = omissions.not_finished({method.label: method.tried for method in networks})
     style.note(figure, [*unfinished, *_notes(every)])
@@ -87,45 +101,48 @@ def _shown(manifest: Manifest, method: MethodResult, marks: MethodStyle, *, loga
     for result in method.tried:
         points = tuple(_point(manifest, row) for row in result.rows)
         is_chosen = manifest.selection is not None and result is method.chosen
-        made.append(_Configuration(points, _mean(points, logarithmic=logarithmic), is_chosen))
+        made.append(_Configuration(points, _means(points, logarithmic=logarithmic), is_chosen))
     star = score_axis.published_point(manifest.task, method)
-    return _Shown(method.label, marks, tuple(made), star and _Point(-1, *star))
+    return _Shown(method.label, marks, tuple(made), star and _Point(-1, {"density": star[0]}, star[1]))
 
 
 def _point(manifest: Manifest, row: Row) -> _Point:
-    return _Point(row.seed, row.counts.density, row.metrics.get(score_names.final("test", manifest.score), math.nan))
+    left: dict[_Size, float] = {"density": row.counts.density, "dense_size": row.counts.dense_size}
+    return _Point(row.seed, left, row.metrics.get(score_names.final("test", manifest.score), math.nan))
 
 
-def _mean(points: Sequence[_Point], *, logarithmic: bool) -> _Point | None:
-    """The middle of the points as the axes show it."""
-    counted = [point for point in points if point.density > 0 and math.isfinite(point.score)]
-    if not counted:
-        return None
-    density = score_axis.middle([point.density for point in counted], logarithmic=True)
-    return _Point(-1, density, score_axis.middle([point.score for point in counted], logarithmic=logarithmic))
+def _means(points: Sequence[_Point], *, logarithmic: bool) -> dict[_Size, _Point]:
+    """The middle of the points as the axes of each panel show it."""
+    found = {}
+    for size, _, _ in _PANELS:
+        counted = [point for point in points if point.left[size] > 0 and math.isfinite(point.score)]
+        if counted:
+            left = score_axis.middle([point.left[size] for point in counted], logarithmic=True)
+            score = score_axis.middle([point.score for point in counted], logarithmic=logarithmic)
+            found[size] = _Point(-1, {size: left}, score)
+    return found
 
 
-def _draw(axes: Axes, manifest: Manifest, shown: Sequence[_Shown]) -> None:
+def _draw(axes: Axes, manifest: Manifest, shown: Sequence[_Shown], size: _Size, text: Callable[[float], str]) -> None:
     every = [point for item in shown for point in (*item.points(), *filter(None, [item.published]))]
-    no_weight = style.log_axis(axes, "x", [point.density for point in every], style.percent)
+    no_weight = style.log_axis(axes, "x", [point.left[size] for point in every if size in point.left], text)
     no_error = score_axis.axis(axes, manifest, [point.score for point in every])
 
     def place(points: Sequence[_Point]) -> tuple[list[float], list[float]]:
-        densities, found = [point.density for point in points], [point.score for point in points]
-        return style.at_least(densities, no_weight), style.at_least(found, no_error)
+        sizes, found = [point.left[size] for point in points], [point.score for point in points]
+        return style.at_least(sizes, no_weight), style.at_least(found, no_error)
 
     for item in shown:
         marks, points = item.marks, item.points()
-        means = [made.mean for made in item.configurations if made.mean is not None]
+        means = [made.means[size] for made in item.configurations if size in made.means]
         axes.plot(*place(means), marks.marker, ms=9, mec=marks.color, mew=1.3, mfc=(marks.color, 0.25))
-        left, lost = ([p for p in points if (p.density > 0) == some] for some in (True, False))
+        left, lost = ([p for p in points if (p.left[size] > 0) == some] for some in (True, False))
         axes.plot(*place(left), marks.marker, ms=3, color=marks.color, mew=0)
         axes.plot(*place(lost), ls="none", marker=_NOTHING, ms=8, color=marks.color, zorder=3)
-        rings = [made.mean for made in item.configurations if made.is_chosen and made.mean is not None]
+        rings = [made.means[size] for made in item.configurations if made.is_chosen and size in made.means]
         axes.plot(*place(rings), **style.sign("o", 18))
-        if item.published is not None:
+        if item.published is not None and size in item.published.left:
             axes.plot(*place([item.published]), zorder=3, **style.sign("*", 15, face=marks.color))
-    axes.set(xlabel="weights left (%)", ylabel=score_axis.title(manifest, "test {} after pruning"))
     axes.grid(visible=True)
 
 
@@ -133,7 +150,7 @@ def _legend(manifest: Manifest, shown: Sequence[_Shown]) -> list[tuple[str, Line
     entries = [
         (item.label, Line2D([], [], color=item.marks.color, marker=item.marks.marker, ls="none")) for item in shown
     ]
-    if any(point.density == 0 for item in shown for point in item.points()):
+    if any(0 in point.left.values() for item in shown for point in item.points()):
         entries.append(("nothing left", Line2D([], [], color=style.INK, marker=_NOTHING, ms=8, ls="none")))
     if manifest.selection is not None:
         entries.append(("chosen", Line2D([], [], **style.sign("o", 11))))
@@ -143,7 +160,7 @@ def _legend(manifest: Manifest, shown: Sequence[_Shown]) -> list[tuple[str, Line
 
 
 def _notes(every: Sequence[_Shown]) -> list[str]:
-    lost = [_counted(item, lambda point: point.density == 0) for item in every]
+    lost = [_counted(item, lambda point: point.left["density"] == 0) for item in every]
     no_score = [_counted(item, lambda point: not math.isfinite(point.score)) for item in every]
     return [
         *omissions.so_many("Networks with nothing left", lost),
@@ -160,7 +177,7 @@ def _counted(item: _Shown, is_so: Callable[[_Point], bool]) -> Count:
 
 KIND = Kind(
     "tradeoff",
-    "Density against score",
+    "What is left against score",
     CAPTION,
     lambda data: tradeoff(data.manifest, data.methods),
     of_rows=True,

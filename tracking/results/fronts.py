@@ -15,11 +15,12 @@ from tracking.manifest import Manifest
 from tracking.results.cells import MethodResult, deviation
 from tracking.results.threshold_curves import Curves
 
-Size = Literal["density", "neurons_alive", "hidden_alive"]
+Size = Literal["density", "neurons_alive", "hidden_alive", "dense_size"]
 SIZES: Mapping[Size, str] = {
     "density": "weights",
     "neurons_alive": "neurons alive",
     "hidden_alive": "hidden neurons alive",
+    "dense_size": "weights of the dense network",
 }
 """Measures of what is left of a network, each with its name in tables and figures. Stored under these keys."""
 
@@ -103,7 +104,7 @@ def _measured(score: str, point: Mapping[str, float]) -> Measured:
 
 
 def sizes(found: Sequence[Point]) -> list[Size]:
-    """Return what was counted at every point: curves of an earlier version lack the hidden neurons."""
+    """Return what was counted at every point: curves of earlier versions lack some."""
     return [name for name in SIZES if found and all(name in point.left for point in found)]
 
 
