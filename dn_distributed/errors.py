@@ -17,3 +17,7 @@ class MeasureError(DropNeuronError, ValueError):
 
 class ArgumentError(DropNeuronError, ValueError):
     """A function was asked for what cannot be: a layer that is not there, a coefficient below 0, a name taken."""
+
+
+class ExportError(DropNeuronError, ValueError):
+    """A network cannot be written to files, or files do not hold one; the message is one line that says why."""

@@ -80,6 +80,7 @@ ARROWS: dict[str, set[str]] = {
     "dn_distributed.baselines": {"training", "data", "*"},
     "dn_distributed.own_code": {"tasks", "data", "regularizers", "*"},
     "dn_distributed.networks": {"regularizers", "*"},
+    "dn_distributed.exporting": {"*"},
     "dn_distributed": {"networks", "own_code", "tasks", "data", "regularizers", "*"},
     "tracking.*": set(),
     "tracking.store": {"*"},

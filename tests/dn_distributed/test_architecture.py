@@ -1,0 +1,196 @@
+"""A network goes into two files and comes out of them the same; a file that names anything else is refused."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from dn_distributed import exporting
+from dn_distributed.errors import ExportError
+from dn_distributed.exporting import architecture
+from tests.dn_distributed.exported_networks import NETWORKS, make
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_comes_back_with_the_same_outputs_to_the_bit(name: str, tmp_path: Path) -> None:
+    network, inputs = make(name)
+    exporting.save(network, tmp_path, inputs)
+    loaded = exporting.load(tmp_path)
+    assert not loaded.training
+    assert torch.equal(loaded(inputs), network(inputs))
+    assert loaded.state_dict().keys() == network.state_dict().keys()
+    assert {n for n, _ in loaded.named_parameters()} == {n for n, _ in network.named_parameters()}
+    assert all(parameter.requires_grad for parameter in loaded.parameters())
+
+
+def test_a_loaded_network_can_be_trained_further(tmp_path: Path) -> None:
+    network, inputs = make("batch norm")
+    exporting.save(network, tmp_path, inputs)
+    loaded = exporting.load(tmp_path).train()
+    loaded(inputs).sum().backward()
+    assert all(parameter.grad is not None for parameter in loaded.parameters())
+
+
+def test_the_description_is_plain_and_names_torch_alone() -> None:
+    network, _ = make("plain")
+    described = architecture.describe(network)
+    assert json.loads(json.dumps(described)) == described
+    assert described["modules"]["1"] == {
+        "class": "Linear", "arguments": {"in_features": 784, "out_features": 7, "bias": True},
+    }  # fmt: skip
+    assert [node["op"] for node in described["nodes"]] == ["placeholder", *["call_module"] * 4, "output"]
+
+
+class Own(nn.Linear):
+    pass
+
+
+class Calls(nn.Module):
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.function(x)
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        (nn.Sequential(nn.Identity(), nn.Linear(4, 4), nn.Softmax(-1), nn.MaxPool1d(2)), None),
+        (Calls(lambda x: x.numpy()), "calls the method 'numpy', which is none that"),
+        (Calls(lambda x: x.device.type), "calls 'getattr', which is no function of torch or operator"),
+        (Calls(lambda x: torch.add(x, torch.ones(2))), None),
+        (Calls(lambda x: torch.add(x, 1 + 2j)), "has an argument of type complex"),
+    ],
+)
+def test_what_the_files_cannot_hold_is_one_line_and_nothing_is_written(
+    network: nn.Module, reason: str | None, tmp_path: Path
+) -> None:
+    traced = torch.fx.symbolic_trace(network.eval())
+    if reason is None:
+        exporting.save(traced, tmp_path, torch.ones(2, 4) if isinstance(network, nn.Sequential) else torch.ones(2))
+        return
+    with pytest.raises(ExportError, match=reason) as caught:
+        exporting.save(traced, tmp_path, torch.ones(2))
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+class WithLeaf(torch.fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, name: str) -> bool:
+        return True
+
+
+def test_a_module_of_ones_own_cannot_be_named(tmp_path: Path) -> None:
+    network = nn.Sequential(Own(2, 2))
+    traced = torch.fx.GraphModule(network, WithLeaf().trace(network))
+    with pytest.raises(ExportError, match="module '0' is Own, which is no class of"):
+        exporting.save(traced, tmp_path, torch.ones(2, 2))
+
+
+def test_a_constructor_that_cannot_be_restored_is_refused(tmp_path: Path) -> None:
+    layer = nn.Linear(2, 2)
+    layer.in_features = 3  # says other than it has
+    with pytest.raises(ExportError, match=r"'0.weight' has the shape \[2, 2\], not \[2, 3\]"):
+        exporting.save(torch.fx.symbolic_trace(nn.Sequential(layer)), tmp_path, torch.ones(2, 2))
+    odd = nn.ReLU()
+    odd.forward = torch.sigmoid  # type: ignore[method-assign]
+    with pytest.raises(ExportError, match="outputs are others when it is built from its description"):
+        exporting.save(torch.fx.symbolic_trace(nn.Sequential(odd)), tmp_path, torch.ones(2, 2))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    network, inputs = make("some inputs")
+    exporting.save(network, tmp_path, inputs)
+    return tmp_path
+
+
+Change = Callable[[dict[str, Any]], object]
+HOSTILE: dict[str, tuple[Change, str]] = {
+    "function": (
+        lambda a: a["nodes"][2].update(op="call_function", target="os.system", args=["true"]),
+        "'os.system' is no function that",
+    ),
+    "pickle": (
+        lambda a: a["nodes"][2].update(op="call_function", target="torch.load", args=["x"]),
+        "'torch.load' is no function that",
+    ),
+    "method": (
+        lambda a: a["nodes"][2].update(op="call_method", target="apply_", args=[]),
+        "'apply_' is no method that",
+    ),
+    "class": (lambda a: a["modules"]["layers.0"].update({"class": "init"}), "'init' is no module of torch.nn"),
+    "code in a placeholder": (
+        lambda a: a["nodes"][0].update(target="x=print('hello')"),
+        r"\"x=print\('hello'\)\" is no name of a value",
+    ),
+    "code in a module's name": (
+        lambda a: a["modules"].update({'a"+b': a["modules"].pop("layers.0")}),
+        "is no name of a module",
+    ),
+    "code in a keyword": (lambda a: a["nodes"][2]["kwargs"].update({"a)or(b": 1}), r"'a\)or\(b' is no name of a value"),
+    "constant": (
+        lambda a: a["nodes"][2]["args"].append({"torch": "load"}),
+        r"\"torch\\?\": .*load.* is no value that",
+    ),
+    "no module": (lambda a: a["modules"].pop("layers.0"), "not the architecture of a network"),
+    "missing node": (lambda a: a["nodes"].pop(1), "not the architecture of a network"),
+    "argument": (lambda a: a["modules"]["layers.0"]["arguments"].update(wide=1), "unexpected keyword argument 'wide'"),
+    "version": (lambda a: a.update(format=2), "not the architecture of a network in format 1"),
+    "nothing": (lambda a: a.clear(), "not the architecture of a network in format 1"),
+    "size": (
+        lambda a: a["modules"]["layers.0"]["arguments"].update(in_features=10**12),
+        r"'layers.0.weight' has the shape \[6, 4\], not \[6, 1000000000000\]",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_file_that_names_anything_else_is_refused_in_one_line(name: str, written: Path) -> None:
+    change, reason = HOSTILE[name]
+    path = written / architecture.ARCHITECTURE
+    described = copy.deepcopy(json.loads(path.read_text()))
+    change(described)
+    path.write_text(json.dumps(described))
+    with pytest.raises(ExportError, match=reason) as caught:
+        exporting.load(written)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[" * 100_000, b"[1, 2]", b"\xff", b"\x80\x04K\x01."])
+def test_a_file_that_is_no_description_is_refused(content: bytes, written: Path) -> None:
+    (written / architecture.ARCHITECTURE).write_bytes(content)
+    with pytest.raises(ExportError, match=r"architecture\.json: "):
+        exporting.load(written)
+
+
+def test_numbers_that_are_none_of_the_architecture_are_refused(written: Path) -> None:
+    path = written / architecture.MODEL
+    tensors = load_file(path)
+    save_file({**tensors, "more": torch.ones(1)}, path)
+    with pytest.raises(ExportError, match="the tensor 'more' is none of the architecture"):
+        exporting.load(written)
+    save_file({name: tensor for name, tensor in tensors.items() if name != "pixels"}, path)
+    with pytest.raises(ExportError, match="the tensor 'pixels' is missing"):
+        exporting.load(written)
+    torch.save(tensors, path)
+    with pytest.raises(ExportError, match="not a safetensors file"):
+        exporting.load(written)
+    path.unlink()
+    with pytest.raises(ExportError, match=r"model\.safetensors: no such file"):
+        exporting.load(written)
+
+
+def test_every_function_that_a_file_may_name_has_a_name_of_its_own() -> None:
+    assert {"torch.nn.functional.relu", "torch.flatten", "operator.add"} <= architecture._functions().keys()
+    assert not {"torch.load", "torch.save", "torch.compile"} & architecture._functions().keys()
+    assert all(hasattr(torch.Tensor, name) for name in architecture.METHODS)
