@@ -17,13 +17,13 @@ from dn_distributed.layers import check_own_weights
 OWN_RANDOMNESS = "the network or its loss draws random numbers of its own; use nn.Dropout modules only"
 
 
-def check(network: nn.Module, layers: Sequence[str], dropout_names: Sequence[str]) -> None:
+def check(network: nn.Module, layers: Sequence[str], swapped: Sequence[str]) -> None:
     """ArgumentError for a network that cannot be stacked, or whose ``layers`` cannot be regularised and counted.
 
-    ``dropout_names``: its ``MaskedDropout`` modules.
+    ``swapped``: its modules whose buffers a stack gives them, ``MaskedDropout`` and batch normalisation.
     """
     _check_layers(network, layers)
-    _check_tensors(network, dropout_names)
+    _check_tensors(network, swapped)
     _check_parameters(network)
     check_own_weights(network, layers)
 
@@ -42,13 +42,13 @@ def _check_layers(network: nn.Module, layers: Sequence[str]) -> None:
             raise ArgumentError(f"regularised layers {before!r} and {after!r} do not follow each other")
 
 
-def _check_tensors(network: nn.Module, dropout_names: Sequence[str]) -> None:
-    """Of all tensors, only parameters are drawn from a seed, stacked, trained and stored."""
+def _check_tensors(network: nn.Module, swapped: Sequence[str]) -> None:
+    """Of all tensors, only parameters and running statistics are stacked, trained and stored."""
     for name, module in network.named_modules():
-        if name not in dropout_names and next(module.named_buffers(recurse=False), None) is not None:
+        if name not in swapped and next(module.named_buffers(recurse=False), None) is not None:
             raise ArgumentError(
                 f"module {name!r} keeps buffers, which replicates cannot share; "
-                f"use a layer without running statistics (GroupNorm or LayerNorm instead of BatchNorm)"
+                "only nn.BatchNorm1d, 2d and 3d may, which keep running statistics"
             )
         if kept := [key for key, value in vars(module).items() if isinstance(value, torch.Tensor)]:
             raise ArgumentError(
@@ -57,14 +57,20 @@ def _check_tensors(network: nn.Module, dropout_names: Sequence[str]) -> None:
 
 
 def _check_parameters(network: nn.Module) -> None:
+    for name, buffer in network.named_buffers():
+        if buffer.dtype != torch.float32:
+            raise ArgumentError(f"buffer {name!r} is of type {_type(buffer)}; replicates train in float32")
     for name, parameter in network.named_parameters():
         if isinstance(parameter, nn.parameter.UninitializedParameter):
             raise ArgumentError(f"parameter {name!r} has no size yet; give the layer its sizes")
         if parameter.dtype != torch.float32:
-            kind = str(parameter.dtype).removeprefix("torch.")
-            raise ArgumentError(f"parameter {name!r} is of type {kind}; replicates train in float32")
+            raise ArgumentError(f"parameter {name!r} is of type {_type(parameter)}; replicates train in float32")
         if not parameter.requires_grad:
             raise ArgumentError(f"parameter {name!r} is frozen (requires_grad is False); a stack trains all parameters")
+
+
+def _type(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def draws(operation: Any) -> bool:

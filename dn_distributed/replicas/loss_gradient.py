@@ -15,10 +15,12 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from dn_distributed.errors import ArgumentError
 from dn_distributed.replicas.checks import OWN_RANDOMNESS, draws
 
-Loss = Callable[[list[Tensor], list[Tensor], Tensor, Tensor], Tensor]
-"""From parameters, dropout masks, inputs and targets to the loss of each replicate, or of one."""
+Loss = Callable[[list[Tensor], list[Tensor], list[Tensor], Tensor, Tensor], tuple[Tensor, list[Tensor]]]
+"""From parameters, running statistics, dropout masks, inputs and targets to the loss of each replicate, or of one, and
+the new statistics."""
 LossGradient = Callable[..., tuple[Tensor, ...]]
-"""From parameters, inputs, targets and masks, one after the other, to the parameters' gradients and the losses."""
+"""From parameters, statistics, inputs, targets and masks, one after the other, to the parameters' gradients, the
+losses, and the new statistics."""
 
 _aten = torch.ops.aten
 _RESHAPES = {_aten.expand.default, _aten.view.default, _aten._unsafe_view.default}
@@ -33,17 +35,23 @@ hundred steps of a small network."""
 
 
 def loss_gradient(
-    loss: Loss, identity: Hashable, values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
+    loss: Loss,
+    identity: Hashable,
+    values: list[Tensor],
+    statistics: list[Tensor],
+    masks: list[Tensor],
+    inputs: Tensor,
+    targets: Tensor,
 ) -> LossGradient:
     """Return the gradient of ``loss`` for tensors like these: same shapes, strides and device.
 
     Losses of one ``identity`` compute the same. ArgumentError where it draws random numbers.
     """
-    tensors = ((t.shape, t.stride(), t.dtype, t.device) for t in (*values, inputs, targets, *masks))
+    tensors = ((t.shape, t.stride(), t.dtype, t.device) for t in (*values, *statistics, inputs, targets, *masks))
     key = (identity, *tensors)
     if key in _graphs:
         return _graphs[key]
-    graph = _trace_gradient(loss, values, masks, inputs, targets)
+    graph = _trace_gradient(loss, values, statistics, masks, inputs, targets)
     if not captures(graph):
         if len(_graphs) == _MOST_GRAPHS:
             del _graphs[next(iter(_graphs))]  # the oldest
@@ -52,20 +60,19 @@ def loss_gradient(
 
 
 def _trace_gradient(
-    loss: Loss, values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
+    loss: Loss, values: list[Tensor], statistics: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
 ) -> GraphModule:
-    def total(values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        losses = loss(values, masks, inputs, targets)
-        return losses.sum(), losses
+    def total(values: list[Tensor], *others: Any) -> tuple[Tensor, tuple[Tensor, list[Tensor]]]:
+        losses, after = loss(values, *others)
+        return losses.sum(), (losses, after)
 
     def gradient(*tensors: Tensor) -> tuple[Tensor, ...]:
-        count = len(values)
-        gradients, losses = torch.func.grad(total, has_aux=True)(
-            list(tensors[:count]), list(tensors[count + 2 :]), tensors[count], tensors[count + 1]
-        )
-        return *gradients, losses
+        one, two = len(values), len(values) + len(statistics)
+        parts = list(tensors[:one]), list(tensors[one:two]), list(tensors[two + 2 :]), tensors[two], tensors[two + 1]
+        gradients, (losses, after) = torch.func.grad(total, has_aux=True)(*parts)
+        return *gradients, losses, *after
 
-    graph = trace(gradient, *values, inputs, targets, *masks)
+    graph = trace(gradient, *values, *statistics, inputs, targets, *masks)
     if any(draws(node.target) for node in graph.graph.nodes):
         raise ArgumentError(OWN_RANDOMNESS)
     return graph

@@ -1,9 +1,10 @@
 """K networks of one architecture as one stacked model.
 
 All parameters live in one buffer ``[K, P]``, the regularised layers first, so that the optimiser and the
-elementwise penalties each work on one tensor. Every layer's parameter is a view ``[K, *shape]`` of it.
+elementwise penalties each work on one tensor. Every layer's parameter is a view ``[K, *shape]`` of it. The running
+statistics of batch normalisation live in another, ``[K, S]``.
 
-Shapes: K replicates, P parameters, B samples of a batch.
+Shapes: K replicates, P parameters, S statistics, B samples of a batch.
 """
 
 import math
@@ -16,6 +17,7 @@ from torch.func import functional_call, vmap
 from dn_distributed.errors import ArgumentError
 from dn_distributed.regularizers.dropout import swap_dropout_
 from dn_distributed.replicas import checks
+from dn_distributed.replicas.batch_norm import swap_batch_norm_
 from dn_distributed.replicas.loss_gradient import LossGradient, loss_gradient
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import Task
@@ -34,16 +36,19 @@ class Replicas:
         self.network = task.network()
         self._dropout = dropout
         self._dropout_names = swap_dropout_(self.network, dropout)
-        checks.check(self.network, task.layers, self._dropout_names)
+        self._norm_names = swap_batch_norm_(self.network)
+        checks.check(self.network, task.layers, [*self._dropout_names, *self._norm_names])
 
         shapes = self._ordered_shapes()
         self.names = tuple(shapes)
-        num_parameters = sum(shape.numel() for shape in shapes.values())
-        padded = math.ceil(num_parameters / _ALIGNMENT) * _ALIGNMENT
-        self.values = torch.zeros(len(self.seeds), padded, device=device)
+        self.values = self._zeros(shapes)
         self.gradients = torch.zeros_like(self.values)
         self._value_views = self._views(self.values, shapes)
         self._gradient_views = self._views(self.gradients, shapes)
+        statistics = {name: value.shape for name, value in self._own_statistics().items()}
+        self._statistics_names = tuple(statistics)
+        self.running = self._zeros(statistics)
+        self._running_views = self._views(self.running, statistics)
         regularized = [name for name in self.names if name.rpartition(".")[0] in task.layers]
         self._num_regularized = sum(shapes[name].numel() for name in regularized)
         self._initialize()
@@ -54,6 +59,16 @@ class Replicas:
         first = [f"{layer}.{part}" for layer in self._task.layers for part in ("weight", "bias")]
         order = [name for name in first if name in shapes]
         return {name: shapes[name] for name in [*order, *(n for n in shapes if n not in order)]}
+
+    def _own_statistics(self) -> dict[str, Tensor]:
+        """The running statistics that the network holds, by name."""
+        modules = {name: self.network.get_submodule(name) for name in self._norm_names}
+        return {f"{name}.{key}": value for name, module in modules.items() for key, value in module.named_buffers()}
+
+    def _zeros(self, shapes: dict[str, torch.Size]) -> Tensor:
+        """``[K, n]`` for tensors of these shapes."""
+        size = math.ceil(sum(shape.numel() for shape in shapes.values()) / _ALIGNMENT) * _ALIGNMENT
+        return torch.zeros(len(self.seeds), size, device=self.device)
 
     def _views(self, buffer: Tensor, shapes: dict[str, torch.Size]) -> list[Tensor]:
         views, start = [], 0
@@ -68,6 +83,8 @@ class Replicas:
             parameters = dict(self.network.named_parameters())
             for name, view in zip(self.names, self._value_views, strict=True):
                 view[row].copy_(parameters[name].detach())
+            for value, view in zip(self._own_statistics().values(), self._running_views, strict=True):
+                view[row].copy_(value)
 
     @property
     def num_dropouts(self) -> int:
@@ -78,6 +95,11 @@ class Replicas:
     def parameters(self) -> dict[str, Tensor]:
         """Views ``[K, *shape]`` by parameter name."""
         return dict(zip(self.names, self._value_views, strict=True))
+
+    @property
+    def statistics(self) -> dict[str, Tensor]:
+        """The running statistics of batch normalisation, views ``[K, *shape]`` by name; empty without it."""
+        return dict(zip(self._statistics_names, self._running_views, strict=True))
 
     def weights(self, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Return the weight views ``[K, n_out, n_in]`` of the regularised layers (or of ``layers``)."""
@@ -115,7 +137,7 @@ class Replicas:
         ]
         with torch.no_grad():
             self.network.train()
-            self.call([view[0] for view in self._value_views], [sample.new_ones(())] * len(shapes), sample)
+            self.call(*self.state_of_first(), [sample.new_ones(())] * len(shapes), sample)
         for hook in hooks:
             hook.remove()
         for name, found in shapes.items():
@@ -131,11 +153,14 @@ class Replicas:
         Shapes: ``inputs`` and ``targets`` ``[K, B, ...]``, the same at each call; masks as ``MaskSource`` gives.
         """
         if self._vectorized:
-            return self._accumulate(self._value_views, self._gradient_views, masks, inputs, targets)
+            return self._accumulate(
+                self._value_views, self._gradient_views, self._running_views, masks, inputs, targets
+            )
         losses = [
             self._accumulate(
                 [view[row] for view in self._value_views],
                 [view[row] for view in self._gradient_views],
+                [view[row] for view in self._running_views],
                 [mask[row] for mask in masks],
                 inputs[row].to(memory_format=self._task.cpu_memory_format),
                 targets[row],
@@ -145,25 +170,48 @@ class Replicas:
         return torch.stack(losses)
 
     def _accumulate(
-        self, values: list[Tensor], into: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
+        self,
+        values: list[Tensor],
+        into: list[Tensor],
+        running: list[Tensor],
+        masks: list[Tensor],
+        inputs: Tensor,
+        targets: Tensor,
     ) -> Tensor:
         if self._loss_gradient is None:
             self.network.train()
             loss = vmap(self._loss) if self._vectorized else self._loss
             identity = (type(self._task), self._task.model_dump_json(), self._vectorized, tuple(self._dropout_names))
-            self._loss_gradient = loss_gradient(loss, identity, values, masks, inputs, targets)
-        *gradients, losses = self._loss_gradient(*values, inputs, targets, *masks)
-        torch._foreach_add_(into, gradients)
-        return losses
+            self._loss_gradient = loss_gradient(loss, identity, values, running, masks, inputs, targets)
+        found = self._loss_gradient(*values, *running, inputs, targets, *masks)
+        torch._foreach_add_(into, found[: len(into)])
+        if running:
+            torch._foreach_copy_(running, found[len(into) + 1 :])
+        return found[len(into)]
 
-    def _loss(self, values: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
-        return self._task.loss(self.call(values, masks, inputs), targets)
+    def _loss(
+        self, values: list[Tensor], running: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        outputs, after = self._call(values, running, masks, inputs)
+        return self._task.loss(outputs, targets), after
 
-    def call(self, values: list[Tensor], masks: list[Tensor], inputs: Tensor) -> Tensor:
-        """Return the outputs of one network with these parameters, in the order of ``names``, and dropout masks."""
+    def state_of_first(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Return parameters and running statistics of the first replicate, as ``call`` takes them."""
+        return [view[0] for view in self._value_views], [view[0] for view in self._running_views]
+
+    def call(self, values: list[Tensor], running: list[Tensor], masks: list[Tensor], inputs: Tensor) -> Tensor:
+        """Return the outputs of one network with these parameters, in the order of ``names``, statistics and masks."""
+        return self._call(values, running, masks, inputs)[0]
+
+    def _call(
+        self, values: list[Tensor], running: list[Tensor], masks: list[Tensor], inputs: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The outputs, and the running statistics after them."""
         state = dict(zip(self.names, values, strict=True))
+        state.update(zip(self._statistics_names, running, strict=True))
         state.update({f"{name}.mask": mask for name, mask in zip(self._dropout_names, masks, strict=True)})
-        return functional_call(self.network, state, (inputs,))  # type: ignore[no-any-return]
+        outputs = functional_call(self.network, state, (inputs,))  # enters what the network assigns into state
+        return outputs, [state[name] for name in self._statistics_names]
 
     @torch.no_grad()
     def forward(
@@ -174,14 +222,17 @@ class Replicas:
         ``values`` replaces some parameters by name, as pruned weights.
         """
         self.network.train(masks is not None)
+        for name in self._norm_names:
+            self.network.get_submodule(name).eval()
         parameters = {**self.parameters, **(values or {})}
         used = masks if masks is not None else [inputs.new_ones(len(self.seeds))] * len(self._dropout_names)
         stacked = [parameters[name] for name in self.names]
         if self._vectorized:
-            return vmap(self.call)(stacked, used, inputs)
+            return vmap(self.call)(stacked, self._running_views, used, inputs)
         outputs = [
             self.call(
                 [value[row] for value in stacked],
+                [view[row] for view in self._running_views],
                 [mask[row] for mask in used],
                 inputs[row].to(memory_format=self._task.cpu_memory_format),
             )

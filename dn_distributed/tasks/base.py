@@ -57,7 +57,7 @@ class Task(FrozenModel, ABC):
 
     @abstractmethod
     def network(self) -> nn.Module:
-        """Return an untrained network. It must not keep running statistics (no BatchNorm)."""
+        """Return an untrained network. The only buffers it may keep are those of ``nn.BatchNorm1d``, ``2d``, ``3d``."""
 
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:

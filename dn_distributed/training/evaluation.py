@@ -88,7 +88,8 @@ class Evaluation:
         measured |= self._recovery(threshold)
         points = [self._curve_point(other) for other in curve]
         left = {name: mask.cpu() for name, mask in pruning.masks(self._replicas.weights(), threshold).items()}
-        parameters = {name: view.cpu() for name, view in self._replicas.parameters.items()}
+        tensors = {**self._replicas.parameters, **self._replicas.statistics}
+        parameters = {name: view.cpu() for name, view in tensors.items()}
         return [
             Outcome(
                 seed=seed,

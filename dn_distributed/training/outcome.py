@@ -25,7 +25,7 @@ class Outcome:
     """By name, as ``score_names.final`` makes it."""
     counts: NetworkCounts
     parameters: dict[str, Tensor]
-    """All parameters before pruning, on the CPU."""
+    """All parameters before pruning, and the running statistics of batch normalisation, on the CPU."""
     masks: dict[str, Tensor]
     """What pruning leaves of each regularised layer, on the CPU."""
     curve: tuple[dict[str, float], ...] = ()

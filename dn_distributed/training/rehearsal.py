@@ -81,7 +81,7 @@ def _few(splits: Splits, count: int) -> Splits:
 
 def _check_start(task: Task, replicas: Replicas) -> None:
     again = Replicas(task, replicas.seeds, 0.0, replicas.device)
-    if not torch.equal(again.values, replicas.values):
+    if not torch.equal(again.values, replicas.values) or not torch.equal(again.running, replicas.running):
         raise ArgumentError(
             "the same seed does not draw the same initial network; draw with the generator that is given"
         )
@@ -92,13 +92,13 @@ def _check_run(task: Task, replicas: Replicas, splits: Splits) -> None:
     network = replicas.network
     split = splits.train
     inputs, targets = (part[0] if splits.stacked else part for part in (split.inputs, split.targets))
-    values = [view[0] for view in replicas.parameters.values()]
+    state = replicas.state_of_first()
     masks = [inputs.new_ones(())] * replicas.num_dropouts
     for training in (True, False):
         given = inputs.clone()
         network.train(training)
         with torch.no_grad(), without_randomness(), _calls(network, task.layers) as calls:
-            outputs = replicas.call(values, masks, given)
+            outputs = replicas.call(*state, masks, given)
             loss = task.loss(outputs, targets)
         if calls != list(task.layers):
             raise ArgumentError(f"regularised layers are used as {calls}; they are named as {list(task.layers)}")

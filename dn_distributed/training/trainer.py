@@ -151,7 +151,7 @@ class Trainer:
     def _note_divergence(self) -> None:
         # An infinite second moment stops a replicate with finite parameters: Adam divides by it.
         finite = self._loss_sum.isfinite()
-        for tensor in (self.replicas.values, self._first_moment, self._second_moment):
+        for tensor in (self.replicas.values, self.replicas.running, self._first_moment, self._second_moment):
             finite &= tensor.isfinite().all(1)
         self._diverged |= ~finite
 
@@ -183,7 +183,9 @@ class Trainer:
             tensor.copy_(found[name])
 
     def _state_tensors(self) -> dict[str, Tensor]:
+        running = self.replicas.running
         return {
+            **({"running": running} if running.numel() else {}),
             "values": self.replicas.values,
             "first_moment": self._first_moment,
             "second_moment": self._second_moment,

@@ -46,3 +46,7 @@ class OwnTask(ImageTask):
 
 class GroupNormResNet(OwnTask):
     make = partial(small_resnet, partial(nn.GroupNorm, 2))
+
+
+class BatchNormResNet(OwnTask):
+    make = partial(small_resnet, nn.BatchNorm2d)

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from torch import nn
+from torch import Tensor, nn
 
 from dn_distributed.data import Data
+from dn_distributed.replicas import Replicas
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import TASKS, Task
 from dn_distributed.training import Trainer
@@ -33,6 +34,14 @@ def weight_shapes(task: Task) -> list[tuple[int, ...]]:
     """Return the shapes of the regularised weights, in the order of the layers."""
     network = task.network()
     return [tuple(linear(network, layer).weight.shape) for layer in task.layers]
+
+
+def gradients(replicas: Replicas) -> dict[str, Tensor]:
+    """Return the gradients by parameter name: they lie in their buffer as the values do in theirs."""
+    return {
+        name: replicas.gradients.as_strided(view.size(), view.stride(), view.storage_offset())
+        for name, view in replicas.parameters.items()
+    }
 
 
 def num_weights(task: Task) -> int:

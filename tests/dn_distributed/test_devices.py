@@ -14,7 +14,7 @@ from dn_distributed.regularizers import PENALTIES, resolve
 from dn_distributed.tasks import TASKS, Task
 from dn_distributed.tasks.lenet300 import LeNet300
 from dn_distributed.training import Trainer
-from tests.dn_distributed.own_models import GroupNormResNet
+from tests.dn_distributed.own_models import BatchNormResNet, GroupNormResNet
 from tests.dn_distributed.support import DataOf, make_task
 from tests.pretended_device import DEVICE, pretended, without_values
 
@@ -43,7 +43,11 @@ def devices(tensors: Iterable[Tensor]) -> set[str]:
 
 @pytest.mark.parametrize(
     ("make", "dropout"),
-    [*(pytest.param(partial(make_task, name), 0.5, id=name) for name in TASKS), (GroupNormResNet, 0.0)],
+    [
+        *(pytest.param(partial(make_task, name), 0.5, id=name) for name in TASKS),
+        (GroupNormResNet, 0.0),
+        (BatchNormResNet, 0.0),
+    ],
 )
 def test_a_pack_is_trained_measured_saved_and_taken_up_again(
     few_data: DataOf, make: Callable[[], Task], dropout: float

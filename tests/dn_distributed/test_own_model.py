@@ -10,14 +10,10 @@ from torch import Tensor, nn
 from dn_distributed.replicas import Replicas
 from dn_distributed.tasks.lenet300 import LeNet300
 from dn_distributed.training import Trainer
-from tests.dn_distributed.own_models import GroupNormResNet, OwnTask, small_resnet
+from tests.dn_distributed.own_models import BatchNormResNet, GroupNormResNet, OwnTask
 from tests.dn_distributed.support import MakeTrainer
 
 EVERYTHING = {"l1": 1e-4, "l2": 1e-4, "dn": 1e-4}
-
-
-class BatchNormResNet(OwnTask):
-    make = partial(small_resnet, nn.BatchNorm2d)
 
 
 class WrongHead(GroupNormResNet):
@@ -47,7 +43,7 @@ def trained(make_trainer: MakeTrainer) -> Callable[..., Trainer]:
     return three_steps
 
 
-@pytest.mark.parametrize("task", [GroupNormResNet, LoopedResNet])
+@pytest.mark.parametrize("task", [GroupNormResNet, LoopedResNet, BatchNormResNet])
 def test_a_replicate_ends_the_same_alone_and_in_a_pack(trained: Callable[..., Trainer], task: type[OwnTask]) -> None:
     packed, alone = trained(task, 3, 7).replicas.values, trained(task, 7).replicas.values
     torch.testing.assert_close(packed[1], alone[0], rtol=1e-5, atol=1e-5)
@@ -74,11 +70,6 @@ def test_outcomes_count_the_head_and_keep_every_parameter(trained: Callable[...,
     _, outcome = trained(GroupNormResNet, 3, 7).outcomes()
     assert [(layer.name, layer.shape) for layer in outcome.counts.layers] == [("fc", (10, 64))]
     assert set(outcome.parameters) == {name for name, _ in GroupNormResNet().network().named_parameters()}
-
-
-def test_running_statistics_are_refused_with_the_remedy(make_trainer: MakeTrainer) -> None:
-    with pytest.raises(ValueError, match=r"'bn1' keeps buffers.*GroupNorm or LayerNorm instead of BatchNorm"):
-        make_trainer(BatchNormResNet(), [1, 2])
 
 
 @pytest.mark.parametrize("task", [WrongHead(), ConvolutionAsHead()])

@@ -9,7 +9,7 @@ from dn_distributed.regularizers import build_penalties, resolve
 from dn_distributed.regularizers.dropout import MaskSource
 from dn_distributed.replicas import Replicas
 from dn_distributed.tasks import TASKS, Task
-from tests.dn_distributed.support import DataOf, MakeTrainer, make_task
+from tests.dn_distributed.support import DataOf, MakeTrainer, gradients, make_task
 
 CPU = torch.device("cpu")
 PENALTIES = {"l1": 1e-4, "l2": 1e-4, "dn": 1e-4}
@@ -93,14 +93,6 @@ def test_weights_are_those_of_the_regularised_layers() -> None:
     assert {name: tuple(weight.shape) for name, weight in weights.items()} == {
         "fc1": (2, 512, 3136),
         "fc2": (2, 10, 512),
-    }
-
-
-def gradients(replicas: Replicas) -> dict[str, Tensor]:
-    """The gradients by parameter name: they lie in their buffer as the values do in theirs."""
-    return {
-        name: replicas.gradients.as_strided(view.size(), view.stride(), view.storage_offset())
-        for name, view in replicas.parameters.items()
     }
 
 
