@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tracking.errors import StoreError as StoreError
     from tracking.store.location import StoreLocation as StoreLocation
     from tracking.sweep_results import Results as Results
+    from tracking.sweep_results import load_network as load_network
     from tracking.sweep_results import load_results as load_results
     from tracking.sweep_results import load_rows as load_rows
     from tracking.sweep_results import open_store as open_store
@@ -22,7 +23,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "errors": ("StoreError",),
         "store.location": ("StoreLocation",),
-        "sweep_results": ("Results", "load_results", "load_rows", "open_store"),
+        "sweep_results": ("Results", "load_network", "load_results", "load_rows", "open_store"),
     },
 )
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracking.errors import StoreError
 from tracking.manifest import Manifest
 from tracking.results import cells, rows, rows_file
 from tracking.results.cells import CellResult, MethodResult
@@ -25,6 +26,7 @@ from tracking.tables.table import Table
 if TYPE_CHECKING:
     from pandas import DataFrame
     from rich.console import Group
+    from torch import nn
 
 
 @dataclass(frozen=True, repr=False)
@@ -139,6 +141,21 @@ def read_results(sweep: SweepStore) -> Results:
     """Return the results of a sweep that was found in its store."""
     _, manifest = runs.read_manifest(sweep)
     return Results(manifest, rows.read(sweep))
+
+
+def load_network(replicate: str | Row, store: StoreLocation | str | Path | None = None) -> "nn.Module":
+    """Return the trained network of a finished replicate, pruned at its sweep's threshold, in evaluation mode.
+
+    ``replicate``: a row of ``load_results``, the id of its MLflow run or its key, or the beginning of either.
+    ``store``: as ``open_store`` takes it. StoreError where there is no such replicate, or it has no network that can be
+    read; DataError where its task is one's own and not registered.
+    """
+    from tracking.results.networks import find_network
+
+    location = store if isinstance(store, StoreLocation) else open_store(store)
+    if isinstance(replicate, Row) and not replicate.run_id:
+        raise StoreError("a row of a file has no run, and no weights: take it from load_results")
+    return find_network(location, replicate.run_id if isinstance(replicate, Row) else replicate).load()
 
 
 def load_rows(path: str | Path) -> Results:

@@ -13,25 +13,15 @@ from torch import Tensor, nn
 
 from dn_distributed import recovery
 from dn_distributed.config import Cell
-from dn_distributed.data import DATASETS, DataError, Dataset, RawImages
-from dn_distributed.tasks import TASKS, ImageTask, Task
+from dn_distributed.data import DataError, Dataset, RawImages
+from dn_distributed.tasks import ImageTask, Task
 from tracking.figures.values import NUM_SAMPLES, Estimates, Floats, Pictures, Trained
-
-
-def task_of(cell: Cell) -> Task:
-    """Return the task of a cell. DataError for one that is not registered here."""
-    name = cell.task["name"]
-    if name not in TASKS:
-        raise DataError(f"the task {name!r} is not known here (--import MODULE names the module that registers it)")
-    return TASKS[name](**cell.task)
+from tracking.results.networks import dataset_of, pruned_network, task_of
 
 
 def network(item: Trained) -> nn.Module:
     """Return the pruned network, dropout off."""
-    made = task_of(item.cell).network()
-    weights = {f"{name}.weight": weight for name, weight in item.pruned_weights().items()}
-    made.load_state_dict({name: torch.from_numpy(value) for name, value in {**item.parameters, **weights}.items()})
-    return made.eval()
+    return pruned_network(task_of(item.cell), item.parameters, item.masks)
 
 
 def reads_pixels(item: Trained) -> bool:
@@ -49,7 +39,7 @@ def pictures(trained: Sequence[Trained], cell: Cell, data_dir: Path) -> Pictures
     task = task_of(cell)
     if not _reconstructs(trained[0], task):
         return None
-    dataset = _dataset_of(cell)
+    dataset = dataset_of(cell)
     raw = dataset.load(data_dir)
     assert raw is not None
     if dataset.digest(raw) != cell.dataset_digest:
@@ -64,7 +54,7 @@ def pictures(trained: Sequence[Trained], cell: Cell, data_dir: Path) -> Pictures
 
 def estimates(label: str, cell: Cell, weights: Mapping[int, Sequence[Floats]]) -> Estimates:
     """Return what a cell's linear networks estimate, by seed their pruned weights, beside what made the seed's data."""
-    data = task_of(cell).data(_dataset_of(cell), None)
+    data = task_of(cell).data(dataset_of(cell), None)
     found, truths = [], []
     for seed, layers in weights.items():
         truth = data.for_seeds([seed]).truth  # seed by seed: the truth is all that is kept of a problem
@@ -72,13 +62,6 @@ def estimates(label: str, cell: Cell, weights: Mapping[int, Sequence[Floats]]) -
         found.append(recovery.estimate(map(torch.from_numpy, layers)).numpy())
         truths.append(truth[0].numpy())
     return Estimates(label, tuple(weights), np.stack(found), np.stack(truths))
-
-
-def _dataset_of(cell: Cell) -> Dataset:
-    name = cell.dataset["name"]
-    if name not in DATASETS:
-        raise DataError(f"the dataset {name!r} is not known here (--import MODULE names the module that registers it)")
-    return DATASETS[name](**cell.dataset)
 
 
 def _reconstructs(item: Trained, task: Task) -> bool:
