@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dn_distributed.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from dn_distributed.compaction import compact as compact
     from dn_distributed.config import Pruning as Pruning
     from dn_distributed.config import Training as Training
     from dn_distributed.data import Data as Data
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from dn_distributed.tasks import register_task as register_task
 
 _PUBLIC = {
+    "compaction": ("compact",),
     "config": ("Pruning", "Training"),
     "data": ("Data", "Dataset", "ImageDataset", "RawImages", "SparseLinear", "Split", "Splits", "register_dataset"),
     "errors": ("DropNeuronError",),

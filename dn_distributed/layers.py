@@ -19,11 +19,11 @@ from dn_distributed.errors import ArgumentError
 Layer: TypeAlias = nn.Linear | nn.Conv2d
 
 _MIXING = {"MultiheadAttention", "GLU", "Softmax", "Softmin", "Softmax2d", "LogSoftmax"}
-_UNITWISE_MODULES = (
+UNITWISE_MODULES = (
     *(getattr(nn, name) for name in nn.modules.activation.__all__ if name not in _MIXING),
     *(nn.Identity, nn.Flatten, nn.Dropout, nn.AlphaDropout, nn.FeatureAlphaDropout, nn.BatchNorm1d),
 )
-_UNITWISE_FUNCTIONS = {
+UNITWISE_FUNCTIONS = {
     *("relu", "relu_", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus", "softsign"),
     *("sigmoid", "logsigmoid", "hardsigmoid", "tanh", "hardtanh", "tanhshrink", "hardswish", "hardshrink"),
     *("softshrink", "threshold", "abs", "square", "sqrt", "exp", "sin", "cos", "clamp", "neg", "pow"),
@@ -118,20 +118,20 @@ def forward_order(module: nn.Module) -> tuple[str, ...]:
     return tuple(used)
 
 
-class _Tracer(fx.Tracer):
+class LayerTracer(fx.Tracer):
     """Takes layers of a class of the user's own that derives from ``nn.Linear`` as one operation too."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, nn.Linear) or super().is_leaf_module(m, module_qualified_name)
 
 
-_TRACING = threading.RLock()  # torch.fx patches nn.Module.__call__ for the whole process
+TRACING = threading.RLock()  # torch.fx patches nn.Module.__call__ for the whole process
 
 
 def _graph(module: nn.Module) -> fx.Graph:
     try:
-        with _TRACING:
-            return _Tracer().trace(_copy_to_trace(module))
+        with TRACING:
+            return LayerTracer().trace(_copy_to_trace(module))
     except Exception as error:  # forward() is anybody's: whatever it raises without real numbers
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise _unknown_order(module, f"it cannot be followed ({reason})") from error
@@ -180,9 +180,9 @@ def _check_chain(module: nn.Module, before: fx.Node, after: fx.Node) -> None:
 
 def _keeps_units(module: nn.Module, node: fx.Node) -> bool:
     if node.op == "call_module":
-        return isinstance(module.get_submodule(str(node.target)), _UNITWISE_MODULES)
+        return isinstance(module.get_submodule(str(node.target)), UNITWISE_MODULES)
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    return node.op in ("call_function", "call_method") and name in _UNITWISE_FUNCTIONS
+    return node.op in ("call_function", "call_method") and name in UNITWISE_FUNCTIONS
 
 
 def _kind(module: nn.Module, node: fx.Node) -> str:

@@ -1,0 +1,435 @@
+"""What each channel of each value in a network is: which unit emits it, and whether it depends on the input at all.
+
+A unit is a neuron of a linear layer or a filter of a convolution. Units whose channels are added, multiplied or
+normalised together are united: they live and die together.
+
+The coupling is not taken from torch-pruning: its 1.6.1 silently joins the wrong channels where a residual sum enters a
+concatenation (``benchmarks/coupling.py`` shows it).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, fx, nn
+
+from dn_distributed.compaction.graph import is_flatten, module_of, shape, target_name
+from dn_distributed.layers import UNITWISE_FUNCTIONS, UNITWISE_MODULES
+
+Conv: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d
+Norm: TypeAlias = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
+
+_CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_PAIRS = {"add", "add_", "iadd", "sub", "sub_", "isub", "mul", "mul_", "imul"}
+_PRODUCTS = {"mul", "mul_", "imul"}
+_MIXING = {"softmax", "log_softmax", "layer_norm", "group_norm"}
+_MIXING_MODULES = (nn.Softmax, nn.LogSoftmax, nn.Softmax2d, nn.LayerNorm)
+_POOLING = {"max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d"} | {
+    f"adaptive_{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)
+}
+_POOLING_MODULES = tuple(
+    getattr(nn, f"{prefix}{kind}Pool{n}d") for prefix in ("", "Adaptive") for kind in ("Avg", "Max") for n in (1, 2, 3)
+)
+
+
+class Units:
+    """Numbers of units, some of them united (union-find)."""
+
+    def __init__(self) -> None:
+        self._parents = torch.empty(0, dtype=torch.int64)
+
+    def new(self, count: int) -> Tensor:
+        """Return the numbers of ``count`` new units."""
+        start = len(self._parents)
+        numbers = torch.arange(start, start + count)
+        self._parents = torch.cat([self._parents, numbers])
+        return numbers
+
+    def roots(self, units: Tensor) -> Tensor:
+        """Return for each unit the one that stands for all it is united with."""
+        roots = self._parents[units]
+        while not torch.equal(roots, self._parents[roots]):
+            roots = self._parents[roots]
+        return roots
+
+    def unite(self, ones: Tensor, others: Tensor) -> None:
+        """Unite pair by pair."""
+        ones, others = self.roots(ones), self.roots(others)
+        while not torch.equal(ones, others):
+            low, high = torch.minimum(ones, others), torch.maximum(ones, others)
+            self._parents.scatter_reduce_(0, high, low, "amin")
+            ones, others = self.roots(ones), self.roots(others)
+
+    def __len__(self) -> int:
+        return len(self._parents)
+
+
+@dataclass(frozen=True)
+class Channels:
+    """The channels of a value, which lie along one dimension of it."""
+
+    dim: int
+    units: Tensor
+    """By channel the unit that emits it, int64 ``[C]``."""
+    constants: Tensor
+    """By channel its value where that is the same for every input and place, float64 ``[C]``; NaN where it is not."""
+
+    @property
+    def known(self) -> Tensor:
+        """By channel whether it is constant."""
+        return ~self.constants.isnan()
+
+
+@dataclass(frozen=True)
+class LayerUse:
+    """A layer whose units can be dropped: ``nn.Linear``, or a convolution without groups."""
+
+    node: fx.Node
+    module: nn.Linear | Conv
+    inputs: Channels | None
+    """None where what enters is not known by channels: then all of it is read."""
+    outputs: Channels
+
+    @cached_property
+    def reads(self) -> Tensor:
+        """Whether an output has a non-zero weight from an input, boolean ``[outputs, inputs]``."""
+        return (self.module.weight.detach() != 0).flatten(1).view(*self.module.weight.shape[:2], -1).any(2).cpu()
+
+    def sums(self) -> Tensor:
+        """Return the weights, those of a convolution added up over its kernel, float64 ``[outputs, inputs]``."""
+        weight = self.module.weight.detach().double().cpu()
+        return weight.flatten(2).sum(2) if weight.ndim > 2 else weight
+
+    def folds(self) -> Tensor:
+        """By input channel whether it is a constant that an output's bias takes up exactly.
+
+        A convolution that pads with zeros sees another value at the border, except for the constant 0.
+        """
+        assert self.inputs is not None
+        return self.inputs.known & (self._is_uniform() | (self.inputs.constants == 0))
+
+    def _is_uniform(self) -> bool:
+        module = self.module
+        if isinstance(module, nn.Linear) or module.padding_mode != "zeros":
+            return True
+        padding = module.padding
+        unpadded = padding == "valid" if isinstance(padding, str) else not any(padding)
+        return unpadded or set(module.kernel_size) == {1}
+
+
+@dataclass
+class Structure:
+    """What was found of a network: see ``analyse``."""
+
+    graph: fx.GraphModule
+    units: Units = field(default_factory=Units)
+    channels: dict[fx.Node, Channels | None] = field(default_factory=dict)
+    """By node the channels of its value; None where they are not known."""
+    layers: list[LayerUse] = field(default_factory=list)
+    pinned: list[tuple[Tensor, str]] = field(default_factory=list)
+    """Units that must stay, and why."""
+
+
+def analyse(graph: fx.GraphModule) -> Structure:
+    """Follow the channels through a graph that ``graph.trace`` made, with the weights that it now has."""
+    structure = Structure(graph)
+    for node in graph.graph.nodes:
+        structure.channels[node] = _Follower(structure, node).follow()
+    return structure
+
+
+class _Follower:
+    """Follows the channels through one node."""
+
+    def __init__(self, structure: Structure, node: fx.Node) -> None:
+        self._structure, self._node = structure, node
+        self._module = module_of(node)
+        self._shape = shape(node)
+
+        self._label = str(node.target) if node.op == "call_module" else target_name(node)
+
+    def follow(self) -> Channels | None:
+        """Return the channels that the node hands on; None where that is not known, and what enters must stay."""
+        node, module, name = self._node, self._module, target_name(self._node)
+        if node.op == "placeholder":
+            return self._input()
+        if node.op == "output":
+            return self._pin("they are outputs of the network")
+        if self._is_layer(module):
+            return self._layer(module)  # type: ignore[arg-type]
+        if self._shape is None:  # a size, or a tuple
+            return self._pin(f"{self._label!r} takes them apart") if name not in ("size", "getattr") else None
+        for follows, rule in self._rules(module, name):
+            if follows:
+                found = rule()
+                return (
+                    found if found is not None else self._pin(f"{self._label!r} reads them in a way that is not known")
+                )
+        return self._pin(f"{self._label!r} may mix them")
+
+    def _rules(self, module: nn.Module | None, name: str) -> Iterator[tuple[bool, Callable[[], Channels | None]]]:
+        yield is_flatten(self._node), self._flatten
+        yield isinstance(module, _CONVS) and self._is_own(), self._depthwise
+        yield isinstance(module, _NORMS) and self._is_own(), self._norm
+        yield isinstance(module, nn.GroupNorm) and self._is_own(), self._group_norm
+        yield isinstance(module, nn.PReLU) and self._is_own(), self._prelu
+        yield isinstance(module, _MIXING_MODULES) or name in _MIXING, self._mixing
+        yield isinstance(module, _POOLING_MODULES) or name in _POOLING, self._pooling
+        yield name == "mean", self._mean
+        yield name == "cat", self._cat
+        yield name in _PAIRS and len(self._node.all_input_nodes) == 2, self._pair
+        unitwise = _is_unitwise(module) if module else name in UNITWISE_FUNCTIONS
+        yield unitwise and len(self._node.all_input_nodes) == 1, self._unitwise
+
+    # What enters
+
+    @property
+    def _inputs(self) -> list[Channels | None]:
+        return [self._structure.channels[node] for node in self._node.all_input_nodes]
+
+    def _only_input(self) -> Channels | None:
+        return self._inputs[0] if len(self._inputs) == 1 else None
+
+    def _pin(self, why: str) -> Channels | None:
+        """All that enters must stay; what comes out is not known."""
+        for channels in self._inputs:
+            if channels is not None:
+                self._structure.pinned.append((channels.units, why))
+        return None
+
+    def _fresh(self, dim: int, constants: Tensor | None) -> Channels:
+        assert self._shape is not None
+        count = self._shape[dim]
+        unknown = torch.full((count,), torch.nan, dtype=torch.float64)
+        return Channels(dim, self._structure.units.new(count), unknown if constants is None else constants)
+
+    def _is_own(self) -> bool:
+        """Whether the module is used here only, with parameters that are of no other."""
+        assert self._module is not None
+        return is_used_once(self._structure.graph, self._node, self._module)
+
+    def _input(self) -> Channels | None:
+        if self._shape is None or len(self._shape) < 2:
+            return None
+        channels = self._fresh(1, None)
+        self._structure.pinned.append((channels.units, "they are inputs of the network"))
+        return channels
+
+    # Layers
+
+    def _is_layer(self, module: nn.Module | None) -> bool:
+        if type(module) not in (nn.Linear, *_CONVS) or self._shape is None or not self._is_own():
+            return False
+        return type(module) is nn.Linear or (_is_batched(module, self._shape) and module.groups == 1)  # type: ignore
+
+    def _layer(self, module: nn.Linear | Conv) -> Channels:
+        assert self._shape is not None
+        dim = len(self._shape) - 1 if isinstance(module, nn.Linear) else 1
+        inputs = self._only_input()
+        if inputs is not None and inputs.dim != dim:
+            self._pin(f"layer {self._label!r} reads them along another dimension")
+            inputs = None
+        use = LayerUse(self._node, module, inputs, self._fresh(dim, None))
+        use = replace(use, outputs=replace(use.outputs, constants=_emitted(use)))
+        self._structure.layers.append(use)
+        return use.outputs
+
+    # Operations that leave each channel by itself
+
+    def _flatten(self) -> Channels | None:
+        inputs, before = self._only_input(), shape(self._node.all_input_nodes[0])
+        if inputs is None or inputs.dim != 1:
+            return None
+        assert before is not None
+        places = before[2:].numel()
+        return Channels(1, inputs.units.repeat_interleave(places), inputs.constants.repeat_interleave(places))
+
+    def _depthwise(self) -> Channels | None:
+        inputs, conv = self._only_input(), self._module
+        assert isinstance(conv, _CONVS)
+        assert self._shape is not None
+        one_each = conv.groups == conv.in_channels == conv.out_channels
+        if inputs is None or inputs.dim != 1 or not one_each or not _is_batched(conv, self._shape):
+            return None
+        use = LayerUse(self._node, conv, inputs, inputs)
+        reads = use.reads[:, 0]
+        values = torch.where(reads, use.sums()[:, 0] * inputs.constants, 0) + _bias(conv)
+        return replace(inputs, constants=values.where(~reads | use.folds(), torch.nan))
+
+    def _norm(self) -> Channels | None:
+        inputs, norm = self._only_input(), self._module
+        assert isinstance(norm, _NORMS)
+        if inputs is None or inputs.dim != 1:
+            return None
+        if norm.running_mean is None or norm.running_var is None:
+            return replace(inputs, constants=_shift_where_gain_is_zero(norm, len(inputs.units)))
+        scale = (norm.running_var.double().cpu() + norm.eps).rsqrt()
+        gain, shift = _gain_and_shift(norm, len(scale))
+        values = (inputs.constants - norm.running_mean.double().cpu()) * scale * gain + shift
+        return replace(inputs, constants=values.where(gain != 0, shift))
+
+    def _group_norm(self) -> Channels | None:
+        """A group's statistics count every channel of it: whole groups stay or go."""
+        inputs, norm = self._only_input(), self._module
+        assert isinstance(norm, nn.GroupNorm)
+        if inputs is None or inputs.dim != 1:
+            return None
+        groups = inputs.units.view(norm.num_groups, -1)
+        self._structure.units.unite(groups[:, :-1].flatten(), groups[:, 1:].flatten())
+        return replace(inputs, constants=_shift_where_gain_is_zero(norm, len(inputs.units)))
+
+    def _prelu(self) -> Channels | None:
+        inputs, prelu = self._only_input(), self._module
+        assert isinstance(prelu, nn.PReLU)
+        if inputs is None or (inputs.dim != 1 and prelu.num_parameters > 1):
+            return None
+        slope, values = prelu.weight.detach().double().cpu(), inputs.constants
+        return replace(inputs, constants=values.where(values > 0, values * slope))
+
+    def _mixing(self) -> Channels | None:
+        inputs = self._only_input()
+        self._pin(f"{self._label!r} mixes them all")
+        return None if inputs is None else replace(inputs, constants=torch.full_like(inputs.constants, torch.nan))
+
+    def _pooling(self) -> Channels | None:
+        inputs, before = self._only_input(), shape(self._node.all_input_nodes[0])
+        if (
+            inputs is None
+            or inputs.dim != 1
+            or before is None
+            or self._shape is None
+            or len(before) != len(self._shape)
+        ):
+            return None
+        return inputs if self._pools_evenly() else replace(inputs, constants=_zero_or_unknown(inputs.constants))
+
+    def _pools_evenly(self) -> bool:
+        """Whether a constant stays as it is at the border too: not where an average counts padding."""
+        name = target_name(self._node) or type(self._module).__name__.lower()
+        if "avg" not in name or "adaptive" in name:
+            return True
+        if self._module is None:
+            return len(self._node.args) <= 3 and self._node.kwargs.keys() <= {"kernel_size", "stride"}
+        return self._module.padding in (0, (0,), (0, 0), (0, 0, 0))
+
+    def _mean(self) -> Channels | None:
+        """A mean over places."""
+        inputs, before = self._only_input(), shape(self._node.all_input_nodes[0])
+        given = self._node.kwargs.get("dim", self._node.args[1] if len(self._node.args) > 1 else None)
+        if inputs is None or before is None or inputs.dim != 1 or given is None:
+            return None
+        dims = {int(d) % len(before) for d in (given if isinstance(given, list | tuple) else [given])}  # type: ignore
+        return inputs if dims and min(dims) > 1 else None
+
+    def _unitwise(self) -> Channels | None:
+        inputs = self._only_input()
+        if inputs is None or self._shape != shape(self._node.all_input_nodes[0]):
+            return None
+        return replace(inputs, constants=self._computed([inputs]))
+
+    # Operations on several values
+
+    def _pair(self) -> Channels | None:
+        one, other = self._inputs
+        if one is None or other is None or one.dim != other.dim or len(one.units) != len(other.units):
+            return None
+        dimensions = {len(found) for node in self._node.all_input_nodes if (found := shape(node)) is not None}
+        if len(dimensions) != 1:
+            return None
+        self._structure.units.unite(one.units, other.units)
+        constants = self._computed([one, other])
+        if target_name(self._node) in _PRODUCTS:
+            constants = torch.where((one.constants == 0) | (other.constants == 0), 0.0, constants)
+        return replace(one, constants=constants)
+
+    def _cat(self) -> Channels | None:
+        arguments = self._node.args[0] if self._node.args else self._node.kwargs.get("tensors")
+        dim = self._node.kwargs.get("dim", self._node.args[1] if len(self._node.args) > 1 else 0)
+        if not isinstance(arguments, list | tuple) or not isinstance(dim, int) or self._shape is None:
+            return None
+        parts = [self._structure.channels[node] for node in arguments if isinstance(node, fx.Node)]
+        dim %= len(self._shape)
+        known = [part for part in parts if part is not None and part.dim == dim]
+        if len(known) != len(arguments):
+            return None
+        return Channels(dim, torch.cat([part.units for part in known]), torch.cat([part.constants for part in known]))
+
+    def _computed(self, inputs: list[Channels]) -> Tensor:
+        """What the operation makes of constants: itself, applied to them; NaN where one of them is not known."""
+        known = torch.stack([channels.known for channels in inputs]).all(0)
+        values = dict(zip(self._node.all_input_nodes, (c.constants.nan_to_num() for c in inputs), strict=True))
+        args = fx.node.map_arg(self._node.args, values.__getitem__)
+        kwargs = fx.node.map_arg(self._node.kwargs, values.__getitem__)
+        with torch.no_grad():
+            if self._module is not None:
+                result: Any = self._module(*args, **kwargs)
+            elif isinstance(self._node.target, str):
+                result = getattr(args[0], self._node.target)(*args[1:], **kwargs)
+            else:
+                result = self._node.target(*args, **kwargs)
+        return torch.as_tensor(result, dtype=torch.float64).where(known, torch.nan)
+
+
+def is_used_once(graph: fx.GraphModule, node: fx.Node, module: nn.Module) -> bool:
+    """Return whether no other node uses the module or one of its parameters."""
+    modules = Counter(str(other.target) for other in graph.graph.nodes if other.op == "call_module")
+    own = {id(parameter) for parameter in module.parameters()}
+    shared = (
+        id(parameter) in own and name.rpartition(".")[0] != node.target
+        for name, parameter in graph.named_parameters(remove_duplicate=False)
+    )
+    return modules[str(node.target)] == 1 and not any(shared)
+
+
+def _is_unitwise(module: nn.Module) -> bool:
+    return type(module) in UNITWISE_MODULES and not any(True for _ in module.parameters())
+
+
+def _is_batched(conv: nn.Module, output_shape: torch.Size) -> bool:
+    return isinstance(conv, _CONVS) and len(output_shape) == len(conv.kernel_size) + 2
+
+
+def _emitted(use: LayerUse) -> Tensor:
+    """What each output of a layer emits where that does not depend on the network's input, else NaN."""
+    varies = use.reads if use.inputs is None else use.reads & ~use.folds()
+    return (_bias(use.module) + folded(use)).where(~varies.any(1), torch.nan)
+
+
+def folded(use: LayerUse) -> Tensor:
+    """Return what the constant inputs of a layer that fold add to each output, float64 ``[outputs]``."""
+    if use.inputs is None or not use.folds().any():
+        return torch.zeros(use.module.weight.shape[0], dtype=torch.float64)
+    return use.sums() @ use.inputs.constants.where(use.folds(), 0.0)
+
+
+def _bias(module: nn.Linear | Conv) -> Tensor:
+    if module.bias is None:
+        return torch.zeros(module.weight.shape[0], dtype=torch.float64)
+    return module.bias.detach().double().cpu()
+
+
+def _gain_and_shift(norm: Norm | nn.GroupNorm, count: int) -> tuple[Tensor, Tensor]:
+    parameters = dict(norm.named_parameters())
+    gain, shift = (parameters.get(name) for name in ("weight", "bias"))
+    return (
+        torch.ones(count, dtype=torch.float64) if gain is None else gain.detach().double().cpu(),
+        torch.zeros(count, dtype=torch.float64) if shift is None else shift.detach().double().cpu(),
+    )
+
+
+def _shift_where_gain_is_zero(norm: Norm | nn.GroupNorm, count: int) -> Tensor:
+    gain, shift = _gain_and_shift(norm, count)
+    return shift.where(gain == 0, torch.nan)
+
+
+def _zero_or_unknown(constants: Tensor) -> Tensor:
+    return constants.where(constants == 0, torch.nan)
+
+
+def is_pair(node: fx.Node) -> bool:
+    """Return whether a node adds, subtracts or multiplies two values."""
+    return target_name(node) in _PAIRS and len(node.all_input_nodes) == 2

@@ -1,0 +1,106 @@
+"""Two networks give the same outputs: in float64 but for rounding, in float32 too, and with the same predictions."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dn_distributed.compaction.graph import copied
+from dn_distributed.errors import DropNeuronError
+
+TOLERANCE = 1e-5
+"""Largest difference in float64, relative to the largest output. Smaller: the rounding of folded biases to float32."""
+
+
+class NotEqualError(DropNeuronError, ValueError):
+    """A smaller network does not give what the network gives that it was made of."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How far the outputs of two networks lie apart on the same inputs. Relative: to the largest output of all."""
+
+    num_samples: int
+    max_abs_float64: float
+    max_rel_float64: float
+    max_abs_float32: float
+    max_rel_float32: float
+    changed_predictions: int | None
+    """Samples whose largest output is another one in float32; None where outputs are no classes."""
+    unexplained_predictions: int | None
+    """Those of them whose two largest outputs lie further apart than float32 rounds these networks' outputs."""
+
+    def check(self) -> None:
+        """NotEqualError, in one line, where the networks are not equal."""
+        if not self.max_rel_float64 <= TOLERANCE:  # NaN too
+            raise NotEqualError(
+                f"the smaller network's outputs differ by {self.max_rel_float64:.2g} of the largest output in float64 "
+                f"(at most {TOLERANCE:g} is rounding): nothing is written"
+            )
+        if self.unexplained_predictions:
+            raise NotEqualError(
+                f"the smaller network predicts another class for {self.unexplained_predictions} of {self.num_samples} "
+                "samples, which rounding does not explain: nothing is written"
+            )
+
+
+def prove(net: nn.Module, small: nn.Module, inputs: Tensor, *, classes: bool = False, batch_size: int = 500) -> Proof:
+    """Return how far the outputs of two networks lie apart on ``inputs`` ``[N, ...]``, in evaluation mode.
+
+    ``classes``: outputs are ``[N, classes]``, and the largest one is the prediction.
+    NotEqualError where they are not equal (see ``Proof``).
+    """
+    comparison = _Comparison(classes)
+    pairs = [(_as(net, dtype), _as(small, dtype)) for dtype in (torch.float64, torch.float32)]
+    with torch.no_grad():
+        for batch in torch.split(inputs, batch_size):
+            doubles, floats = (
+                [module(batch.to(dtype) if batch.is_floating_point() else batch).double() for module in modules]
+                for modules, dtype in zip(pairs, (torch.float64, torch.float32), strict=True)
+            )
+            comparison.add(*doubles, *floats)
+    proof = comparison.proof()
+    proof.check()
+    return proof
+
+
+def _as(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    return copied(module).to(dtype)
+
+
+class _Comparison:
+    """Adds up what lies between the outputs, batch after batch."""
+
+    def __init__(self, classes: bool) -> None:
+        self._classes = classes
+        self._samples = self._changed = self._unexplained = 0
+        self._largest, self._apart64, self._apart32 = (torch.zeros((), dtype=torch.float64) for _ in range(3))
+
+    def add(self, net64: Tensor, small64: Tensor, net32: Tensor, small32: Tensor) -> None:
+        """Add the outputs ``[B, ...]`` of both networks in both precisions, all given in float64."""
+        if net64.shape != small64.shape:
+            raise NotEqualError(f"the smaller network puts out {list(small64.shape)}, not {list(net64.shape)}")
+        apart = (small64 - net64).abs()
+        self._samples += len(net64)
+        self._largest = torch.maximum(self._largest, net64.abs().max().cpu())
+        self._apart64 = torch.maximum(self._apart64, apart.max().cpu())
+        self._apart32 = torch.maximum(self._apart32, (small32 - net32).abs().max().cpu())
+        if self._classes:
+            changed = net32.argmax(1) != small32.argmax(1)
+            first, second = net64.topk(2, dim=1).values.unbind(1)
+            rounding = sum(t.amax(1) for t in ((net32 - net64).abs(), (small32 - small64).abs(), apart))
+            self._changed += int(changed.sum())
+            self._unexplained += int((changed & (first - second > 2 * rounding)).sum())
+
+    def proof(self) -> Proof:
+        """Return the largest differences of all batches."""
+        scale = self._largest if self._largest > 0 else torch.ones_like(self._largest)
+        return Proof(
+            num_samples=self._samples,
+            max_abs_float64=float(self._apart64),
+            max_rel_float64=float(self._apart64 / scale),
+            max_abs_float32=float(self._apart32),
+            max_rel_float32=float(self._apart32 / scale),
+            changed_predictions=self._changed if self._classes else None,
+            unexplained_predictions=self._unexplained if self._classes else None,
+        )

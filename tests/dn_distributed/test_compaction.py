@@ -1,0 +1,360 @@
+"""A smaller network gives the same outputs, has no unit that it does not need, and says what it dropped."""
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import prune as torch_prune
+
+import dn_distributed as dn
+from dn_distributed.compaction import Dropped, NotEqualError, prove
+from dn_distributed.errors import ArgumentError
+
+ACTIVATIONS: tuple[Callable[[], nn.Module], ...] = (
+    *(nn.ReLU, nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.Softplus, nn.ELU, nn.LeakyReLU, nn.Hardswish, nn.Identity),
+    lambda: nn.ReLU(inplace=True),
+)
+
+
+def normalise_(net: nn.Module) -> None:
+    """Give every normalisation statistics, gains and shifts of its own."""
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                module.running_mean.normal_()  # type: ignore[union-attr]
+                module.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm):
+                module.weight.uniform_(-1, 1)
+                module.bias.normal_()
+
+
+def kill_(net: nn.Module, share: float, seed: int) -> None:
+    """Zero weights, rows and columns of every layer, and gains and shifts, each with this probability."""
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                weight = module.weight
+                weight[torch.rand(weight.shape, generator=draw) < share / 2] = 0
+                weight[torch.rand(weight.shape[0], generator=draw) < share] = 0
+                weight[:, torch.rand(weight.shape[1], generator=draw) < share] = 0
+                if module.bias is not None:
+                    module.bias[torch.rand(weight.shape[0], generator=draw) < share / 2] = 0
+            elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm):
+                module.weight[torch.rand(module.weight.shape, generator=draw) < share / 2] = 0
+                module.bias[torch.rand(module.weight.shape, generator=draw) < share / 2] = 0
+
+
+def dropped(small: nn.Module) -> Dropped:
+    found = small.dropped
+    assert isinstance(found, Dropped)
+    return found
+
+
+def sizes(small: nn.Module) -> dict[str, tuple[int, int]]:
+    return {layer.name: (layer.inputs, layer.outputs) for layer in dropped(small).layers}
+
+
+def mlp(widths: Sequence[int], activation: Callable[[], nn.Module], norm: bool = False) -> nn.Sequential:
+    parts: list[nn.Module] = []
+    for before, after in itertools.pairwise(widths):
+        parts += [nn.Linear(before, after), *([nn.BatchNorm1d(after)] if norm else []), activation()]
+    return nn.Sequential(*parts[:-1]).eval()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.integers(1, 9), min_size=2, max_size=5),
+    st.sampled_from(ACTIVATIONS),
+    st.booleans(),
+    st.sampled_from([0.0, 0.2, 0.5, 0.9, 1.0]),
+    st.integers(0, 2**31),
+)
+def test_a_fully_connected_network_keeps_its_outputs_and_reaches_its_dense_size(
+    widths: list[int], activation: Callable[[], nn.Module], norm: bool, share: float, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    net = mlp(widths, activation, norm)
+    normalise_(net)
+    kill_(net, share, seed)
+    inputs = torch.randn(7, widths[0])
+    small = dn.compact(net, inputs)
+    proof = prove(net, small, torch.randn(50, widths[0]), classes=widths[-1] > 1)
+    assert proof.max_rel_float64 < 1e-6
+    if not norm:  # a gain of 0 makes a unit constant that has weights
+        counts = dn.count(net)
+        hidden = [unit.alive for unit in counts.units[1:-1]]
+        assert [after for _, after in list(sizes(small).values())[:-1]] == [max(1, alive) for alive in hidden]
+
+
+class Branches(nn.Module):
+    """A residual sum, a concatenation with it, a convolution of each channel by itself, and a gate."""
+
+    def __init__(self, norm: Callable[[int], nn.Module], activation: Callable[[], nn.Module], padding: int) -> None:
+        super().__init__()
+        mode = "zeros" if padding else "replicate"
+        self.stem = nn.Conv2d(2, 8, 3, padding=padding)
+        self.norm, self.act = norm(8), activation()
+        self.one = nn.Conv2d(8, 6, 3, padding=1, padding_mode=mode, bias=False)  # type: ignore[arg-type]
+        self.norm_one = norm(6)
+        self.two = nn.Conv2d(6, 8, 3, padding=1, padding_mode=mode)  # type: ignore[arg-type]
+        self.side = nn.Conv2d(8, 4, 1)
+        self.deep = nn.Conv2d(12, 12, 3, padding=1, groups=12)
+        self.gate = nn.Linear(12, 12)
+        self.prelu = nn.PReLU(12)
+        self.fc, self.out = nn.Linear(12 * 9, 10), nn.Linear(10, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(self.norm(self.stem(x)))
+        x = x + self.two(self.act(self.norm_one(self.one(x))))
+        x = self.deep(torch.cat([x, self.side(x)], 1))
+        x = self.prelu(x * torch.sigmoid(self.gate(x.mean((2, 3))))[:, :, None, None])
+        x = functional.adaptive_avg_pool2d(x, 3)
+        return self.out(self.act(self.fc(x.view(-1, 12 * 9))))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.sampled_from(
+        [nn.BatchNorm2d, lambda n: nn.GroupNorm(2, n), lambda n: nn.GroupNorm(n, n), lambda n: nn.Identity()]
+    ),
+    st.sampled_from(ACTIVATIONS),
+    st.sampled_from([0, 1]),
+    st.sampled_from([0.1, 0.3, 0.6, 0.9, 1.0]),
+    st.integers(0, 2**31),
+)
+def test_a_network_with_branches_keeps_its_outputs(
+    norm: Callable[[int], nn.Module], activation: Callable[[], nn.Module], padding: int, share: float, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    net = Branches(norm, activation, padding).eval()
+    normalise_(net)
+    kill_(net, share, seed)
+    small = dn.compact(net, torch.randn(4, 2, 9, 9))
+    assert prove(net, small, torch.randn(20, 2, 9, 9), classes=True).max_rel_float64 < 1e-6
+    assert dropped(small).weights <= dropped(small).weights_before
+
+
+def conv_pair(padding: int, activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        *(nn.Conv2d(1, 4, 3), activation(), nn.Conv2d(4, 5, 3, padding=padding), nn.Flatten(), nn.Linear(5 * 25, 2))
+    )
+
+
+def test_a_filter_that_emits_zero_goes_also_before_padding() -> None:
+    net = conv_pair(1, nn.Identity)
+    net[4] = nn.Linear(5 * 49, 2)
+    with torch.no_grad():
+        net[0].weight[1] = net[0].bias[1] = 0  # type: ignore[operator]
+    assert sizes(dn.compact(net, torch.randn(2, 1, 9, 9)))["0"] == (1, 3)
+
+
+def test_a_constant_filter_goes_where_nothing_is_padded_and_stays_with_a_reason_where_zeros_are() -> None:
+    for padding, left in ((0, 3), (1, 4)):
+        net = conv_pair(padding)
+        net[4] = nn.Linear(5 * (5 + 2 * padding) ** 2, 2)
+        with torch.no_grad():
+            net[0].weight[1], net[0].bias[1] = 0, 1  # type: ignore[operator]
+        small = dn.compact(net, torch.randn(2, 1, 9, 9))
+        assert sizes(small)["0"] == (1, left)
+        reasons = dropped(small).stayed
+        assert bool(reasons) == bool(padding)
+        assert not reasons or "'2' pads with zeros" in next(iter(reasons))
+        assert not reasons or "1 units that no weight enters stay: '2' pads" in str(dropped(small))
+
+
+def test_channels_that_are_normalised_together_go_together() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 6, 3), nn.GroupNorm(3, 6), nn.ReLU(), nn.Conv2d(6, 2, 3))
+    normalise_(net)
+    with torch.no_grad():
+        net[3].weight[:, [1, 2, 3]] = 0  # type: ignore[operator]
+    small = dn.compact(net, torch.randn(2, 1, 9, 9))
+    assert sizes(small)["0"] == (1, 4)
+    assert sizes(small)["3"] == (3, 2), "of the two groups left one channel is not read"
+    assert small.get_submodule("1").num_groups == 2
+
+
+def test_a_residual_branch_that_dies_becomes_the_constants_that_it_emits() -> None:
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.one, self.two = nn.Linear(4, 5), nn.Linear(5, 6), nn.Linear(6, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.stem(x)
+            return x + self.two(torch.sigmoid(self.one(x)))
+
+    net = Residual()
+    with torch.no_grad():
+        net.one.weight.zero_()
+    small = dn.compact(net, torch.randn(3, 4))
+    assert sizes(small) == {"stem": (4, 5), "one": (0, 0), "two": (0, 0)}
+    assert not hasattr(small, "one")
+    assert dropped(small).stayed == {}
+
+
+def test_units_that_only_one_another_read_go() -> None:
+    class Stream(nn.Module):
+        """The second unit of the sum is read by the block that adds to it alone."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.block, self.out = nn.Linear(3, 2), nn.Linear(2, 2), nn.Linear(2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.stem(x)
+            return self.out(x + torch.relu(self.block(x)))
+
+    net = Stream()
+    with torch.no_grad():
+        net.block.weight[0, 1] = net.out.weight[0, 1] = 0
+    assert sizes(dn.compact(net, torch.randn(3, 3)))["stem"] == (3, 1)
+
+
+def test_inputs_and_features_that_are_not_read_become_an_index() -> None:
+    net = conv_pair(0)
+    with torch.no_grad():
+        net[4].weight[:, 3:100] = 0  # type: ignore[operator]
+    small = dn.compact(net, torch.randn(2, 1, 9, 9))
+    assert sizes(small) == {"0": (1, 4), "2": (4, 2), "4": (28, 2)}
+    net = nn.Sequential(nn.Linear(6, 4))
+    with torch.no_grad():
+        net[0].weight[:, [0, 2, 5]] = 0  # type: ignore[operator]
+    small = dn.compact(net, torch.randn(2, 6))
+    assert sizes(small) == {"0": (3, 4)}
+    assert small.get_buffer("0_inputs" if hasattr(small, "0_inputs") else "_0_inputs").tolist() == [1, 3, 4]
+
+
+def test_constant_outputs_stay_outputs() -> None:
+    net = mlp([3, 4, 5], nn.Tanh)
+    with torch.no_grad():
+        net[2].weight[[1, 3]] = 0  # type: ignore[operator]
+    small = dn.compact(net, torch.randn(2, 3))
+    assert sizes(small)["2"] == (4, 5)
+    assert dropped(small).stayed == {"they are outputs of the network": 2}
+
+
+def test_a_layer_norm_counts_its_dead_channels() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 6), nn.LayerNorm(6), nn.ReLU(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
+    with torch.no_grad():
+        net[0].weight[1] = 0  # type: ignore[operator]
+        net[3].weight[:, 2] = 0  # type: ignore[operator]
+        net[3].weight[0] = 0  # type: ignore[operator]
+    small = dn.compact(net, torch.randn(2, 3))
+    assert sizes(small) == {"0": (3, 6), "3": (5, 3), "5": (3, 2)}
+    assert dropped(small).stayed == {"'1' mixes them all": 1}
+
+
+def test_pruning_of_torch_and_parametrizations_become_plain_weights() -> None:
+    net = mlp([4, 6, 3], nn.ReLU)
+    torch_prune.ln_structured(net[0], "weight", amount=2, n=2, dim=0)  # type: ignore[no-untyped-call]
+    nn.utils.parametrizations.weight_norm(net[2])
+    small = dn.compact(net, torch.randn(3, 4))
+    assert sizes(small)["0"] == (4, 4)
+    assert {name for name, _ in small.named_parameters()} == {"0.weight", "0.bias", "2.weight", "2.bias"}
+    assert hasattr(net[0], "weight_orig"), "the network itself is left as it is"
+
+
+def test_layers_that_share_a_weight_or_are_used_twice_stay_whole() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two, self.out = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)
+            self.two.weight = self.one.weight
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(torch.relu(self.two(torch.relu(self.one(x)))))
+
+    net = Tied()
+    with torch.no_grad():
+        net.one.weight[1] = 0
+    small = dn.compact(net, torch.randn(3, 4))
+    assert sizes(small) == {"out": (4, 2)}
+
+
+class Untraceable(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.sum() > 0 else -x
+
+
+class CountsOnItsSize(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(1, 4, 1), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.two(torch.relu(self.one(x)) * torch.ones(4, 1, 1)[:4])
+
+
+class Noisy(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.dropout(self.fc(x), training=True)
+
+
+class Pair(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, x
+
+
+@pytest.mark.parametrize(
+    ("net", "shape", "said"),
+    [
+        (Untraceable(), (2, 3), "cannot be followed"),
+        (Pair(), (2, 3), "does not return one tensor"),
+        (nn.Linear(3, 2), (2, 4), "does not run on the example input"),
+    ],
+)
+def test_what_cannot_be_made_smaller_is_refused_in_a_line(net: nn.Module, shape: tuple[int, ...], said: str) -> None:
+    with pytest.raises(ArgumentError, match=said) as raised:
+        dn.compact(net, torch.randn(shape))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_network_that_draws_random_numbers_is_not_equal_to_itself() -> None:
+    with pytest.raises(NotEqualError, match="differ by"):
+        dn.compact(Noisy(), torch.randn(20, 3))
+
+
+def test_units_that_something_unknown_reads_stay() -> None:
+    net = CountsOnItsSize()
+    with torch.no_grad():
+        net.one.weight[1] = 0
+        net.two.weight[:, 2] = 0
+    assert sizes(dn.compact(net, torch.randn(2, 1, 3, 3)))["one"] == (1, 4)
+
+
+def test_a_proof_names_what_differs() -> None:
+    torch.manual_seed(0)
+    net, other = mlp([4, 5, 3], nn.ReLU), mlp([4, 5, 3], nn.ReLU)
+    other.load_state_dict(net.state_dict())
+    inputs = torch.randn(100, 4)
+    assert prove(net, other, inputs, classes=True).changed_predictions == 0
+    with torch.no_grad():
+        other[2].bias += torch.tensor([0.0, 1e-3, 0.0])  # type: ignore[operator]
+    with pytest.raises(NotEqualError, match="of the largest output in float64"):
+        prove(net, other, inputs)
+    with pytest.raises(NotEqualError, match=r"puts out \[100, 2\], not \[100, 3\]"):
+        prove(net, mlp([4, 2], nn.ReLU), inputs)
+
+
+def test_a_prediction_that_rounding_changes_is_explained() -> None:
+    """Two outputs that are equal but for rounding: which is the larger one is chance."""
+    net, other = nn.Linear(1, 2), nn.Linear(1, 2)
+    with torch.no_grad():
+        for module, last in ((net, 1.0), (other, 1.0 + 2**-23)):
+            module.weight.copy_(torch.tensor([[1.0], [last]]))
+            module.bias.zero_()
+    proof = prove(net, other, torch.ones(3, 1), classes=True)
+    assert (proof.changed_predictions, proof.unexplained_predictions) == (3, 0)
