@@ -6,8 +6,9 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.optim.adam import adam
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-__all__ = ["TorchDispatchMode", "adam", "aten", "foreach_add_", "foreach_copy_", "make_fx", "writes"]
+__all__ = ["TorchDispatchMode", "adam", "aten", "foreach_add_", "foreach_copy_", "make_fx", "tree_leaves", "writes"]
 
 aten = torch.ops.aten
 foreach_add_ = torch._foreach_add_
