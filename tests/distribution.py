@@ -6,7 +6,7 @@ _RAY = "a Ray that is running"
 _TOGETHER = {
     _RAY: (
         *("sweeps/test_packs.py", "sweeps/test_search.py", "sweeps/test_data.py", "sweeps/test_own_modules.py"),
-        *("sweeps/test_preflight_of_nodes.py", "sweeps/test_checkpoints.py", "sweeps/test_cluster.py"),
+        *("sweeps/test_preflight_of_nodes.py", "sweeps/test_checkpoints.py", "sweeps/test_ray_internals.py"),
         "sweeps/test_closed_doors.py",
     ),
     "one undisturbed sweep": ("sweeps/test_end_to_end.py", "sweeps/test_faults.py"),
