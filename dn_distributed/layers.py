@@ -8,13 +8,14 @@ import copy
 import itertools
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
 from torch import fx, nn
 
 from dn_distributed.errors import ArgumentError
+from dn_distributed.sparsity import why_no_chain
 
 Layer: TypeAlias = nn.Linear | nn.Conv2d
 
@@ -88,6 +89,13 @@ def check_own_weights(module: nn.Module, names: Iterable[str]) -> None:
                 raise ArgumentError(f"layer {name!r} shares its {kind} with {shared[0]!r}")
 
 
+def check_groups(layers: Mapping[str, nn.Module]) -> None:
+    """ArgumentError for a convolution with groups: what leaves one of its channels is no part of its weight."""
+    for name, layer in layers.items():
+        if isinstance(layer, nn.Conv2d) and layer.groups != 1:
+            raise ArgumentError(f"layer {name!r} is a convolution with groups, whose units cannot be counted")
+
+
 def forward_order(module: nn.Module) -> tuple[str, ...]:
     """Return the names of all ``nn.Linear`` of ``module`` in the order in which its ``forward`` uses them.
 
@@ -118,11 +126,55 @@ def forward_order(module: nn.Module) -> tuple[str, ...]:
     return tuple(used)
 
 
+def is_chain(module: nn.Module, names: Sequence[str]) -> bool:
+    """Return whether each of the layers ``names`` takes what the one before gives, and nothing else does.
+
+    Between fully connected layers alone it is taken to be so. Where a convolution is among them, sizes tell, and
+    ``forward`` where it can be followed: see ``forward_order``, and mind its threads.
+    """
+    layers = {name: module.get_submodule(name) for name in names}
+    if all(isinstance(layer, nn.Linear) for layer in layers.values()):
+        return True
+    if why_no_chain({name: tuple(layer.weight.shape) for name, layer in select(module, names).items()}):
+        return False
+    try:
+        nodes = list(_graph(module).nodes)
+    except ArgumentError:
+        return True
+    uses = [node for node in nodes if node.op == "call_module" and node.target in layers]
+    if [node.target for node in uses] != list(names):
+        return False
+    return all(_leads_alone(module, before, after) for before, after in itertools.pairwise(uses))
+
+
+def _leads_alone(module: nn.Module, before: fx.Node, after: fx.Node) -> bool:
+    """Whether one path leads from one layer to another, without a third on it."""
+    node = after
+    while node is not before:
+        layer = module.get_submodule(str(node.target)) if node.op == "call_module" else None
+        inputs = [source for source in node.all_input_nodes if not _is_size(source)]
+        if len(inputs) != 1 or (node is not after and isinstance(layer, nn.Linear | nn.Conv2d)):
+            return False
+        node = inputs[0]
+        if sum(not _is_size(user) for user in node.users) != 1:
+            return False
+    return True
+
+
+def _is_size(node: fx.Node) -> bool:
+    """Whether a node is of the size of a tensor, as in ``x.view(x.size(0), -1)``, not of its numbers."""
+    if node.op == "call_method" and node.target in ("size", "dim", "numel"):
+        return True
+    if node.op == "call_function" and node.target is getattr:
+        return node.args[1] in ("shape", "ndim", "device", "dtype")
+    return node.op == "call_function" and bool(node.all_input_nodes) and all(map(_is_size, node.all_input_nodes))
+
+
 class LayerTracer(fx.Tracer):
-    """Takes layers of a class of the user's own that derives from ``nn.Linear`` as one operation too."""
+    """Takes layers of a class of the user's own that derives from torch's as one operation too."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, nn.Linear) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, nn.Linear | nn.Conv2d) or super().is_leaf_module(m, module_qualified_name)
 
 
 TRACING = threading.RLock()  # torch.fx patches nn.Module.__call__ for the whole process

@@ -1,4 +1,4 @@
-"""Measure any fully connected weights: counts and neurons of a safetensors file."""
+"""Measure the weights of any chain of layers, fully connected or convolutions: counts and neurons of a file."""
 
 import json
 import math
@@ -16,10 +16,11 @@ from dn_distributed.files import open_regular
 
 
 def measure(path: Path, layers: Sequence[str], threshold: float) -> sparsity.NetworkCounts:
-    """Return the counts of consecutive fully connected layers in ``nn.Linear`` orientation, in forward order.
+    """Return the counts of consecutive layers as ``nn.Linear`` and ``nn.Conv2d`` hold them, in forward order.
 
-    ``layers`` names tensors of the file, or modules whose ``.weight`` is in it. Weights with
-    ``|w| < threshold`` count as zero. MeasureError for a file that cannot be read and for layers that do not chain.
+    ``layers`` names tensors of the safetensors file, or modules whose ``.weight`` is in it, or ``.weight_orig`` and
+    ``.weight_mask``, which ``torch.nn.utils.prune`` makes of it. Weights with ``|w| < threshold`` count as zero.
+    MeasureError for a file that cannot be read and for layers that do not chain.
     """
     if math.isinf(threshold):
         raise MeasureError(f"--threshold {threshold}: give a finite number")
@@ -42,6 +43,7 @@ def as_dict(counts: sparsity.NetworkCounts, threshold: float) -> dict[str, Any]:
                 "num_weights": layer.num_weights,
                 "num_nonzero": layer.num_nonzero,
                 "density": layer.density,
+                **({} if layer.inputs_alive is None else {"inputs_alive": layer.inputs_alive}),
             }
             for layer in counts.layers
         ],
@@ -76,7 +78,7 @@ def _read(path: Path, layers: Sequence[str]) -> dict[str, Tensor]:
             names = list(tensors.keys())
             if not names:
                 raise MeasureError(f"{path}: the file holds no tensors")
-            weights = {layer: tensors.get_tensor(_tensor_name(layer, names, path)) for layer in layers}
+            weights = {layer: _weight(tensors, layer, names, path) for layer in layers}
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise MeasureError(f"{path}: not a safetensors file ({str(error).splitlines()[0]})") from error
     return {layer: _as_float(path, layer, weight) for layer, weight in weights.items()}
@@ -90,8 +92,14 @@ def _as_float(path: Path, layer: str, weight: Tensor) -> Tensor:
     return weight if weight.dtype in usual else weight.float()
 
 
-def _tensor_name(layer: str, names: Sequence[str], path: Path) -> str:
+def _weight(tensors: Any, layer: str, names: Sequence[str], path: Path) -> Tensor:
     for name in (layer, f"{layer}.weight"):
         if name in names:
-            return name
+            found: Tensor = tensors.get_tensor(name)
+            return found
+        if {f"{name}_orig", f"{name}_mask"} <= set(names):
+            original, mask = (tensors.get_tensor(f"{name}_{part}") for part in ("orig", "mask"))
+            if original.shape != mask.shape:
+                raise MeasureError(f"{path}: {name}_mask is not of the shape of {name}_orig")
+            return original * mask  # type: ignore[no-any-return]
     raise MeasureError(f"{path}: no tensor {layer!r}; it holds: {', '.join(sorted(names))}")

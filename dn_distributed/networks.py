@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dn_distributed import pruning, regularizers, sparsity
 from dn_distributed.errors import ArgumentError
-from dn_distributed.layers import forward_order, select
+from dn_distributed.layers import check_groups, forward_order, is_chain, select
 from dn_distributed.regularizers.base import as_number
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 
@@ -71,17 +71,17 @@ def prune(module: nn.Module, threshold: float, *, layers: Sequence[str] | None =
 
 
 def count(module: nn.Module, threshold: float = 0.0, *, layers: Sequence[str] | None = None) -> sparsity.NetworkCounts:
-    """Return what pruning at ``threshold`` leaves of a chain of fully connected layers, as ``dn measure`` does.
+    """Return what pruning at ``threshold`` leaves of a chain of layers, as ``dn measure`` does.
 
-    ``layers`` names them in forward order; None: every ``nn.Linear``, in the order that ``forward`` shows. It is then
-    run once on a copy of the module, without numbers: meanwhile no other thread may run a network.
-    ArgumentError where that order cannot be known, where layers do not fit one another, and as ``masks``.
+    ``layers`` names them in forward order, ``nn.Linear`` or ``nn.Conv2d``; None: every ``nn.Linear``, in the order that
+    ``forward`` shows. It is then run once on a copy of the module, without numbers: meanwhile no other thread may run a
+    network. Layers with a convolution among them that are no chain, as of a residual network, are counted each for
+    itself. ArgumentError where that order cannot be known, where layers do not fit one another, and as ``masks``.
     """
     names = forward_order(module) or None if layers is None else layers
-    for name, layer in select(module, names).items():
-        if isinstance(layer, nn.Conv2d):
-            raise ArgumentError(f"layer {name!r} is a convolution, which count() does not take; masks() does")
-    return sparsity.count(masks(module, threshold, layers=names))
+    chosen = select(module, names)
+    check_groups(chosen)
+    return sparsity.count(masks(module, threshold, layers=names), chain=is_chain(module, tuple(chosen)))
 
 
 def _weights(module: nn.Module, layers: Sequence[str] | None) -> dict[str, Tensor]:

@@ -1,12 +1,15 @@
 """What is left after pruning: weights per layer and neurons per layer of units. Pure functions.
 
-Masks are boolean ``[n_out, n_in]`` in forward order, the orientation of ``nn.Linear``: tensors on any device while
-training, NumPy arrays in a report, which does not wait for torch.
+Masks are boolean ``[n_out, n_in]`` or ``[filters, channels, height, width]`` in forward order, the orientation of
+``nn.Linear`` and ``nn.Conv2d``: tensors on any device while training, NumPy arrays in a report, which does not wait for
+torch. The units of a convolution are its filters; a filter whose output is flattened is read as several features, which
+lie side by side.
 """
 
 import itertools
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -22,12 +25,17 @@ Mask = TypeVar("Mask", "Tensor", "np.ndarray[Any, np.dtype[np.bool_]]")
 
 @dataclass(frozen=True)
 class LayerCount:
-    """Weights of one fully connected layer. Biases are not counted."""
+    """Weights of one layer. Biases are not counted."""
 
     name: str
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
+    """Of the weight: ``[n_out, n_in]`` or ``[filters, channels, height, width]``."""
     num_weights: int
     num_nonzero: int
+    inputs_alive: int | None = None
+    """Inputs that are left, where they are not the units of the layer before: of a layer that reads flattened channels
+    the features that lie, each by itself, on a path of non-zero weights; of a layer outside of a chain the inputs that
+    have a weight."""
 
     @property
     def density(self) -> float:
@@ -44,15 +52,23 @@ class UnitCount:
     published: int
     """As the published scripts count: for hidden units ``min(with an incoming weight, with an outgoing one)``."""
     alive: int
-    """Units on a path of non-zero weights from an input to an output. Never more than the ``min`` count."""
+    """Units on a path of non-zero weights from an input to an output. Never more than the ``min`` count.
+
+    Of layers that are no chain both are the units that have an incoming weight."""
 
 
 @dataclass(frozen=True)
 class NetworkCounts:
-    """Counts of a chain of layers. Ratios are derived from counts, never stored."""
+    """Counts of a chain of layers, or of layers that are none. Ratios are derived from counts, never stored."""
 
     layers: tuple[LayerCount, ...]
     units: tuple[UnitCount, ...]
+    """Of a chain the inputs and each layer's outputs; of other layers their outputs."""
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether each layer reads the units of the one before."""
+        return len(self.units) > len(self.layers)
 
     @property
     def num_weights(self) -> int:
@@ -92,20 +108,29 @@ class NetworkCounts:
     @property
     def hidden_total(self) -> int:
         """Units between the inputs and the outputs: what a network may drop and still take and give all there is."""
-        return sum(unit.total for unit in self.units[1:-1])
+        return sum(unit.total for unit in self._hidden)
 
     @property
     def hidden_alive(self) -> int:
         """Hidden units left on a path from an input to an output."""
-        return sum(unit.alive for unit in self.units[1:-1])
+        return sum(unit.alive for unit in self._hidden)
+
+    @property
+    def _hidden(self) -> tuple[UnitCount, ...]:
+        return self.units[self.is_chain : -1]
 
     @property
     def dense_size(self) -> int:
         """Weights of the smaller dense network that is left when dead units are cut out: alive inputs × alive outputs.
 
-        Added up over the layers. A sparse network needs a format of its own to be small; this one is small as it is.
+        Added up over the layers; of a convolution times the weights of a kernel. A sparse network needs a format of its
+        own to be small; this one is small as it is.
         """
-        return sum(before.alive * after.alive for before, after in itertools.pairwise(self.units))
+        inputs = [unit.alive for unit in self.units[:-1]] if self.is_chain else [0] * len(self.layers)
+        return sum(
+            (alive if layer.inputs_alive is None else layer.inputs_alive) * outputs.alive * math.prod(layer.shape[2:])
+            for layer, alive, outputs in zip(self.layers, inputs, self.units[-len(self.layers) :], strict=True)
+        )
 
     @property
     def dense_compression(self) -> float | None:
@@ -115,15 +140,17 @@ class NetworkCounts:
     def __str__(self) -> str:
         """Return the lines of ``dn measure``."""
         lines = [
-            f"{layer.name} ({n_out}×{n_in}): {layer.num_nonzero} of {layer.num_weights} weights left, "
-            f"density {layer.density:.4%}"
+            f"{layer.name} ({'×'.join(map(str, layer.shape))}): "
+            f"{layer.num_nonzero} of {layer.num_weights} weights left, density {layer.density:.4%}"
             for layer in self.layers
-            for n_out, n_in in [layer.shape]
         ]
         lines.append(
             f"total: {self.num_nonzero} of {self.num_weights} weights left, density {self.density:.4%}, "
             f"compression rate {_rate(self.compression_rate)}"
         )
+        for layer in self.layers:
+            if layer.inputs_alive is not None:
+                lines.append(f"inputs of {layer.name}: {layer.inputs_alive} alive, of {layer.shape[1]}")
         for unit in self.units:
             lines.append(f"neurons {unit.name}: {unit.alive} alive, {unit.published} as published, of {unit.total}")
         lines.append(
@@ -140,57 +167,110 @@ def _rate(rate: float | None) -> str:
     return "none left" if rate is None else f"{rate:.2f}"
 
 
-def count(masks: Mapping[str, Mask], hidden_rule: HiddenRule = "min") -> NetworkCounts:
-    """Return the counts of a chain of layers, inputs first.
+def count(masks: Mapping[str, Mask], hidden_rule: HiddenRule = "min", *, chain: bool = True) -> NetworkCounts:
+    """Return the counts of a chain of layers, inputs first, or of layers that are none.
 
-    ArgumentError where a mask is no matrix, or a layer's inputs are not the outputs of the one before.
+    ArgumentError where a mask is neither a matrix nor of a convolution, or a layer of a chain does not take what the
+    one before gives.
     """
-    _check_chain(masks)
+    _check_shapes(masks)
+    if not chain:
+        return _count_apart(masks)
+    if reason := why_no_chain({name: tuple(mask.shape) for name, mask in masks.items()}):
+        raise ArgumentError(reason)
+    alive = alive_units(masks)
     layers = tuple(
-        LayerCount(name, (n_out, n_in), n_out * n_in, int(mask.sum()))
-        for name, mask in masks.items()
-        for n_out, n_in in [mask.shape]
+        _layer_count(name, mask, _features_alive(mask, before, after))
+        for (name, mask), (before, after) in zip(masks.items(), itertools.pairwise(alive), strict=True)
     )
-    return NetworkCounts(layers, _count_units(masks, hidden_rule))
+    return NetworkCounts(layers, _count_units(masks, alive, hidden_rule))
 
 
-def _check_chain(masks: Mapping[str, Mask]) -> None:
+def _check_shapes(masks: Mapping[str, Mask]) -> None:
     if not masks:
         raise ArgumentError("no layers to count")
-    previous: tuple[str, int] | None = None
     for name, mask in masks.items():
-        if mask.ndim != 2 or 0 in mask.shape:
-            raise ArgumentError(f"layer {name!r} has shape {tuple(mask.shape)}; expected a matrix [n_out, n_in]")
-        if previous is not None and mask.shape[1] != previous[1]:
+        if mask.ndim not in (2, 4) or 0 in mask.shape:
             raise ArgumentError(
-                f"layer {name!r} takes {mask.shape[1]} inputs but {previous[0]!r} before it has {previous[1]} outputs"
+                f"layer {name!r} has shape {tuple(mask.shape)}; expected a matrix [n_out, n_in], "
+                "or [filters, channels, height, width] of a convolution"
             )
-        previous = (name, mask.shape[0])
 
 
-def _count_units(masks: Mapping[str, Mask], hidden_rule: HiddenRule) -> tuple[UnitCount, ...]:
-    matrices: list[Any] = list(masks.values())
-    names = ["input", *masks]
-    receives = [None, *(mask.any(1) for mask in matrices)]
-    sends = [*(mask.any(0) for mask in matrices), None]
+def why_no_chain(shapes: Mapping[str, Sequence[int]]) -> str:
+    """Return in a line why layers with weights of these shapes are no chain, as they do not fit; else nothing.
+
+    A matrix after a convolution may take several features of each filter.
+    """
+    for (before, first), (name, second) in itertools.pairwise(shapes.items()):
+        if len(first) < len(second):
+            return f"layer {name!r} is a convolution and {before!r} before it is none"
+        if second[1] % first[0] if len(first) > len(second) else second[1] != first[0]:
+            return f"layer {name!r} takes {second[1]} inputs but {before!r} before it has {first[0]} outputs"
+    return ""
+
+
+def _layer_count(name: str, mask: Any, inputs_alive: int | None) -> LayerCount:
+    shape = tuple(mask.shape)
+    return LayerCount(name, shape, math.prod(shape), int(mask.sum()), inputs_alive)
+
+
+def _features_alive(mask: Any, before: Any, after: Any) -> int | None:
+    """Of a matrix that reads flattened channels: features of alive filters that alive units read; None for others."""
+    if mask.ndim > 2 or mask.shape[1] == len(before):
+        return None
+    return int(mask.reshape(len(mask), len(before), -1)[after][:, before].any(0).sum())
+
+
+def _count_apart(masks: Mapping[str, Mask]) -> NetworkCounts:
+    """Each layer for itself: what has a weight is taken to be alive."""
+    layers, units = [], []
+    for name, mask in masks.items():
+        matrix = _between_units(mask, mask.shape[1])
+        layers.append(_layer_count(name, mask, int(matrix.any(0).sum())))
+        receiving = int(matrix.any(1).sum())
+        units.append(UnitCount(name, len(matrix), receiving, receiving))
+    return NetworkCounts(tuple(layers), tuple(units))
+
+
+def _count_units(masks: Mapping[str, Mask], alive: list[Mask], hidden_rule: HiddenRule) -> tuple[UnitCount, ...]:
+    matrices: list[Any] = unit_matrices(masks)
+    receives = [None, *(matrix.any(1) for matrix in matrices)]
+    sends = [*(matrix.any(0) for matrix in matrices), None]
     units = []
-    for name, incoming, outgoing, alive in zip(names, receives, sends, alive_units(masks), strict=True):
+    for name, incoming, outgoing, living in zip(["input", *masks], receives, sends, alive, strict=True):
         numbers = [int(side.sum()) for side in (incoming, outgoing) if side is not None]
         published = (min if hidden_rule == "min" else max)(numbers)
-        units.append(UnitCount(name, len(alive), published, int(alive.sum())))
+        units.append(UnitCount(name, len(living), published, int(living.sum())))
     return tuple(units)
 
 
 def alive_units(masks: Mapping[str, Mask]) -> list[Mask]:
-    """Return, per layer of units, which lie on a path of non-zero weights from an input to an output."""
-    matrices: list[Any] = list(masks.values())
+    """Return, per layer of units of a chain, which lie on a path of non-zero weights from an input to an output."""
+    matrices: list[Any] = unit_matrices(masks)
     reached = [matrices[0].any(0) | True]
-    for mask in matrices:
-        reached.append((mask & reached[-1]).any(1))
+    for matrix in matrices:
+        reached.append((matrix & reached[-1]).any(1))
     useful = [matrices[-1].any(1) | True]
-    for mask in reversed(matrices):
-        useful.append((mask.T & useful[-1]).any(1))
+    for matrix in reversed(matrices):
+        useful.append((matrix.T & useful[-1]).any(1))
     return [forward & backward for forward, backward in zip(reached, reversed(useful), strict=True)]
+
+
+def unit_matrices(masks: Mapping[str, Mask]) -> list[Any]:
+    """Return, per layer of a chain, which unit has a weight from which of those before: ``[units, units before]``."""
+    matrices: list[Any] = []
+    num_before: int | None = None
+    for mask in masks.values():
+        matrices.append(_between_units(mask, mask.shape[1] if num_before is None else num_before))
+        num_before = len(mask)
+    return matrices
+
+
+def _between_units(mask: Any, num_before: int) -> Any:
+    if mask.ndim == 2 and mask.shape[1] == num_before:
+        return mask
+    return mask.reshape(len(mask), num_before, -1).any(2)
 
 
 def layers_as_json(counts: NetworkCounts) -> str:

@@ -31,7 +31,8 @@ class Penalty(ABC):
     """Its key in a sweep file."""
     touches: ClassVar[Literal["parameters", "weights"]]
     """"parameters": weights and biases of the regularised layers, flattened to ``[K, n]``.
-    "weights": each regularised layer's weight alone, ``[K, n_out, n_in]``."""
+    "weights": each regularised layer's weight alone, ``[K, n_out, n_in]`` or ``[K, filters, channels, height, width]``.
+    """
     reach: ClassVar[slice] = slice(None)
     """Which of the regularised layers, where a task does not say otherwise: all."""
 

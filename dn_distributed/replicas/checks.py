@@ -9,36 +9,40 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dn_distributed.errors import ArgumentError
-from dn_distributed.layers import check_own_weights
-from dn_distributed.torch_internals import TorchDispatchMode
+from dn_distributed.layers import check_groups, check_own_weights
 
 OWN_RANDOMNESS = "the network or its loss draws random numbers of its own; use nn.Dropout modules only"
 
 
 def check(network: nn.Module, layers: Sequence[str], swapped: Sequence[str]) -> None:
-    """ArgumentError for a network that cannot be stacked, or whose ``layers`` cannot be regularised and counted.
+    """ArgumentError for a network that cannot be stacked.
 
     ``swapped``: its modules whose buffers a stack gives them, ``MaskedDropout`` and batch normalisation.
     """
-    _check_layers(network, layers)
     _check_tensors(network, swapped)
     _check_parameters(network)
     check_own_weights(network, layers)
 
 
-def _check_layers(network: nn.Module, layers: Sequence[str]) -> None:
-    linear = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
+def check_layers(network: nn.Module, layers: Sequence[str]) -> None:
+    """ArgumentError where ``layers`` of a network cannot be regularised and counted."""
+    kinds = nn.Linear | nn.Conv2d
+    found = {name: module for name, module in network.named_modules() if isinstance(module, kinds)}
     if not layers:
-        raise ArgumentError(f"no regularised layer is named; the network has: {', '.join(linear)}")
+        raise ArgumentError(f"no regularised layer is named; the network has: {', '.join(found)}")
     for name in layers:
-        if name not in linear:
+        if name not in found:
             raise ArgumentError(
-                f"regularised layer {name!r} is no nn.Linear of the network; it has: {', '.join(linear)}"
+                f"regularised layer {name!r} is no nn.Linear or nn.Conv2d of the network; it has: {', '.join(found)}"
             )
+    check_groups({name: found[name] for name in layers})
+    if any(isinstance(found[name], nn.Conv2d) for name in layers):
+        return
     for before, after in itertools.pairwise(layers):
-        if linear[before].out_features != linear[after].in_features:
+        if found[before].out_features != found[after].in_features:
             raise ArgumentError(f"regularised layers {before!r} and {after!r} do not follow each other")
 
 

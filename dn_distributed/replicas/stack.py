@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from dn_distributed.errors import ArgumentError
+from dn_distributed.layers import is_chain
 from dn_distributed.regularizers.dropout import swap_dropout_
 from dn_distributed.replicas import checks
 from dn_distributed.replicas.batch_norm import swap_batch_norm_
 from dn_distributed.replicas.loss_gradient import LossGradient, loss_gradient
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import Task
-from dn_distributed.torch_internals import foreach_add_, foreach_copy_
 
 _ALIGNMENT = 64
 """Replicates start at multiples of it: vector instructions then round each one alike wherever it stands."""
@@ -35,6 +35,8 @@ class Replicas:
         self._task, self.seeds, self.device = task, tuple(seeds), device
         self._vectorized = task.vectorize_on_cpu or device.type != "cpu"
         self.network = task.network()
+        checks.check_layers(self.network, task.layers)
+        self.is_chain = is_chain(self.network, task.layers)
         self._dropout = dropout
         self._dropout_names = swap_dropout_(self.network, dropout)
         self._norm_names = swap_batch_norm_(self.network)
@@ -103,7 +105,7 @@ class Replicas:
         return dict(zip(self._statistics_names, self._running_views, strict=True))
 
     def weights(self, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """Return the weight views ``[K, n_out, n_in]`` of the regularised layers (or of ``layers``)."""
+        """Return the weight views ``[K, n_out, n_in, ...]`` of the regularised layers (or of ``layers``)."""
         parameters = self.parameters
         return {layer: parameters[f"{layer}.weight"] for layer in layers or self._task.layers}
 
@@ -185,9 +187,9 @@ class Replicas:
             identity = (type(self._task), self._task.model_dump_json(), self._vectorized, tuple(self._dropout_names))
             self._loss_gradient = loss_gradient(loss, identity, values, running, masks, inputs, targets)
         found = self._loss_gradient(*values, *running, inputs, targets, *masks)
-        foreach_add_(into, found[: len(into)])
+        torch._foreach_add_(into, found[: len(into)])
         if running:
-            foreach_copy_(running, found[len(into) + 1 :])
+            torch._foreach_copy_(running, found[len(into) + 1 :])
         return found[len(into)]
 
     def _loss(

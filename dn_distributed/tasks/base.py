@@ -53,7 +53,11 @@ class Task(FrozenModel, ABC):
     @property
     @abstractmethod
     def layers(self) -> tuple[str, ...]:
-        """Names of the regularised ``nn.Linear`` layers, consecutive, in forward order."""
+        """Names of the regularised layers, ``nn.Linear`` and ``nn.Conv2d`` without groups, in forward order.
+
+        Fully connected ones are consecutive. With a convolution among them they need not be: of layers that are no
+        chain, as of a residual network, each is counted for itself.
+        """
 
     @abstractmethod
     def network(self) -> nn.Module:

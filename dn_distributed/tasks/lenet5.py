@@ -1,6 +1,6 @@
 """The paper's "LeNet-5": two 5 × 5 convolutions and two fully connected layers (paper, 4.3)."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ class LeNet5Network(nn.Module):
 
 
 class LeNet5(ImageTask):
-    """Classify digits; penalties act on the two fully connected layers only."""
+    """Classify digits; penalties act on the two fully connected layers only, unless ``filters`` is on."""
 
     name: Literal["lenet5"] = "lenet5"
     input_shape: ClassVar[tuple[int, ...]] = (1, 28, 28)
@@ -45,11 +45,20 @@ class LeNet5(ImageTask):
     cpu_memory_format: ClassVar[torch.memory_format] = torch.channels_last
     stack_overhead: ClassVar[float] = 0.0
     max_stack: ClassVar[int] = 1
+    filters: bool = False
+    """Regularise, prune and count the two convolutions too, which the paper leaves whole."""
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The fully connected layers."""
-        return ("fc1", "fc2")
+        """The fully connected layers; with ``filters`` the convolutions before them."""
+        return ("conv1", "conv2", "fc1", "fc2") if self.filters else ("fc1", "fc2")
+
+    def identity(self) -> dict[str, Any]:
+        """Name and options; ``filters``, which came later, is left out where it is off, so that earlier keys stay."""
+        identity = super().identity()
+        if not self.filters:
+            del identity["filters"]
+        return identity
 
     def network(self) -> nn.Module:
         """Return the untrained network."""

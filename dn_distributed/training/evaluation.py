@@ -34,7 +34,11 @@ class Evaluation:
         """Return what pruning at ``threshold`` would leave of each replicate."""
         left = pruning.masks(self._replicas.weights(), threshold)
         return [
-            sparsity.count({name: mask[row] for name, mask in left.items()}, self._task.hidden_rule)
+            sparsity.count(
+                {name: mask[row] for name, mask in left.items()},
+                self._task.hidden_rule,
+                chain=self._replicas.is_chain,
+            )
             for row in range(len(self._replicas.seeds))
         ]
 

@@ -27,7 +27,6 @@ _VERBS = {
     "export": "export",
     "import": "import_",
     "measure": "measure",
-    "compact": "compact",
     "ui": "ui",
     "server": "server",
 }

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import dn_distributed as dn
-from dn_distributed.layers import check_own_weights, forward_order
+from dn_distributed.layers import check_own_weights, forward_order, is_chain
 
 
 class Pair(nn.Module):
@@ -141,8 +141,8 @@ def test_layers_that_are_named_are_counted_in_that_order() -> None:
 def test_layers_that_do_not_fit_one_another_are_refused() -> None:
     with pytest.raises(dn.DropNeuronError, match="layer '2' takes 3 inputs but '0' before it has 4 outputs"):
         dn.count(nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(3, 4)))
-    with pytest.raises(dn.DropNeuronError, match="layer '0' is a convolution"):
-        dn.count(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2, 2)), layers=["0", "2"])
+    with pytest.raises(dn.DropNeuronError, match="layer '0' is a convolution with groups"):
+        dn.count(nn.Sequential(nn.Conv2d(2, 2, 3, groups=2), nn.Flatten(), nn.Linear(2, 2)), layers=["0", "2"])
     with pytest.raises(dn.DropNeuronError, match=r"Sequential has no fully connected layer \(nn.Linear\); .*: 0$"):
         dn.count(nn.Sequential(nn.Conv2d(1, 2, 3)))
 
@@ -209,3 +209,58 @@ def test_owners_of_weights_are_found_in_time_that_grows_with_the_layers() -> Non
     began = time.process_time()
     check_own_weights(network, [name for name, _ in network.named_children()])
     assert time.process_time() - began < 2
+
+
+class Net(nn.Module):
+    """Three convolutions and a fully connected layer; ``way`` is how one leads to the next."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.conv1, self.conv2, self.conv3 = (nn.Conv2d(channels, 4, 3, padding=1) for channels in (1, 4, 4))
+        self.norm = nn.BatchNorm2d(4)
+        self.fc = nn.Linear(64, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = functional.relu(self.norm(self.conv1(x)))
+        second = self.conv2(first)
+        if self.way == "residual":
+            second = second + first
+        if self.way == "many":
+            second = torch.cat([second, self.conv2(first)], 2)[:, :, :4]
+        x = functional.max_pool2d(functional.relu(self.conv3(second)), 1)
+        x = x.view(x.size(0), -1) if self.way == "view" else x.reshape(x.shape[0], -1)
+        if self.way == "numbers" and float(x.sum()) > 0:
+            x = x * 2
+        return self.fc(x)
+
+
+ALL = ("conv1", "conv2", "conv3", "fc")
+
+
+@pytest.mark.parametrize(
+    ("way", "names", "expected"),
+    [
+        ("chain", ALL, True),
+        ("view", ALL, True),
+        ("chain", ALL[1:], True),
+        ("residual", ("conv1",), True),
+        ("residual", ("conv3", "fc"), True),
+        ("numbers", ALL, True),  # forward() cannot be followed: sizes tell
+        ("residual", ALL, False),
+        ("residual", ("conv2", "conv3"), False),
+        ("chain", ("conv1", "conv3"), False),  # another stands between them
+        ("chain", ("conv2", "conv1"), False),
+        ("many", ALL, False),
+    ],
+)
+def test_convolutions_are_a_chain_where_each_takes_what_the_one_before_gives(
+    way: str, names: tuple[str, ...], expected: bool
+) -> None:
+    network = Net(way)
+    assert is_chain(network, names) == expected
+    assert dn.count(network, layers=names).is_chain == expected
+
+
+def test_fully_connected_layers_alone_are_taken_to_be_a_chain() -> None:
+    assert is_chain(chain(nn.LayerNorm(4)), ("0", "2"))

@@ -24,6 +24,19 @@ class ConvolutionAsHead(GroupNormResNet):
     head = ("conv1",)
 
 
+class Everything(BatchNormResNet):
+    head = ("conv1", "layer1.0.conv1", "layer1.0.conv2", "fc")
+
+
+class Grouped(ConvolutionAsHead):
+    def network(self) -> nn.Module:
+        network = super().network()
+        network.conv1 = nn.Sequential(nn.Conv2d(1, 64, 3, stride=2), nn.Conv2d(64, 64, 3, groups=64))
+        return network
+
+    head = ("conv1.1",)
+
+
 class LoopedResNet(GroupNormResNet):
     """Its replicates run one by one, as the task's authors may find faster on a CPU."""
 
@@ -72,10 +85,33 @@ def test_outcomes_count_the_head_and_keep_every_parameter(trained: Callable[...,
     assert set(outcome.parameters) == {name for name, _ in GroupNormResNet().network().named_parameters()}
 
 
-@pytest.mark.parametrize("task", [WrongHead(), ConvolutionAsHead()])
-def test_a_wrong_layer_is_refused_with_the_valid_ones(make_trainer: MakeTrainer, task: OwnTask) -> None:
-    with pytest.raises(ValueError, match=f"'{task.layers[0]}' is no nn.Linear of the network; it has: fc"):
-        make_trainer(task, [1, 2])
+def test_a_wrong_layer_is_refused_with_the_valid_ones(make_trainer: MakeTrainer) -> None:
+    valid = "no nn.Linear or nn.Conv2d of the network; it has: conv1, layer1.0.conv1, layer1.0.conv2, fc"
+    with pytest.raises(ValueError, match=f"'classifier' is {valid}"):
+        make_trainer(WrongHead(), [1, 2])
+
+
+def test_a_convolution_with_groups_is_refused(make_trainer: MakeTrainer) -> None:
+    with pytest.raises(ValueError, match=r"layer 'conv1\.1' is a convolution with groups"):
+        make_trainer(Grouped(), [1, 2])
+
+
+@pytest.mark.parametrize("task", [ConvolutionAsHead, Everything])
+def test_penalties_act_on_the_convolutions_that_are_named(make_trainer: MakeTrainer, task: type[OwnTask]) -> None:
+    """Each is counted for itself in a residual network."""
+    free, penalised = (
+        make_trainer(task(), [3], coefficients, steps=1, batch_size=4)
+        for coefficients in ({}, {"l1": 10.0, "dn": 10.0})
+    )
+    free.advance(1)
+    penalised.advance(1)
+    before, after = free.replicas.parameters, penalised.replicas.parameters
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert {name.rpartition(".")[0] for name in changed} == set(task.head)
+    (outcome,) = penalised.outcomes()
+    assert outcome.counts.is_chain == (task is ConvolutionAsHead)
+    assert [unit.name for unit in outcome.counts.units] == ["input"] * outcome.counts.is_chain + list(task.head)
+    assert outcome.masks["conv1"].shape == (64, 1, 3, 3)
 
 
 class ScaledLinear(nn.Module):

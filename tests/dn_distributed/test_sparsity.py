@@ -1,4 +1,5 @@
 import json
+import math
 from itertools import pairwise, product
 from random import Random
 
@@ -13,6 +14,37 @@ from dn_distributed.sparsity import alive_units, count, layers_as_json
 quick = settings(deadline=None, max_examples=50)
 
 Masks = dict[str, Tensor]
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> Masks:
+    """Masks of one to three convolutions, and of up to two layers that read the flattened channels of the last."""
+    sizes = draw(st.lists(st.integers(1, 3), min_size=2, max_size=4))
+    features, kernel = draw(st.integers(1, 3)), draw(st.sampled_from([(1, 1), (1, 2), (2, 2)]))
+    matrices = draw(st.lists(st.integers(1, 3), max_size=2))
+    shapes: list[tuple[int, ...]] = [(after, before, *kernel) for before, after in pairwise(sizes)]
+    widths = [sizes[-1] * features, *matrices]
+    shapes += [(after, before) for before, after in pairwise(widths)]
+    masks = {}
+    for index, shape in enumerate(shapes):
+        entries = draw(st.lists(st.booleans(), min_size=math.prod(shape), max_size=math.prod(shape)))
+        masks[f"layer{index}"] = torch.tensor(entries).view(*shape)
+    return masks
+
+
+def unfolded(masks: Masks) -> tuple[Masks, int | None]:
+    """The chain of matrices that has the same paths, and the place of the layer of features, which it alone has."""
+    matrices: Masks = {}
+    place = None
+    before = None
+    for name, mask in masks.items():
+        if mask.ndim == 2 and before is not None and before.ndim == 4 and mask.shape[1] != len(before):
+            repeated = torch.eye(len(before), dtype=torch.bool).repeat_interleave(mask.shape[1] // len(before), 0)
+            place = len(matrices)
+            matrices["flatten"] = repeated
+        matrices[name] = mask.flatten(2).any(2) if mask.ndim == 4 else mask
+        before = mask
+    return matrices, place
 
 
 @st.composite
@@ -202,6 +234,78 @@ def test_the_masks_are_not_modified(masks: Masks) -> None:
 def test_layers_that_do_not_chain_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match="'fc2' takes 3 inputs but 'fc1' before it has 2 outputs"):
         count({"fc1": mask("11", "11"), "fc2": mask("111")})
+
+
+@given(convolutions())
+@quick
+def test_a_filter_is_alive_where_it_lies_on_a_path_of_kernels_and_of_its_features(masks: Masks) -> None:
+    matrices, place = unfolded(masks)
+    alive, expected = alive_units(masks), alive_units(matrices)
+    counts = count(masks)
+    if place is not None:
+        features = expected.pop(place + 1)
+        (said,) = [layer.inputs_alive for layer in counts.layers if layer.inputs_alive is not None]
+        assert said == int(features.sum())
+    assert [units.tolist() for units in alive] == [units.tolist() for units in expected]
+    assert [unit.alive for unit in counts.units] == [int(units.sum()) for units in expected]
+    assert count({name: mask.numpy() for name, mask in masks.items()}) == counts
+
+
+@given(convolutions())
+@quick
+def test_a_convolutional_network_cut_to_what_is_alive_has_its_dense_size(masks: Masks) -> None:
+    alive, size = alive_units(masks), 0
+    for mask, (before, after) in zip(masks.values(), pairwise(alive), strict=True):
+        cut = mask.reshape(len(mask), len(before), -1)[after][:, before]
+        size += cut.numel() if mask.ndim == 4 else len(cut) * int(cut.any(0).sum())
+    assert count(masks).dense_size == size
+
+
+def test_the_counts_of_a_small_convolutional_network() -> None:
+    """One of three filters has no weight, one is read by no unit; of the third's two features one is read."""
+    conv = torch.zeros(3, 1, 2, 2, dtype=torch.bool)
+    conv[0, 0, 0, 1] = conv[1] = True
+    counts = count({"conv": conv, "fc": mask("100000", "000011")})
+    assert [(unit.name, unit.total, unit.published, unit.alive) for unit in counts.units] == [
+        ("input", 1, 1, 1),
+        ("conv", 3, 2, 1),
+        ("fc", 2, 2, 1),
+    ]
+    assert [(layer.shape, layer.num_weights, layer.num_nonzero, layer.inputs_alive) for layer in counts.layers] == [
+        ((3, 1, 2, 2), 12, 5, None),
+        ((2, 6), 12, 3, 1),
+    ]
+    assert counts.dense_size == 1 * 1 * 4 + 1 * 1
+    assert (counts.hidden_total, counts.hidden_alive) == (3, 1)
+    assert "conv (3×1×2×2): 5 of 12 weights left" in str(counts)
+    assert "inputs of fc: 1 alive, of 6" in str(counts)
+    assert json.loads(layers_as_json(counts)) == [["conv", 3, 1, 2, 2], ["fc", 2, 6]]
+
+
+def test_layers_that_are_no_chain_are_counted_each_for_itself() -> None:
+    conv = torch.zeros(2, 3, 2, 1, dtype=torch.bool)
+    conv[1, :2, 0] = True
+    counts = count({"conv": conv, "fc": mask("100", "001")}, chain=False)
+    assert [(unit.name, unit.total, unit.published, unit.alive) for unit in counts.units] == [
+        ("conv", 2, 1, 1),
+        ("fc", 2, 2, 2),
+    ]
+    assert [layer.inputs_alive for layer in counts.layers] == [2, 2]
+    assert counts.dense_size == 2 * 1 * 2 + 2 * 2
+    assert (counts.hidden_total, counts.hidden_alive, counts.is_chain) == (2, 1, False)
+
+
+@pytest.mark.parametrize(("first", "second"), [((4, 1, 3, 3), (2, 3, 3, 3)), ((4, 1, 3, 3), (2, 6)), ((4, 4), (2, 8))])
+def test_layers_of_sizes_that_do_not_follow_each_other_are_refused(
+    first: tuple[int, ...], second: tuple[int, ...]
+) -> None:
+    with pytest.raises(ValueError, match=f"layer 'b' takes {second[1]} inputs but 'a' before it has 4 outputs"):
+        count({"a": torch.ones(first, dtype=torch.bool), "b": torch.ones(second, dtype=torch.bool)})
+
+
+def test_a_convolution_does_not_follow_a_matrix() -> None:
+    with pytest.raises(ValueError, match="layer 'b' is a convolution and 'a' before it is none"):
+        count({"a": torch.ones(4, 4, dtype=torch.bool), "b": torch.ones(2, 4, 3, 3, dtype=torch.bool)})
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 2, 2), (0, 3), ()])

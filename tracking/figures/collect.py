@@ -72,7 +72,7 @@ def _unreadable(label: str, seeds: Sequence[int]) -> str:
 
 def _read_one(location: StoreLocation, label: str, cell: Cell, row: Row) -> Trained:
     masks, parameters = _read_weights(location, row)
-    found = Trained(label, row.seed, cell, masks, parameters, is_linear=_is_linear(row))
+    found = Trained(label, row.seed, cell, masks, parameters, is_linear=_is_linear(row), has_paths=row.counts.is_chain)
     return replace(found, reads_pixels=reads_pixels(found))
 
 

@@ -26,7 +26,8 @@ _MOST_DRAWN = 40  # neurons of a layer; more have no room of their own
 
 @style.styled
 def networks(trained: Sequence[Trained]) -> Figure | None:
-    """Draw what pruning leaves of each network, beside all of it. None without a trained network."""
+    """Draw what pruning leaves of each network, beside all of it. None without a network whose layers are a chain."""
+    trained = [item for item in trained if item.has_paths]
     if not trained:
         return None
     whole = {name: np.ones_like(mask) for name, mask in trained[0].masks.items()}
@@ -46,8 +47,8 @@ def networks(trained: Sequence[Trained]) -> Figure | None:
 
 
 def _sizes(masks: Masks) -> list[int]:
-    matrices = list(masks.values())
-    return [matrices[0].shape[1], *(mask.shape[0] for mask in matrices)]
+    matrices = sparsity.unit_matrices(masks)
+    return [matrices[0].shape[1], *(matrix.shape[0] for matrix in matrices)]
 
 
 def _heights(size: int) -> list[float]:
@@ -56,12 +57,12 @@ def _heights(size: int) -> list[float]:
 
 
 def _draw_small(axes: Axes, masks: Masks) -> None:
-    """A line for every weight that is left, a filled dot for every neuron on a path from input to output."""
+    """A line for every weight or kernel that is left, a filled dot for every neuron on a path from input to output."""
     heights = [_heights(size) for size in _sizes(masks)]
-    for place, mask in enumerate(masks.values()):
+    for place, matrix in enumerate(sparsity.unit_matrices(masks)):
         ends = [
             [(place, heights[place][source]), (place + 1, heights[place + 1][target])]
-            for target, source in np.argwhere(mask).tolist()
+            for target, source in np.argwhere(matrix).tolist()
         ]
         axes.add_collection(LineCollection(ends, colors=style.BLUE, linewidths=0.7, alpha=0.6))
     for place, (column, alive) in enumerate(zip(heights, sparsity.alive_units(masks), strict=True)):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tracking.figures import style
 from tracking.figures.kind import Kind
 from tracking.figures.values import Trained
-from tracking.store.masks import Mask
+from tracking.store.masks import Mask, unfolded
 
 CAPTION = (
     "Weights that are left (blue) and that are zero (white) in each regularised layer, {seeds}: inputs run "
@@ -40,13 +40,17 @@ def patterns(trained: Sequence[Trained]) -> Figure | None:
         style.row_label(line[0], item.label)
         for axes, (name, mask) in zip(line, item.masks.items(), strict=True):
             _draw_mask(axes, mask)
+            if mask.ndim > 2:
+                _, channels, height, width = mask.shape
+                axes.set_ylabel(f"{channels} × {height}×{width}", fontsize=7, color=style.MUTED, labelpad=1)
             axes.set_title(f"{name}: {_percent(mask)}")
     return figure
 
 
 def _draw_mask(axes: Axes, mask: Mask) -> None:
-    n_out, n_in = mask.shape
-    picture = axes.imshow(_fine(mask), cmap=_MASK_COLORS, norm=_MASK_SHADES, aspect="auto")
+    matrix = unfolded(mask)
+    n_out, n_in = matrix.shape
+    picture = axes.imshow(_fine(matrix), cmap=_MASK_COLORS, norm=_MASK_SHADES, aspect="auto")
     picture.set_interpolation_stage("data")  # average zeros and ones, not their colours
     picture.set_extent((0, n_out, n_in, 0))
     style.picture_frame(axes, style.MUTED)

@@ -30,11 +30,13 @@ class Trained:
     seed: int
     cell: Cell
     masks: Mapping[str, Mask]
-    """What pruning leaves of each regularised layer ``[n_out, n_in]``, in forward order."""
+    """What pruning leaves of the weight of each regularised layer, in forward order."""
     parameters: Mapping[str, Floats]
     """All parameters before pruning."""
     is_linear: bool = False
     """Whether it estimates the coefficients of a linear problem."""
+    has_paths: bool = True
+    """Whether each regularised layer reads the neurons of the one before."""
     reads_pixels: bool = False
     """Whether its first regularised layer reads an image."""
 

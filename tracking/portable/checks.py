@@ -3,6 +3,7 @@
 import json
 import math
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +23,7 @@ from tracking.store.record import Figure, Layers, Name, Record, check_texts
 _MOST_TENSORS = 10_000
 _FLOATS = ("F64", "F32", "F16")  # a report reads them with NumPy, which has no other
 _PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
-_SHAPES = TypeAdapter(dict[str, tuple[int, int]])
+_SHAPES = TypeAdapter(dict[str, tuple[int, ...]])
 _PARAMS = TypeAdapter(dict[Name, str])
 _CURVE = TypeAdapter(Annotated[tuple[dict[Name, Figure], ...], Field(max_length=10_000)])
 
@@ -47,7 +48,7 @@ def file_names(record: Record, cell: Cell) -> list[str]:
     """Return the files that a replicate has. ValueError where its layers are not named."""
     if not record.finished:
         return []
-    pictures = [f"{schema.PATTERN_FOLDER}/{name}.png" for name, _, _ in record.layers]
+    pictures = [f"{schema.PATTERN_FOLDER}/{name}.png" for name, *_ in record.layers]
     has_curve = cell.pruning.curve and cell.baseline is None
     return [schema.WEIGHTS_FILE, schema.MASKS_FILE, *[schema.CURVE_FILE] * bool(has_curve), *pictures]
 
@@ -59,12 +60,12 @@ def check_files(folder: Path, record: Record, cell: Cell, score: str) -> None:
     """
     _check_weights(folder / schema.WEIGHTS_FILE, record.layers)
     _check_masks(folder / schema.MASKS_FILE, record.layers)
-    counted = sparsity.count(load_masks(folder / schema.MASKS_FILE))
     said = rows.counts_from_metrics(record.params[schema.LAYERS], record.metrics)
+    counted = sparsity.count(load_masks(folder / schema.MASKS_FILE), chain=said.is_chain)
     if counted.layers != said.layers or counted.neurons_alive != said.neurons_alive:
         raise ValueError("its figures are not those of its masks")
-    for name, n_out, n_in in record.layers:
-        _check_picture(folder / schema.PATTERN_FOLDER / f"{name}.png", n_out, n_in)
+    for name, n_out, *others in record.layers:
+        _check_picture(folder / schema.PATTERN_FOLDER / f"{name}.png", n_out, math.prod(others))
     if (folder / schema.CURVE_FILE).exists():
         _check_curve(folder / schema.CURVE_FILE, cell, score)
 
@@ -76,33 +77,37 @@ def _check_weights(path: Path, layers: Layers) -> None:
             raise ValueError(f"{path.name}: {len(names)} tensors")
         if other := {file.get_slice(name).get_dtype() for name in names} - set(_FLOATS):
             raise ValueError(f"{path.name}: numbers of type {min(other)}")
-        for name, n_out, n_in in layers:
+        for name, *shape in layers:
             if f"{name}.weight" not in names:
                 raise ValueError(f"{path.name}: no weights of layer {name!r}")
             weight = file.get_slice(f"{name}.weight")
-            if weight.get_shape() != [n_out, n_in]:
-                raise ValueError(f"{path.name}: layer {name!r} is not {n_out} × {n_in} numbers")
+            if weight.get_shape() != shape:
+                raise ValueError(f"{path.name}: layer {name!r} is not {_size(shape)} numbers")
 
 
 def _check_masks(path: Path, layers: Layers) -> None:
     """Before they are unpacked: the sizes must be those of the layers, whose weights are there."""
     with safe_open(path, framework="pt") as file:
         shapes = _SHAPES.validate_json((file.metadata() or {}).get("shapes", ""), strict=True)
-        if list(shapes.items()) != [(name, (n_out, n_in)) for name, n_out, n_in in layers]:
+        if list(shapes.items()) != [(name, tuple(shape)) for name, *shape in layers]:
             raise ValueError(f"{path.name}: not the masks of these layers")
         if set(file.keys()) != set(shapes):
             raise ValueError(f"{path.name}: not one mask a layer")
         for name, shape in shapes.items():
             packed = file.get_slice(name)
             if packed.get_dtype() != "U8" or packed.get_shape() != [math.ceil(math.prod(shape) / 8)]:
-                raise ValueError(f"{path.name}: layer {name!r} is not packed as {shape[0]} × {shape[1]} bits")
+                raise ValueError(f"{path.name}: layer {name!r} is not packed as {_size(shape)} bits")
 
 
-def _check_picture(path: Path, n_out: int, n_in: int) -> None:
+def _size(shape: Sequence[int]) -> str:
+    return " × ".join(map(str, shape))
+
+
+def _check_picture(path: Path, width: int, height: int) -> None:
     with path.open("rb") as file:
         start = file.read(len(_PNG_START) + 8)
-    if start != _PNG_START + struct.pack(">II", n_out, n_in):
-        raise ValueError(f"{schema.PATTERN_FOLDER}/{path.name}: not a PNG of {n_out} × {n_in} pixels")
+    if start != _PNG_START + struct.pack(">II", width, height):
+        raise ValueError(f"{schema.PATTERN_FOLDER}/{path.name}: not a PNG of {width} × {height} pixels")
 
 
 def _check_curve(path: Path, cell: Cell, score: str) -> None:

@@ -106,11 +106,16 @@ def _ended(record: StoredRun, state: State) -> Ended:
 
 def counts_from_metrics(layers: str, metrics: Mapping[str, float]) -> NetworkCounts:
     """Put the counts of a replicate together again from its stored figures."""
-    shapes = [(name, (int(n_out), int(n_in))) for name, n_out, n_in in json.loads(layers)]
+    shapes = [(name, tuple(map(int, shape))) for name, *shape in json.loads(layers)]
     layer_counts = tuple(
-        LayerCount(name, shape, shape[0] * shape[1], int(metrics[schema.layer_nonzero(name)])) for name, shape in shapes
+        LayerCount(
+            name, shape, math.prod(shape), int(metrics[schema.layer_nonzero(name)]), _inputs_alive(name, metrics)
+        )
+        for name, shape in shapes
     )
-    totals = [("input", shapes[0][1][1]), *((name, shape[0]) for name, shape in shapes)]
+    totals = [(name, shape[0]) for name, shape in shapes]
+    if schema.units("input", "alive") in metrics:  # of layers that are no chain there are no inputs
+        totals.insert(0, ("input", shapes[0][1][1]))
     unit_counts = tuple(
         UnitCount(
             name,
@@ -121,6 +126,11 @@ def counts_from_metrics(layers: str, metrics: Mapping[str, float]) -> NetworkCou
         for name, total in totals
     )
     return NetworkCounts(layer_counts, unit_counts)
+
+
+def _inputs_alive(layer: str, metrics: Mapping[str, float]) -> int | None:
+    found = metrics.get(schema.layer_inputs_alive(layer))
+    return None if found is None else int(found)
 
 
 def read_histories(

@@ -96,6 +96,7 @@ class _Replicate(_Seeded):
         counts = reader.counts_from_metrics(json.dumps(self.layers), self.metrics)
         left = [(layer.name, layer.num_nonzero, layer.num_weights) for layer in counts.layers]
         left += [(unit.name, number, unit.total) for unit in counts.units for number in (unit.published, unit.alive)]
+        left += [(f"the inputs of {c.name}", c.inputs_alive or 0, c.shape[1]) for c in counts.layers]
         for name, number, total in left:
             if not 0 <= number <= total:
                 raise ValueError(f"{number} of {total} are left in {name}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # a report reads masks without torch
 _WHITE, _BLUE = (255, 255, 255), (31, 87, 164)
 
 Mask = NDArray[np.bool_]
-"""``[n_out, n_in]``."""
+"""``[n_out, n_in]`` or ``[filters, channels, height, width]``."""
 AnyMask = Union["Tensor", Mask]
 """A tensor lies on the CPU."""
 
@@ -40,11 +40,17 @@ def _unpack(packed: NDArray[np.uint8], shape: list[int]) -> Mask:
     return np.unpackbits(packed, count=int(np.prod(shape))).astype(bool).reshape(shape)
 
 
-def save_pattern(mask: AnyMask, path: Path) -> None:
-    """Draw a mask ``[n_out, n_in]`` as the paper does: one pixel a weight, blue where it is not zero.
+def unfolded(mask: Mask) -> Mask:
+    """Return a mask as a matrix ``[n_out, weights of one output]``: a convolution's kernels channel by channel."""
+    return mask.reshape(len(mask), -1)
 
-    Inputs run down, outputs run across: an input that is dropped is a white line.
+
+def save_pattern(mask: AnyMask, path: Path) -> None:
+    """Draw a mask as the paper does: one pixel a weight, blue where it is not zero.
+
+    Inputs run down, outputs run across: an input that is dropped is a white line. Of a convolution the weights of a
+    channel's kernel stand below each other: a channel that is dropped is a white band, a filter a white column.
     """
-    image = Image.fromarray(np.ascontiguousarray(np.asarray(mask).T, dtype=np.uint8), mode="P")
+    image = Image.fromarray(np.ascontiguousarray(unfolded(np.asarray(mask)).T, dtype=np.uint8), mode="P")
     image.putpalette([*_WHITE, *_BLUE])
     image.save(path, optimize=False)

@@ -35,6 +35,11 @@ def final_metrics(outcome: "Outcome") -> dict[str, float]:
     counts = outcome.counts
     metrics = dict(outcome.scores)
     metrics |= {schema.layer_nonzero(layer.name): layer.num_nonzero for layer in counts.layers}
+    metrics |= {
+        schema.layer_inputs_alive(layer.name): layer.inputs_alive
+        for layer in counts.layers
+        if layer.inputs_alive is not None
+    }
     for unit in counts.units:
         metrics[schema.units(unit.name, "published")] = unit.published
         metrics[schema.units(unit.name, "alive")] = unit.alive

@@ -3,9 +3,18 @@
 import math
 import unicodedata
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from dn_distributed.config import Cell, FrozenModel
 from tracking import published_rows, schema
@@ -44,8 +53,18 @@ Moment = Annotated[int, Field(ge=1, le=2**42)]
 """Milliseconds since 1970; the last is in the year 2109."""
 LayerName = Annotated[str, Field(max_length=_LONGEST_NAME, pattern=f"^{LAYER}$")]
 Size = Annotated[int, Field(ge=1, le=2**31)]
-Layers = Annotated[tuple[tuple[LayerName, Size, Size], ...], Field(min_length=1)]
-"""Name, outputs and inputs of each regularised layer, in forward order."""
+
+
+def _with_kernel(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """A convolution's layer has two sizes more. A union of both would say of an error only that it is neither."""
+    if not isinstance(value, list | tuple) or len(value) != 5:
+        return validate(tuple(value) if isinstance(value, list) else value)
+    return (*validate(tuple(value[:3])), *validate((value[0], *value[3:]))[1:])
+
+
+_Layer: TypeAlias = Annotated[tuple[LayerName, Size, Size], WrapValidator(_with_kernel)]
+Layers = Annotated[tuple[_Layer, ...], Field(min_length=1)]
+"""Name, outputs and inputs of each regularised layer, in forward order; of a convolution the kernel's size too."""
 
 
 class _Exported(FrozenModel):

@@ -14,9 +14,19 @@ from tracking.tables.columns import Column
 _GENERAL = (
     'mean ± sample standard deviation (n) over seeds; "sparsity" is the paper\'s word for the share of '
     "weights that are left; neurons as the published scripts count them, alive: on a path from input to output.",
+)
+_DENSE = (
     "Dense size: weights of the dense network that is left when dead neurons are cut out, alive inputs × alive "
-    "outputs added up over the regularised layers (no convolution is among them); dense compression: all weights "
-    "of these layers / dense size.",
+    "outputs added up over the regularised layers ({convolutions}); dense compression: all weights "
+    "of these layers / dense size."
+)
+_FILTERS = (
+    "of a convolution times the weights of a kernel; its neurons are filters, and a filter that is flattened "
+    "counts by those of its features that are read"
+)
+_APART = (
+    "The regularised layers are no chain: each is counted for itself, and a neuron is taken to be alive where a weight "
+    "enters it, an input where one leaves it."
 )
 _ERRORS = "Geometric mean ×÷ geometric standard deviation: for errors, whose mean may be that of one seed."
 _LARGER_COUNT = (
@@ -30,6 +40,11 @@ def sentences(manifest: Manifest, methods: Sequence[MethodResult], columns: Sequ
     """Yield what a reader needs to judge the table of these methods."""
     beside = {method.label: row for method in methods if method.chosen and (row := method.chosen.published)}
     yield from _GENERAL
+    networks = [row.counts for method in methods for result in method.tried for row in result.rows[:1]]
+    with_filters = any(len(layer.shape) > 2 for counts in networks for layer in counts.layers)
+    yield _DENSE.format(convolutions=_FILTERS if with_filters else "no convolution is among them")
+    if not all(counts.is_chain for counts in networks):
+        yield _APART
     if any(column.is_error for column in columns):
         yield _ERRORS
     if any(result.cell.task.get("count_hidden_by") == "max" for method in methods for result in method.tried):
