@@ -15,18 +15,20 @@ demo: .venv/installed
 # What needs more than Python: programs, root, or a sweep of several processes that is disturbed.
 MORE := browser or cluster or postgres or slow
 WORKERS ?= 2
+# Whole files, those first that take longest, and together those that share what is slow to make: tests/distribution.py.
+PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # CI gives --cov: what the tests of `make test` reach must not fall below the floor in pyproject.toml.
 COVERAGE ?=
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not ($(MORE))" $(COVERAGE)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not ($(MORE))" $(COVERAGE)
 
 test-all: test
-	$(BIN)/python -m pytest -m "$(MORE)"
+	$(BIN)/python -m pytest $(PARALLEL) -m "$(MORE)"
 
 # On the oldest versions that pyproject.toml allows: what is stored, read, planned and searched.
 test-oldest: .venv-oldest/installed
-	.venv-oldest/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not ($(MORE))" --ignore=tests/tracking/test_server_s3.py \
+	.venv-oldest/bin/python -m pytest $(PARALLEL) -m "not ($(MORE))" --ignore=tests/tracking/test_server_s3.py \
 		tests/tracking tests/dn_distributed/test_replicas.py tests/dn_distributed/test_kept_graphs.py \
 		tests/sweeps/test_spec.py tests/sweeps/test_plan.py tests/sweeps/test_cli.py tests/sweeps/test_search.py
 

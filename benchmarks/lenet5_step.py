@@ -11,7 +11,6 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.adam import adam
 
 from benchmarks.trainer import PENALTIES, load
 from dn_distributed import regularizers
@@ -20,6 +19,7 @@ from dn_distributed.regularizers.base import Penalty
 from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
 from dn_distributed.regularizers.l1 import L1
 from dn_distributed.tasks.lenet5 import LeNet5, LeNet5Network
+from dn_distributed.torch_internals import adam
 from dn_distributed.training import trainer as training
 from sweeps.tune.memory import keep_freed_memory
 

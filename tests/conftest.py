@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tests import pretended_device
+from tests import distribution, pretended_device
 from tracking.store import embedded
 from tracking.store import location as store
 from tracking.store.location import StoreLocation
@@ -14,6 +14,16 @@ def pytest_configure() -> None:
     """Answer Ctrl-C, and let what is started do so: in the background of a script nobody does."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config) -> distribution.Scheduling | None:
+    """Have tests that share what is slow to make run in one process."""
+    return distribution.Scheduling(config) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: distribution.order(item.nodeid))
 
 
 @pytest.fixture(scope="session", autouse=True)

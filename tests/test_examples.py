@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.tracking.stores import copy_of
+from tracking.store.location import FOLDER, StoreLocation
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -33,10 +36,11 @@ def test_a_loop_of_ones_own_prunes_weights_and_neurons_and_keeps_what_was_learne
     assert neurons < 200
 
 
-def test_a_task_and_a_dataset_of_ones_own_are_swept(tmp_path: Path) -> None:
+def test_a_task_and_a_dataset_of_ones_own_are_swept(empty: StoreLocation, tmp_path: Path) -> None:
+    copy_of(empty, tmp_path / FOLDER)
     for name in ("own_task.py", "own_task.yaml"):
         shutil.copy(EXAMPLES / name, tmp_path)
-    sweep = ("-m", "dn_distributed", "sweep", "own_task.yaml", "--import", "own_task")
+    sweep = ("-m", "dn_distributed", "sweep", "own_task.yaml", "--import", "own_task", "--num-cpus", "1")
     shown = _run(*sweep, folder=tmp_path)
     assert "own-task: stripe_direction on stripes, 3 methods, 3 cells, 2 seeds: 6 replicates" in shown
     accuracies = re.search(r"test accuracy after P(.*)", shown)

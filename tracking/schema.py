@@ -10,6 +10,7 @@ from typing import Literal
 from dn_distributed import score_names
 
 Kind = Literal["cell", "replicate", "report"]
+BeforeOrAfter = Literal["before", "after"]
 
 PARENT = "mlflow.parentRunId"
 """Tag of a replicate: the run of its cell."""
@@ -65,6 +66,10 @@ CURVE_FILE = "thresholds.json"
 """File: the trained replicate measured at other thresholds, where the sweep asks for them."""
 PATTERN_FOLDER = "sparsity"
 """Folder: a picture of each regularised layer, its weights that are left in colour."""
+COMPACT_FOLDER = "compact"
+"""Folder of a replicate: the smaller network that ``dn compact`` made of it, without its ONNX file."""
+COMPACT_MODEL = f"{COMPACT_FOLDER}/model"
+"""Folder of a replicate: that network as MLflow's registered model, with its ONNX file."""
 MANIFEST_FILE = "sweep.json"
 """File of the report run: the sweep as it was resolved."""
 SWEEP_FILE = "sweep.yaml"
@@ -94,6 +99,16 @@ def deviation(name: str) -> str:
 def layer_nonzero(layer: str) -> str:
     """Metric: non-zero weights of a layer after pruning."""
     return f"layers/{layer}/num_nonzero"
+
+
+def compact_cost(which: BeforeOrAfter, name: str) -> str:
+    """Metric: what a replicate's network costs before or after it was made smaller."""
+    return f"{COMPACT_FOLDER}/{which}/{name}"
+
+
+def compact_proof(name: str) -> str:
+    """Metric: how far the outputs of a replicate's smaller network are from those of its pruned one."""
+    return f"{COMPACT_FOLDER}/proof/{name}"
 
 
 def layer_inputs_alive(layer: str) -> str:

@@ -15,9 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
@@ -81,7 +81,7 @@ def save(network: fx.GraphModule, folder: Path, example: Tensor) -> None:
     rebuilt = _filled(build(json.loads(json.dumps(described, allow_nan=False))), tensors, "the network")
     _check_same(network, rebuilt, example)
     folder.joinpath(ARCHITECTURE).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-    save_file(tensors, folder / MODEL)
+    folder.joinpath(MODEL).write_bytes(safetensors.torch.save(tensors))
 
 
 @torch.no_grad()
@@ -185,7 +185,7 @@ def load(folder: str | Path) -> fx.GraphModule:
         with open_regular(path) as file:
             described = json.loads(file.read())
         open_regular(model).close()
-        network, tensors = build(described), load_file(model)
+        network, tensors = build(described), safetensors.torch.load_file(model)
     except OSError as error:
         _refuse(f"{error.filename or model}: {(error.strerror or str(error)).lower()}")
     except SafetensorError as error:

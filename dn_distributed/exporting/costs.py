@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dn_distributed.exporting.dispatch_internals import TorchDispatchMode, tree_leaves
+from dn_distributed.torch_internals import TorchDispatchMode, tree_leaves
 
 BATCH_SIZES = (1, 256)
 _WARM_UP_SECONDS, _SECONDS, _FEWEST, _MOST = 0.3, 2.0, 15, 2000

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.dropout import _DropoutNd
 
 from dn_distributed.errors import ArgumentError
 from dn_distributed.seeds import generator
@@ -12,6 +11,7 @@ from dn_distributed.seeds import generator
 NAME = "dropout"
 """Its key in a sweep file; the value is the probability that a unit drops."""
 
+_OTHERS = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _CHUNK_VALUES = 2**18
 _MAX_CHUNK_STEPS = 4096
 
@@ -38,7 +38,7 @@ def swap_dropout_(network: nn.Module, rate: float) -> list[str]:
     """
     modules = dict(network.named_modules(remove_duplicate=False))
     names = [name for name, module in modules.items() if isinstance(module, nn.Dropout)]
-    others = [name for name, module in modules.items() if isinstance(module, _DropoutNd) and name not in names]
+    others = [name for name, module in modules.items() if isinstance(module, _OTHERS)]
     if others:
         raise ArgumentError(f"module {others[0]!r} drops in its own way; use nn.Dropout")
     for name in names:

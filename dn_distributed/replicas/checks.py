@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from dn_distributed.errors import ArgumentError
 from dn_distributed.layers import check_groups, check_own_weights
+from dn_distributed.torch_internals import TorchDispatchMode
 
 OWN_RANDOMNESS = "the network or its loss draws random numbers of its own; use nn.Dropout modules only"
 

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from dn_distributed.errors import ArgumentError
 from dn_distributed.replicas.checks import OWN_RANDOMNESS, draws
+from dn_distributed.torch_internals import aten, make_fx, writes
 
 Loss = Callable[[list[Tensor], list[Tensor], list[Tensor], Tensor, Tensor], tuple[Tensor, list[Tensor]]]
 """From parameters, running statistics, dropout masks, inputs and targets to the loss of each replicate, or of one, and
@@ -22,11 +22,10 @@ LossGradient = Callable[..., tuple[Tensor, ...]]
 """From parameters, statistics, inputs, targets and masks, one after the other, to the parameters' gradients, the
 losses, and the new statistics."""
 
-_aten = torch.ops.aten
-_RESHAPES = {_aten.expand.default, _aten.view.default, _aten._unsafe_view.default}
-_PRODUCTS = {_aten.mul.Scalar, _aten.mul.Tensor}
+_RESHAPES = {aten.expand.default, aten.view.default, aten._unsafe_view.default}
+_PRODUCTS = {aten.mul.Scalar, aten.mul.Tensor}
 _CAPTURES = "captures"
-_FILLS = {_aten.ones_like.default, _aten.zeros_like.default}
+_FILLS = {aten.ones_like.default, aten.zeros_like.default}
 
 _MOST_GRAPHS = 4
 _graphs: dict[Hashable, GraphModule] = {}
@@ -82,7 +81,7 @@ def trace(function: Callable[..., Any], *example: Tensor) -> GraphModule:
     """Return ``function`` of tensors as a graph for tensors like ``example``: same shapes, strides and device."""
     graph = make_fx(function)(*example)
     graph.meta[_CAPTURES] = any(node.op == "get_attr" for node in graph.graph.nodes)
-    if any(_writes(node) for node in graph.graph.nodes):
+    if any(writes(node.target) for node in graph.graph.nodes):
         return graph  # what looks like a constant may be written to
     cleaner = _Cleaner(graph)
     cleaner.run(*example)
@@ -93,11 +92,6 @@ def trace(function: Callable[..., Any], *example: Tensor) -> GraphModule:
 def captures(graph: GraphModule) -> bool:
     """Return whether the function used tensors besides its arguments: the graph holds them as they then were."""
     return bool(graph.meta[_CAPTURES])
-
-
-def _writes(node: Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
-    return bool(schema is not None and schema.is_mutable)
 
 
 class _Cleaner(Interpreter):

@@ -22,6 +22,7 @@ from dn_distributed.replicas.batch_norm import swap_batch_norm_
 from dn_distributed.replicas.loss_gradient import LossGradient, loss_gradient
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import Task
+from dn_distributed.torch_internals import foreach_add_, foreach_copy_
 
 _ALIGNMENT = 64
 """Replicates start at multiples of it: vector instructions then round each one alike wherever it stands."""
@@ -187,9 +188,9 @@ class Replicas:
             identity = (type(self._task), self._task.model_dump_json(), self._vectorized, tuple(self._dropout_names))
             self._loss_gradient = loss_gradient(loss, identity, values, running, masks, inputs, targets)
         found = self._loss_gradient(*values, *running, inputs, targets, *masks)
-        torch._foreach_add_(into, found[: len(into)])
+        foreach_add_(into, found[: len(into)])
         if running:
-            torch._foreach_copy_(running, found[len(into) + 1 :])
+            foreach_copy_(running, found[len(into) + 1 :])
         return found[len(into)]
 
     def _loss(

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 
 from dn_distributed import score_names
 from dn_distributed.config import Training
@@ -18,6 +17,7 @@ from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.regularizers.dropout import MaskSource
 from dn_distributed.replicas import Replicas
 from dn_distributed.tasks import Task
+from dn_distributed.torch_internals import adam
 from dn_distributed.training.batches import Batches
 from dn_distributed.training.evaluation import Evaluation
 from dn_distributed.training.outcome import EpochReport, Outcome

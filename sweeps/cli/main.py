@@ -27,6 +27,7 @@ _VERBS = {
     "export": "export",
     "import": "import_",
     "measure": "measure",
+    "compact": "compact",
     "ui": "ui",
     "server": "server",
 }

@@ -60,10 +60,10 @@ def test_the_interval_of_a_median_is_that_of_its_ranks() -> None:
 
 
 def test_modes_of_torch_are_where_they_are_looked_for() -> None:
-    from dn_distributed.exporting import dispatch_internals
+    from dn_distributed import torch_internals
 
-    assert hasattr(dispatch_internals.TorchDispatchMode, "__torch_dispatch__"), "torch has moved TorchDispatchMode"
-    assert dispatch_internals.tree_leaves([(1, 2), {"a": 3}]) == [1, 2, 3]
+    assert hasattr(torch_internals.TorchDispatchMode, "__torch_dispatch__"), "torch has moved TorchDispatchMode"
+    assert torch_internals.tree_leaves([(1, 2), {"a": 3}]) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("size", [1, 5])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.tracking.stores import copy_of
 from tracking import schema
 from tracking.results import cells
 from tracking.results import rows as reader
@@ -73,8 +74,11 @@ class Folder:
         return list((self.path / store.FOLDER / "ray").glob("small/checkpoints/*/*.safetensors"))
 
 
-def make_folder(path: Path) -> Folder:
+def make_folder(path: Path, empty: store.StoreLocation | None = None) -> Folder:
+    """``empty``: a store whose copy is there from the start; else the sweep makes its own, which takes seconds."""
     path.mkdir(exist_ok=True)
+    if empty is not None:
+        copy_of(empty, path / store.FOLDER)
     (path / "small.yaml").write_text(SWEEP, encoding="utf-8")
     return Folder(path)
 

@@ -1,12 +1,11 @@
 """Checkpoints: whole or not there, checked before use, found again by packs that were cut otherwise."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sweeps.cluster import connection
 from sweeps.tune.checkpoints import KEPT, CheckpointFolder, DamagedCheckpointError, RemoteCheckpoints
+from tests.sweeps.conftest import SharedRay
 
 
 @pytest.fixture
@@ -68,9 +67,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> CheckpointFolder:
 
 
 @pytest.fixture(scope="module")
-def remote(folder: CheckpointFolder) -> Iterator[RemoteCheckpoints]:
-    with connection.connect(None, num_cpus=1):
-        yield RemoteCheckpoints(folder)
+def remote(folder: CheckpointFolder, shared_ray: SharedRay) -> RemoteCheckpoints:
+    shared_ray.join()
+    return RemoteCheckpoints(folder)
 
 
 def test_the_drivers_node_keeps_them_as_a_folder_would(remote: RemoteCheckpoints) -> None:

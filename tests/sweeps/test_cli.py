@@ -252,6 +252,13 @@ def test_a_plan_counts_packs_where_the_places_are_known(
         (["report", "x", "--from", "rows.json", "--out", "r"], "not both; see dn report --help"),
         (["measure", "w", "--layers", "a", "--threshold", "[red]"], "argument --threshold: '[red]' is not a valid"),
         (["report", "x", "--out", "s.yaml"], "argument --out: s.yaml: "),
+        (["compact", "ab"], "the following arguments are required: --out; see dn compact --help"),
+        (["compact", "ab", "--out", "s.yaml"], "argument --out: s.yaml: "),
+        (["compact", "ab", "--out", "o", "--threshold", "0.1"], "--threshold and --dataset go with --task"),
+        (["compact", "ab", "--out", "o", "--task", "regression"], "ab: no such file"),
+        (["compact", "s.yaml", "--out", "o", "--task", "regression"], "s.yaml: not a safetensors file"),
+        (["compact", "ab", "--out", "o", "--task", "nosuch"], "--task 'nosuch': unknown; there are: autoencoder,"),
+        (["compact", "ab", "--out", "."], ".: holds 'broken.py', so it is no former export"),
         (["ui", "--port", "65536"], "argument --port: expected a whole number from 1 to 65535, not '65536'"),
         (["server", "--workers", "two"], "argument --workers: expected a whole number from 1 to 1000, not 'two'"),
         (["server", "--port", "\x1b[31m"], "not '\\x1b[31m'"),
@@ -291,12 +298,12 @@ def test_an_unknown_store_address_is_refused(
     assert "http://HOST:PORT" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", ["report", "ui"])
+@pytest.mark.parametrize("verb", ["report", "ui", "compact"])
 def test_without_a_store_the_remedy_is_named(
     verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert cli.main([verb, *(["x", "--out", "o"] if verb == "report" else [])]) == 2
+    assert cli.main([verb, *(["ab", "--out", "o"] if verb != "ui" else [])]) == 2
     assert "run `dn sweep FILE` in this folder first" in capsys.readouterr().err
 
 
@@ -320,6 +327,6 @@ def test_a_server_runs_for_weeks_and_loads_neither_ray_nor_torch() -> None:
 
 
 def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for verb in ("sweep", "status", "report", "export", "import", "measure", "ui", "server"):
+    for verb in ("sweep", "status", "report", "export", "import", "measure", "compact", "ui", "server"):
         assert cli.main([verb, "--help"]) == 0
         assert verb in capsys.readouterr().out

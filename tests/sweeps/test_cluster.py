@@ -19,7 +19,6 @@ from sweeps.planning.data import load_data
 from sweeps.spec import load as spec
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
-from tests.sweeps.real_sweeps import descendants
 from tests.tracking.stores import copy_of
 from tracking.store.location import StoreLocation
 
@@ -147,9 +146,3 @@ def test_an_address_without_a_port_is_told() -> None:
     told = pytest.raises(ClusterError, match="no Ray cluster at nowhere: give HOST:PORT or auto")
     with told, connection.connect("nowhere"):
         pass
-
-
-def test_a_local_ray_has_no_process_for_usage_reports_which_asks_clouds_for_metadata(capacity: Capacity) -> None:
-    commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in descendants(os.getpid())]
-    assert any(b"gcs_server" in command for command in commands)
-    assert not any(b"dashboard/dashboard.py" in command for command in commands)

@@ -77,6 +77,7 @@ def test_who_does_not_read_disturbs_nothing(closed: str, tmp_path: Path) -> None
     assert b"Error" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_reader_has_gone_is_stored_and_reported(tmp_path: Path) -> None:
     """With a label that would be markup, and an encoding that lacks its letters."""
     text = f"name: x\ntask: regression\ntraining: {{epochs: 1}}\nmethods:\n  - label: '{LABEL}'\n"

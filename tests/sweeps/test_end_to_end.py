@@ -14,6 +14,7 @@ from tests.sweeps.real_sweeps import Folder, epochs_logged, make_folder, pack_wo
 from tracking import schema
 from tracking.store.client import search
 from tracking.store.connection import connect
+from tracking.store.location import StoreLocation
 from tracking.store.sweep_store import SweepStore
 
 
@@ -61,8 +62,10 @@ def test_curves_are_logged_once_per_epoch_and_the_cell_carries_their_means(undis
 
 
 @pytest.mark.slow
-def test_a_killed_worker_changes_no_figure_and_doubles_no_run(undisturbed: Folder, tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "killed")
+def test_a_killed_worker_changes_no_figure_and_doubles_no_run(
+    empty: StoreLocation, undisturbed: Folder, tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path / "killed", empty)
     process = folder.start()
     wait_until(lambda: bool(folder.checkpoints()), process)
     workers = pack_workers(process.pid)
@@ -77,8 +80,10 @@ def test_a_killed_worker_changes_no_figure_and_doubles_no_run(undisturbed: Folde
 
 
 @pytest.mark.slow
-def test_an_interrupted_sweep_is_completed_by_the_same_command(undisturbed: Folder, tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "interrupted")
+def test_an_interrupted_sweep_is_completed_by_the_same_command(
+    empty: StoreLocation, undisturbed: Folder, tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path / "interrupted", empty)
     process = folder.start()
     wait_until(lambda: bool(folder.checkpoints()), process)
     process.send_signal(signal.SIGINT)
@@ -96,9 +101,9 @@ def test_an_interrupted_sweep_is_completed_by_the_same_command(undisturbed: Fold
 
 @pytest.mark.slow
 def test_another_packing_gives_the_same_table_and_more_seeds_run_only_the_new_ones(
-    undisturbed: Folder, tmp_path: Path
+    empty: StoreLocation, undisturbed: Folder, tmp_path: Path
 ) -> None:
-    folder = make_folder(tmp_path / "extended")
+    folder = make_folder(tmp_path / "extended", empty)
     first = folder.run("--set", "seeds=1", "--set", "resources.pack=1")
     assert first.returncode == 0, first.stderr
     second = folder.run("--set", "resources.pack=2")

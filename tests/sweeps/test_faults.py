@@ -10,6 +10,7 @@ import pytest
 from tests.sweeps.real_sweeps import Folder, epochs_logged, make_folder, pack_workers, runs_per_replicate, wait_until
 from tracking.processes import is_gone, start_of
 from tracking.store.driver import this_host
+from tracking.store.location import StoreLocation
 
 pytestmark = pytest.mark.slow
 
@@ -33,8 +34,8 @@ def assert_same(folder: Folder, undisturbed: Folder) -> None:
     assert epochs_logged(folder) == epochs_logged(undisturbed)
 
 
-def test_a_killed_driver_loses_nothing(undisturbed: Folder, tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "killed")
+def test_a_killed_driver_loses_nothing(empty: StoreLocation, undisturbed: Folder, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "killed", empty)
     kill(folder, signal.SIGKILL)
     again = folder.run()
     assert again.returncode == 0, again.stderr
@@ -42,8 +43,10 @@ def test_a_killed_driver_loses_nothing(undisturbed: Folder, tmp_path: Path) -> N
     assert_same(folder, undisturbed)
 
 
-def test_a_damaged_checkpoint_is_told_and_passed_over(undisturbed: Folder, tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "damaged")
+def test_a_damaged_checkpoint_is_told_and_passed_over(
+    empty: StoreLocation, undisturbed: Folder, tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path / "damaged", empty)
     kill(folder, signal.SIGKILL)
     newest = {path.parent: path for path in sorted(folder.checkpoints())}
     for path in newest.values():
@@ -74,8 +77,10 @@ def test_of_two_drivers_one_is_sent_away_and_the_other_ends_in_order_when_it_is_
     assert set(runs_per_replicate(folder).values()) == {1}
 
 
-def test_a_driver_that_hangs_loses_its_place_and_nothing_else(undisturbed: Folder, tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "hung")
+def test_a_driver_that_hangs_loses_its_place_and_nothing_else(
+    empty: StoreLocation, undisturbed: Folder, tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path / "hung", empty)
     first = folder.start()
     wait_until(lambda: bool(folder.checkpoints()), first)
     first.send_signal(signal.SIGSTOP)

@@ -75,7 +75,7 @@ class Folder:
 
     def sweep(self, **options: Any) -> None:
         """Run the sweep, with its report in the folder ``out``."""
-        done = self.run("sweep", "tiny.yaml", "--report", "out", **options)
+        done = self.run("sweep", "tiny.yaml", "--num-cpus", "1", "--report", "out", **options)
         assert done.returncode == 0, (done.stdout, done.stderr)
 
     def files(self) -> dict[str, str]:

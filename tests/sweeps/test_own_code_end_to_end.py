@@ -4,6 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.tracking.stores import copy_of
+from tracking.store.location import FOLDER, StoreLocation
+
 FILES = {
     "my_sizes.py": "HIDDEN = 6\n",
     "my_task.py": """
@@ -52,7 +57,9 @@ methods: [{label: half, half: 2.0}, {label: whole, l1: 1.0}]
 }
 
 
-def test_a_task_and_a_penalty_of_ones_own_from_the_first_sweep_to_an_edit(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_task_and_a_penalty_of_ones_own_from_the_first_sweep_to_an_edit(empty: StoreLocation, tmp_path: Path) -> None:
+    copy_of(empty, tmp_path / FOLDER)
     for name, text in FILES.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
 
@@ -63,6 +70,8 @@ def test_a_task_and_a_penalty_of_ones_own_from_the_first_sweep_to_an_edit(tmp_pa
             "sweeps.cli",
             "sweep",
             "own.yaml",
+            "--num-cpus",
+            "1",
             "--import",
             "my_task",
             "--import",

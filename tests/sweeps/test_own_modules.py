@@ -60,6 +60,7 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
 
 
+@pytest.mark.slow
 def test_files_called_as_modules_that_we_use_change_nothing_and_no_home_is_needed(tmp_path: Path) -> None:
     odd = {"HOME": "/nonexistent", "TMPDIR": str(tmp_path / ("long" * 25))}
     Path(odd["TMPDIR"]).mkdir()
@@ -69,7 +70,18 @@ def test_files_called_as_modules_that_we_use_change_nothing_and_no_home_is_neede
     (tmp_path / "sweeps" / "__init__.py").touch()
     (tmp_path / "own.py").write_text(OWN_TASK)
     (tmp_path / "small.yaml").write_text(SWEEP)
-    command = [sys.executable, "-P", "-m", "dn_distributed", "sweep", "small.yaml", "--import", "own"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "dn_distributed",
+        "sweep",
+        "small.yaml",
+        "--num-cpus",
+        "1",
+        "--import",
+        "own",
+    ]
     done = subprocess.run(command, cwd=tmp_path, env=os.environ | odd, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

@@ -11,8 +11,7 @@ from sweeps.cluster import connection
 from sweeps.planning.data import load_data
 from sweeps.planning.plan import Plan
 from sweeps.spec import load as spec
-from sweeps.tune import runner
-from sweeps.tune.experiment import MAX_FAILURES
+from sweeps.tune import experiment, runner
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
 from tracking import schema
@@ -43,6 +42,13 @@ def run(
     location: store.StoreLocation, capacity: connection.Capacity, tmp_path: Path, request: pytest.FixtureRequest
 ) -> "Run":
     return Run(location, capacity, tmp_path, request.node.name[:60])
+
+
+@pytest.fixture
+def lives(tmp_path: Path) -> Path:
+    made = tmp_path / "lives"
+    made.mkdir()
+    return made
 
 
 class Run:
@@ -89,9 +95,9 @@ def test_a_replicate_that_there_is_no_memory_for_is_recorded_with_the_reason(run
 
 
 def test_what_failed_is_tried_again_when_asked_and_nothing_else_is(run: Run) -> None:
-    run("{name: hungry, most: 0}", "2")
+    run("{name: hungry, most: 0}", "1")
     run.writes("seeds: 7")
-    again = run("{name: hungry, most: 0}", "2", retry_failed=True)
+    again = run("{name: hungry, most: 0}", "1", retry_failed=True)
     assert (again.count("failed"), again.num_to_run) == (5, 0)
     states = runs.read_states(run.runner.sweep_store)
     assert {item.seed for item in states} == set(range(5))  # 5 and 6 are missing, and were not asked for
@@ -112,25 +118,23 @@ def test_packs_are_measured_before_they_are_cut(run: Run, capsys: pytest.Capture
     assert "out of memory" not in said
 
 
+@pytest.fixture
+def max_failures(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Fewer than there are: each costs a worker, which imports torch and MLflow."""
+    monkeypatch.setattr(experiment, "MAX_FAILURES", 1)
+    return 1
+
+
 def test_a_pack_whose_worker_dies_is_taken_up_again(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    run: Run, lives: Path, max_failures: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "PAUSES", (0.1,))
-    lives = tmp_path / "lives"
-    lives.mkdir()
-    after = run(f"{{name: deadly, lives: {MAX_FAILURES + 2}, folder: {lives}}}", "5")
+    after = run(f"{{name: deadly, lives: {max_failures + 2}, folder: {lives}}}", "5")
     assert (after.count("finished"), after.num_to_run) == (5, 0)
     said = capsys.readouterr().err
-    assert said.count("L1, seeds 0, 1, 2, 3, 4: taken up again, from its last checkpoint") == MAX_FAILURES + 1
+    assert said.count("L1, seeds 0, 1, 2, 3, 4: taken up again, from its last checkpoint") == max_failures + 1
     assert "L1, seeds 0, 1, 2, 3, 4: given up for now: its worker or node is gone" in said
     assert "dn: 1 packs were lost; trying again in 0.1 s" in said
-
-
-@pytest.fixture
-def lives(tmp_path: Path) -> Path:
-    made = tmp_path / "lives"
-    made.mkdir()
-    return made
 
 
 def test_a_pack_whose_store_is_away_is_taken_up_again_and_the_reason_told(
@@ -168,8 +172,6 @@ def test_a_file_that_a_task_lacks_is_a_failure_of_its_replicates(run: Run, lives
     assert reason == "TaskError: FileNotFoundError: [Errno 2] No such file: 'features.npy'"
 
 
-def test_a_pack_whose_worker_always_dies_is_left_to_the_next_command(run: Run, tmp_path: Path) -> None:
-    lives = tmp_path / "lives"
-    lives.mkdir()
+def test_a_pack_whose_worker_always_dies_is_left_to_the_next_command(run: Run, lives: Path, max_failures: int) -> None:
     after = run(f"{{name: deadly, lives: 100, folder: {lives}}}", "5")
     assert (after.count("finished"), after.count("failed"), after.num_to_run) == (0, 0, 5)

@@ -12,6 +12,8 @@ import pytest
 
 import sweeps
 import tracking
+from tests.tracking.stores import copy_of
+from tracking.store.location import FOLDER, StoreLocation
 
 ROOT = Path(__file__).parents[2]
 SWEEP: dict[str, Any] = {
@@ -72,10 +74,11 @@ def test_a_missing_data_folder_and_a_store_that_does_not_answer_are_exceptions(t
         sweeps.run(SWEEP, data_dir=tmp_path / "nowhere")
 
 
-def test_a_thread_of_a_process_that_knows_ray_may_run_a_sweep(tmp_path: Path) -> None:
+def test_a_thread_of_a_process_that_knows_ray_may_run_a_sweep(empty: StoreLocation, tmp_path: Path) -> None:
     """Where Ray was imported first, and by a thread that may not touch signals; the same again runs nothing."""
     import ray
 
+    copy_of(empty, tmp_path / "s")
     found: list[tracking.Results] = []
     handler = signal.getsignal(signal.SIGINT)
     thread = threading.Thread(target=lambda: found.append(sweeps.run(SWEEP, store=tmp_path / "s", num_cpus=1)))
@@ -111,7 +114,8 @@ print("and went on")
 """
 
 
-def test_ctrl_c_ends_the_sweep_and_not_the_process(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_sweep_and_not_the_process(empty: StoreLocation, tmp_path: Path) -> None:
+    copy_of(empty, tmp_path / FOLDER)
     (tmp_path / "long.py").write_text(LONG, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "long.py"],
@@ -127,8 +131,9 @@ def test_ctrl_c_ends_the_sweep_and_not_the_process(tmp_path: Path) -> None:
 
 
 def test_the_example_gives_a_table_and_a_frame(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    empty: StoreLocation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    copy_of(empty, tmp_path / FOLDER)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DN_TRACKING_URI", raising=False)
     runpy.run_path(str(ROOT / "examples" / "sweep_from_python.py"), run_name="__main__")

@@ -1,0 +1,229 @@
+"""From a replicate of a real store to a smaller network: files, proof, metrics, and a model that MLflow loads."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+from safetensors.torch import save_file
+from torch import nn
+
+import tracking
+from dn_distributed import exporting
+from dn_distributed.compaction import compact
+from dn_distributed.data import DATASETS
+from dn_distributed.errors import DropNeuronError, ExportError
+from dn_distributed.exporting import bundle, costs, onnx_file
+from dn_distributed.tasks import TASKS
+from tests.tracking.fabricated import Recorder, make_cell
+from tracking import compacting, schema
+from tracking.compacting import Compacted, Options, compact_file, compact_replicate
+from tracking.results.networks import find_network
+
+pytest.importorskip("onnxscript")
+
+DIGITS = DATASETS["digits"](name="digits")
+CELL = make_cell("lenet300", digest=DIGITS.digest(DIGITS.load(Path())), l1=1.0)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    genuine = costs.measure
+    monkeypatch.setattr(costs, "measure", lambda *args, **options: genuine(*args, **options, seconds=0.01))
+
+
+def record(recorder: Recorder, seed: int = 0) -> str:
+    """A replicate with few weights left; its run."""
+    recorder.finish(CELL, seed, label="ℓ1/DN:P", density=0.004)
+    recorder.announce({"ℓ1/DN:P": [CELL]}, [seed])
+    (row,) = recorder.read().rows
+    return row.run_id
+
+
+def compacted(recorder: Recorder, run_id: str, folder: Path, *, onnx: bool = True) -> Compacted:
+    return compact_replicate(find_network(recorder.location, run_id), Path(), Options(folder, onnx=onnx), None)
+
+
+def test_a_replicate_becomes_a_smaller_network_with_its_proof(recorder: Recorder, tmp_path: Path) -> None:
+    run_id = record(recorder)
+    done = compacted(recorder, run_id, tmp_path / "small")
+    (row,) = recorder.read().rows
+    assert done.dropped.weights_before == row.counts.num_weights
+    inputs, *hidden, _ = [unit.alive for unit in row.counts.units]
+    assert [layer.inputs for layer in done.dropped.layers] == [inputs, *hidden]
+    assert done.proof.num_samples == 360
+    assert done.proof.changed_predictions == 0
+    loaded, pruned = exporting.load(tmp_path / "small"), tracking.load_network(row, recorder.location)
+    images = torch.rand(5, 784)
+    torch.testing.assert_close(loaded(images), pruned(images))
+    metrics = row.metrics
+    assert metrics[schema.compact_proof("max_rel_float64")] == done.proof.max_rel_float64 <= 1e-5
+    assert metrics[schema.compact_proof("max_rel_onnx")] <= onnx_file.TOLERANCE
+    assert metrics[schema.compact_cost("before", "num_weights")] == 266200
+    assert metrics[schema.compact_cost("after", "num_weights")] == done.exported.after.num_weights
+    assert {
+        schema.compact_cost(which, f"latency_ms_batch_{size}{part}")
+        for which in ("before", "after")
+        for size in (1, 256)
+        for part in ("", "/low", "/high")
+    } <= metrics.keys()
+    card = (tmp_path / "small/README.md").read_text(encoding="utf-8")
+    assert f"| run | `{run_id}` |" in card
+    assert f"| replicate | `{row.replicate_key}` |" in card
+
+
+def test_the_model_is_registered_and_loads_by_pyfunc_without_pickles(recorder: Recorder, tmp_path: Path) -> None:
+    import mlflow
+
+    run_id = record(recorder)
+    done = compacted(recorder, run_id, tmp_path / "small")
+    name = f"{recorder.name} ℓ1-DN-P"
+    assert done.model == f"{name}, version 1"
+    version = recorder.store.get_model_version(name, "1")
+    assert version.run_id == run_id
+    assert version.tags[schema.REPLICATE_KEY] == CELL.replicate_key(0)
+    mlflow.set_tracking_uri(recorder.location.for_mlflow)
+    model = mlflow.pyfunc.load_model(f"models:/{name}/1")
+    assert model.metadata.signature.inputs.inputs[0].shape == (-1, 784)
+    inputs = np.random.default_rng(0).random((3, 784), dtype=np.float32)
+    expected = exporting.load(tmp_path / "small")(torch.from_numpy(inputs)).detach().numpy()
+    np.testing.assert_allclose(model.predict(inputs)["output"], expected, rtol=1e-4, atol=1e-6)
+    stored = recorder.artifact(run_id, schema.COMPACT_FOLDER)
+    names = {path.name for path in stored.rglob("*") if path.is_file()}
+    assert names >= bundle.FILES
+    assert not any(path.suffix in (".pkl", ".pickle", ".pt", ".pth") for path in stored.rglob("*"))
+    assert compacted(recorder, run_id, tmp_path / "small").model == f"{name}, version 2"
+
+
+def test_without_onnx_nothing_is_registered(recorder: Recorder, tmp_path: Path) -> None:
+    done = compacted(recorder, record(recorder), tmp_path / "small", onnx=False)
+    assert done.model == ""
+    assert MlflowClient(recorder.location.for_mlflow).search_registered_models(f"name LIKE '{recorder.name}%'") == []
+    (row,) = recorder.read().rows
+    assert schema.compact_proof("max_rel_onnx") not in row.metrics
+
+
+def test_nothing_is_written_and_logged_where_the_outputs_differ(
+    recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = record(recorder)
+
+    def wrong(network: nn.Module, example: torch.Tensor) -> torch.fx.GraphModule:
+        small = compact(network, example)
+        with torch.no_grad():
+            next(small.parameters()).add_(1)
+        return small
+
+    monkeypatch.setattr(compacting, "compact", wrong)
+    with pytest.raises(DropNeuronError, match=r"outputs differ by .*: nothing is written"):
+        compacted(recorder, run_id, tmp_path / "small")
+    assert list(tmp_path.iterdir()) == []
+    (row,) = recorder.read().rows
+    assert not any(name.startswith(schema.COMPACT_FOLDER) for name in row.metrics)
+
+
+def test_a_regression_is_proven_on_the_data_of_its_seed(recorder: Recorder, tmp_path: Path) -> None:
+    data = DATASETS["linear_scripted"](name="linear_scripted")
+    cell = make_cell(digest=data.digest(None), l1=2.0)
+    recorder.finish(cell, 3)
+    recorder.announce({"M": [cell]}, [3])
+    (row,) = recorder.read().rows
+    done = compacted(recorder, row.run_id, tmp_path / "small", onnx=False)
+    assert done.proof.changed_predictions is None
+    assert done.proof.max_rel_float64 <= 1e-5
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    network = TASKS["lenet300"](name="lenet300").network()
+    nn.init.zeros_(network.get_parameter("fc1.weight")[:200].detach())
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    return tmp_path / "w.safetensors"
+
+
+def test_a_file_of_a_tasks_weights_becomes_a_smaller_network(weights: Path, tmp_path: Path) -> None:
+    options = Options(tmp_path / "small", onnx=False)
+    done = compact_file(weights, "lenet300", "digits", 0.0, tmp_path, options)
+    assert done.dropped.layers[0].outputs == 100
+    card = (tmp_path / "small/README.md").read_text()
+    assert "# lenet300 from w.safetensors" in card
+    assert "| test data | `digits` |" in card
+
+
+def save_pickle(path: Path) -> None:
+    torch.save(nn.Linear(2, 2).state_dict(), path)
+
+
+def test_a_file_that_is_none_of_the_tasks_weights_is_one_line(weights: Path, tmp_path: Path) -> None:
+    options = Options(tmp_path / "small", onnx=False)
+    (tmp_path / "other").write_text("x")
+    save_pickle(tmp_path / "w.pt")
+    save_file({"fc1.weight": torch.ones(2, 2)}, tmp_path / "some.safetensors")
+    for path, task, dataset, reason in (
+        (tmp_path / "none", "lenet300", None, "none: no such file"),
+        (tmp_path / "other", "lenet300", None, "not a safetensors file"),
+        (tmp_path / "w.pt", "lenet300", None, "holds pickles, which are not read"),
+        (tmp_path / "some.safetensors", "lenet300", None, "not the weights of the task 'lenet300': .*fc1.bias"),
+        (weights, "lenet5", None, "not the weights of the task 'lenet5'"),
+        (weights, "lenet6", None, "--task 'lenet6': unknown; there are: autoencoder,"),
+        (weights, "lenet300", "mnits", "--dataset 'mnits': unknown; there are: "),
+        (weights, "lenet300", "linear_scripted", "--dataset linear_scripted: has no images data"),
+    ):
+        with pytest.raises(ExportError, match=reason) as caught:
+            compact_file(path, task, dataset, None, tmp_path, options)
+        assert "\n" not in str(caught.value)
+    assert not options.folder.exists()
+
+
+@pytest.mark.slow
+def test_the_registered_model_is_served(recorder: Recorder, tmp_path: Path) -> None:
+    run_id = record(recorder)
+    name = compacted(recorder, run_id, tmp_path / "small").model.partition(",")[0]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = ["--model-uri", f"models:/{name}/1", "--port", str(port), "--host", "127.0.0.1", "--env-manager", "local"]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "models", "serve", *address],
+        env={
+            **os.environ,
+            "MLFLOW_TRACKING_URI": recorder.location.for_mlflow,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        inputs = np.random.default_rng(0).random((2, 784), dtype=np.float32)
+        answer = json.loads(ask(f"http://127.0.0.1:{port}", server, json.dumps({"inputs": inputs.tolist()})))
+        expected = exporting.load(tmp_path / "small")(torch.from_numpy(inputs)).detach().numpy()
+        np.testing.assert_allclose(answer["predictions"]["output"], expected, rtol=1e-4, atol=1e-6)
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+
+
+def ask(address: str, server: "subprocess.Popen[bytes]", body: str) -> bytes:
+    """What the model answers, once its server listens."""
+    end = time.monotonic() + 200
+    while True:
+        try:
+            with urllib.request.urlopen(f"{address}/ping", timeout=5):
+                break
+        except OSError:
+            assert server.poll() is None, "the server has ended"
+            assert time.monotonic() < end, "the server does not answer"
+            time.sleep(0.5)
+    request = urllib.request.Request(f"{address}/invocations", body.encode(), {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return answer.read()

@@ -1,0 +1,179 @@
+"""From a trained replicate, or a file of weights, to the folder of a smaller network that is proven equal.
+
+It stands above the wings: the store gives the network, ``compaction`` makes it smaller, ``exporting`` writes it.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import fx, nn
+
+from dn_distributed import networks
+from dn_distributed.compaction import Dropped, Proof, compact, prove
+from dn_distributed.data import DATASETS, Split
+from dn_distributed.errors import ExportError
+from dn_distributed.exporting import bundle, onnx_file
+from dn_distributed.exporting.bundle import Exported
+from dn_distributed.exporting.costs import Costs
+from dn_distributed.files import open_regular
+from dn_distributed.scores import ACCURACY
+from dn_distributed.tasks import TASKS, Task
+from dn_distributed.text import one_line, quoted
+from tracking import schema
+from tracking.results.networks import StoredNetwork, load_test_split, task_of
+from tracking.store.cell_params import describe_cell
+
+_EXAMPLE = 8
+"""Samples that a network is followed with, and that a registered model has as its example."""
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """A smaller network, and what is known of it."""
+
+    exported: Exported
+    proof: Proof
+    dropped: Dropped
+    model: str = ""
+    """Name and version of the registered model; empty without one."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a smaller network is written."""
+
+    folder: Path
+    onnx: bool = True
+    num_threads: int = 1
+    """Of the measured latencies."""
+
+
+def compact_replicate(stored: StoredNetwork, data_dir: Path, options: Options, model_name: str | None) -> Compacted:
+    """Make a replicate's pruned network smaller, prove it on the test data, and write it to a folder.
+
+    Its run gets the files, and the proof and the costs as metrics. With an ONNX file, it becomes a version of the
+    registered model ``model_name`` (None: sweep and method).
+
+    DropNeuronError where any of it cannot be, and nothing is written then.
+    """
+    bundle.check_target(options.folder)
+    if options.onnx:
+        onnx_file.check_installed()
+    network, split = stored.load(), stored.test_split(data_dir)
+    settings = describe_cell(stored.cell)
+    where = {"sweep": stored.name, "method": stored.label, "seed": str(stored.seed)}
+    origin = {**where, "run": stored.run_id, "replicate": stored.key, **settings}
+    title = f"{stored.name}: {stored.label}, seed {stored.seed}"
+    small, done = _compact(network, task_of(stored.cell), split, options, title, origin)
+    from tracking.store import registered_models
+
+    exported = done.exported
+    files = sorted(bundle.FILES - {onnx_file.ONNX})
+    registered_models.record(stored.sweep, stored.run_id, exported.folder, files, dict(_metrics(done)))
+    if not options.onnx:
+        return done
+    example = split.inputs[:_EXAMPLE]
+    with torch.no_grad():
+        outputs = small(example)
+    name = registered_models.model_name(model_name or f"{stored.name} {stored.label}")
+    version = registered_models.register(
+        stored.sweep,
+        stored.run_id,
+        exported.folder / onnx_file.ONNX,
+        name,
+        example.numpy(),
+        outputs.numpy(),
+        {"seed": str(stored.seed), schema.REPLICATE_KEY: stored.key},
+    )
+    return dataclasses.replace(done, model=f"{name}, version {version}")
+
+
+def compact_file(
+    path: Path, task: str, dataset: str | None, threshold: float | None, data_dir: Path, options: Options
+) -> Compacted:
+    """Make the network of a safetensors file of a task's weights smaller, prove and write it. No store is asked.
+
+    ``dataset`` and ``threshold``: None for those of the task. DropNeuronError where any of it cannot be.
+    """
+    bundle.check_target(options.folder)
+    if task not in TASKS:
+        raise ExportError(f"--task {quoted(task)}: unknown; there are: {', '.join(sorted(TASKS))}")
+    made = TASKS[task](name=task)
+    name = made.default_dataset if dataset is None else dataset
+    if name not in DATASETS:
+        raise ExportError(f"--dataset {quoted(name)}: unknown; there are: {', '.join(sorted(DATASETS))}")
+    if DATASETS[name].kind != made.kind:
+        raise ExportError(f"--dataset {name}: has no {made.kind} data, which the task {task!r} needs")
+    network = _network_of(path, made)
+    cut = made.default_pruning.threshold if threshold is None else threshold
+    networks.prune(network, cut, layers=made.layers)
+    split = load_test_split(made, DATASETS[name](name=name), 0, data_dir, None)
+    origin = {"file": path.name, "task": task, "test data": name, "pruning.threshold": str(cut)}
+    return _compact(network, made, split, options, f"{task} from {path.name}", origin)[1]
+
+
+def _network_of(path: Path, task: Task) -> nn.Module:
+    """The task's network with the weights of a file. ExportError where they are none of it."""
+    try:
+        with open_regular(path) as file:
+            start = file.read(4)
+        if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+            raise ExportError(
+                f"{path}: holds pickles, which are not read: save the weights with safetensors.torch.save_file"
+            )
+        tensors = safetensors.torch.load_file(path)
+    except OSError as error:
+        raise ExportError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    except SafetensorError as error:
+        raise ExportError(f"{path}: not a safetensors file ({one_line(str(error), 200)})") from error
+    network = task.network()
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split()[6:])
+        raise ExportError(f"{path}: not the weights of the task {task.name!r}: {one_line(reason, 300)}") from error
+    return network.eval()
+
+
+def _compact(
+    network: nn.Module, task: Task, split: Split, options: Options, title: str, origin: Mapping[str, str]
+) -> tuple[fx.GraphModule, Compacted]:
+    small = compact(network, split.inputs[:_EXAMPLE])
+    dropped = small.dropped
+    assert isinstance(dropped, Dropped)
+    proof = prove(network, small, split.inputs, classes=ACCURACY in task.scores)
+    exported = bundle.export(
+        network,
+        small,
+        options.folder,
+        inputs=split.inputs,
+        proof=proof,
+        title=title,
+        origin=origin,
+        onnx=options.onnx,
+        num_threads=options.num_threads,
+    )
+    return small, Compacted(exported, proof, dropped)
+
+
+def _metrics(done: Compacted) -> Iterator[tuple[str, float]]:
+    for name, value in dataclasses.asdict(done.proof).items():
+        if value is not None:
+            yield schema.compact_proof(name), value
+    if done.exported.onnx_distance is not None:
+        yield schema.compact_proof("max_rel_onnx"), done.exported.onnx_distance
+    yield from _costs("before", done.exported.before)
+    yield from _costs("after", done.exported.after)
+
+
+def _costs(which: schema.BeforeOrAfter, costs: Costs) -> Iterator[tuple[str, float]]:
+    for name in ("num_weights", "num_nonzero", "num_parameters", "bytes_on_disk", "multiply_adds", "peak_memory"):
+        yield schema.compact_cost(which, name), getattr(costs, name)
+    for time in costs.latencies:
+        for part, value in (("", time.median), ("/low", time.low), ("/high", time.high)):
+            yield schema.compact_cost(which, f"latency_ms_batch_{time.batch_size}{part}"), value
