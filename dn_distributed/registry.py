@@ -1,7 +1,7 @@
 """Registers tasks, datasets and penalties of a user's own under their names."""
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, get_args, get_origin
 
 from dn_distributed.errors import ArgumentError
@@ -13,10 +13,18 @@ def literal_names(cls: type) -> tuple[str, ...]:
     return tuple(name for name in get_args(field.annotation) if isinstance(name, str)) if field is not None else ()
 
 
-def register(registry: dict[str, Any], base: type[Any], cls: type[Any], names: Iterable[str], how_to_name: str) -> None:
+def register(
+    registry: dict[str, Any],
+    base: type[Any],
+    cls: type[Any],
+    names: Iterable[str],
+    how_to_name: str,
+    check: Callable[[Any], None] = lambda cls: None,
+) -> None:
     """Register ``cls``, a concrete subclass of ``base``, under its names; a class that is defined anew replaces itself.
 
     ArgumentError for another class, for one that lacks what ``base`` declares, and for a name that is none, or taken.
+    ``check`` raises it for values that are none.
     """
     kind = base.__name__.lower()
     if not (isinstance(cls, type) and issubclass(cls, base)):
@@ -38,7 +46,14 @@ def register(registry: dict[str, Any], base: type[Any], cls: type[Any], names: I
             raise ArgumentError(
                 f"{kind} {cls.__name__}: the name {name!r} is taken by {'.'.join(_place(other))}; {how_to_name}"
             )
+    check(cls)
     registry.update(dict.fromkeys(names, cls))
+
+
+def check_kind(cls: Any) -> None:
+    """ArgumentError where a task or a dataset is of a kind that no dataset or task goes with."""
+    if cls.kind not in (kinds := ("images", "linear")):
+        raise ArgumentError(f"{cls.__name__}: kind is {cls.kind!r}: give {' or '.join(map(repr, kinds))}")
 
 
 def _class_variables(base: type) -> list[str]:

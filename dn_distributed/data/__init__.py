@@ -6,7 +6,7 @@ from dn_distributed.data.base import Data, DataError, Dataset, RawImages, Split,
 from dn_distributed.data.digits import Digits
 from dn_distributed.data.images import ImageDataset, TorchvisionImages
 from dn_distributed.data.linear import Described, Scripted, SparseLinear
-from dn_distributed.registry import literal_names, register
+from dn_distributed.registry import check_kind, literal_names, register
 
 __all__ = [
     "DATASETS",
@@ -38,5 +38,6 @@ def register_dataset(cls: type[OwnDataset]) -> type[OwnDataset]:
 
     ArgumentError where its name is taken, or it is no whole dataset.
     """
-    register(DATASETS, Dataset, cls, literal_names(cls), 'give it a name of its own, name: Literal["mine"] = "mine"')
+    how_to_name = 'give it a name of its own, name: Literal["mine"] = "mine"'
+    register(DATASETS, Dataset, cls, literal_names(cls), how_to_name, check_kind)
     return cls

@@ -84,10 +84,7 @@ def register_penalty(cls: type[OwnPenalty]) -> type[OwnPenalty]:
         raise ArgumentError(f"penalty {cls.__name__}: the name {name!r} is taken; {how_to_name}")
     if isinstance(name, str) and (why := _why_no_name(name)):
         raise ArgumentError(f"penalty {cls.__name__}: the name {name!r} {why}; {how_to_name}")
-    own: dict[str, type[Penalty]] = dict(PENALTIES)
-    register(own, Penalty, cls, [name] if isinstance(name, str) else [], how_to_name)
-    check_touches(cls)
-    PENALTIES.update(own)
+    register(PENALTIES, Penalty, cls, [name] if isinstance(name, str) else [], how_to_name, check_touches)
     return cls
 
 

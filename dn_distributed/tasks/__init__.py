@@ -2,7 +2,9 @@
 
 from typing import TypeVar
 
-from dn_distributed.registry import literal_names, register
+from dn_distributed.errors import ArgumentError
+from dn_distributed.registry import check_kind, literal_names, register
+from dn_distributed.scores import Score
 from dn_distributed.tasks.autoencoder import Autoencoder
 from dn_distributed.tasks.base import ImageTask, LinearTask, Task
 from dn_distributed.tasks.convnet import ConvNet
@@ -28,5 +30,13 @@ def register_task(cls: type[OwnTask]) -> type[OwnTask]:
 
     ArgumentError where its name is taken, or it is no whole task.
     """
-    register(TASKS, Task, cls, literal_names(cls), 'give it a name of its own, name: Literal["mine"] = "mine"')
+    how_to_name = 'give it a name of its own, name: Literal["mine"] = "mine"'
+    register(TASKS, Task, cls, literal_names(cls), how_to_name, _check)
     return cls
+
+
+def _check(cls: type[Task]) -> None:
+    """ArgumentError where a task measures nothing, or fits no dataset."""
+    check_kind(cls)
+    if not (isinstance(cls.scores, tuple) and cls.scores and all(isinstance(score, Score) for score in cls.scores)):
+        raise ArgumentError(f"{cls.__name__}: scores are {cls.scores!r}: give a tuple of Score")

@@ -169,6 +169,25 @@ class NoScores(dn.ImageTask):
         return outputs.sum()
 
 
+class NoScoreAtAll(Regression):
+    name: Literal["mine"] = "mine"  # type: ignore[assignment]
+    scores = ()
+
+
+class WordsForScores(NoScoreAtAll):
+    scores = ("accuracy",)  # type: ignore[assignment]
+
+
+class OddKind(Regression):
+    name: Literal["mine"] = "mine"  # type: ignore[assignment]
+    kind = "image"  # type: ignore[assignment]
+
+
+class OddDataset(Scripted):
+    name: Literal["mine"] = "mine"  # type: ignore[assignment]
+    kind = "pictures"
+
+
 class NoKind(dn.Dataset):
     name: Literal["mine"] = "mine"
 
@@ -201,6 +220,14 @@ class Unprintable(Scripted):
         (dn.register_penalty, NoTouches, r"^penalty NoTouches does not set touches$"),
         (dn.register_penalty, Mistyped, r"^penalty Mistyped touches 'weight': give 'parameters' or 'weights'$"),
         (dn.register_task, NoScores, r"^task NoScores does not set scores, default_training$"),
+        (
+            dn.register_task,
+            NoScoreAtAll,
+            r"^NoScoreAtAll: scores are \(\): give a tuple of Score$",
+        ),
+        (dn.register_task, WordsForScores, r"^WordsForScores: scores are \('accuracy',\): give a tuple of Score"),
+        (dn.register_task, OddKind, r"^OddKind: kind is 'image': give 'images' or 'linear'$"),
+        (dn.register_dataset, OddDataset, r"^OddDataset: kind is 'pictures': give 'images' or 'linear'$"),
         (dn.register_dataset, NoKind, r"^dataset NoKind does not set kind$"),
         (dn.register_dataset, Unprintable, r"^dataset Unprintable: 'a\\nb' is no name \(printable characters\); give"),
         (dn.register_task, dn.L1, r"is no task: derive a class from dn_distributed.tasks.base.Task$"),
