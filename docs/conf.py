@@ -18,8 +18,9 @@ import sweeps.running  # noqa: E402, F401
 
 project = "DropNeuron Distributed"
 author = "the authors of DropNeuron Distributed"
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
-source_suffix = {".md": "markdown"}
+extensions = ["myst_nb", "sphinx.ext.autodoc"]
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
+nb_execution_mode = "off"  # tests/test_notebooks.py runs them: pages show what stands in them
 exclude_patterns = ["_build", "_from_code"]
 # Tables and statistics of the shipped results: the results' page links them, and they begin below a report's heading.
 suppress_warnings = ["toc.not_included", "myst.header"]
@@ -47,9 +48,12 @@ nitpick_ignore_regex = [
         r"py:.*",
         r"(torch|numpy|np|pandas|pd|pydantic|annotated_types|mlflow|matplotlib|abc|collections|pathlib|fractions)\..*",
     ),
-    (r"py:.*", r"(Ge|Le|Gt|Lt|Strict|Parts|FieldInfo|NoneType|Tensor|Path|Mapping|Sequence|ClassVar|Literal)"),
+    (
+        r"py:.*",
+        r"(Ge|Le|Gt|Lt|Strict|Parts|FieldInfo|NoneType|Tensor|nn\.Module|Path|Mapping|Sequence|ClassVar|Literal)",
+    ),
     (r"py:.*", r"DataFrame|dn_distributed\.config\.FrozenModel|.*\.(Mask|Parts|OwnTask|OwnPenalty|OwnDataset)"),
-    (r"py:.*", r"tracking\.(manifest\.Manifest|results\.rows\.Snapshot|tables\.table\.Table)"),
+    (r"py:.*", r"tracking\.(manifest\.Manifest|results\.rows\.Snapshot|results\.inference\.Interval)"),
 ]
 
 

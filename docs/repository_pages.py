@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
-PAGES = {REPOSITORY / name: f"_project/{page}.md" for name, page in {
-    "CONTRIBUTING.md": "contributing", "CHANGELOG.md": "changelog", "benchmarks/RESULTS.md": "benchmarks",
-    "README.md": "../index",
+PAGES = {REPOSITORY / name: f"_project/{page}" for name, page in {
+    "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md", "benchmarks/RESULTS.md": "benchmarks.md",
+    "examples/results_in_a_notebook.ipynb": "results_in_a_notebook.ipynb", "README.md": "../index.md",
 }.items()}  # fmt: skip
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)\s#]+)")
 

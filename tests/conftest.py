@@ -1,6 +1,7 @@
 """What all tests share: a store, whose schema takes seconds to make and a copy of it none, and a pretended device."""
 
 import signal
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,9 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config) -> distribution.Scheduling | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> distribution.Scheduling | None:
     """Have tests that share what is slow to make run in one process."""
-    return distribution.Scheduling(config) if config.getoption("dist") == "loadfile" else None
+    return distribution.Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
