@@ -20,7 +20,7 @@ from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
 from dn_distributed.regularizers.l1 import L1
 from dn_distributed.tasks.lenet5 import LeNet5, LeNet5Network
 from dn_distributed.torch_internals import adam
-from dn_distributed.training import trainer as training
+from dn_distributed.training import Trainer, optimizer
 from sweeps.tune.memory import keep_freed_memory
 
 STEPS, ROUNDS = 4, 15
@@ -48,7 +48,7 @@ def _plain_adam() -> Iterator[None]:
     def unfused(*args: object, **options: object) -> None:
         adam(*args, **{**options, "fused": False, "foreach": True})  # type: ignore[arg-type]
 
-    with mock.patch.object(training, "adam", unfused):
+    with mock.patch.object(optimizer, "adam", unfused):
         yield
 
 
@@ -98,7 +98,7 @@ def run(data_dir: Path) -> list[str]:
     return [*lines, "", f"Weights are compared after {STEPS * ROUNDS} steps; a step of Adam moves one by up to 1e-3."]
 
 
-def _trainer(task: LeNet5, splits: Splits) -> training.Trainer:
+def _trainer(task: LeNet5, splits: Splits) -> Trainer:
     penalties = regularizers.resolve(PENALTIES)
     default = task.default_training
-    return training.Trainer(task, penalties, default, task.default_pruning.threshold, splits, [0])
+    return Trainer(task, penalties, default, task.default_pruning.threshold, splits, [0])

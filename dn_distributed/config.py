@@ -25,8 +25,11 @@ Count = Annotated[int, Field(ge=1, le=10**9)]
 """How many there are of something; more than anybody has time or memory for is a slip."""
 
 
+_LATER = ("optimizer", "momentum", "nesterov", "weight_decay", "schedule", "warmup_steps")
+
+
 class Training(FrozenModel):
-    """How long and how fast a replicate trains. The optimiser is Adam (β = 0.9, 0.999; ε = 1e-8)."""
+    """How long, how fast and by which optimiser a replicate trains."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -37,17 +40,48 @@ class Training(FrozenModel):
     batch_size: Count
     """Samples per step. The last incomplete batch of an epoch is dropped."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    """Adam's step size."""
+    """The optimiser's step size."""
     learning_rate_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Factor on the learning rate after each epoch."""
     shuffle: bool = True
     """Draw a new order of the samples each epoch; otherwise keep the stored order."""
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """``adam`` and ``adamw`` (which takes ``weight_decay``) with β = 0.9, 0.999 and ε = 1e-8, or ``sgd``."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Of ``sgd``: the share of the last step's direction that stays in the next one's."""
+    nesterov: bool = False
+    """Of ``sgd`` with momentum: look ahead (Nesterov)."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Of ``adamw`` and ``sgd``: the share, times the learning rate, by which every parameter shrinks at each step.
+    Decoupled: it is no part of the gradient. Biases shrink too."""
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    """What multiplies the learning rate over the whole training: 1, or a fall from 1 to 0 along half a cosine or a
+    line."""
+    warmup_steps: Annotated[int, Field(ge=0, le=10**9)] = 0
+    """Steps over which the learning rate rises from next to 0."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give exactly one of 'epochs' and 'steps'")
         return self
+
+    @model_validator(mode="after")
+    def _fits_the_optimizer(self) -> Self:
+        if self.optimizer != "sgd" and (self.momentum or self.nesterov):
+            raise ValueError(f"'momentum' and 'nesterov' are of the optimizer 'sgd', not of {self.optimizer!r}")
+        if self.nesterov and not self.momentum:
+            raise ValueError("'nesterov' needs 'momentum'")
+        if self.optimizer == "adam" and self.weight_decay:
+            raise ValueError("'weight_decay' is of 'adamw' and 'sgd': set 'optimizer'")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out defaults of fields that cells stored before did not have, so that they keep their keys."""
+        fields: dict[str, Any] = serialize(self)
+        defaults = type(self).model_fields
+        return {key: value for key, value in fields.items() if key not in _LATER or value != defaults[key].default}
 
     def steps_per_epoch(self, num_train: int) -> int:
         """Return the number of full batches in ``num_train`` samples; ValueError if there is none."""

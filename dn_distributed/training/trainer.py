@@ -17,9 +17,9 @@ from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.regularizers.dropout import MaskSource
 from dn_distributed.replicas import Replicas
 from dn_distributed.tasks import Task
-from dn_distributed.torch_internals import adam
 from dn_distributed.training.batches import Batches
 from dn_distributed.training.evaluation import Evaluation
+from dn_distributed.training.optimizer import Optimizer, learning_rate
 from dn_distributed.training.outcome import EpochReport, Outcome
 
 
@@ -66,9 +66,7 @@ class Trainer:
         shapes = self.replicas.dropout_shapes(of_one[: training.batch_size])
         self._masks = MaskSource(shapes, training.batch_size, dropout, seeds, "dropout")
         self._evaluation = Evaluation(task, self.replicas, self._splits, dropout, shapes)
-        self._first_moment = torch.zeros_like(self.replicas.values)
-        self._second_moment = torch.zeros_like(self.replicas.values)
-        self._adam_step = torch.zeros((), device=self.device)
+        self._optimizer = Optimizer(training, self.replicas.values)
         self._loss_sum = torch.zeros(len(self.seeds), device=self.device)
         self._diverged = torch.zeros(len(self.seeds), dtype=torch.bool, device=self.device)
 
@@ -103,27 +101,9 @@ class Trainer:
                 penalty.add_gradient_(values, gradients, leading=1)
         masks = self._masks.masks(self.step, self.device)
         self._loss_sum += self.replicas.add_loss_gradient_(inputs, targets, masks)
-        self._adam()
+        rate = learning_rate(self.training, self.step, self.steps_per_epoch)
+        self._optimizer.step_(self.replicas.gradients, rate)
         self.step += 1
-
-    def _adam(self) -> None:
-        """Adam in its functional form: the optimiser object costs a small network a tenth of its step."""
-        adam(
-            [self.replicas.values],
-            [self.replicas.gradients],
-            [self._first_moment],
-            [self._second_moment],
-            [],
-            [self._adam_step],
-            fused=True,
-            amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
-            eps=1e-8,
-            weight_decay=0.0,
-            maximize=False,
-            lr=self.training.learning_rate * self.training.learning_rate_decay**self.epoch,
-        )
 
     def _report(self, steps: int) -> EpochReport:
         """Scores on the validation data, and what pruning would leave, at this point."""
@@ -151,7 +131,7 @@ class Trainer:
     def _note_divergence(self) -> None:
         # An infinite second moment stops a replicate with finite parameters: Adam divides by it.
         finite = self._loss_sum.isfinite()
-        for tensor in (self.replicas.values, self.replicas.running, self._first_moment, self._second_moment):
+        for tensor in (self.replicas.values, self.replicas.running, *self._optimizer.moments().values()):
             finite &= tensor.isfinite().all(1)
         self._diverged |= ~finite
 
@@ -187,9 +167,7 @@ class Trainer:
         return {
             **({"running": running} if running.numel() else {}),
             "values": self.replicas.values,
-            "first_moment": self._first_moment,
-            "second_moment": self._second_moment,
-            "adam_step": self._adam_step,
+            **self._optimizer.state(),
             "loss_sum": self._loss_sum,
             "diverged": self._diverged,
         }

@@ -39,7 +39,7 @@ def manifest_of(plan: Plan) -> Manifest:
 
 def _deviations(sweep: Sweep) -> tuple[str, ...]:
     """Where the sweep's settings differ from those the published figures were made with."""
-    paper = {**sweep.task.default_training.model_dump(), **sweep.task.default_pruning.model_dump()}
+    paper = {**dict(sweep.task.default_training), **dict(sweep.task.default_pruning)}
     used = {**paper, "epochs": None, "steps": None, **sweep.training, **sweep.pruning}
     found = [
         f"{key} {used[key]} (paper: {paper[key]})"

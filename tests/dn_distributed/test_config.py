@@ -49,6 +49,11 @@ CHANGES = {
     "learning rate": {"training": Training(steps=21400, batch_size=256, learning_rate=2e-3)},
     "decay": {"training": Training(steps=21400, batch_size=256, learning_rate_decay=0.95)},
     "shuffle": {"training": Training(steps=21400, batch_size=256, shuffle=False)},
+    "optimizer": {"training": Training(steps=21400, batch_size=256, optimizer="sgd")},
+    "momentum": {"training": Training(steps=21400, batch_size=256, optimizer="sgd", momentum=0.9)},
+    "weight decay": {"training": Training(steps=21400, batch_size=256, optimizer="adamw", weight_decay=0.1)},
+    "schedule": {"training": Training(steps=21400, batch_size=256, schedule="cosine")},
+    "warm-up": {"training": Training(steps=21400, batch_size=256, warmup_steps=10)},
     "threshold": {"pruning": Pruning(threshold=0.005)},
 }
 

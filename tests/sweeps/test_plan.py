@@ -72,9 +72,10 @@ def test_asha_gets_the_seeds_of_a_cell_as_one_pack(tmp_path: Path) -> None:
 
 def test_the_manifest_says_where_settings_differ_from_the_paper(tmp_path: Path) -> None:
     measured_besides = "pruning: {threshold: 0.01, curve: [0.0, 0.02]}\n"
-    text = TEXT + "training: {steps: 5, batch_size: 64}\n" + measured_besides
+    text = TEXT + "training: {steps: 5, batch_size: 64, optimizer: sgd}\n" + measured_besides
     assert manifest_of(make(tmp_path, text=text)).deviations == (
         "batch_size 64 (paper: 256)",
+        "optimizer sgd (paper: adam)",
         "5 steps (paper: 100 epochs)",
         "dataset digits (paper: mnist)",
     )

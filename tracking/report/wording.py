@@ -26,8 +26,13 @@ def distinct(values: Iterable[str]) -> str:
 def training_in_words(training: Training) -> str:
     """Return how long and how fast a replicate trains."""
     length = f"{training.epochs} epochs" if training.steps is None else f"{training.steps} steps"
-    parts = [length, f"batches of {training.batch_size}", f"Adam, learning rate {training.learning_rate:g}"]
+    optimizer = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}[training.optimizer]
+    parts = [length, f"batches of {training.batch_size}", f"{optimizer}, learning rate {training.learning_rate:g}"]
     parts += [f"× {training.learning_rate_decay:g} after each epoch"] * (training.learning_rate_decay != 1)
+    parts += [f"{training.schedule} to 0"] * (training.schedule != "constant")
+    parts += [f"warm-up over {training.warmup_steps} steps"] * bool(training.warmup_steps)
+    parts += [f"{'Nesterov ' * training.nesterov}momentum {training.momentum:g}"] * bool(training.momentum)
+    parts += [f"weight decay {training.weight_decay:g}"] * bool(training.weight_decay)
     parts += ["samples in fixed order"] * (not training.shuffle)
     return ", ".join(parts)
 

@@ -97,7 +97,7 @@ def _settings(tried: Sequence[CellResult]) -> dict[str, list[Any]]:
     """What may have been searched besides coefficients, by name, of every configuration."""
     found: dict[str, list[Any]] = {}
     for part in ("training", "pruning"):
-        dumped = [getattr(result.cell, part).model_dump() for result in tried]
+        dumped = [dict(getattr(result.cell, part)) for result in tried]
         found |= {f"{part}.{name}": [values[name] for values in dumped] for name in dumped[0]}
     return found
 
