@@ -1,7 +1,9 @@
 import torch
 from torch.nn import functional
 
+from dn_distributed import sparsity
 from dn_distributed.config import Training
+from dn_distributed.layers import is_chain
 from dn_distributed.seeds import generator
 from dn_distributed.tasks.lenet5 import LeNet5
 from tests.dn_distributed.support import assert_initial_parameters_spread, linear, num_weights
@@ -27,6 +29,20 @@ def test_parameters_are_those_of_the_paper() -> None:
 def test_the_fully_connected_layers_have_1610752_weights() -> None:
     assert LeNet5().layers == ("fc1", "fc2")
     assert num_weights(LeNet5()) == 1610752
+
+
+def test_with_filters_the_convolutions_are_regularised_too() -> None:
+    task = LeNet5(filters=True)
+    assert task.layers == ("conv1", "conv2", "fc1", "fc2")
+    weights = {layer: task.network().get_parameter(f"{layer}.weight") for layer in task.layers}
+    counts = sparsity.count({name: weight != 0 for name, weight in weights.items()}, chain=True)
+    assert counts.dense_size == counts.num_weights == 1610752 + 25 * (32 + 32 * 64)
+    assert is_chain(task.network(), task.layers)
+
+
+def test_filters_are_in_the_identity_only_where_they_are_on() -> None:
+    assert "filters" not in LeNet5().identity()
+    assert LeNet5(**LeNet5(filters=True).identity()).filters
 
 
 def test_forward_is_convolution_relu_pool_twice_and_two_linear_layers() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.nn.utils import prune
 
 from dn_distributed.data import RawImages
 from dn_distributed.data.digits import Digits
@@ -58,6 +59,39 @@ def test_measure_gives_the_dense_size(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (result["dense_size"], result["dense_compression"]) == (3, 8 / 3)
     assert cli.main(arguments) == 0
     assert "without its dead neurons: a dense network of 3 weights, compression rate 2.67" in capsys.readouterr().out
+
+
+def test_measure_counts_convolutions_and_the_features_that_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "filters.safetensors"
+    conv, fc = torch.zeros(3, 1, 2, 2), torch.zeros(2, 6)
+    conv[0], conv[1, 0, 0, 0] = 1.0, 0.5
+    fc[0, 0] = fc[1, 3] = 1.0
+    save_file({"conv.weight": conv, "fc.weight": fc}, path)
+    arguments = ["measure", str(path), "--layers", "conv,fc", "--threshold", "0.6"]
+    assert cli.main([*arguments, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [layer.get("inputs_alive") for layer in result["layers"]] == [None, 1]
+    assert [layer["shape"] for layer in result["layers"]] == [[3, 1, 2, 2], [2, 6]]
+    assert [unit["alive"] for unit in result["neurons"]] == [1, 1, 1]
+    assert result["dense_size"] == 4 + 1
+    assert cli.main(arguments) == 0
+    assert "conv (3×1×2×2): 4 of 12 weights left" in capsys.readouterr().out
+
+
+def test_measure_reads_the_masks_of_torchs_own_pruning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Linear(3, 2))
+    for layer in network:
+        prune.random_unstructured(layer, "weight", amount=2)  # type: ignore[no-untyped-call]
+    path = tmp_path / "pruned.safetensors"
+    save_file(network.state_dict(), path)
+    assert cli.main(["measure", str(path), "--layers", "0,1.weight", "--threshold", "0", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [layer["num_nonzero"] for layer in result["layers"]] == [10, 4]
+    save_file({**network.state_dict(), "0.weight_mask": torch.ones(2, 2)}, path)
+    assert cli.main(["measure", str(path), "--layers", "0", "--threshold", "0"]) == 2
+    assert "0.weight_mask is not of the shape of 0.weight_orig" in capsys.readouterr().err
 
 
 def test_measure_gives_null_where_nothing_is_left(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
