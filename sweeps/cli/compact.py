@@ -1,5 +1,6 @@
 """``dn compact``."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,8 @@ def command(
     """
     if task is None and (threshold is not None or dataset is not None):
         raise click.UsageError("--threshold and --dataset go with --task: a replicate has its own")
+    if task is None and os.path.lexists(what):
+        raise click.UsageError(f"{what} is a file: name with --task what its weights are of")
     from dn_distributed.exporting import bundle
     from sweeps.planning.data_dir import resolve_data_dir
     from sweeps.spec.own_modules import own_modules

@@ -292,6 +292,7 @@ def test_a_plan_counts_packs_where_the_places_are_known(
         (["compact", "ab", "--out", "o", "--task", "regression"], "ab: no such file"),
         (["compact", "s.yaml", "--out", "o", "--task", "regression"], "s.yaml: not a safetensors file"),
         (["compact", "ab", "--out", "o", "--task", "nosuch"], "--task 'nosuch': unknown; there are: autoencoder,"),
+        (["compact", "s.yaml", "--out", "o"], "s.yaml is a file: name with --task what its weights are of"),
         (["compact", "ab", "--out", "."], ".: holds 'broken.py', so it is no former export"),
         (["ui", "--port", "65536"], "argument --port: expected a whole number from 1 to 65535, not '65536'"),
         (["server", "--workers", "two"], "argument --workers: expected a whole number from 1 to 1000, not 'two'"),

@@ -28,6 +28,7 @@ from tests.tracking.fabricated import Recorder, make_cell
 from tracking import compacting, schema
 from tracking.compacting import Compacted, Options, compact_file, compact_replicate
 from tracking.results.networks import find_network
+from tracking.store.location import StoreLocation
 
 pytest.importorskip("onnxscript")
 
@@ -102,6 +103,16 @@ def test_the_model_is_registered_and_loads_by_pyfunc_without_pickles(recorder: R
     assert names >= bundle.FILES
     assert not any(path.suffix in (".pkl", ".pickle", ".pt", ".pth") for path in stored.rglob("*"))
     assert compacted(recorder, run_id, tmp_path / "small").model == f"{name}, version 2"
+
+
+def test_a_store_behind_a_server_gets_the_same(recorder: Recorder, served: StoreLocation, tmp_path: Path) -> None:
+    run_id = record(recorder)
+    done = compact_replicate(find_network(served, run_id), Path(), Options(tmp_path / "small"), "a model: mine")
+    assert done.model == "a model- mine, version 1"
+    assert recorder.store.get_model_version("a model- mine", "1").run_id == run_id
+    assert recorder.artifact(run_id, f"{schema.COMPACT_MODEL}/model.onnx").is_file()
+    (row,) = recorder.read().rows
+    assert row.metrics[schema.compact_cost("before", "num_weights")] == 266200
 
 
 def test_without_onnx_nothing_is_registered(recorder: Recorder, tmp_path: Path) -> None:

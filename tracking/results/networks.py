@@ -131,10 +131,11 @@ def pruned_network(task: Task, weights: Mapping[str, NDArray[np.float32]], masks
 def find_network(location: StoreLocation, identifier: str) -> StoredNetwork:
     """Return the finished replicate with this MLflow run id or replicate key, or with one that begins so.
 
-    StoreError where there is none, or more than one, or where it is no network or is not finished.
+    ``identifier``: four digits or more. StoreError where there is none, or more than one, or where it is no network or
+    is not finished.
     """
-    if not re.fullmatch(r"[0-9a-f]{1,32}", identifier):
-        raise StoreError(f"{quoted(identifier)} is neither a run's id nor a replicate's key, which are hexadecimal")
+    if not re.fullmatch(r"[0-9a-f]{4,32}", identifier):
+        raise StoreError(f"{quoted(identifier)} is neither a run's id nor a replicate's key: 4 to 32 hex digits")
     found = dict[str, tuple[SweepStore, str, StoredRun]]()
     others = list[str]()
     for name in queries_of(location).experiment_names():
