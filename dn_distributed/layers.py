@@ -19,6 +19,7 @@ from dn_distributed.sparsity import why_no_chain
 
 Layer: TypeAlias = nn.Linear | nn.Conv2d
 
+_NORMS = (nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d)
 _MIXING = {"MultiheadAttention", "GLU", "Softmax", "Softmin", "Softmax2d", "LogSoftmax"}
 UNITWISE_MODULES = (
     *(getattr(nn, name) for name in nn.modules.activation.__all__ if name not in _MIXING),
@@ -168,6 +169,31 @@ def _is_size(node: fx.Node) -> bool:
     if node.op == "call_function" and node.target is getattr:
         return node.args[1] in ("shape", "ndim", "device", "dtype")
     return node.op == "call_function" and bool(node.all_input_nodes) and all(map(_is_size, node.all_input_nodes))
+
+
+def parts_of_filters(module: nn.Module, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return by convolution among ``names`` the parameters of which each filter has one value.
+
+    They are its bias, and gain and shift of the normalisation that alone reads it, where ``forward`` can be followed.
+    """
+    convolutions = [name for name in names if isinstance(module.get_submodule(name), nn.Conv2d)]
+    found = dict.fromkeys(convolutions, "")
+    try:
+        nodes = list(_graph(module).nodes) if convolutions else []
+    except ArgumentError:
+        nodes = []
+    for node in nodes:
+        if node.op == "call_module" and node.target in found and len(node.users) == 1:
+            (user,) = node.users
+            if user.op == "call_module" and isinstance(module.get_submodule(str(user.target)), _NORMS):
+                found[node.target] = str(user.target)
+    parameters = {name for name, _ in module.named_parameters()}
+    return {
+        name: tuple(
+            part for part in (f"{name}.bias", f"{norm}.weight", f"{norm}.bias") if part in parameters and part[0] != "."
+        )
+        for name, norm in found.items()
+    }
 
 
 class LayerTracer(fx.Tracer):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dn_distributed import pruning, regularizers, sparsity
 from dn_distributed.errors import ArgumentError
-from dn_distributed.layers import check_groups, forward_order, is_chain, select
+from dn_distributed.layers import check_groups, forward_order, is_chain, parts_of_filters, select
 from dn_distributed.regularizers.base import as_number
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 
@@ -61,12 +61,17 @@ def masks(module: nn.Module, threshold: float, *, layers: Sequence[str] | None =
 def prune(module: nn.Module, threshold: float, *, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
     """Set weights below ``threshold`` to 0 in place and return the masks of those that are left: see ``masks``.
 
-    A module that is trained further moves them away from 0 again.
+    A filter of which no weight is left emits 0: its bias goes with it, and gain and shift of the normalisation that
+    directly follows, where ``forward`` can be followed. A module that is trained further moves all of them away from 0
+    again.
     """
     left = masks(module, threshold, layers=layers)
+    chosen, parameters = select(module, layers), dict(module.named_parameters())
     with torch.no_grad():
-        for name, layer in select(module, layers).items():
+        for name, layer in chosen.items():
             layer.weight.masked_fill_(~left[name], 0)
+        for name, value in pruning.drop_filters(parameters, left, parts_of_filters(module, tuple(chosen))).items():
+            parameters[name].copy_(value)
     return left
 
 

@@ -1,7 +1,7 @@
 """Dropping principle 1: pure functions from weights to masks and pruned weights."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 
 from torch import Tensor
@@ -32,3 +32,19 @@ def prune(weights: Mapping[str, Tensor], threshold: float) -> dict[str, Tensor]:
     """Return the weights with those below ``threshold`` set to 0. The input is left as it is."""
     left = masks(weights, threshold)
     return {name: weight.where(left[name], 0) for name, weight in weights.items()}
+
+
+def drop_filters(
+    parameters: Mapping[str, Tensor], left: Mapping[str, Tensor], parts: Mapping[str, Sequence[str]]
+) -> dict[str, Tensor]:
+    """Return what else of ``parameters`` pruning sets to 0: parts of filters of which no weight is left.
+
+    So a dropped filter emits 0, and a normalisation behind it does not give it a value again. ``left``: masks
+    ``[..., filters, channels, height, width]`` by layer; ``parts``: names of tensors ``[..., filters]``, as
+    ``layers.parts_of_filters`` gives them.
+    """
+    return {
+        part: parameters[part].where(left[layer].flatten(-3).any(-1), 0)
+        for layer, names in parts.items()
+        for part in names
+    }

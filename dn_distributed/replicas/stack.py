@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from dn_distributed.errors import ArgumentError
-from dn_distributed.layers import is_chain
+from dn_distributed.layers import is_chain, parts_of_filters
 from dn_distributed.regularizers.dropout import swap_dropout_
 from dn_distributed.replicas import checks
 from dn_distributed.replicas.batch_norm import swap_batch_norm_
@@ -38,6 +38,7 @@ class Replicas:
         self.network = task.network()
         checks.check_layers(self.network, task.layers)
         self.is_chain = is_chain(self.network, task.layers)
+        self.parts_of_filters = parts_of_filters(self.network, task.layers)
         self._dropout = dropout
         self._dropout_names = swap_dropout_(self.network, dropout)
         self._norm_names = swap_batch_norm_(self.network)

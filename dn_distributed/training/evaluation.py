@@ -51,8 +51,10 @@ class Evaluation:
         """
         values = None
         if threshold is not None:
-            weights = pruning.prune(self._replicas.weights(), threshold)
-            values = {f"{layer}.weight": weight for layer, weight in weights.items()}
+            weights = self._replicas.weights()
+            left = pruning.masks(weights, threshold)
+            values = {f"{layer}.weight": weight.where(left[layer], 0) for layer, weight in weights.items()}
+            values |= pruning.drop_filters(self._replicas.parameters, left, self._replicas.parts_of_filters)
         sums: dict[str, tuple[Tensor, Tensor]] = {}
         for number, (inputs, targets) in enumerate(self._batches(split)):
             masks = self._test_masks(number, inputs.shape[1]) if dropout and self._dropout else None

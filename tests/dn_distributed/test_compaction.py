@@ -358,3 +358,16 @@ def test_a_prediction_that_rounding_changes_is_explained() -> None:
             module.bias.zero_()
     proof = prove(net, other, torch.ones(3, 1), classes=True)
     assert (proof.changed_predictions, proof.unexplained_predictions) == (3, 0)
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d, lambda channels: nn.GroupNorm(3, channels)])
+def test_a_filter_without_weights_goes_with_what_normalises_it(norm: Callable[[int], nn.Module]) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 6, 3), norm(6), nn.ReLU(), nn.Conv2d(6, 2, 3, padding=1), nn.ReLU()).eval()
+    normalise_(net)
+    with torch.no_grad():
+        net[0].weight[2:4] *= 1e-4  # type: ignore[index, operator]
+    assert not dn.prune(net, 1e-3, layers=["0", "3"])["0"][2:4].any()
+    small = dn.compact(net, torch.randn(2, 1, 9, 9))
+    assert sizes(small) == {"0": (1, 4), "3": (4, 2)}
+    assert dropped(small).stayed == {}

@@ -13,8 +13,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from torch import nn
 
+from dn_distributed import pruning
 from dn_distributed.config import Cell
 from dn_distributed.data import DATASETS, DataError, Dataset, Split
+from dn_distributed.layers import parts_of_filters
 from dn_distributed.tasks import TASKS, Task
 from dn_distributed.text import one_line, quoted
 from tracking import schema
@@ -121,9 +123,9 @@ def pruned_network(task: Task, weights: Mapping[str, NDArray[np.float32]], masks
     """Return a task's network with these weights, and 0 where a layer's mask says so, in evaluation mode."""
     network = task.network()
     tensors = {name: torch.from_numpy(value) for name, value in weights.items()}
-    for name, mask in masks.items():
-        weight = tensors[f"{name}.weight"]
-        tensors[f"{name}.weight"] = weight.where(torch.from_numpy(mask).reshape(weight.shape), 0)
+    left = {name: torch.from_numpy(mask).reshape(tensors[f"{name}.weight"].shape) for name, mask in masks.items()}
+    tensors |= {f"{name}.weight": tensors[f"{name}.weight"].where(mask, 0) for name, mask in left.items()}
+    tensors |= pruning.drop_filters(tensors, left, parts_of_filters(network, task.layers))
     network.load_state_dict(tensors)
     return network.eval()
 
