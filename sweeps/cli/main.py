@@ -13,7 +13,7 @@ import click
 
 from dn_distributed.errors import DropNeuronError
 from dn_distributed.text import one_line, quoted
-from sweeps.console import notify, prepare_streams
+from sweeps.console import notify, out, prepare_streams
 from sweeps.errors import SpecError
 from sweeps.exit_codes import FAILED, INTERRUPTED
 
@@ -34,8 +34,19 @@ _VERBS = {
 """The module of each verb. It imports at its top what its help needs, and the rest when it runs."""
 
 
+class _Context(click.Context):
+    """Prints help as all else is printed: its reader may go (``| head -1``)."""
+
+    def get_help(self) -> str:
+        """Print it and end here, as click would with what this returns."""
+        out.say(super().get_help())
+        self.exit()
+
+
 class _Verbs(click.Group):
     """The verbs, each in a module that is imported when it is called."""
+
+    context_class = _Context
 
     def list_commands(self, context: click.Context) -> list[str]:
         """Return the names in the order of the help."""
@@ -46,6 +57,7 @@ class _Verbs(click.Group):
         if name not in _VERBS:
             context.fail(f"argument VERB: invalid choice: {quoted(name)} (choose from {', '.join(_VERBS)})")
         command: click.Command = import_module(f"sweeps.cli.{_VERBS[name]}").command
+        command.context_class = _Context
         return command
 
 

@@ -36,9 +36,9 @@ class OwnModules:
                 raise SpecError(f"--import {name}: {hidden} has the name of another module ({where}); rename it")
         return self
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, tuple[str, ...]]]:
-        """A copy loads the modules in the process where it arrives."""
-        return _loaded, (self.folder, self.names)
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, tuple[str, ...], tuple[str, ...]]]:
+        """A copy loads the modules in the process where it arrives, from where they were found in this one."""
+        return _loaded, (self.folder, self.names, tuple(dict.fromkeys(map(_root, self.names))))
 
 
 def own_modules(names: Sequence[str]) -> OwnModules:
@@ -46,7 +46,14 @@ def own_modules(names: Sequence[str]) -> OwnModules:
     return OwnModules(str(Path.cwd()), tuple(names))
 
 
-def _loaded(folder: str, names: tuple[str, ...]) -> OwnModules:
+def _root(name: str) -> str:
+    """The folder from which a module was imported: that of a script, say, which was run in another folder."""
+    path = Path(getattr(sys.modules.get(name), "__file__", None) or name).absolute()
+    return str(path.parents[name.count(".") + (path.name == "__init__.py")])
+
+
+def _loaded(folder: str, names: tuple[str, ...], roots: tuple[str, ...]) -> OwnModules:
+    sys.path.extend(root for root in roots if root not in sys.path)
     return OwnModules(folder, names).load()
 
 

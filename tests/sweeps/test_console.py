@@ -77,6 +77,13 @@ def test_who_does_not_read_disturbs_nothing(closed: str, tmp_path: Path) -> None
     assert b"Error" not in done.stderr
 
 
+@pytest.mark.parametrize("words", ["--help", "sweep --help"])
+def test_help_that_nobody_reads_to_its_end_is_no_error(words: str, tmp_path: Path) -> None:
+    line = f"'{sys.executable}' -m sweeps.cli {words} | true; echo ${{PIPESTATUS[0]}} >code"
+    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, timeout=120)
+    assert ((tmp_path / "code").read_text(), done.stderr) == ("0\n", b"")
+
+
 @pytest.mark.slow
 def test_a_sweep_whose_reader_has_gone_is_stored_and_reported(tmp_path: Path) -> None:
     """With a label that would be markup, and an encoding that lacks its letters."""

@@ -18,7 +18,7 @@ from sweeps.spec.yaml_file import SpecError
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
 from tests.tracking.stores import copy_of
-from tracking.store.location import StoreLocation
+from tracking.store.location import FOLDER, StoreLocation
 
 OWN_TASK = """
 from typing import Literal
@@ -117,6 +117,44 @@ def test_a_copy_loads_the_modules_where_it_arrives(tmp_path: Path) -> None:
     script = f"import pickle, sys; pickle.loads({sent!r}); assert sys.path[-1] == {str(tmp_path)!r}"
     done = subprocess.run([sys.executable, "-c", script], text=True, capture_output=True, check=True)
     assert done.stdout == "loaded\n"
+
+
+SCRIPT = """
+import sys
+
+import own
+import sweeps
+
+sweep = {"name": "small", "task": "mine", "dataset": {"name": "linear_scripted", "samples": 50}, "seeds": 2,
+         "training": {"epochs": 1}, "methods": [{"label": "P"}]}
+print(len(sweeps.run(sweep, imports=["own"], num_cpus=1, progress=False).rows))
+"""
+
+
+@pytest.mark.slow
+def test_workers_find_what_lies_beside_a_script_of_another_folder(empty: StoreLocation, tmp_path: Path) -> None:
+    for folder in ("scripts", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "scripts" / "own.py").write_text("import sizes\n" + OWN_TASK)
+    (tmp_path / "scripts" / "sizes.py").touch()
+    (tmp_path / "scripts" / "run_it.py").write_text(SCRIPT)
+    copy_of(empty, tmp_path / "elsewhere" / FOLDER)
+    command = [sys.executable, str(tmp_path / "scripts" / "run_it.py")]
+    done = subprocess.run(command, cwd=tmp_path / "elsewhere", text=True, capture_output=True, check=False)
+    assert done.stdout == "2\n", done.stderr
+
+
+@pytest.mark.parametrize("name", ["beside", "package.beside", "package"])
+def test_a_copy_finds_a_module_where_it_was_found(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "package").mkdir()
+    for file in ("beside.py", "package/__init__.py", "package/beside.py"):
+        (tmp_path / file).write_text("print(__file__)")
+    for known in ("beside", "package.beside", "package"):
+        monkeypatch.delitem(sys.modules, known, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    sent = pickle.dumps(OwnModules("/elsewhere", (name,)).load())
+    script = f"import pickle, sys; pickle.loads({sent!r}); assert {str(tmp_path)!r} in sys.path[-2:]"
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 @pytest.mark.parametrize(
