@@ -35,7 +35,7 @@ class LayerCount:
     inputs_alive: int | None = None
     """Inputs that are left, where they are not the units of the layer before: of a layer that reads flattened channels
     the features that lie, each by itself, on a path of non-zero weights; of a layer outside of a chain the inputs that
-    have a weight."""
+    the network needs, or that have a weight where it could not be followed."""
 
     @property
     def density(self) -> float:
@@ -54,7 +54,8 @@ class UnitCount:
     alive: int
     """Units on a path of non-zero weights from an input to an output. Never more than the ``min`` count.
 
-    Of layers that are no chain both are the units that have an incoming weight."""
+    Of layers that are no chain ``published`` is of the units that have an incoming weight, and ``alive`` of those that
+    the network needs, as ``compact`` finds them; where it could not be followed they are the same."""
 
 
 @dataclass(frozen=True)
@@ -167,15 +168,22 @@ def _rate(rate: float | None) -> str:
     return "none left" if rate is None else f"{rate:.2f}"
 
 
-def count(masks: Mapping[str, Mask], hidden_rule: HiddenRule = "min", *, chain: bool = True) -> NetworkCounts:
+def count(
+    masks: Mapping[str, Mask],
+    hidden_rule: HiddenRule = "min",
+    *,
+    chain: bool = True,
+    needed: Mapping[str, tuple[int, int]] | None = None,
+) -> NetworkCounts:
     """Return the counts of a chain of layers, inputs first, or of layers that are none.
 
+    ``needed``: of layers that are no chain, by name how many outputs and inputs the network needs; None: not known.
     ArgumentError where a mask is neither a matrix nor of a convolution, or a layer of a chain does not take what the
     one before gives.
     """
     _check_shapes(masks)
     if not chain:
-        return _count_apart(masks)
+        return _count_apart(masks, needed or {})
     if reason := why_no_chain({name: tuple(mask.shape) for name, mask in masks.items()}):
         raise ArgumentError(reason)
     alive = alive_units(masks)
@@ -222,14 +230,15 @@ def _features_alive(mask: Any, before: Any, after: Any) -> int | None:
     return int(mask.reshape(len(mask), len(before), -1)[after][:, before].any(0).sum())
 
 
-def _count_apart(masks: Mapping[str, Mask]) -> NetworkCounts:
-    """Each layer for itself: what has a weight is taken to be alive."""
+def _count_apart(masks: Mapping[str, Mask], needed: Mapping[str, tuple[int, int]]) -> NetworkCounts:
+    """Each layer for itself: what has a weight is taken to be alive where it is not known what the network needs."""
     layers, units = [], []
     for name, mask in masks.items():
         matrix = _between_units(mask, mask.shape[1])
-        layers.append(_layer_count(name, mask, int(matrix.any(0).sum())))
-        receiving = int(matrix.any(1).sum())
-        units.append(UnitCount(name, len(matrix), receiving, receiving))
+        receiving, sending = int(matrix.any(1).sum()), int(matrix.any(0).sum())
+        outputs_alive, inputs_alive = needed.get(name, (receiving, sending))
+        layers.append(_layer_count(name, mask, inputs_alive))
+        units.append(UnitCount(name, len(matrix), receiving, outputs_alive))
     return NetworkCounts(tuple(layers), tuple(units))
 
 

@@ -77,7 +77,7 @@ ARROWS: dict[str, set[str]] = {
     "dn_distributed.tasks": {"data", "regularizers", "*"},
     "dn_distributed.replicas": {"tasks", "regularizers", "*"},
     "dn_distributed.compaction": {"*"},
-    "dn_distributed.training": {"replicas", "tasks", "data", "regularizers", "*"},
+    "dn_distributed.training": {"compaction", "replicas", "tasks", "data", "regularizers", "*"},
     "dn_distributed.baselines": {"training", "data", "*"},
     "dn_distributed.own_code": {"tasks", "data", "regularizers", "*"},
     "dn_distributed.networks": {"regularizers", "*"},

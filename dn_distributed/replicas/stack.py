@@ -8,10 +8,10 @@ Shapes: K replicates, P parameters, S statistics, B samples of a batch.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from dn_distributed.errors import ArgumentError
@@ -105,6 +105,14 @@ class Replicas:
     def statistics(self) -> dict[str, Tensor]:
         """The running statistics of batch normalisation, views ``[K, *shape]`` by name; empty without it."""
         return dict(zip(self._statistics_names, self._running_views, strict=True))
+
+    def plain_network(self, row: int, values: Mapping[str, Tensor]) -> nn.Module:
+        """Return the task's own network with the tensors of a replicate, on the CPU. ``values`` as in ``forward``."""
+        with torch.random.fork_rng(devices=[]):
+            network = self._task.network()
+        tensors = {**self.parameters, **self.statistics, **values}
+        network.load_state_dict({name: view[row].cpu() for name, view in tensors.items()})
+        return network.eval()
 
     def weights(self, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Return the weight views ``[K, n_out, n_in, ...]`` of the regularised layers (or of ``layers``)."""

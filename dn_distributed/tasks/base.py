@@ -56,7 +56,7 @@ class Task(FrozenModel, ABC):
         """Names of the regularised layers, ``nn.Linear`` and ``nn.Conv2d`` without groups, in forward order.
 
         Fully connected ones are consecutive. With a convolution among them they need not be: of layers that are no
-        chain, as of a residual network, each is counted for itself.
+        chain, as of a residual network, what ``compact`` needs is counted.
         """
 
     @abstractmethod

@@ -3,19 +3,23 @@
 Shapes: K replicates, B samples of a batch.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from dn_distributed import pruning, recovery, score_names, sparsity
+from dn_distributed.compaction.needed import count_needed
 from dn_distributed.data import Split, Splits
+from dn_distributed.errors import ArgumentError
 from dn_distributed.regularizers.dropout import MaskSource
 from dn_distributed.replicas import Replicas
 from dn_distributed.score_names import Split as SplitName
 from dn_distributed.tasks import Task
 from dn_distributed.training.outcome import Outcome
 
+_FEW = 2
+"""Samples that a network is followed with."""
 _MOST_VALUES = 2**21
 """Input values per replicate in one batch: bounds its memory."""
 
@@ -32,15 +36,27 @@ class Evaluation:
 
     def counts(self, threshold: float) -> list[sparsity.NetworkCounts]:
         """Return what pruning at ``threshold`` would leave of each replicate."""
-        left = pruning.masks(self._replicas.weights(), threshold)
+        weights, is_chain = self._replicas.weights(), self._replicas.is_chain
+        left = pruning.masks(weights, threshold)
+        pruned = {} if is_chain else pruning.prune(weights, threshold)
         return [
             sparsity.count(
                 {name: mask[row] for name, mask in left.items()},
                 self._task.hidden_rule,
-                chain=self._replicas.is_chain,
+                chain=is_chain,
+                needed=None if is_chain else self._needed(row, pruned),
             )
             for row in range(len(self._replicas.seeds))
         ]
+
+    def _needed(self, row: int, pruned: Mapping[str, Tensor]) -> dict[str, tuple[int, int]] | None:
+        """By layer the outputs and inputs that a network needs with these weights; None where it cannot be followed."""
+        network = self._replicas.plain_network(row, {f"{layer}.weight": value for layer, value in pruned.items()})
+        inputs = self._splits.test.inputs[0] if self._splits.stacked else self._splits.test.inputs
+        try:
+            return count_needed(network, inputs[:_FEW].cpu(), self._task.layers)
+        except ArgumentError:
+            return None
 
     @torch.no_grad()
     def scores(self, split: Split, *, threshold: float | None = None, dropout: bool = False) -> dict[str, list[float]]:

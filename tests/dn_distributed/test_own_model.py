@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import dn_distributed as dn
+from dn_distributed import sparsity
 from dn_distributed.replicas import Replicas
 from dn_distributed.tasks.lenet300 import LeNet300
 from dn_distributed.training import Trainer
@@ -26,6 +28,25 @@ class ConvolutionAsHead(GroupNormResNet):
 
 class Everything(BatchNormResNet):
     head = ("conv1", "layer1.0.conv1", "layer1.0.conv2", "fc")
+
+
+class _Numbers(nn.Module):
+    """What it does depends on numbers, so that no graph shows it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2, self.fc = nn.Conv2d(1, 3, 3), nn.Conv2d(1, 3, 3), nn.Linear(3, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        added = self.conv1(x) + self.conv2(x)
+        if [size for size in added.shape if size == 7]:
+            added = added * 2
+        return self.fc(added.mean((2, 3)))
+
+
+class Unfollowed(OwnTask):
+    make = _Numbers
+    head = ("conv1", "conv2", "fc")
 
 
 class Grouped(ConvolutionAsHead):
@@ -112,6 +133,31 @@ def test_penalties_act_on_the_convolutions_that_are_named(make_trainer: MakeTrai
     assert outcome.counts.is_chain == (task is ConvolutionAsHead)
     assert [unit.name for unit in outcome.counts.units] == ["input"] * outcome.counts.is_chain + list(task.head)
     assert outcome.masks["conv1"].shape == (64, 1, 3, 3)
+
+
+def test_of_a_residual_network_is_counted_what_the_smaller_network_needs(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(Everything(), [3, 4], steps=2, batch_size=8, threshold=0.05)
+    trainer.advance(2)
+    parameters = trainer.replicas.parameters
+    parameters["layer1.0.conv2.weight"][:, :, 5:] = 0.01  # below the threshold
+    for name in ("conv1.weight", "layer1.0.conv2.weight", "bn1.bias", "layer1.0.bn2.bias"):
+        parameters[name][1, :7] = 0  # of the second replicate these filters give nothing, to one another neither
+    inputs = torch.rand(2, 1, 28, 28)
+    for row, outcome in enumerate(trainer.outcomes()):
+        network = trainer.replicas.plain_network(row, {})
+        dn.prune(network, 0.05, layers=Everything.head)
+        dropped = {layer.name: layer for layer in dn.compact(network, inputs).dropped.layers}  # type: ignore[union-attr]
+        assert 0 < outcome.counts.neurons_alive < outcome.counts.neurons_total
+        assert [unit.alive for unit in outcome.counts.units] == [dropped[name].outputs for name in Everything.head]
+        assert [layer.inputs_alive for layer in outcome.counts.layers] == [dropped[n].inputs for n in Everything.head]
+        assert outcome.counts.dense_size == sum(layer.weights for layer in dropped.values())
+
+
+def test_a_residual_network_that_cannot_be_followed_is_counted_layer_by_layer(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(Unfollowed(), [3], steps=1, batch_size=4)
+    trainer.advance(1)
+    (outcome,) = trainer.outcomes()
+    assert outcome.counts == sparsity.count(outcome.masks, chain=False)
 
 
 class ScaledLinear(nn.Module):

@@ -25,8 +25,8 @@ _FILTERS = (
     "counts by those of its features that are read"
 )
 _APART = (
-    "The regularised layers are no chain: each is counted for itself, and a neuron is taken to be alive where a weight "
-    "enters it, an input where one leaves it."
+    "The regularised layers are no chain: as published, a neuron is left where a weight enters it; alive are those "
+    "that the smaller network of dn compact needs (where the network cannot be followed, those that have a weight)."
 )
 _ERRORS = "Geometric mean ×÷ geometric standard deviation: for errors, whose mean may be that of one seed."
 _LARGER_COUNT = (
