@@ -87,6 +87,7 @@ def test_a_pack_that_there_is_no_memory_for_is_tried_in_halves(run: Run, capsys:
     assert report_run.info.status == "FINISHED"  # the driver has ended
 
 
+@pytest.mark.slow
 def test_a_replicate_that_there_is_no_memory_for_is_recorded_with_the_reason(run: Run) -> None:
     after = run("{name: hungry, most: 0}", "2")
     assert (after.count("failed"), after.num_to_run) == (5, 0)
@@ -103,6 +104,7 @@ def test_what_failed_is_tried_again_when_asked_and_nothing_else_is(run: Run) -> 
     assert {item.seed for item in states} == set(range(5))  # 5 and 6 are missing, and were not asked for
 
 
+@pytest.mark.slow
 def test_packs_that_cannot_be_measured_hold_one_replicate(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     after = run("{name: hungry, most: 0}", "auto")
     assert (after.count("failed"), after.num_to_run) == (5, 0)
@@ -146,6 +148,7 @@ def test_a_pack_whose_store_is_away_is_taken_up_again_and_the_reason_told(
     assert "taken up again, from its last checkpoint: mlflow.exceptions.MlflowException: database is locked" in said
 
 
+@pytest.mark.slow
 def test_a_pack_whose_run_is_gone_begins_again_once(run: Run, lives: Path, capsys: pytest.CaptureFixture[str]) -> None:
     after = run(f"{{name: refused, lives: 1, folder: {lives}}}", "5")
     assert (after.count("finished"), after.num_to_run) == (5, 0)
@@ -172,6 +175,7 @@ def test_a_file_that_a_task_lacks_is_a_failure_of_its_replicates(run: Run, lives
     assert reason == "TaskError: FileNotFoundError: [Errno 2] No such file: 'features.npy'"
 
 
+@pytest.mark.slow
 def test_a_pack_whose_worker_always_dies_is_left_to_the_next_command(run: Run, lives: Path, max_failures: int) -> None:
     after = run(f"{{name: deadly, lives: 100, folder: {lives}}}", "5")
     assert (after.count("finished"), after.count("failed"), after.num_to_run) == (0, 0, 5)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from sweeps.cluster import connection
@@ -105,6 +106,7 @@ methods: [{label: P}, {label: too strong, l2: 1.0e+38}]
 )
 
 
+@pytest.mark.slow
 def test_adam_that_stands_still_at_an_infinite_moment_has_diverged(
     location: store.StoreLocation, capacity: connection.Capacity, tmp_path: Path
 ) -> None:
