@@ -1,5 +1,6 @@
 """What all tests share: a store, whose schema takes seconds to make and a copy of it none, and a pretended device."""
 
+import os
 import signal
 from typing import Any
 
@@ -15,6 +16,7 @@ def pytest_configure() -> None:
     """Answer Ctrl-C, and let what is started do so: in the background of a script nobody does."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.setdefault("RAY_worker_niceness", "0")  # at 15, as Ray has it, they wait for what else is tested
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> distribution.Scheduling | None:
