@@ -36,9 +36,9 @@ class Evaluation:
 
     def counts(self, threshold: float) -> list[sparsity.NetworkCounts]:
         """Return what pruning at ``threshold`` would leave of each replicate."""
-        weights, is_chain = self._replicas.weights(), self._replicas.is_chain
-        left = pruning.masks(weights, threshold)
-        pruned = {} if is_chain else pruning.prune(weights, threshold)
+        is_chain = self._replicas.is_chain
+        left = pruning.masks(self._replicas.weights(), threshold)
+        pruned = {} if is_chain else self._pruned(threshold)
         return [
             sparsity.count(
                 {name: mask[row] for name, mask in left.items()},
@@ -50,8 +50,8 @@ class Evaluation:
         ]
 
     def _needed(self, row: int, pruned: Mapping[str, Tensor]) -> dict[str, tuple[int, int]] | None:
-        """By layer the outputs and inputs that a network needs with these weights; None where it cannot be followed."""
-        network = self._replicas.plain_network(row, {f"{layer}.weight": value for layer, value in pruned.items()})
+        """By layer the outputs and inputs that a pruned network needs; None where it cannot be followed."""
+        network = self._replicas.plain_network(row, pruned)
         inputs = self._splits.test.inputs[0] if self._splits.stacked else self._splits.test.inputs
         try:
             return count_needed(network, inputs[:_FEW].cpu(), self._task.layers)
@@ -65,12 +65,7 @@ class Evaluation:
         ``threshold``: after pruning at it; None for the network as it was trained.
         ``dropout`` leaves dropout on.
         """
-        values = None
-        if threshold is not None:
-            weights = self._replicas.weights()
-            left = pruning.masks(weights, threshold)
-            values = {f"{layer}.weight": weight.where(left[layer], 0) for layer, weight in weights.items()}
-            values |= pruning.drop_filters(self._replicas.parameters, left, self._replicas.parts_of_filters)
+        values = None if threshold is None else self._pruned(threshold)
         sums: dict[str, tuple[Tensor, Tensor]] = {}
         for number, (inputs, targets) in enumerate(self._batches(split)):
             masks = self._test_masks(number, inputs.shape[1]) if dropout and self._dropout else None
@@ -82,6 +77,13 @@ class Evaluation:
                 before = sums.get(name, (0, 0))
                 sums[name] = (before[0] + top, before[1] + bottom)
         return {name: (top / bottom).tolist() for name, (top, bottom) in sums.items()}
+
+    def _pruned(self, threshold: float) -> dict[str, Tensor]:
+        """By name the parameters that pruning changes."""
+        weights = self._replicas.weights()
+        left = pruning.masks(weights, threshold)
+        values = {f"{layer}.weight": weight.where(left[layer], 0) for layer, weight in weights.items()}
+        return values | pruning.drop_filters(self._replicas.parameters, left, self._replicas.parts_of_filters)
 
     def _batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and targets ``[K, B, ...]`` over the whole split, the last batch shorter."""
