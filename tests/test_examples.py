@@ -7,7 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+
+from dn_distributed import exporting
+from dn_distributed.data import DATASETS
 from tests.tracking.stores import copy_of
+from tracking import load_results
 from tracking.store.location import FOLDER, StoreLocation
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -47,3 +53,27 @@ def test_a_task_and_a_dataset_of_ones_own_are_swept(empty: StoreLocation, tmp_pa
     assert accuracies is not None
     assert all(float(number) > 60 for number in re.findall(r"([\d.]+) ±", accuracies[1]))
     assert "6 done, 0 to run" in _run(*sweep, "--dry-run", folder=tmp_path)
+
+
+@pytest.mark.slow
+def test_a_residual_network_comes_out_smaller_and_equal(tmp_path: Path) -> None:
+    for name in ("narrow_resnet18.py", "narrow_resnet18.yaml"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    ours = ("--import", "narrow_resnet18")
+    short = [f"--set={change}" for change in ("seeds=1", "training.epochs=1", "task.width=4", "pruning.threshold=0.3")]
+    _run("-m", "dn_distributed", "sweep", "narrow_resnet18.yaml", *ours, *short, folder=tmp_path)
+    methods = {method.label: method for method in load_results("narrow-resnet18", tmp_path / "dn-store").methods}
+    assert methods["DN+P"].chosen is not None
+    (row,) = methods["DN+P"].chosen.rows
+    compact = ("-m", "dn_distributed", "compact", row.run_id, *ours, "--out", "small")
+    shown = _run(*compact, folder=tmp_path)
+    before, after = map(int, re.findall(r"^total +(\d+) → (\d+) weights", shown, re.MULTILINE)[0])
+    assert after < before
+    assert "0 predictions changed" in shown
+    small = exporting.load(tmp_path / "small")
+    data = DATASETS["digits"](name="digits").load(tmp_path)
+    assert data is not None
+    inputs = data.test_images.float().div(255).view(-1, 1, 28, 28)
+    with torch.no_grad():
+        right = (small(inputs).argmax(1) == data.test_labels).double().mean()
+    assert float(right) == pytest.approx(row.metrics["test/accuracy/after_pruning"], abs=1e-9)

@@ -89,7 +89,7 @@ def _check_start(task: Task, replicas: Replicas) -> None:
 
 def _check_run(task: Task, replicas: Replicas, splits: Splits) -> None:
     """The first replicate's network by itself, as it trains and as it is tested."""
-    network = replicas.network
+    network, layers = replicas.network, task.layers
     split = splits.train
     inputs, targets = (part[0] if splits.stacked else part for part in (split.inputs, split.targets))
     state = replicas.state_of_first()
@@ -97,11 +97,11 @@ def _check_run(task: Task, replicas: Replicas, splits: Splits) -> None:
     for training in (True, False):
         given = inputs.clone()
         network.train(training)
-        with torch.no_grad(), without_randomness(), _calls(network, task.layers) as calls:
+        with torch.no_grad(), without_randomness(), _calls(network, layers) as calls:
             outputs = replicas.call(*state, masks, given)
             loss = task.loss(outputs, targets)
-        if calls != list(task.layers):
-            raise ArgumentError(f"regularised layers are used as {calls}; they are named as {list(task.layers)}")
+        if calls != list(layers):
+            raise ArgumentError(f"regularised layers are used as {calls}; they are named as {list(layers)}")
         if not torch.equal(given, inputs):
             raise ArgumentError("the network changes its inputs in place")
         if loss.shape != ():

@@ -13,7 +13,7 @@ from tracking.store.cell_params import settings_of
 if TYPE_CHECKING:  # half a second, which only a caller of ``as_frame`` waits for
     from pandas import DataFrame
 
-_STATE = ("method", "cell_key", "seed", "state", "reason", "chosen")
+_STATE = ("method", "cell_key", "seed", "state", "reason", "chosen", "run_id")
 _COUNTS = (
     "num_weights", "num_nonzero", "density", "compression_rate", "neurons_published", "neurons_alive", "hidden_alive",
     "dense_size", "dense_compression",
@@ -23,9 +23,10 @@ _COUNTS = (
 def as_frame(methods: Sequence[MethodResult], manifest: Manifest) -> "DataFrame":
     """Return one line per replicate that the sweep asks for, by method, cell and seed.
 
-    Columns: ``method``, ``cell_key``, ``seed``; ``state`` (finished, failed, stopped or missing), ``reason`` and
-    ``chosen`` (whether its cell stands for the method); the cell's settings; the final metrics; the counts. What is not
-    there is NaN, and pandas leaves NaN out of a mean unless told ``skipna=False``: the table never does.
+    Columns: ``method``, ``cell_key``, ``seed``; ``state`` (finished, failed, stopped or missing), ``reason``,
+    ``chosen`` (whether its cell stands for the method) and ``run_id`` (of MLflow, where it is finished); the cell's
+    settings; the final metrics; the counts. What is not there is NaN, and pandas leaves NaN out of a mean unless told
+    ``skipna=False``: the table never does.
     """
     import pandas as pd
 
@@ -48,7 +49,8 @@ def _lines(methods: Sequence[MethodResult], seeds: Sequence[int]) -> Iterator[di
             for seed in seeds:
                 identity = {"method": method.label, "cell_key": result.cell.key, "seed": seed}
                 state = _state(rows.get(seed), ended.get(seed))
-                yield {**identity, **state, "chosen": chosen, **settings, **_figures(rows.get(seed))}
+                run_id = rows[seed].run_id if seed in rows else ""
+                yield {**identity, **state, "chosen": chosen, "run_id": run_id, **settings, **_figures(rows.get(seed))}
 
 
 def _state(row: Row | None, ended: Ended | None) -> dict[str, str]:
