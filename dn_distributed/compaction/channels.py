@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, fx, nn
 
-from dn_distributed.compaction.graph import is_flatten, module_of, shape, target_name
+from dn_distributed.compaction.graph import cat_arguments, is_flatten, module_of, shape, target_name
 from dn_distributed.layers import UNITWISE_FUNCTIONS, UNITWISE_MODULES
 
 Conv: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d
@@ -28,12 +28,19 @@ _PAIRS = {"add", "add_", "iadd", "sub", "sub_", "isub", "mul", "mul_", "imul"}
 _PRODUCTS = {"mul", "mul_", "imul"}
 _MIXING = {"softmax", "log_softmax", "layer_norm", "group_norm"}
 _MIXING_MODULES = (nn.Softmax, nn.LogSoftmax, nn.Softmax2d, nn.LayerNorm)
-_POOLING = {"max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d"} | {
-    f"adaptive_{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)
+_POOLING = {
+    f"{prefix}{kind}_pool{n}d": n + 2 for prefix in ("", "adaptive_") for kind in ("avg", "max") for n in (1, 2, 3)
 }
-_POOLING_MODULES = tuple(
-    getattr(nn, f"{prefix}{kind}Pool{n}d") for prefix in ("", "Adaptive") for kind in ("Avg", "Max") for n in (1, 2, 3)
-)
+"""By name how many dimensions a batch for it has."""
+_POOLING_MODULES = {
+    getattr(nn, f"{prefix}{kind}Pool{n}d"): n + 2
+    for prefix in ("", "Adaptive")
+    for kind in ("Avg", "Max")
+    for n in (1, 2, 3)
+}
+_NO_OPERATION = {"dropout1d", "dropout2d", "dropout3d", "stochastic_depth"}
+_NO_OPERATION_MODULES = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+"""In evaluation mode. The dropout of single units is unitwise anyway."""
 
 
 class Units:
@@ -117,8 +124,9 @@ class LayerUse:
         if isinstance(module, nn.Linear) or module.padding_mode != "zeros":
             return True
         padding = module.padding
-        unpadded = padding == "valid" if isinstance(padding, str) else not any(padding)
-        return unpadded or set(module.kernel_size) == {1}
+        if isinstance(padding, str):
+            return padding == "valid" or set(module.kernel_size) == {1}
+        return not any(padding)
 
 
 @dataclass
@@ -149,7 +157,6 @@ class _Follower:
         self._structure, self._node = structure, node
         self._module = module_of(node)
         self._shape = shape(node)
-
         self._label = str(node.target) if node.op == "call_module" else target_name(node)
 
     def follow(self) -> Channels | None:
@@ -159,30 +166,30 @@ class _Follower:
             return self._input()
         if node.op == "output":
             return self._pin("they are outputs of the network")
+        if module is not None and (module._forward_hooks or module._forward_pre_hooks):
+            return self._pin(f"{self._label!r} has a hook")
         if self._is_layer(module):
             return self._layer(module)  # type: ignore[arg-type]
         if self._shape is None:  # a size, or a tuple
-            return self._pin(f"{self._label!r} takes them apart") if name not in ("size", "getattr") else None
+            return None if self._asks_for_other_sizes() else self._pin(f"{self._label!r} takes them apart")
         for follows, rule in self._rules(module, name):
             if follows:
-                found = rule()
-                return (
-                    found if found is not None else self._pin(f"{self._label!r} reads them in a way that is not known")
-                )
+                return rule() or self._pin(f"{self._label!r} reads them in a way that is not known")
         return self._pin(f"{self._label!r} may mix them")
 
     def _rules(self, module: nn.Module | None, name: str) -> Iterator[tuple[bool, Callable[[], Channels | None]]]:
         yield is_flatten(self._node), self._flatten
-        yield isinstance(module, _CONVS) and self._is_own(), self._depthwise
+        yield type(module) in _CONVS and self._is_own(), self._depthwise
         yield isinstance(module, _NORMS) and self._is_own(), self._norm
         yield isinstance(module, nn.GroupNorm) and self._is_own(), self._group_norm
         yield isinstance(module, nn.PReLU) and self._is_own(), self._prelu
         yield isinstance(module, _MIXING_MODULES) or name in _MIXING, self._mixing
-        yield isinstance(module, _POOLING_MODULES) or name in _POOLING, self._pooling
+        yield type(module) in _POOLING_MODULES or name in _POOLING, self._pooling
         yield name == "mean", self._mean
-        yield name == "cat", self._cat
-        yield name in _PAIRS and len(self._node.all_input_nodes) == 2, self._pair
-        unitwise = _is_unitwise(module) if module else name in UNITWISE_FUNCTIONS
+        yield name in ("getitem", "unsqueeze") and self._changes_places_only(), self._only_input
+        yield cat_arguments(self._node) is not None, self._cat
+        yield is_pair(self._node), self._pair
+        unitwise = _is_unitwise(module) if module else name in UNITWISE_FUNCTIONS | _NO_OPERATION
         yield unitwise and len(self._node.all_input_nodes) == 1, self._unitwise
 
     # What enters
@@ -193,6 +200,19 @@ class _Follower:
 
     def _only_input(self) -> Channels | None:
         return self._inputs[0] if len(self._inputs) == 1 else None
+
+    def _asks_for_other_sizes(self) -> bool:
+        """Whether the node is a size that is not the number of channels, or no size but a device and the like."""
+        inputs, name = self._only_input(), target_name(self._node)
+        if name not in ("size", "getattr"):
+            return False
+        if inputs is None or (name == "getattr" and self._node.args[1] != "shape"):
+            return True
+        sizes = [self._node] if self._node.args[1:] and name == "size" else list(self._node.users)
+        asked = [size.args[1] if target_name(size) in ("size", "getitem") else None for size in sizes]
+        before = shape(self._node.all_input_nodes[0])
+        assert before is not None
+        return all(isinstance(dim, int) and dim % len(before) != inputs.dim for dim in asked)
 
     def _pin(self, why: str) -> Channels | None:
         """All that enters must stay; what comes out is not known."""
@@ -296,25 +316,21 @@ class _Follower:
         return None if inputs is None else replace(inputs, constants=torch.full_like(inputs.constants, torch.nan))
 
     def _pooling(self) -> Channels | None:
-        inputs, before = self._only_input(), shape(self._node.all_input_nodes[0])
-        if (
-            inputs is None
-            or inputs.dim != 1
-            or before is None
-            or self._shape is None
-            or len(before) != len(self._shape)
-        ):
+        inputs = self._only_input()
+        num_dims = _POOLING.get(target_name(self._node)) or _POOLING_MODULES.get(type(self._module))
+        if inputs is None or inputs.dim != 1 or self._shape is None or len(self._shape) != num_dims:
             return None
         return inputs if self._pools_evenly() else replace(inputs, constants=_zero_or_unknown(inputs.constants))
 
     def _pools_evenly(self) -> bool:
-        """Whether a constant stays as it is at the border too: not where an average counts padding."""
+        """Whether a constant stays as it is: not where an average counts padding or divides by a number of its own."""
         name = target_name(self._node) or type(self._module).__name__.lower()
         if "avg" not in name or "adaptive" in name:
             return True
         if self._module is None:
-            return len(self._node.args) <= 3 and self._node.kwargs.keys() <= {"kernel_size", "stride"}
-        return self._module.padding in (0, (0,), (0, 0), (0, 0, 0))
+            return len(self._node.args) <= 3 and self._node.kwargs.keys() <= {"input", "kernel_size", "stride"}
+        padding, divisor = self._module.padding, getattr(self._module, "divisor_override", None)
+        return divisor is None and (padding in (0, (0,), (0, 0), (0, 0, 0)) or not self._module.count_include_pad)
 
     def _mean(self) -> Channels | None:
         """A mean over places."""
@@ -324,6 +340,16 @@ class _Follower:
             return None
         dims = {int(d) % len(before) for d in (given if isinstance(given, list | tuple) else [given])}  # type: ignore
         return inputs if dims and min(dims) > 1 else None
+
+    def _changes_places_only(self) -> bool:
+        """Whether an index or a new dimension leaves those of the batch and of the channels where they are."""
+        inputs, before, args = self._only_input(), shape(self._node.all_input_nodes[0]), self._node.args
+        if inputs is None or inputs.dim != 1 or before is None or len(args) != 2:
+            return False
+        if target_name(self._node) == "unsqueeze":
+            return isinstance(args[1], int) and args[1] % (len(before) + 1) > 1
+        index = args[1] if isinstance(args[1], tuple) else ()
+        return index[:2] == (slice(None), slice(None)) and not any(isinstance(part, list) for part in index)
 
     def _unitwise(self) -> Channels | None:
         inputs = self._only_input()
@@ -347,21 +373,25 @@ class _Follower:
         return replace(one, constants=constants)
 
     def _cat(self) -> Channels | None:
-        arguments = self._node.args[0] if self._node.args else self._node.kwargs.get("tensors")
-        dim = self._node.kwargs.get("dim", self._node.args[1] if len(self._node.args) > 1 else 0)
-        if not isinstance(arguments, list | tuple) or not isinstance(dim, int) or self._shape is None:
-            return None
-        parts = [self._structure.channels[node] for node in arguments if isinstance(node, fx.Node)]
+        arguments = cat_arguments(self._node)
+        assert arguments is not None
+        assert self._shape is not None
+        nodes, dim = arguments
         dim %= len(self._shape)
+        parts = [self._structure.channels[node] for node in nodes]
         known = [part for part in parts if part is not None and part.dim == dim]
-        if len(known) != len(arguments):
+        if len(known) != len(nodes):
             return None
         return Channels(dim, torch.cat([part.units for part in known]), torch.cat([part.constants for part in known]))
 
     def _computed(self, inputs: list[Channels]) -> Tensor:
         """What the operation makes of constants: itself, applied to them; NaN where one of them is not known."""
         known = torch.stack([channels.known for channels in inputs]).all(0)
-        values = dict(zip(self._node.all_input_nodes, (c.constants.nan_to_num() for c in inputs), strict=True))
+        values = {}
+        for node, channels in zip(self._node.all_input_nodes, inputs, strict=True):
+            size = [1] * len(shape(node) or ())
+            size[channels.dim] = -1
+            values[node] = channels.constants.where(channels.known, 0.0).view(size)
         args = fx.node.map_arg(self._node.args, values.__getitem__)
         kwargs = fx.node.map_arg(self._node.kwargs, values.__getitem__)
         with torch.no_grad():
@@ -371,22 +401,21 @@ class _Follower:
                 result = getattr(args[0], self._node.target)(*args[1:], **kwargs)
             else:
                 result = self._node.target(*args, **kwargs)
-        return torch.as_tensor(result, dtype=torch.float64).where(known, torch.nan)
+        return torch.as_tensor(result, dtype=torch.float64).flatten().where(known, torch.nan)
 
 
 def is_used_once(graph: fx.GraphModule, node: fx.Node, module: nn.Module) -> bool:
     """Return whether no other node uses the module or one of its parameters."""
-    modules = Counter(str(other.target) for other in graph.graph.nodes if other.op == "call_module")
+    uses = Counter(str(other.target) for other in graph.graph.nodes if other.op in ("call_module", "get_attr"))
     own = {id(parameter) for parameter in module.parameters()}
-    shared = (
-        id(parameter) in own and name.rpartition(".")[0] != node.target
-        for name, parameter in graph.named_parameters(remove_duplicate=False)
-    )
-    return modules[str(node.target)] == 1 and not any(shared)
+    names = [name for name, value in graph.named_parameters(remove_duplicate=False) if id(value) in own]
+    shared = (name.rpartition(".")[0] != node.target or uses[name] for name in names)
+    return uses[str(node.target)] == 1 and not any(shared)
 
 
 def _is_unitwise(module: nn.Module) -> bool:
-    return type(module) in UNITWISE_MODULES and not any(True for _ in module.parameters())
+    known = type(module) in (*UNITWISE_MODULES, *_NO_OPERATION_MODULES)
+    return known and not isinstance(module, nn.BatchNorm1d) and not any(True for _ in module.parameters())
 
 
 def _is_batched(conv: nn.Module, output_shape: torch.Size) -> bool:

@@ -5,13 +5,14 @@ from torch import Tensor, fx, nn
 
 from dn_distributed.compaction import dropped
 from dn_distributed.compaction.channels import analyse
-from dn_distributed.compaction.graph import first_line, trace
+from dn_distributed.compaction.graph import copied, first_line, trace
 from dn_distributed.compaction.liveness import find_live
 from dn_distributed.compaction.proof import NotEqualError, prove
 from dn_distributed.compaction.shrink import shrink
 from dn_distributed.errors import ArgumentError
 
 
+@torch.inference_mode(False)  # parameters that can be trained, and tensors that count what changes them
 def compact(net: nn.Module, example_input: Tensor) -> fx.GraphModule:
     """Return a smaller network that gives the same outputs as ``net`` in evaluation mode, but for rounding.
 
@@ -26,18 +27,24 @@ def compact(net: nn.Module, example_input: Tensor) -> fx.GraphModule:
     ArgumentError for a network that cannot be followed (``torch.fx``) or depends on its number of channels in a way
     that is not seen; NotEqualError where the outputs differ.
     """
+    for dtype in (torch.float16, torch.bfloat16):  # too coarse for a proof
+        if {parameter.dtype for parameter in net.parameters()} == {dtype}:
+            example = example_input.float() if example_input.is_floating_point() else example_input
+            return compact(copied(net).float(), example).to(dtype=dtype)
     graph = trace(net, example_input)
     liveness = find_live(analyse(graph))
     before = dropped.sizes(liveness)
     small = shrink(liveness)
     setattr(small, "dropped", dropped.describe(before, small, liveness))  # noqa: B010 (a module's attributes are typed)
     try:
-        prove(net, small, torch.cat([example_input, _noise_like(example_input)]))
+        example = torch.cat([example_input, _noise_like(example_input)])
+        prove(net, small, example, batch_size=len(example_input))
     except NotEqualError:
         raise
-    except Exception as error:  # forward() counts on sizes that are no longer there
+    except Exception as error:  # forward() counts on sizes that are no longer there, or does not run in float64
         raise ArgumentError(
-            f"{type(net).__name__} cannot be made smaller, its forward() counts on its sizes: {first_line(error)}"
+            f"{type(net).__name__} cannot be made smaller, its forward() counts on its sizes or its precision: "
+            f"{first_line(error)}"
         ) from error
     return small
 
@@ -47,4 +54,5 @@ def _noise_like(example: Tensor) -> Tensor:
     if not example.is_floating_point():
         return example
     noise = torch.randn(example.shape, generator=torch.Generator().manual_seed(0)).to(example)
-    return noise * example.std() + example.mean()
+    spread = example.std(correction=0)
+    return noise * (spread if spread > 0 else 1) + example.mean()

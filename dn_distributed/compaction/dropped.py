@@ -42,7 +42,7 @@ class Dropped:
 
     def __str__(self) -> str:
         """Return the table, and a line for each reason that units stayed for."""
-        width = max(len(layer.name) for layer in self.layers)
+        width = max((len(layer.name) for layer in self.layers), default=0)
         lines = [
             f"{layer.name:{width}}  {layer.inputs_before} → {layer.inputs} inputs, "
             f"{layer.outputs_before} → {layer.outputs} units, {layer.weights_before} → {layer.weights} weights"

@@ -1,17 +1,19 @@
 """A network as a graph of its layers and operations, with the shape of everything in it."""
 
 import copy
+import operator
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 from torch.nn.utils import parametrize, prune
 
 from dn_distributed.errors import ArgumentError
 from dn_distributed.layers import TRACING, LayerTracer
 
 _RESHAPES = {"flatten", "view", "reshape"}
+_RESERVED = ("code", "dropped", "graph", "meta")
+"""Attributes of a smaller network, which is a ``fx.GraphModule``."""
 
 
 def trace(net: nn.Module, example_input: Tensor) -> fx.GraphModule:
@@ -20,22 +22,62 @@ def trace(net: nn.Module, example_input: Tensor) -> fx.GraphModule:
     Masks of ``torch.nn.utils.prune`` and parametrizations become plain weights. ``example_input``: ``[B, ...]``.
     ArgumentError for a network that cannot be copied or traced (``torch.fx``), or that does not run on the example.
     """
+    _check(net, example_input)
     graph = _traced(_with_plain_weights(copied(net)))
+    run = _Run(graph)
     try:
         with torch.no_grad():
-            ShapeProp(graph).propagate(example_input)
+            run.run(example_input.clone())
     except Exception as error:  # forward() is anybody's
         raise ArgumentError(f"{_name(net)} does not run on the example input: {first_line(error)}") from error
     if shape(_output(graph)) is None:
         raise ArgumentError(f"{_name(net)} does not return one tensor")
-    _flatten_by_name(graph)
+    run.read_what_is_changed_in_place()
+    _reshape_by_name(graph)
     return graph
 
 
 def shape(node: fx.Node) -> torch.Size | None:
     """Return the shape of a node's value; None where it is no tensor."""
-    meta = node.meta.get("tensor_meta")
-    return meta.shape if isinstance(meta, TensorMetadata) else None
+    found = node.meta.get("shape")
+    return found if isinstance(found, torch.Size) else None
+
+
+class _Run(fx.Interpreter):
+    """Runs a graph; notes the shape of each node's value, and which operations change one of them in place."""
+
+    def __init__(self, graph: fx.GraphModule) -> None:
+        super().__init__(graph)
+        self._changes: list[tuple[fx.Node, list[fx.Node]]] = []
+
+    def run_node(self, n: fx.Node) -> Any:
+        values = [value for node in n.all_input_nodes if isinstance(value := self.env[node], Tensor)]
+        versions = [value._version for value in values]
+        result = super().run_node(n)
+        if isinstance(result, Tensor):
+            n.meta["shape"] = result.shape
+            for value, version in zip(values, versions, strict=True):
+                if value._version != version and _is_same(value, result):
+                    self._changes.append((n, [node for node, other in self.env.items() if _is_same(other, value)]))
+        return result
+
+    def read_what_is_changed_in_place(self) -> None:
+        """Let all that comes after an operation in place read its result, not the value that it changed."""
+        order = {node: number for number, node in enumerate(self.graph.nodes)}
+        for change, aliases in self._changes:
+            for alias in aliases:
+                later = {user for user in alias.users if order[user] > order[change]}
+                alias.replace_all_uses_with(change, delete_user_cb=later.__contains__)
+            name = target_name(change).removesuffix("_")
+            if change.op == "call_method" and hasattr(Tensor, name):
+                change.target = name  # out of place: what it would change may become a constant
+
+
+def _is_same(value: object, other: Tensor) -> bool:
+    """Return whether a value is the same tensor, in the same memory."""
+    if not isinstance(value, Tensor):
+        return False
+    return value.data_ptr() == other.data_ptr() and (value.shape, value.stride()) == (other.shape, other.stride())
 
 
 def target_name(node: fx.Node) -> str:
@@ -66,13 +108,26 @@ def copied(net: nn.Module) -> nn.Module:
         raise ArgumentError(f"{_name(net)} cannot be copied: {first_line(error)}") from error
 
 
+def _check(net: nn.Module, example_input: Tensor) -> None:
+    if not example_input.numel():
+        raise ArgumentError("the example input has no samples")
+    if isinstance(net, torch.jit.ScriptModule):
+        raise ArgumentError("a network in TorchScript cannot be followed: hand over the one that it was made of")
+    for name in _RESERVED:
+        if name in dict(net.named_children()):
+            raise ArgumentError(f"{_name(net)} has a part named {name!r}, as the smaller network has: rename it")
+    for name, tensor in [*net.named_parameters(), *net.named_buffers()]:
+        if isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer) or tensor.is_meta:
+            raise ArgumentError(f"{name!r} of {_name(net)} holds no numbers yet: initialise it first")
+
+
 def _with_plain_weights(net: nn.Module) -> nn.Module:
     for module in list(net.modules()):
         if parametrize.is_parametrized(module):
             _remove_parametrizations(module)
-        for name in [key.removesuffix("_orig") for key in vars(module)["_parameters"] if key.endswith("_orig")]:
-            if hasattr(module, f"{name}_mask"):
-                prune.remove(module, name)  # type: ignore[no-untyped-call]
+        for hook in list(module._forward_pre_hooks.values()):
+            if isinstance(hook, prune.BasePruningMethod):
+                prune.remove(module, hook._tensor_name)  # type: ignore[no-untyped-call]
     return net
 
 
@@ -126,18 +181,36 @@ def _output(graph: fx.GraphModule) -> fx.Node:
     return node
 
 
-def _flatten_by_name(graph: fx.GraphModule) -> None:
-    """``x.view(-1, 3136)`` becomes ``torch.flatten(x, 1)``, which any number of channels passes."""
+def _reshape_by_name(graph: fx.GraphModule) -> None:
+    """Replace ``x.view(-1, 3136)`` by ``torch.flatten(x, 1)`` and ``x.view(b, 64, 1, 1)`` by ``x[:, :, None, None]``.
+
+    Any number of channels passes these.
+    """
     for node in list(graph.graph.nodes):
-        if not is_flatten(node):
-            continue
         with graph.graph.inserting_before(node):
-            flat = graph.graph.call_function(torch.flatten, (node.all_input_nodes[0], 1))
-        flat.meta = dict(node.meta)
-        node.replace_all_uses_with(flat)
+            if is_flatten(node):
+                named = graph.graph.call_function(torch.flatten, (node.all_input_nodes[0], 1))
+            elif num_places := _appended_dimensions(node):
+                index = (slice(None), slice(None), *[None] * num_places)
+                named = graph.graph.call_function(operator.getitem, (node.all_input_nodes[0], index))
+            else:
+                continue
+        named.meta = dict(node.meta)
+        node.replace_all_uses_with(named)
         graph.graph.erase_node(node)
     graph.graph.eliminate_dead_code()
     graph.recompile()
+
+
+def cat_arguments(node: fx.Node) -> tuple[list[fx.Node], int] | None:
+    """Return what a node concatenates, and along which dimension; None for another node."""
+    if target_name(node) not in ("cat", "concat", "concatenate"):
+        return None
+    given = {**dict(zip(("tensors", "dim"), node.args, strict=False)), **node.kwargs}
+    tensors, dim = given.get("tensors"), given.get("dim", given.get("axis", 0))
+    if not isinstance(tensors, list | tuple) or not isinstance(dim, int):
+        return None
+    return [part for part in tensors if isinstance(part, fx.Node)], dim
 
 
 def is_flatten(node: fx.Node) -> bool:
@@ -148,6 +221,16 @@ def is_flatten(node: fx.Node) -> bool:
     if before is None or after is None or len(before) < 2 or len(after) != 2:
         return False
     return before[0] == after[0] and before[1:].numel() == after[1]
+
+
+def _appended_dimensions(node: fx.Node) -> int:
+    """Return how many dimensions of size 1 a reshape appends to ``[B, C]``; 0 where it does something else."""
+    if target_name(node) not in _RESHAPES:
+        return 0
+    before, after = shape(node.all_input_nodes[0]), shape(node)
+    if before is None or after is None or len(before) != 2 or after[:2] != before or after[2:].numel() != 1:
+        return 0
+    return len(after) - 2
 
 
 def _name(net: nn.Module) -> str:

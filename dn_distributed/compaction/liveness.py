@@ -49,7 +49,7 @@ def find_live(structure: Structure) -> Liveness:
         for use in reversed(structure.layers):
             if use.inputs is not None:
                 reads, known, name = _reads(structure, use, live), use.inputs.known, str(use.node.target)
-                coupled = f"they are added to or normalised with units that {name!r} reads"
+                coupled = f"what {name!r} reads of them, or of units that they are added to, is not constant"
                 changed |= _revive(structure, live, causes, use.inputs.units[reads & ~known], coupled)
                 border = f"{name!r} pads with zeros, so that the constant that they emit ends at the border"
                 changed |= _revive(structure, live, causes, use.inputs.units[reads & known], border)

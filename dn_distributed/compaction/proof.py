@@ -55,11 +55,11 @@ def prove(net: nn.Module, small: nn.Module, inputs: Tensor, *, classes: bool = F
     with torch.no_grad():
         for batch in torch.split(inputs, batch_size):
             doubles, floats = (
-                [module(batch.to(dtype) if batch.is_floating_point() else batch).double() for module in modules]
+                [module(_copied_batch(batch, dtype)).double() for module in modules]
                 for modules, dtype in zip(pairs, (torch.float64, torch.float32), strict=True)
             )
             comparison.add(*doubles, *floats)
-    proof = comparison.proof()
+    proof = comparison.proof(len(inputs))
     proof.check()
     return proof
 
@@ -68,35 +68,44 @@ def _as(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     return copied(module).to(dtype)
 
 
+def _copied_batch(batch: Tensor, dtype: torch.dtype) -> Tensor:
+    """Copied, for a network may change its input in place."""
+    return batch.to(dtype, copy=True) if batch.is_floating_point() else batch.clone()
+
+
+def _apart(values: Tensor, others: Tensor) -> Tensor:
+    """How far values lie apart: infinite ones that are equal not at all, NaN NaN."""
+    return (values - others).abs().where(values != others, 0.0)
+
+
 class _Comparison:
     """Adds up what lies between the outputs, batch after batch."""
 
     def __init__(self, classes: bool) -> None:
         self._classes = classes
-        self._samples = self._changed = self._unexplained = 0
+        self._changed = self._unexplained = 0
         self._largest, self._apart64, self._apart32 = (torch.zeros((), dtype=torch.float64) for _ in range(3))
 
     def add(self, net64: Tensor, small64: Tensor, net32: Tensor, small32: Tensor) -> None:
         """Add the outputs ``[B, ...]`` of both networks in both precisions, all given in float64."""
         if net64.shape != small64.shape:
             raise NotEqualError(f"the smaller network puts out {list(small64.shape)}, not {list(net64.shape)}")
-        apart = (small64 - net64).abs()
-        self._samples += len(net64)
-        self._largest = torch.maximum(self._largest, net64.abs().max().cpu())
+        apart = _apart(small64, net64)
+        self._largest = torch.maximum(self._largest, net64.where(net64.isfinite(), 0.0).abs().max().cpu())
         self._apart64 = torch.maximum(self._apart64, apart.max().cpu())
-        self._apart32 = torch.maximum(self._apart32, (small32 - net32).abs().max().cpu())
+        self._apart32 = torch.maximum(self._apart32, _apart(small32, net32).max().cpu())
         if self._classes:
             changed = net32.argmax(1) != small32.argmax(1)
             first, second = net64.topk(2, dim=1).values.unbind(1)
-            rounding = sum(t.amax(1) for t in ((net32 - net64).abs(), (small32 - small64).abs(), apart))
+            rounding = sum(t.amax(1) for t in (_apart(net32, net64), _apart(small32, small64), apart))
             self._changed += int(changed.sum())
             self._unexplained += int((changed & (first - second > 2 * rounding)).sum())
 
-    def proof(self) -> Proof:
+    def proof(self, num_samples: int) -> Proof:
         """Return the largest differences of all batches."""
         scale = self._largest if self._largest > 0 else torch.ones_like(self._largest)
         return Proof(
-            num_samples=self._samples,
+            num_samples=num_samples,
             max_abs_float64=float(self._apart64),
             max_rel_float64=float(self._apart64 / scale),
             max_abs_float32=float(self._apart32),

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from dn_distributed.compaction.channels import Channels, Conv, LayerUse, folded, is_pair
-from dn_distributed.compaction.graph import module_of, shape
+from dn_distributed.compaction.graph import cat_arguments, module_of, shape
 from dn_distributed.compaction.liveness import Liveness, constant_terms
 
 _CHANNELWISE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn.PReLU)
@@ -41,9 +41,9 @@ def _shrink_operation(liveness: Liveness, node: fx.Node) -> None:
     channels, module = liveness.structure.channels[node], module_of(node)
     if channels is None:
         return
-    if isinstance(node.args[0] if node.args else None, list | tuple):  # a concatenation leaves out what is empty
-        parts = [part for part in node.args[0] if not _is_empty(liveness, part)]  # type: ignore
-        node.update_arg(0, parts)
+    if (arguments := cat_arguments(node)) is not None:  # leaves out what is empty
+        parts, dim = arguments
+        node.args, node.kwargs = ([part for part in parts if not _is_empty(liveness, part)], dim), {}
     elif isinstance(module, _CHANNELWISE):
         keeps = liveness.keeps(channels)
         if keeps.any() and not keeps.all():
@@ -94,13 +94,21 @@ def _select_inputs(liveness: Liveness, use: LayerUse) -> Tensor:
 
 def _select(use: LayerUse, index: Tensor) -> None:
     graph, before = use.node.graph, use.node.all_input_nodes[0]
-    assert graph.owning_module is not None
     assert use.inputs is not None
-    name = f"{str(use.node.target).replace('.', '_')}_inputs"
-    graph.owning_module.register_buffer(name, index.to(use.module.weight.device))
     with graph.inserting_before(use.node):
-        selected = graph.call_function(torch.index_select, (before, use.inputs.dim, graph.get_attr(name)))
+        read = _buffer(graph, f"{use.node.target}_inputs", index.to(use.module.weight.device))
+        selected = graph.call_function(torch.index_select, (before, use.inputs.dim, read))
     use.node.replace_input_with(before, selected)
+
+
+def _buffer(graph: fx.Graph, name: str, tensor: Tensor) -> fx.Node:
+    """Give the network a buffer of a name like this one, and return the node that reads it."""
+    assert graph.owning_module is not None
+    name = name.replace(".", "_")
+    while hasattr(graph.owning_module, name):
+        name += "_"
+    graph.owning_module.register_buffer(name, tensor)
+    return graph.get_attr(name)
 
 
 def _shrink_tensors(
@@ -146,10 +154,8 @@ def _replace_constants(liveness: Liveness, node: fx.Node) -> None:
 def _put_constants(node: fx.Node, term: fx.Node, channels: Channels, keeps: Tensor, num_dims: int) -> None:
     root = node.graph.owning_module
     assert root is not None
-    name = f"{term.name}_constant"
-    like = next(root.parameters())
     size = [1] * num_dims
     size[channels.dim] = int(keeps.sum())
-    root.register_buffer(name, channels.constants[keeps].to(like).view(size))
+    constants = channels.constants[keeps].to(next(root.parameters())).view(size)
     with node.graph.inserting_before(node):
-        node.replace_input_with(term, node.graph.get_attr(name))
+        node.replace_input_with(term, _buffer(node.graph, f"{term.name}_constant", constants))

@@ -77,7 +77,12 @@ def save(network: fx.GraphModule, folder: Path, example: Tensor) -> None:
     ExportError where they do not, or the network has what they cannot hold; then nothing is written.
     """
     described = describe(network)
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
+    own, of_modules = {*described["parameters"], *described["buffers"]}, tuple(f"{m}." for m in described["modules"])
+    tensors = {
+        name: tensor.detach().cpu().contiguous().clone()
+        for name, tensor in network.state_dict().items()
+        if name in own or name.startswith(of_modules)  # others the graph does not read
+    }
     rebuilt = _filled(build(json.loads(json.dumps(described, allow_nan=False))), tensors, "the network")
     _check_same(network, rebuilt, example)
     folder.joinpath(ARCHITECTURE).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")

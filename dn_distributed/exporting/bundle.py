@@ -70,7 +70,7 @@ def export(
     with _moved_into_place(folder.absolute()) as part:
         architecture.save(small, part, inputs[:256])
         distance = onnx_file.save(small, part / onnx_file.ONNX, inputs) if onnx else None
-        before, after = costs.measure([network, small], inputs, num_threads=num_threads)
+        before, after = costs.measure([network, architecture.load(part)], inputs, num_threads=num_threads)
         dropped = small.dropped
         assert isinstance(dropped, Dropped)
         text = card.render(title, origin, before, after, proof, dropped, inputs, distance)

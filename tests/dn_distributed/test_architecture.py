@@ -83,6 +83,14 @@ def test_what_the_files_cannot_hold_is_one_line_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_tensor_that_the_graph_does_not_read_is_not_written(tmp_path: Path) -> None:
+    network, inputs = make("some inputs")
+    network.register_buffer("pixels_of_old", torch.ones(3))
+    exporting.save(network, tmp_path, inputs)
+    assert "pixels_of_old" not in load_file(tmp_path / architecture.MODEL)
+    assert torch.equal(exporting.load(tmp_path)(inputs), network(inputs))
+
+
 class WithLeaf(torch.fx.Tracer):
     def is_leaf_module(self, m: nn.Module, name: str) -> bool:
         return True

@@ -5,13 +5,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from dn_distributed import exporting
 from dn_distributed.compaction import compact, prove
@@ -19,6 +20,7 @@ from dn_distributed.errors import ExportError
 from dn_distributed.exporting import bundle, costs, onnx_file
 from dn_distributed.exporting.bundle import Exported
 from tests.dn_distributed.exported_networks import NETWORKS, Residual, make, plain
+from tests.dn_distributed.test_compaction import ACTIVATIONS, Branches, kill_, mlp, normalise_
 
 HOW_TO = Path(__file__).parents[2] / "docs/how-to/take-a-smaller-network-home.md"
 
@@ -99,16 +101,30 @@ for folder in sys.argv[1:]:
 """
 
 
+def random_compact(seed: int) -> tuple[fx.GraphModule, Tensor]:
+    """A smaller network of random layers and random zeros, down to nothing left."""
+    torch.manual_seed(seed)
+    norms: list[Callable[[int], nn.Module]] = [nn.BatchNorm2d, lambda n: nn.GroupNorm(2, n), lambda n: nn.Identity()]
+    activation, share = ACTIVATIONS[seed % len(ACTIVATIONS)], (0.1, 0.4, 0.7, 1.0)[seed % 4]
+    network: nn.Module = Branches(norms[seed % 3], activation, seed % 2).eval()
+    inputs = torch.randn(5, 2, 9, 9)
+    if seed % 3 == 0:
+        network, inputs = mlp([7, 9, 5, 3], activation, norm=bool(seed % 2)), torch.randn(5, 7)
+    normalise_(network)
+    kill_(network, share, seed)
+    return compact(network, inputs), inputs
+
+
 def test_the_lines_of_the_guide_rebuild_networks_without_this_package(tmp_path: Path) -> None:
     expected = {}
-    for name in NETWORKS:
-        network, inputs = make(name)
+    made = {name: make(name) for name in NETWORKS} | {f"random {seed}": random_compact(seed) for seed in range(24)}
+    for name, (network, inputs) in made.items():
         (tmp_path / name).mkdir()
         exporting.save(network, tmp_path / name, inputs)
         np.save(tmp_path / name / "inputs.npy", inputs.numpy())
         expected[name] = network(inputs).detach().numpy()
     script = WITHOUT_US.format(code=lines_of(HOW_TO))
-    command = [sys.executable, "-c", script, *NETWORKS]
+    command = [sys.executable, "-c", script, *made]
     done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     for name, outputs in expected.items():

@@ -1,7 +1,10 @@
 """A smaller network gives the same outputs, has no unit that it does not need, and says what it dropped."""
 
+import copy
 import itertools
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -315,7 +318,12 @@ class Pair(nn.Module):
     [
         (Untraceable(), (2, 3), "cannot be followed"),
         (Pair(), (2, 3), "does not return one tensor"),
-        (nn.Linear(3, 2), (2, 4), "does not run on the example input"),
+        (nn.Linear(3, 2), (2, 4), "does not run on the example input: mat1 and mat2"),
+        (nn.Linear(3, 2), (0, 3), "has no samples"),
+        (nn.LazyLinear(2), (2, 3), "'weight' of LazyLinear holds no numbers yet"),
+        (nn.Linear(3, 2, device="meta"), (2, 3), "'weight' of Linear holds no numbers yet"),
+        (torch.jit.script(nn.Linear(3, 2)), (2, 3), "TorchScript cannot be followed"),
+        (nn.Sequential(OrderedDict(dropped=nn.Linear(3, 2))), (2, 3), "has a part named 'dropped'"),
     ],
 )
 def test_what_cannot_be_made_smaller_is_refused_in_a_line(net: nn.Module, shape: tuple[int, ...], said: str) -> None:
@@ -373,3 +381,203 @@ def test_a_filter_without_weights_goes_with_what_normalises_it(norm: Callable[[i
     small = dn.compact(net, torch.randn(2, 1, 9, 9))
     assert sizes(small) == {"0": (1, 4), "3": (4, 2)}
     assert dropped(small).stayed == {}
+
+
+class Forward(nn.Module):
+    """A network of the given parts, with a function as its ``forward``."""
+
+    def __init__(self, forward: Callable[[Any, Tensor], Any], **parts: nn.Module) -> None:
+        super().__init__()
+        self._forward = forward
+        for name, part in parts.items():
+            self.add_module(name, part)
+
+    def forward(self, x: Tensor) -> Any:
+        return self._forward(self, x)
+
+
+T = TypeVar("T", bound=nn.Module)
+
+
+def without(layer: T, *units: int, bias: float | None = None) -> T:
+    """Return the layer, without weights into these units."""
+    with torch.no_grad():
+        for unit in units:
+            layer.weight[unit] = 0  # type: ignore[operator]
+            if bias is not None:
+                layer.bias[unit] = bias  # type: ignore[operator]
+    return layer
+
+
+def unread(layer: T, *inputs: int) -> T:
+    """Return the layer, without weights from these inputs."""
+    with torch.no_grad():
+        layer.weight[:, list(inputs)] = 0  # type: ignore[operator]
+    return layer
+
+
+def in_place(change: Callable[[Any, Tensor], object], result_is_read: bool) -> Forward:
+    """A network whose hidden units are changed in place by ``change``, and read again by their first name."""
+
+    def forward(net: Any, x: Tensor) -> Any:
+        hidden = net.one(x)
+        changed = change(net, hidden)
+        return net.two(changed + hidden if result_is_read else hidden)
+
+    parts = {"act": nn.ReLU(inplace=True), "same": nn.Identity()}
+    return Forward(forward, one=without(nn.Linear(4, 5), 1, 2, bias=-2.0), two=nn.Linear(5, 2), **parts)
+
+
+def hidden(between: Callable[[Any, Tensor], Any], channels: int = 5, **parts: nn.Module) -> Forward:
+    """Two linear layers with something between them; no weight enters the second neuron."""
+    one, two = without(nn.Linear(4, 5), 1), nn.Linear(channels, 2)
+    return Forward(lambda net, x: net.two(between(net, net.one(x))), one=one, two=two, **parts)
+
+
+def image(between: Callable[[Any, Tensor], Any], channels: int = 5, padding: int = 0, **parts: nn.Module) -> Forward:
+    """Two convolutions with something between them; no weight enters the second filter, which emits 1."""
+    one, two = without(nn.Conv2d(2, 5, 3), 1, bias=1.0), nn.Conv2d(channels, 2, 1, padding=padding)
+    return Forward(lambda net, x: net.two(between(net, net.one(x))), one=one, two=two, **parts)
+
+
+def gated(spread: Callable[[Tensor], Tensor]) -> Forward:
+    return image(
+        lambda net, x: x * spread(torch.sigmoid(net.gate(x.mean((2, 3))))), gate=without(nn.Linear(5, 5), 1, bias=0.0)
+    )
+
+
+def with_hook(net: nn.Sequential, part: int) -> nn.Sequential:
+    net[part].register_forward_hook(lambda module, inputs, output: output + 1)
+    return net
+
+
+VECTOR, IMAGE = (3, 4), (3, 2, 7, 7)
+
+
+@pytest.mark.parametrize(
+    ("net", "shape", "expected"),
+    [
+        # in place
+        (in_place(lambda net, x: net.act(x), True), VECTOR, {"one": (4, 3)}),
+        (in_place(lambda net, x: net.act(net.same(x)), True), VECTOR, {"one": (4, 3)}),
+        (in_place(lambda net, x: net.act(x), False), VECTOR, {"one": (4, 3)}),
+        (in_place(lambda net, x: x.relu_(), False), VECTOR, {"one": (4, 3)}),
+        (in_place(lambda net, x: functional.relu(x, inplace=True), False), VECTOR, {"one": (4, 3)}),
+        (
+            hidden(
+                lambda net, x: net.late(net.early(x)).mul_(x),
+                early=nn.Linear(5, 3),
+                late=unread(nn.Linear(3, 5), 0, 1, 2),
+            ),
+            VECTOR,
+            {"one": (4, 4), "early": (0, 0), "late": (0, 0)},
+        ),
+        (Forward(lambda net, x: net.one(x.add_(1)), one=nn.Linear(4, 2)), VECTOR, {"one": (4, 2)}),
+        # ways to write the same
+        (hidden(lambda net, x: 1 - x), VECTOR, {"one": (4, 4)}),
+        (hidden(lambda net, x: torch.add(input=x, other=x * 2, alpha=2)), VECTOR, {"one": (4, 4)}),
+        (hidden(lambda net, x: torch.cat([x, x], -1), 10), VECTOR, {"one": (4, 4), "two": (8, 2)}),
+        (hidden(lambda net, x: torch.cat(tensors=[x, x], dim=1), 10), VECTOR, {"one": (4, 4), "two": (8, 2)}),
+        (hidden(lambda net, x: torch.concat((x, x), axis=1), 10), VECTOR, {"one": (4, 4), "two": (8, 2)}),  # type: ignore[call-arg]
+        (hidden(lambda net, x: torch.flatten(x, 2)), (3, 6, 4), {"one": (4, 4)}),
+        (image(lambda net, x: x.contiguous(memory_format=torch.channels_last)), IMAGE, {"one": (2, 4)}),
+        (gated(lambda gate: gate[:, :, None, None]), IMAGE, {"one": (2, 4), "gate": (4, 4)}),
+        (gated(lambda gate: gate.unsqueeze(-1).unsqueeze(2)), IMAGE, {"one": (2, 4), "gate": (4, 4)}),
+        (gated(lambda gate: gate.view(gate.size(0), gate.size(1), 1, 1)), IMAGE, {"one": (2, 4), "gate": (4, 4)}),
+        # sizes
+        (hidden(lambda net, x: x / x.size(1)), VECTOR, {"one": (4, 5)}),
+        (
+            Forward(
+                lambda net, x: net.two(y := net.one(x)) / y.shape[1],
+                one=without(nn.Linear(4, 5), 1),
+                two=nn.Linear(5, 2),
+            ),
+            VECTOR,
+            {"one": (4, 5)},
+        ),
+        (
+            Forward(
+                lambda net, x: net.two(y := net.one(x)) / y.shape[0],
+                one=without(nn.Linear(4, 5), 1),
+                two=nn.Linear(5, 2),
+            ),
+            VECTOR,
+            {"one": (4, 4)},
+        ),
+        # pooling and padding
+        (image(lambda net, x: x, padding=1), IMAGE, {"one": (2, 5)}),
+        (image(lambda net, x: net.pool(x), pool=nn.AvgPool2d(3, 2, 1)), IMAGE, {"one": (2, 5)}),
+        (
+            image(lambda net, x: net.pool(x), pool=nn.AvgPool2d(3, 2, 1, count_include_pad=False)),
+            IMAGE,
+            {"one": (2, 4)},
+        ),
+        (image(lambda net, x: net.pool(x), pool=nn.AvgPool2d(2, ceil_mode=True)), IMAGE, {"one": (2, 4)}),
+        (image(lambda net, x: net.pool(x), pool=nn.AvgPool2d(2, divisor_override=3)), IMAGE, {"one": (2, 5)}),
+        (image(lambda net, x: net.pool(x), pool=nn.AdaptiveAvgPool2d(9)), IMAGE, {"one": (2, 4)}),
+        (image(lambda net, x: net.pool(x), pool=nn.Dropout2d()), IMAGE, {"one": (2, 4)}),
+        (hidden(lambda net, x: net.pool(x), 2, pool=nn.MaxPool1d(2)), VECTOR, {"one": (4, 5)}),
+        (hidden(lambda net, x: net.pool(x), pool=nn.AdaptiveAvgPool1d(5)), VECTOR, {"one": (4, 5)}),
+        # parts used twice, and what else has an effect on them
+        (hidden(lambda net, x: net.norm(net.norm(x)), norm=nn.BatchNorm1d(5, affine=False)), VECTOR, {"one": (4, 5)}),
+        (
+            Forward(lambda net, x: functional.linear(net.one(x), net.one.weight.t()), one=unread(nn.Linear(4, 5), 2)),
+            VECTOR,
+            {},
+        ),
+        (with_hook(mlp([4, 5, 2], nn.ReLU), 0), VECTOR, {"2": (5, 2)}),
+        (with_hook(mlp([4, 5, 2], nn.ReLU), 1), VECTOR, {"0": (4, 5), "2": (5, 2)}),
+        (nn.Sequential(nn.utils.weight_norm(nn.Linear(4, 5)), unread(nn.Linear(5, 2), 1)), VECTOR, {"1": (5, 2)}),
+        # names
+        (
+            Forward(
+                lambda net, x: net.fc_inputs(net.net(net.fc(x))),
+                fc=unread(nn.Linear(4, 5), 1),
+                net=nn.ReLU(),
+                fc_inputs=nn.Linear(5, 2),
+            ),
+            VECTOR,
+            {"fc": (3, 5)},
+        ),
+        (
+            Forward(
+                lambda net, x: net.a[0](x) + net.a_0(x),
+                a=nn.Sequential(unread(nn.Linear(4, 5), 1)),
+                a_0=unread(nn.Linear(4, 5), 0, 3),
+            ),
+            VECTOR,
+            {"a.0": (3, 5), "a_0": (2, 5)},
+        ),
+        # few numbers
+        (mlp([1, 5, 2], nn.ReLU), (1, 1), {"0": (1, 5)}),
+        (Forward(lambda net, x: net.one(x).sum(), one=nn.Linear(4, 2)), VECTOR, {"one": (4, 2)}),
+        (Forward(lambda net, x: torch.log(net.one(x).relu() * 0), one=nn.Linear(4, 2)), VECTOR, {"one": (4, 2)}),
+        (nn.Identity(), VECTOR, {}),
+    ],
+)
+def test_hostile_networks_keep_their_outputs(
+    net: nn.Module, shape: tuple[int, ...], expected: dict[str, tuple[int, int]]
+) -> None:
+    """As ``dn.compact`` proves. Neither the network nor its input is changed."""
+    inputs = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    before, state = inputs.clone(), copy.deepcopy(net.state_dict())
+    small = dn.compact(net, inputs)
+    assert sizes(small).items() >= expected.items()
+    assert "→" in str(dropped(small))
+    torch.testing.assert_close(inputs, before, rtol=0, atol=0)
+    torch.testing.assert_close(net.state_dict(), state, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_the_precision_of_a_network_stays(dtype: torch.dtype) -> None:
+    net = hidden(lambda net, x: torch.sigmoid(x)).to(dtype)
+    small = dn.compact(net, torch.randn(VECTOR).to(dtype))
+    assert sizes(small) == {"one": (4, 4), "two": (4, 2)}
+    assert {parameter.dtype for parameter in small.parameters()} == {dtype}
+
+
+def test_a_network_is_made_smaller_in_inference_mode() -> None:
+    with torch.inference_mode():
+        small = dn.compact(in_place(lambda net, x: net.act(x), True), torch.randn(VECTOR))
+    assert sizes(small)["one"] == (4, 3)
+    small(torch.randn(VECTOR)).sum().backward()

@@ -374,6 +374,15 @@ def test_a_tradeoff_shows_the_dense_network_that_is_left_beside_the_weights() ->
     assert xs(mean) == pytest.approx([row.counts.dense_size])
 
 
+def test_a_tradeoff_shows_the_latency_where_every_network_was_timed() -> None:
+    timed = {"compact/after/latency_ms_batch_256": 2.5}
+    rows = [replace(row, metrics={**row.metrics, **timed}) for row in (make_row(L1, 0), make_row(L1, 1))]
+    *_, last = drawn(tradeoff.tradeoff(*gathered({"A": [L1]}, rows))).axes
+    assert last.get_xlabel() == "latency, batch of 256 (ms)"
+    assert [xs(line) for line in last.lines if line.get_markersize() == 9] == [pytest.approx([2.5])]
+    assert len(drawn(tradeoff.tradeoff(*gathered({"A": [L1]}, [rows[0], make_row(L1, 1)]))).axes) == 2
+
+
 def test_a_search_shows_which_configuration_was_chosen() -> None:
     other = make_cell(l1=2.0)
     rows = [make_row(cell, seed) for cell in (L1, other) for seed in (0, 1)]

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 
 from dn_distributed import score_names
+from tracking import schema
 from tracking.figures import omissions, score_axis, style
 from tracking.figures.kind import Kind
 from tracking.figures.method_styles import MethodStyle, method_styles
@@ -21,21 +22,24 @@ from tracking.results.rows import Row
 
 CAPTION = (
     "What pruning leaves against the test score of the pruned network (networks only; errors on a logarithmic axis): "
-    "on the left the share of weights, on the right the weights of the dense network that remains when dead neurons "
-    "are cut out. Small points are seeds, large ones the mean of a configuration (of what is left and of errors the "
-    "geometric mean) over the seeds with something left."
+    "the share of weights, the weights of the dense network that remains when dead neurons are cut out, and, where "
+    "every network was made smaller by `dn compact`, its latency. Small points are seeds, large ones the mean of a "
+    "configuration (of what is left and of errors the geometric mean) over the seeds with something left."
 )
 
 _NOTHING = MarkerStyle((8, 2, 0))
 """Of a network without a weight: a star of eight lines."""
 
 
-_Size = Literal["density", "dense_size"]
+_BATCH = 256
+_LATENCY = schema.compact_cost("after", f"latency_ms_batch_{_BATCH}")
+_Size = Literal["density", "dense_size", "latency"]
 _PANELS: tuple[tuple[_Size, str, Callable[[float], str]], ...] = (
     ("density", "weights left (%)", style.percent),
     ("dense_size", "weights of the dense network", style.abbreviated),
+    ("latency", f"latency, batch of {_BATCH} (ms)", style.number),
 )
-"""What each panel shows, its title and how its ticks are written."""
+"""What each panel shows, its title and how its ticks are written. A latency is shown where every network has one."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,9 @@ def tradeoff(manifest: Manifest, methods: Sequence[MethodResult]) -> Figure | No
     if not shown:
         return None
     figure = style.new_figure(4.6)
-    panels = figure.subplots(1, len(_PANELS), sharey=True)
-    for axes, (size, title, text) in zip(panels, _PANELS, strict=True):
+    measured = [panel for panel in _PANELS if all(panel[0] in point.left for item in shown for point in item.points())]
+    panels = figure.subplots(1, len(measured), sharey=True)
+    for axes, (size, title, text) in zip(panels, measured, strict=True):
         _draw(axes, manifest, shown, size, text)
         axes.set(xlabel=title)
     panels[0].set(ylabel=score_axis.title(manifest, "test {} after pruning"))
@@ -108,6 +113,8 @@ def _shown(manifest: Manifest, method: MethodResult, marks: MethodStyle, *, loga
 
 def _point(manifest: Manifest, row: Row) -> _Point:
     left: dict[_Size, float] = {"density": row.counts.density, "dense_size": row.counts.dense_size}
+    if _LATENCY in row.metrics:
+        left["latency"] = row.metrics[_LATENCY]
     return _Point(row.seed, left, row.metrics.get(score_names.final("test", manifest.score), math.nan))
 
 
@@ -115,7 +122,7 @@ def _means(points: Sequence[_Point], *, logarithmic: bool) -> dict[_Size, _Point
     """The middle of the points as the axes of each panel show it."""
     found = {}
     for size, _, _ in _PANELS:
-        counted = [point for point in points if point.left[size] > 0 and math.isfinite(point.score)]
+        counted = [point for point in points if point.left.get(size, 0) > 0 and math.isfinite(point.score)]
         if counted:
             left = score_axis.middle([point.left[size] for point in counted], logarithmic=True)
             score = score_axis.middle([point.score for point in counted], logarithmic=logarithmic)
