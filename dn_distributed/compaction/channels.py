@@ -7,7 +7,7 @@ The coupling is not taken from torch-pruning: its 1.6.1 silently joins the wrong
 concatenation (``benchmarks/coupling.py`` shows it).
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -141,6 +141,16 @@ class Structure:
     pinned: list[tuple[Tensor, str]] = field(default_factory=list)
     """Units that must stay, and why."""
 
+    @cached_property
+    def used_once(self) -> set[str]:
+        """The names of the modules that one node alone uses, with parameters that nothing else uses."""
+        uses = Counter(str(node.target) for node in self.graph.graph.nodes if node.op in ("call_module", "get_attr"))
+        names: defaultdict[int, list[str]] = defaultdict(list)
+        for name, parameter in self.graph.named_parameters(remove_duplicate=False):
+            names[id(parameter)].append(name)
+        shared = {name.rpartition(".")[0] for same in names.values() for name in same if len(same) > 1 or uses[name]}
+        return {name for name, count in uses.items() if count == 1} - shared
+
 
 def analyse(graph: fx.GraphModule) -> Structure:
     """Follow the channels through a graph that ``graph.trace`` made, with the weights that it now has."""
@@ -185,6 +195,7 @@ class _Follower:
         yield isinstance(module, nn.PReLU) and self._is_own(), self._prelu
         yield isinstance(module, _MIXING_MODULES) or name in _MIXING, self._mixing
         yield type(module) in _POOLING_MODULES or name in _POOLING, self._pooling
+        yield name == "interpolate" or isinstance(module, nn.Upsample), self._resized
         yield name == "mean", self._mean
         yield name in ("getitem", "unsqueeze") and self._changes_places_only(), self._only_input
         yield cat_arguments(self._node) is not None, self._cat
@@ -229,8 +240,7 @@ class _Follower:
 
     def _is_own(self) -> bool:
         """Whether the module is used here only, with parameters that are of no other."""
-        assert self._module is not None
-        return is_used_once(self._structure.graph, self._node, self._module)
+        return str(self._node.target) in self._structure.used_once
 
     def _input(self) -> Channels | None:
         if self._shape is None or len(self._shape) < 2:
@@ -332,6 +342,10 @@ class _Follower:
         padding, divisor = self._module.padding, getattr(self._module, "divisor_override", None)
         return divisor is None and (padding in (0, (0,), (0, 0), (0, 0, 0)) or not self._module.count_include_pad)
 
+    def _resized(self) -> Channels | None:
+        inputs = self._only_input()
+        return inputs if inputs is not None and inputs.dim == 1 else None
+
     def _mean(self) -> Channels | None:
         """A mean over places."""
         inputs, before = self._only_input(), shape(self._node.all_input_nodes[0])
@@ -402,15 +416,6 @@ class _Follower:
             else:
                 result = self._node.target(*args, **kwargs)
         return torch.as_tensor(result, dtype=torch.float64).flatten().where(known, torch.nan)
-
-
-def is_used_once(graph: fx.GraphModule, node: fx.Node, module: nn.Module) -> bool:
-    """Return whether no other node uses the module or one of its parameters."""
-    uses = Counter(str(other.target) for other in graph.graph.nodes if other.op in ("call_module", "get_attr"))
-    own = {id(parameter) for parameter in module.parameters()}
-    names = [name for name, value in graph.named_parameters(remove_duplicate=False) if id(value) in own]
-    shared = (name.rpartition(".")[0] != node.target or uses[name] for name in names)
-    return uses[str(node.target)] == 1 and not any(shared)
 
 
 def _is_unitwise(module: nn.Module) -> bool:

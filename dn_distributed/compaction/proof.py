@@ -90,6 +90,8 @@ class _Comparison:
         """Add the outputs ``[B, ...]`` of both networks in both precisions, all given in float64."""
         if net64.shape != small64.shape:
             raise NotEqualError(f"the smaller network puts out {list(small64.shape)}, not {list(net64.shape)}")
+        if net64.isnan().any():
+            raise NotEqualError("the network itself puts out NaN, which equals nothing: nothing is written")
         apart = _apart(small64, net64)
         self._largest = torch.maximum(self._largest, net64.where(net64.isfinite(), 0.0).abs().max().cpu())
         self._apart64 = torch.maximum(self._apart64, apart.max().cpu())

@@ -132,9 +132,10 @@ def _shrink_tensors(
 def _put(module: nn.Module, name: str, tensor: Tensor) -> None:
     """Set a parameter or buffer to a tensor of another size."""
     before = getattr(module, name)
+    like = module.get_parameter("weight") if before is None else before  # a bias that was not there
     tensor = tensor.contiguous()
     is_buffer = name in dict(module.named_buffers())
-    setattr(module, name, tensor if is_buffer else nn.Parameter(tensor, before is None or before.requires_grad))
+    setattr(module, name, tensor if is_buffer else nn.Parameter(tensor, like.requires_grad))
 
 
 def _replace_constants(liveness: Liveness, node: fx.Node) -> None:

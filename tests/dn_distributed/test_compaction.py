@@ -357,6 +357,8 @@ def test_a_proof_names_what_differs() -> None:
         prove(net, other, inputs)
     with pytest.raises(NotEqualError, match=r"puts out \[100, 2\], not \[100, 3\]"):
         prove(net, mlp([4, 2], nn.ReLU), inputs)
+    with pytest.raises(NotEqualError, match="the network itself puts out NaN"):
+        prove(net, net, inputs.log())
 
 
 def test_a_prediction_that_rounding_changes_is_explained() -> None:
@@ -516,6 +518,8 @@ VECTOR, IMAGE = (3, 4), (3, 2, 7, 7)
         (image(lambda net, x: net.pool(x), pool=nn.AvgPool2d(2, divisor_override=3)), IMAGE, {"one": (2, 5)}),
         (image(lambda net, x: net.pool(x), pool=nn.AdaptiveAvgPool2d(9)), IMAGE, {"one": (2, 4)}),
         (image(lambda net, x: net.pool(x), pool=nn.Dropout2d()), IMAGE, {"one": (2, 4)}),
+        (image(lambda net, x: net.pool(x), pool=nn.Upsample(scale_factor=2, mode="bilinear")), IMAGE, {"one": (2, 4)}),
+        (image(lambda net, x: functional.interpolate(x, size=3)), IMAGE, {"one": (2, 4)}),
         (hidden(lambda net, x: net.pool(x), 2, pool=nn.MaxPool1d(2)), VECTOR, {"one": (4, 5)}),
         (hidden(lambda net, x: net.pool(x), pool=nn.AdaptiveAvgPool1d(5)), VECTOR, {"one": (4, 5)}),
         # parts used twice, and what else has an effect on them
@@ -574,6 +578,15 @@ def test_the_precision_of_a_network_stays(dtype: torch.dtype) -> None:
     small = dn.compact(net, torch.randn(VECTOR).to(dtype))
     assert sizes(small) == {"one": (4, 4), "two": (4, 2)}
     assert {parameter.dtype for parameter in small.parameters()} == {dtype}
+
+
+def test_a_frozen_network_stays_frozen_with_the_biases_that_it_gets() -> None:
+    net = nn.Sequential(without(nn.Linear(4, 5), 1, bias=1.0), nn.Linear(5, 2, bias=False)).requires_grad_(False)
+    small = dn.compact(net, torch.randn(VECTOR))
+    assert sizes(small)["0"] == (4, 4)
+    assert {name: parameter.requires_grad for name, parameter in small.named_parameters()} == dict.fromkeys(
+        ("0.weight", "0.bias", "1.weight", "1.bias"), False
+    )
 
 
 def test_a_network_is_made_smaller_in_inference_mode() -> None:
