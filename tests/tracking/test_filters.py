@@ -12,6 +12,8 @@ from dn_distributed.config import Cell, Training
 from tests.tracking.archives import carry, content
 from tests.tracking.fabricated import Recorder, make_cell, make_outcome
 from tracking import report, schema
+from tracking.figures import patterns
+from tracking.figures.values import Trained
 from tracking.results import rows, rows_file
 from tracking.store import outcomes
 from tracking.store.location import StoreLocation
@@ -85,6 +87,18 @@ def test_the_table_has_columns_of_filters_and_says_what_they_count(written: tupl
 
 def test_filters_are_pictured(written: tuple[Recorder, Path]) -> None:
     assert {path.stem for path in written[1].rglob("*.png")} >= {"patterns", "neurons", "network", "training"}
+
+
+def test_a_pattern_is_named_by_method_layer_and_kernel(written: tuple[Recorder, Path]) -> None:
+    recorder, _ = written
+    masks = load_masks(recorder.artifact(recorder.read().rows[0].run_id, schema.MASKS_FILE))
+    figure = patterns.patterns([Trained("P", 0, cell_with_filters(), masks, {})])
+    assert figure is not None
+    assert [axes.get_title(loc="left") or axes.get_title() for axes in figure.axes] == [
+        *(f"{name} (5×5): {100 * masks[name].mean():.3g} %" for name in ("conv1", "conv2")),
+        *(f"{name}: {100 * masks[name].mean():.3g} %" for name in ("fc1", "fc2")),
+    ]
+    assert figure.axes[0].get_ylabel() == "P"
 
 
 def test_layers_that_are_no_chain_are_stored_counted_apart(recorder: Recorder, elsewhere: StoreLocation,

@@ -40,10 +40,7 @@ def patterns(trained: Sequence[Trained]) -> Figure | None:
         style.row_label(line[0], item.label)
         for axes, (name, mask) in zip(line, item.masks.items(), strict=True):
             _draw_mask(axes, mask)
-            if mask.ndim > 2:
-                _, channels, height, width = mask.shape
-                axes.set_ylabel(f"{channels} × {height}×{width}", fontsize=7, color=style.MUTED, labelpad=1)
-            axes.set_title(f"{name}: {_percent(mask)}")
+            axes.set_title(f"{name}{_kernel(mask)}: {_percent(mask)}")
     return figure
 
 
@@ -63,6 +60,11 @@ def _fine(mask: Mask) -> NDArray[np.float32]:
     for dimension, size in enumerate(image.shape):
         image = image.repeat(math.ceil(_FINE / size), axis=dimension)
     return image
+
+
+def _kernel(mask: Mask) -> str:
+    """The size of a convolution's kernels: the weights of one stand below each other, channel by channel."""
+    return f" ({'×'.join(map(str, mask.shape[2:]))})" if mask.ndim > 2 else ""
 
 
 def _percent(mask: Mask) -> str:
