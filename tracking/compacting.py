@@ -31,6 +31,9 @@ from tracking.store.cell_params import describe_cell
 _EXAMPLE = 8
 """Samples that a network is followed with, and that a registered model has as its example."""
 
+_PICKLES = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+"""How files of torch.save and of pickle begin; a safetensors file may begin so too, with the length of its head."""
+
 
 @dataclass(frozen=True)
 class Compacted:
@@ -119,17 +122,18 @@ def compact_file(
 
 def _network_of(path: Path, task: Task) -> nn.Module:
     """The task's network with the weights of a file. ExportError where they are none of it."""
+    start = b""
     try:
         with open_regular(path) as file:
-            start = file.read(4)
-        if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-            raise ExportError(
-                f"{path}: holds pickles, which are not read: save the weights with safetensors.torch.save_file"
-            )
+            start = file.read(2)
         tensors = safetensors.torch.load_file(path)
     except OSError as error:
         raise ExportError(f"{path}: {(error.strerror or str(error)).lower()}") from error
     except SafetensorError as error:
+        if start in _PICKLES:
+            raise ExportError(
+                f"{path}: holds pickles, which are not read: save the weights with safetensors.torch.save_file"
+            ) from error
         raise ExportError(f"{path}: not a safetensors file ({one_line(str(error), 200)})") from error
     network = task.network()
     try:

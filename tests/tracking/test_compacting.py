@@ -170,6 +170,16 @@ def test_a_file_of_a_tasks_weights_becomes_a_smaller_network(weights: Path, tmp_
     assert "| test data | `digits` |" in card
 
 
+@pytest.mark.parametrize("size", [640, 896, 19280])
+def test_a_file_that_only_begins_as_a_pickle_is_read(weights: Path, tmp_path: Path, size: int) -> None:
+    content = weights.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    weights.write_bytes(size.to_bytes(8, "little") + content[8 : 8 + length].ljust(size) + content[8 + length :])
+    assert weights.read_bytes()[:2] in compacting._PICKLES
+    done = compact_file(weights, "lenet300", "digits", 0.0, tmp_path, Options(tmp_path / "small", onnx=False))
+    assert done.proof.num_samples == 360
+
+
 def save_pickle(path: Path) -> None:
     torch.save(nn.Linear(2, 2).state_dict(), path)
 
