@@ -30,18 +30,24 @@ def rehearse(task: Task, regularization: Mapping[str, float], training: Training
         trainer = Trainer(task, regularization, short, 0.0, splits, _SEEDS)
         _check_start(task, trainer.replicas)
         _check_run(task, trainer.replicas, splits)
+        if any(weight.ndim > 3 for weight in trainer.replicas.weights().values()):
+            for name in PENALTIES.keys() & regularization.keys():
+                check_penalty(name, kernel=(3, 2))
         trainer.advance(1)
         trainer.outcomes()
 
 
-def check_penalty(name: str) -> None:
-    """ArgumentError where the penalty ``name`` is entered wrongly, or its gradient is not that of its value."""
+def check_penalty(name: str, kernel: Sequence[int] = ()) -> None:
+    """ArgumentError where the penalty ``name`` is entered wrongly, or its gradient is not that of its value.
+
+    ``kernel``: the size of a kernel, where convolutions are penalised.
+    """
     cls = PENALTIES[name]
     if cls.name != name:
         raise ArgumentError(f"{cls.__name__} is entered into PENALTIES as {name!r}, and its name is {cls.name!r}")
     penalty = cls(0.5)
     draw = torch.Generator().manual_seed(0)
-    shape = (2, 4, 5) if penalty.touches == "weights" else (2, 20)
+    shape = (2, 4, 5, *kernel) if penalty.touches == "weights" else (2, 20)
     stack = torch.randn(shape, dtype=torch.float64, generator=draw)
     leaf = stack.clone().requires_grad_()
     values = penalty.value(leaf, leading=1)

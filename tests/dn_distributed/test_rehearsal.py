@@ -12,6 +12,7 @@ from dn_distributed.config import Training
 from dn_distributed.regularizers import PENALTIES
 from dn_distributed.regularizers.l1 import L1
 from dn_distributed.tasks import Task
+from dn_distributed.tasks.lenet5 import LeNet5
 from dn_distributed.training.rehearsal import check_penalty, rehearse
 from tests.dn_distributed.own_models import OwnTask
 from tests.dn_distributed.support import DataOf
@@ -286,3 +287,32 @@ def test_a_penalty_is_refused(monkeypatch: pytest.MonkeyPatch, penalty: type[L1]
 @pytest.mark.parametrize("name", PENALTIES)
 def test_what_is_shipped_passes(name: str) -> None:
     check_penalty(name)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_what_is_shipped_takes_kernels_too(name: str) -> None:
+    check_penalty(name, kernel=(3, 2))
+
+
+class OfMatrices(L1):
+    """Squared columns of a matrix: of a kernel it adds up other weights than it says."""
+
+    name: ClassVar[str] = "mine"
+    touches: ClassVar[Any] = "weights"
+
+    def value(self, tensor: Tensor, leading: int = 0) -> Tensor:
+        return self.coefficient * tensor.sum(-1).square().sum(-1)
+
+    def add_gradient_(self, tensor: Tensor, gradient: Tensor, leading: int = 0) -> None:
+        gradient.add_(2 * self.coefficient * tensor.sum(-1, keepdim=True))
+
+
+def test_a_penalty_of_matrices_alone_is_refused_where_a_convolution_is_named(
+    few_data: DataOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PENALTIES, "mine", OfMatrices)
+    check_penalty("mine")
+    task = LeNet5(filters=True)
+    rehearse(task, {"l1": 0.1, "dn_incoming": 0.1}, task.default_training, few_data(task))
+    with pytest.raises(ValueError, match="penalty 'mine': value\\(\\) of two replicates is of shape"):
+        rehearse(task, {"mine": 0.1}, task.default_training, few_data(task))
