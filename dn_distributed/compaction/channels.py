@@ -3,8 +3,8 @@
 A unit is a neuron of a linear layer or a filter of a convolution. Units whose channels are added, multiplied or
 normalised together are united: they live and die together.
 
-The coupling is not taken from torch-pruning: its 1.6.1 silently joins the wrong channels where a residual sum enters a
-concatenation (``benchmarks/coupling.py`` shows it).
+The coupling is not taken from torch-pruning: its 1.6.1 silently joins the wrong inputs of a linear layer that reads a
+flattened concatenation (``benchmarks/coupling.py`` shows it).
 """
 
 from collections import Counter, defaultdict
