@@ -1,6 +1,6 @@
 """A physically smaller network that gives the same outputs, from any network with zeros in it.
 
-``graph`` reads a network as a graph, ``channels`` follows its units through it, ``liveness`` finds those that are
+``graph`` reads a network as a graph, ``channels`` follows its ``units`` through it, ``liveness`` finds those that are
 needed, ``shrink`` cuts the others out, ``proof`` compares the outputs of both.
 """
 

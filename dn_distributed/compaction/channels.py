@@ -1,25 +1,20 @@
 """What each channel of each value in a network is: which unit emits it, and whether it depends on the input at all.
 
-A unit is a neuron of a linear layer or a filter of a convolution. Units whose channels are added, multiplied or
-normalised together are united: they live and die together.
-
 The coupling is not taken from torch-pruning: its 1.6.1 silently joins the wrong inputs of a linear layer that reads a
 flattened concatenation (``benchmarks/coupling.py`` shows it).
 """
 
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, fx, nn
 
 from dn_distributed.compaction.graph import cat_arguments, is_flatten, module_of, shape, target_name
+from dn_distributed.compaction.units import Channels, Conv, LayerUse, Structure, bias_of, folded
 from dn_distributed.layers import UNITWISE_FUNCTIONS, UNITWISE_MODULES
 
-Conv: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d
 Norm: TypeAlias = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -41,115 +36,6 @@ _POOLING_MODULES = {
 _NO_OPERATION = {"dropout1d", "dropout2d", "dropout3d", "stochastic_depth"}
 _NO_OPERATION_MODULES = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 """In evaluation mode. The dropout of single units is unitwise anyway."""
-
-
-class Units:
-    """Numbers of units, some of them united (union-find)."""
-
-    def __init__(self) -> None:
-        self._parents = torch.empty(0, dtype=torch.int64)
-
-    def new(self, count: int) -> Tensor:
-        """Return the numbers of ``count`` new units."""
-        start = len(self._parents)
-        numbers = torch.arange(start, start + count)
-        self._parents = torch.cat([self._parents, numbers])
-        return numbers
-
-    def roots(self, units: Tensor) -> Tensor:
-        """Return for each unit the one that stands for all it is united with."""
-        roots = self._parents[units]
-        while not torch.equal(roots, self._parents[roots]):
-            roots = self._parents[roots]
-        return roots
-
-    def unite(self, ones: Tensor, others: Tensor) -> None:
-        """Unite pair by pair."""
-        ones, others = self.roots(ones), self.roots(others)
-        while not torch.equal(ones, others):
-            low, high = torch.minimum(ones, others), torch.maximum(ones, others)
-            self._parents.scatter_reduce_(0, high, low, "amin")
-            ones, others = self.roots(ones), self.roots(others)
-
-    def __len__(self) -> int:
-        return len(self._parents)
-
-
-@dataclass(frozen=True)
-class Channels:
-    """The channels of a value, which lie along one dimension of it."""
-
-    dim: int
-    units: Tensor
-    """By channel the unit that emits it, int64 ``[C]``."""
-    constants: Tensor
-    """By channel its value where that is the same for every input and place, float64 ``[C]``; NaN where it is not."""
-
-    @property
-    def known(self) -> Tensor:
-        """By channel whether it is constant."""
-        return ~self.constants.isnan()
-
-
-@dataclass(frozen=True)
-class LayerUse:
-    """A layer whose units can be dropped: ``nn.Linear``, or a convolution without groups."""
-
-    node: fx.Node
-    module: nn.Linear | Conv
-    inputs: Channels | None
-    """None where what enters is not known by channels: then all of it is read."""
-    outputs: Channels
-
-    @cached_property
-    def reads(self) -> Tensor:
-        """Whether an output has a non-zero weight from an input, boolean ``[outputs, inputs]``."""
-        return (self.module.weight.detach() != 0).flatten(1).view(*self.module.weight.shape[:2], -1).any(2).cpu()
-
-    def sums(self) -> Tensor:
-        """Return the weights, those of a convolution added up over its kernel, float64 ``[outputs, inputs]``."""
-        weight = self.module.weight.detach().double().cpu()
-        return weight.flatten(2).sum(2) if weight.ndim > 2 else weight
-
-    def folds(self) -> Tensor:
-        """By input channel whether it is a constant that an output's bias takes up exactly.
-
-        A convolution that pads with zeros sees another value at the border, except for the constant 0.
-        """
-        assert self.inputs is not None
-        return self.inputs.known & (self._is_uniform() | (self.inputs.constants == 0))
-
-    def _is_uniform(self) -> bool:
-        module = self.module
-        if isinstance(module, nn.Linear) or module.padding_mode != "zeros":
-            return True
-        padding = module.padding
-        if isinstance(padding, str):
-            return padding == "valid" or set(module.kernel_size) == {1}
-        return not any(padding)
-
-
-@dataclass
-class Structure:
-    """What was found of a network: see ``analyse``."""
-
-    graph: fx.GraphModule
-    units: Units = field(default_factory=Units)
-    channels: dict[fx.Node, Channels | None] = field(default_factory=dict)
-    """By node the channels of its value; None where they are not known."""
-    layers: list[LayerUse] = field(default_factory=list)
-    pinned: list[tuple[Tensor, str]] = field(default_factory=list)
-    """Units that must stay, and why."""
-
-    @cached_property
-    def used_once(self) -> set[str]:
-        """The names of the modules that one node alone uses, with parameters that nothing else uses."""
-        uses = Counter(str(node.target) for node in self.graph.graph.nodes if node.op in ("call_module", "get_attr"))
-        names: defaultdict[int, list[str]] = defaultdict(list)
-        for name, parameter in self.graph.named_parameters(remove_duplicate=False):
-            names[id(parameter)].append(name)
-        shared = {name.rpartition(".")[0] for same in names.values() for name in same if len(same) > 1 or uses[name]}
-        return {name for name, count in uses.items() if count == 1} - shared
 
 
 def analyse(graph: fx.GraphModule) -> Structure:
@@ -287,7 +173,7 @@ class _Follower:
             return None
         use = LayerUse(self._node, conv, inputs, inputs)
         reads = use.reads[:, 0]
-        values = torch.where(reads, use.sums()[:, 0] * inputs.constants, 0) + _bias(conv)
+        values = torch.where(reads, use.sums()[:, 0] * inputs.constants, 0) + bias_of(conv)
         return replace(inputs, constants=values.where(~reads | use.folds(), torch.nan))
 
     def _norm(self) -> Channels | None:
@@ -430,20 +316,7 @@ def _is_batched(conv: nn.Module, output_shape: torch.Size) -> bool:
 def _emitted(use: LayerUse) -> Tensor:
     """What each output of a layer emits where that does not depend on the network's input, else NaN."""
     varies = use.reads if use.inputs is None else use.reads & ~use.folds()
-    return (_bias(use.module) + folded(use)).where(~varies.any(1), torch.nan)
-
-
-def folded(use: LayerUse) -> Tensor:
-    """Return what the constant inputs of a layer that fold add to each output, float64 ``[outputs]``."""
-    if use.inputs is None or not use.folds().any():
-        return torch.zeros(use.module.weight.shape[0], dtype=torch.float64)
-    return use.sums() @ use.inputs.constants.where(use.folds(), 0.0)
-
-
-def _bias(module: nn.Linear | Conv) -> Tensor:
-    if module.bias is None:
-        return torch.zeros(module.weight.shape[0], dtype=torch.float64)
-    return module.bias.detach().double().cpu()
+    return (bias_of(use.module) + folded(use)).where(~varies.any(1), torch.nan)
 
 
 def _gain_and_shift(norm: Norm | nn.GroupNorm, count: int) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
-from dn_distributed.compaction.channels import Channels, LayerUse, Structure
+from dn_distributed.compaction.units import Channels, LayerUse, Structure
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor, fx, nn
 
-from dn_distributed.compaction.channels import Channels, Conv, LayerUse, folded, is_pair
+from dn_distributed.compaction.channels import is_pair
 from dn_distributed.compaction.graph import cat_arguments, module_of, shape
 from dn_distributed.compaction.liveness import Liveness, constant_terms
+from dn_distributed.compaction.units import Channels, Conv, LayerUse, folded
 
 _CHANNELWISE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn.PReLU)
 
