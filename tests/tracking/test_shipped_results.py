@@ -55,6 +55,6 @@ def test_the_published_figures_are_counted() -> None:
     assert their_own.total() == 107
 
 
-@pytest.mark.parametrize("name", ["lenet5-causes", "lenet5-longer", "lenet5-printed-longer"])
+@pytest.mark.parametrize("name", ["lenet5-causes", "lenet5-longer", "lenet5-printed-longer", "lenet5-thresholds"])
 def test_of_three_seeds_there_is_no_verdict(name: str) -> None:
     assert set(counted(name).all) == {"none"}
