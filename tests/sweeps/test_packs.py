@@ -176,6 +176,6 @@ def test_a_file_that_a_task_lacks_is_a_failure_of_its_replicates(run: Run, lives
 
 
 @pytest.mark.slow
-def test_a_pack_whose_worker_always_dies_is_left_to_the_next_command(run: Run, lives: Path, max_failures: int) -> None:
+def test_a_pack_whose_worker_always_dies_is_left_to_the_next_command(run: Run, lives: Path) -> None:
     after = run(f"{{name: deadly, lives: 100, folder: {lives}}}", "5")
     assert (after.count("finished"), after.count("failed"), after.num_to_run) == (0, 0, 5)
