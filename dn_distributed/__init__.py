@@ -1,7 +1,8 @@
 """The science of DropNeuron (arXiv 1606.07326): regularised training, pruning, and what is left afterwards.
 
-``import dn_distributed as dn`` gives ``dn.penalty``, ``dn.prune``, ``dn.masks`` and ``dn.count`` for any ``nn.Module``
-in any training loop, and ``dn.register_task``, ``dn.register_dataset`` and ``dn.register_penalty`` for sweeps.
+``import dn_distributed as dn`` gives ``dn.penalty``, ``dn.prune``, ``dn.masks``, ``dn.count`` and ``dn.compact`` for
+any ``nn.Module`` in any training loop, and ``dn.register_task``, ``dn.register_dataset`` and ``dn.register_penalty``
+for sweeps.
 Nothing in this package knows where results go: it imports neither Ray nor MLflow.
 """
 
@@ -12,7 +13,12 @@ from typing import TYPE_CHECKING, Any
 from dn_distributed.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from dn_distributed.compaction import Dropped as Dropped
+    from dn_distributed.compaction import DroppedLayer as DroppedLayer
+    from dn_distributed.compaction import NotEqualError as NotEqualError
+    from dn_distributed.compaction import Proof as Proof
     from dn_distributed.compaction import compact as compact
+    from dn_distributed.compaction import prove as prove
     from dn_distributed.config import Pruning as Pruning
     from dn_distributed.config import Training as Training
     from dn_distributed.data import Data as Data
@@ -47,7 +53,7 @@ if TYPE_CHECKING:
     from dn_distributed.tasks import register_task as register_task
 
 _PUBLIC = {
-    "compaction": ("compact",),
+    "compaction": ("Dropped", "DroppedLayer", "NotEqualError", "Proof", "compact", "prove"),
     "config": ("Pruning", "Training"),
     "data": ("Data", "Dataset", "ImageDataset", "RawImages", "SparseLinear", "Split", "Splits", "register_dataset"),
     "errors": ("DropNeuronError",),

@@ -144,12 +144,12 @@ def test_workers_find_what_lies_beside_a_script_of_another_folder(empty: StoreLo
     assert done.stdout == "2\n", done.stderr
 
 
-@pytest.mark.parametrize("name", ["beside", "package.beside", "package"])
+@pytest.mark.parametrize("name", ["beside", "own_package.beside", "own_package"])
 def test_a_copy_finds_a_module_where_it_was_found(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "package").mkdir()
-    for file in ("beside.py", "package/__init__.py", "package/beside.py"):
+    (tmp_path / "own_package").mkdir()
+    for file in ("beside.py", "own_package/__init__.py", "own_package/beside.py"):
         (tmp_path / file).write_text("print(__file__)")
-    for known in ("beside", "package.beside", "package"):
+    for known in ("beside", "own_package.beside", "own_package"):
         monkeypatch.delitem(sys.modules, known, raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     sent = pickle.dumps(OwnModules("/elsewhere", (name,)).load())

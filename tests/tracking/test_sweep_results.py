@@ -80,6 +80,9 @@ def test_a_report_s_rows_give_the_same_results(results: tracking.Results, tmp_pa
     assert loaded.to_csv() == results.to_csv()
     frame, expected = loaded.to_frame(), results.to_frame()
     assert sorted(frame.columns) == sorted(expected.columns)
+    assert set(frame.pop("run_id")) == {""}, "a file's rows have no runs"
+    finished = expected.pop("run_id") != ""
+    assert finished.tolist() == (expected.state == "finished").tolist()
     assert frame[expected.columns].equals(expected)
 
 
