@@ -24,7 +24,7 @@ test: .venv/installed
 	$(BIN)/python -m pytest $(PARALLEL) -m "not ($(MORE))" $(COVERAGE)
 
 test-all: test
-	$(BIN)/python -m pytest $(PARALLEL) -m "$(MORE)"
+	$(BIN)/python -m pytest -m "$(MORE)" # one after the other: each of them fills the machine
 
 # On the oldest versions that pyproject.toml allows: what is stored, read, planned and searched.
 test-oldest: .venv-oldest/installed

@@ -3,7 +3,8 @@
     dn sweep sweeps/compact/*.yaml
     python docs/results/compact_networks.py dn-store
 
-Names of sweeps after the store restrict it to these. Each network is proven equal on the whole test set first.
+Names of sweeps after the store, and ``--method``, restrict it to these; the others stay as they are on the page. Each
+network is proven equal on the whole test set first.
 """
 
 import argparse
@@ -46,6 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("store", type=Path)
     parser.add_argument("sweeps", nargs="*", default=[f"compact-{name}" for name in SWEEPS])
+    parser.add_argument("--method", help="label of the only method to take; left out, all of a sweep")
     parser.add_argument("--import", dest="imports", action="append", default=[])
     parser.add_argument("--data-dir", type=Path)
     arguments = parser.parse_args()
@@ -53,15 +55,17 @@ def main() -> None:
     store, data_dir = open_store(arguments.store), resolve_data_dir(arguments.data_dir)
     found = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
     for name in arguments.sweeps:
-        for line in _compacted(load_results(name, store), store, data_dir):
+        for line in _compacted(load_results(name, store), arguments.method, store, data_dir):
             found[line["network"]] = line
     RESULTS.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     PAGE.write_text(page(found), encoding="utf-8")
 
 
-def _compacted(results: Results, store: StoreLocation, data_dir: Path) -> list[dict[str, Any]]:
+def _compacted(results: Results, label: str | None, store: StoreLocation, data_dir: Path) -> list[dict[str, Any]]:
     lines = []
     for method in results.methods:
+        if label not in (None, method.label):
+            continue
         assert method.chosen is not None, f"{results.name}: {method.label} has no replicate"
         row = min(method.chosen.rows, key=lambda row: row.seed)
         with tempfile.TemporaryDirectory() as folder:
