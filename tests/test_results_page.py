@@ -1,23 +1,32 @@
 """The page of the shipped results says what its rows say."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from dn_distributed.compaction.proof import TOLERANCE
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
 
-@pytest.fixture(scope="module")
-def page():  # type: ignore[no-untyped-def]
-    """The module that makes the page: it lies beside the results, in no package."""
-    spec = importlib.util.spec_from_file_location("results_page", RESULTS / "page.py")
+def module_at(path: Path) -> ModuleType:
+    """The module of a script that lies beside the results, in no package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def page():  # type: ignore[no-untyped-def]
+    """The module that makes the page."""
+    return module_at(RESULTS / "page.py")
 
 
 def test_the_page_is_what_its_text_and_rows_make(page) -> None:  # type: ignore[no-untyped-def]
@@ -49,3 +58,13 @@ def test_results_are_not_typed_into_the_text(page) -> None:  # type: ignore[no-u
     typed = re.sub(r"\{[{%].*?[%}]\}|`[^`]*`|\]\([^)]*\)", "", text, flags=re.DOTALL)
     fractions = set(re.findall(r"(?<![\w.])\d+\.\d+(?![\w.])", typed))
     assert fractions <= page.SETTINGS, fractions - page.SETTINGS
+
+
+def test_the_page_of_smaller_networks_is_that_of_its_results() -> None:
+    script = module_at(RESULTS / "compact_networks.py")
+    found = json.loads(script.RESULTS.read_text("utf-8"))
+    assert script.page(found) == script.PAGE.read_text("utf-8")
+    for line in found.values():
+        assert line["proof"]["max_rel_float64"] <= TOLERANCE
+        assert not line["proof"]["unexplained_predictions"]
+        assert line["after"]["num_weights"] == sum(layer["weights"] for layer in line["dropped"]["layers"])
