@@ -43,7 +43,7 @@ class NarrowResNet18Task(dn.ImageTask):
 
     input_shape: ClassVar[tuple[int, ...]] = (1, 28, 28)
     default_training: ClassVar[dn.Training] = dn.Training(epochs=10, batch_size=50)
-    default_pruning: ClassVar[dn.Pruning] = dn.Pruning(threshold=0.003)
+    default_pruning: ClassVar[dn.Pruning] = dn.Pruning(threshold=0.0015)
     scores: ClassVar[tuple[dn.Score, ...]] = (dn.ACCURACY,)
     vectorize_on_cpu: ClassVar[bool] = False
 
