@@ -30,15 +30,16 @@ RESULTS, PAGE = HERE / "results.json", HERE / "README.md"
 HEAD = """# Smaller networks, proven equal
 
 One replicate of each experiment, seed 0, ℓ1 with DropNeuron as the paper has it, and LeNet-5 with its filters
-penalised too, at the paper's coefficient and at ten times that, where nothing is left.
-`python docs/results/compact_networks.py dn-store` makes the smaller networks of the sweeps in `sweeps/compact` and writes
+penalised too, at the paper's coefficient and at ten times that, where nothing is left. `python
+docs/results/compact_networks.py dn-store` makes the smaller networks of the sweeps in `sweeps/compact` and writes
 this page; LeNet-5 as published is of the sweep `lenet5-thresholds`. The two ResNet-18 are those of
-`examples/narrow_resnet18.yaml` on digits, with batch (`resnet18`) and with group normalisation (`task.norm=group`), pruned
-at the largest of 0.0003, 0.0005, 0.001, 0.0015, 0.002 and 0.003 that costs at most a point of validation accuracy.
+`examples/narrow_resnet18.yaml` on digits, with batch (`resnet18`) and with group normalisation
+(`task.norm=group`), pruned at the largest of 0.0003, 0.0005, 0.001, 0.0015, 0.002 and 0.003 that costs at most a
+point of validation accuracy.
 
-Before: the pruned network, zeros and all. Apart: the largest difference of an output on the whole test set, as a share of
-the largest output. Milliseconds: medians of many runs on one thread in float32, both networks in turns, on a machine that
-did other work too; their 95 % intervals are in `results.json`.
+Before: the pruned network, zeros and all. Apart: the largest difference of an output on the whole test set, as a
+share of the largest output. Milliseconds: medians of many runs on one thread in float32, both networks in turns,
+on a machine that did other work too; their 95 % intervals are in `results.json`.
 
 """
 COLUMNS = (
