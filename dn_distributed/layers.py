@@ -16,6 +16,7 @@ from torch import fx, nn
 
 from dn_distributed.errors import ArgumentError
 from dn_distributed.sparsity import why_no_chain
+from dn_distributed.text import first_line
 
 Layer: TypeAlias = nn.Linear | nn.Conv2d
 
@@ -211,8 +212,7 @@ def _graph(module: nn.Module) -> fx.Graph:
         with TRACING:
             return LayerTracer().trace(_copy_to_trace(module))
     except Exception as error:  # forward() is anybody's: whatever it raises without real numbers
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise _unknown_order(module, f"it cannot be followed ({reason})") from error
+        raise _unknown_order(module, f"it cannot be followed ({first_line(error)})") from error
 
 
 def _copy_to_trace(module: nn.Module) -> nn.Module:

@@ -26,3 +26,9 @@ def shortened(text: str, longest: int) -> str:
 def quoted(value: object, longest: int = _LONGEST_VALUE) -> str:
     """Return a value as Python writes it, for messages: on one line and shortened."""
     return one_line(repr(value), longest)
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says, in its first line; its class where it says nothing."""
+    said = str(error).strip()
+    return said.splitlines()[0] if said else type(error).__name__

@@ -1,4 +1,4 @@
-"""What the science uses of torch that torch does not promise. Checked with 2.9 to 2.14; a test says when it changes."""
+"""What the science uses of torch that torch does not promise. A test says when it changes."""
 
 from typing import Any
 

@@ -5,11 +5,12 @@ from torch import Tensor, fx, nn
 
 from dn_distributed.compaction import dropped
 from dn_distributed.compaction.channels import analyse
-from dn_distributed.compaction.graph import copied, first_line, trace
+from dn_distributed.compaction.graph import copied, trace
 from dn_distributed.compaction.liveness import find_live
 from dn_distributed.compaction.proof import NotEqualError, prove
 from dn_distributed.compaction.shrink import shrink
 from dn_distributed.errors import ArgumentError
+from dn_distributed.text import first_line
 
 
 @torch.inference_mode(False)  # parameters that can be trained, and tensors that count what changes them

@@ -10,6 +10,7 @@ from torch.nn.utils import parametrize, prune
 
 from dn_distributed.errors import ArgumentError
 from dn_distributed.layers import TRACING, LayerTracer
+from dn_distributed.text import first_line
 
 _RESHAPES = {"flatten", "view", "reshape"}
 _RESERVED = ("code", "dropped", "graph", "meta")
@@ -91,11 +92,6 @@ def module_of(node: fx.Node) -> nn.Module | None:
     """Return the module that a node calls; None for other nodes."""
     graph_module = node.graph.owning_module
     return graph_module.get_submodule(str(node.target)) if graph_module and node.op == "call_module" else None
-
-
-def first_line(error: BaseException) -> str:
-    """Return what an error says, in one line."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def copied(net: nn.Module) -> nn.Module:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dn_distributed.data.base import DataError, Dataset, RawImages
 from dn_distributed.files import open_regular
-from dn_distributed.text import one_line
+from dn_distributed.text import first_line, one_line
 
 SIZE = 28
 """Pixels of a side."""
@@ -114,7 +114,7 @@ class TorchvisionImages(ImageDataset):
                     (Path(made) / _CLASSES[self.name] / "raw").rename(folder)
         except Exception as error:  # torchvision raises RuntimeError, URLError, OSError and BadZipFile here
             raise DataError(
-                f"dataset {self.name!r} is not in {folder} and could not be downloaded ({_first_line(error)}); "
+                f"dataset {self.name!r} is not in {folder} and could not be downloaded ({first_line(error)}); "
                 f"put its idx files into that folder, or name another with --data-dir or DN_DATA_DIR"
             ) from error
 
@@ -178,10 +178,6 @@ def _read(folder: Path, name: str) -> Tensor:
 
 def _damaged(folder: Path, reason: str) -> DataError:
     return DataError(f"the files in {folder} are damaged: delete the folder to download them again ({reason})")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 @contextlib.contextmanager

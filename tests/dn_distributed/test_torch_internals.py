@@ -1,6 +1,5 @@
 """What the science knows of torch that torch does not promise: a version that has changed it fails here, in words."""
 
-import importlib
 import inspect
 from typing import Any
 
@@ -8,6 +7,7 @@ import pytest
 import torch
 
 from dn_distributed import torch_internals
+from tests.internals import find
 
 _REMEDY = "change dn_distributed/torch_internals.py, or bound torch in pyproject.toml"
 NAMES = {
@@ -26,17 +26,7 @@ OPERATIONS = (
 
 
 def found(place: str) -> Any:
-    """What ``module:name`` is in this version of torch."""
-    module, _, name = place.partition(":")
-    changed = f"torch {torch.__version__} has no {place} any more: {_REMEDY}"
-    try:
-        value: Any = importlib.import_module(module)
-    except ModuleNotFoundError:
-        pytest.fail(changed)
-    for part in name.split("."):
-        assert hasattr(value, part), changed
-        value = getattr(value, part)
-    return value
+    return find(place, f"torch {torch.__version__}", _REMEDY)
 
 
 @pytest.mark.parametrize("place", NAMES)

@@ -3,7 +3,6 @@
 What each is for stands in ``tracking/store/mlflow_internals.py`` and ``tracking/server/mlflow_internals.py``.
 """
 
-import importlib
 import inspect
 import sqlite3
 from contextlib import closing
@@ -12,6 +11,7 @@ from typing import Any
 import mlflow
 import pytest
 
+from tests.internals import find
 from tracking.store import mlflow_internals
 from tracking.store.location import StoreLocation
 
@@ -65,17 +65,7 @@ def _login_of_a_server(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
 
 
 def found(place: str) -> Any:
-    """What ``module:name`` is in this version of MLflow."""
-    module, _, name = place.partition(":")
-    changed = f"MLflow {mlflow.__version__} has no {place} any more: {_REMEDY}"
-    try:
-        value: Any = importlib.import_module(module)
-    except ModuleNotFoundError:
-        pytest.fail(changed)
-    for part in name.split("."):
-        assert hasattr(value, part), changed
-        value = getattr(value, part)
-    return value
+    return find(place, f"MLflow {mlflow.__version__}", _REMEDY)
 
 
 @pytest.mark.parametrize("place", FUNCTIONS)
