@@ -34,6 +34,14 @@ def prune(weights: Mapping[str, Tensor], threshold: float) -> dict[str, Tensor]:
     return {name: weight.where(left[name], 0) for name, weight in weights.items()}
 
 
+def changed(
+    parameters: Mapping[str, Tensor], left: Mapping[str, Tensor], parts: Mapping[str, Sequence[str]]
+) -> dict[str, Tensor]:
+    """Return by name the parameters that pruning changes: weights by their masks, and see ``drop_filters``."""
+    weights = {f"{layer}.weight": parameters[f"{layer}.weight"].where(mask, 0) for layer, mask in left.items()}
+    return weights | drop_filters(parameters, left, parts)
+
+
 def drop_filters(
     parameters: Mapping[str, Tensor], left: Mapping[str, Tensor], parts: Mapping[str, Sequence[str]]
 ) -> dict[str, Tensor]:

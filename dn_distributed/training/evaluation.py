@@ -80,10 +80,8 @@ class Evaluation:
 
     def _pruned(self, threshold: float) -> dict[str, Tensor]:
         """By name the parameters that pruning changes."""
-        weights = self._replicas.weights()
-        left = pruning.masks(weights, threshold)
-        values = {f"{layer}.weight": weight.where(left[layer], 0) for layer, weight in weights.items()}
-        return values | pruning.drop_filters(self._replicas.parameters, left, self._replicas.parts_of_filters)
+        left = pruning.masks(self._replicas.weights(), threshold)
+        return pruning.changed(self._replicas.parameters, left, self._replicas.parts_of_filters)
 
     def _batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and targets ``[K, B, ...]`` over the whole split, the last batch shorter."""

@@ -124,8 +124,7 @@ def pruned_network(task: Task, weights: Mapping[str, NDArray[np.float32]], masks
     network = task.network()
     tensors = {name: torch.from_numpy(value) for name, value in weights.items()}
     left = {name: torch.from_numpy(mask).reshape(tensors[f"{name}.weight"].shape) for name, mask in masks.items()}
-    tensors |= {f"{name}.weight": tensors[f"{name}.weight"].where(mask, 0) for name, mask in left.items()}
-    tensors |= pruning.drop_filters(tensors, left, parts_of_filters(network, task.layers))
+    tensors |= pruning.changed(tensors, left, parts_of_filters(network, task.layers))
     network.load_state_dict(tensors)
     return network.eval()
 
