@@ -14,7 +14,7 @@ from tests.tracking.served import serve_store
 from tests.tracking.stores import copy_of
 from tracking.errors import StoreError
 from tracking.portable.exporting import export
-from tracking.server import postgres
+from tracking.server import postgres_programs
 from tracking.store.location import StoreLocation
 
 
@@ -46,7 +46,7 @@ def recorder(location: StoreLocation, request: pytest.FixtureRequest) -> Recorde
 def open_folder() -> Iterator[Path]:
     """A folder that PostgreSQL's own user can pass through, unlike pytest's; without PostgreSQL the test is skipped."""
     try:
-        postgres.binaries()
+        postgres_programs.binaries()
     except StoreError as error:
         pytest.skip(str(error))
     folder = Path(tempfile.mkdtemp(prefix="dn-"))

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from tracking.errors import StoreError
-from tracking.server import postgres
-from tracking.server.postgres import Database, Postgres
+from tracking.server import postgres, postgres_programs, postmaster
+from tracking.server.database import Database, database_from_env
+from tracking.server.postgres import Postgres
+from tracking.server.postmaster import Postmaster
 from tracking.store import secret_files
 
 pytestmark = pytest.mark.postgres
@@ -27,7 +29,7 @@ def own(open_folder: Path) -> Iterator[Postgres]:
 
 
 def number(own: Postgres) -> int:
-    return int((own._data / "postmaster.pid").read_text().split()[0])
+    return int((own._postmaster.data / "postmaster.pid").read_text().split()[0])
 
 
 def test_it_serves_a_database_to_a_role_that_may_do_nothing_else(own: Postgres) -> None:
@@ -47,7 +49,7 @@ def test_it_wants_the_password(own: Postgres, password: str | None, monkeypatch:
 
 def test_only_its_owner_reaches_it(own: Postgres) -> None:
     assert own._folder.stat().st_mode & 0o777 == 0o700
-    lock = (own._data / "postmaster.pid").read_text().splitlines()
+    lock = (own._postmaster.data / "postmaster.pid").read_text().splitlines()
     assert lock[5].strip() == ""  # the address that it listens on besides the socket
 
 
@@ -70,10 +72,10 @@ def test_after_a_kill_it_starts_again(own: Postgres) -> None:
 
 
 def test_a_lock_whose_number_another_process_has_got_does_not_hinder(own: Postgres) -> None:
-    lock = (own._data / "postmaster.pid").read_text()
+    lock = (own._postmaster.data / "postmaster.pid").read_text()
     own.stop()
     with subprocess.Popen(["sleep", "600"], **own._account) as other:
-        (own._data / "postmaster.pid").write_text(lock.replace(lock.split()[0], str(other.pid), 1))
+        (own._postmaster.data / "postmaster.pid").write_text(lock.replace(lock.split()[0], str(other.pid), 1))
         assert not own.is_running()
         own.start()
         own.database.check()
@@ -98,7 +100,7 @@ def test_half_made_data_are_made_anew(open_folder: Path) -> None:
 def test_data_of_another_version_are_named(own: Postgres, tmp_path: Path) -> None:
     (tmp_path / "PG_VERSION").write_text("7.4\n")
     with pytest.raises(StoreError, match=r"was made by PostgreSQL 7\.4, installed is \d+.*: install 7\.4, or name"):
-        postgres.binaries(tmp_path)
+        postgres_programs.binaries(tmp_path)
 
 
 def test_a_path_too_long_for_a_socket_is_one_line(own: Postgres) -> None:
@@ -110,9 +112,9 @@ def test_a_path_too_long_for_a_socket_is_one_line(own: Postgres) -> None:
 def test_one_that_neither_starts_nor_ends_is_not_waited_for_without_end(
     own: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "_SECONDS_OF_SILENCE", 0)
-    monkeypatch.setattr(Postgres, "is_running", lambda _: True)
-    monkeypatch.setattr(Postgres, "_lock_file", lambda _: [])
+    monkeypatch.setattr(postmaster, "_SECONDS_OF_SILENCE", 0)
+    monkeypatch.setattr(Postmaster, "is_running", lambda _: True)
+    monkeypatch.setattr(Postmaster, "_lock_file", lambda _: [])
     with pytest.raises(StoreError, match=rf"is not ready after 0 s; its last line is .* \(log: {own.log}\)"):
         own.start()
 
@@ -123,7 +125,7 @@ def test_programs_that_do_not_end_are_not_waited_for_without_end(
     (open_folder / "programs").mkdir()
     (open_folder / "programs" / "initdb").write_text("#!/bin/sh\necho at work\nexec sleep 600\n")
     (open_folder / "programs" / "initdb").chmod(0o755)
-    monkeypatch.setattr(postgres, "binaries", lambda _: open_folder / "programs")
+    monkeypatch.setattr(postgres_programs, "binaries", lambda _: open_folder / "programs")
     monkeypatch.setattr(postgres, "_SECONDS_TO_MAKE", 0.5)
     made = Postgres(open_folder / "stuck", open_folder, open_folder / "stuck.log")
     with pytest.raises(StoreError, match=r"initdb has not ended after 0\.5 s: at work \(log: .*stuck\.log\)"):
@@ -132,8 +134,8 @@ def test_programs_that_do_not_end_are_not_waited_for_without_end(
 
 def test_one_that_does_not_end_is_named(own: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     with subprocess.Popen(["sh", "-c", "trap '' INT QUIT; while :; do sleep 1; done"]) as stubborn:
-        monkeypatch.setattr(postgres, "_SECONDS_TO_STOP", 0)
-        monkeypatch.setattr(Postgres, "_postmaster", lambda _: stubborn.pid)
+        monkeypatch.setattr(postmaster, "_SECONDS_TO_STOP", 0)
+        monkeypatch.setattr(Postmaster, "_serving", lambda _: stubborn.pid)
         with pytest.raises(StoreError, match=rf"\(process {stubborn.pid}\) has not ended .* \(log: "):
             own.stop()
         stubborn.kill()
@@ -148,15 +150,15 @@ def test_a_folder_that_the_other_user_cannot_enter_is_one_line(own: Postgres, tm
 
 
 def test_without_programs_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "_candidates", lambda: [Path("/nowhere")])
+    monkeypatch.setattr(postgres_programs, "_candidates", lambda: [Path("/nowhere")])
     with pytest.raises(StoreError, match=r"no PostgreSQL is installed: .*DN_DATABASE_URL"):
-        postgres.binaries()
+        postgres_programs.binaries()
 
 
 def test_no_database_is_given_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DN_DATABASE_URL", "DN_DATABASE_URL_FILE"):
         monkeypatch.delenv(name, raising=False)
-    assert postgres.database_from_env() is None
+    assert database_from_env() is None
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,7 @@ def test_no_database_is_given_by_default(monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_a_password_leaves_the_address(address: str, expected: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DN_DATABASE_URL", address)
-    found = postgres.database_from_env()
+    found = database_from_env()
     assert found == expected
     assert found.for_sqlalchemy.startswith("postgresql+psycopg://u@h")
 
@@ -179,14 +181,14 @@ def test_address_and_password_may_be_in_files(tmp_path: Path, monkeypatch: pytes
     for name, text in {"DN_DATABASE_URL": "postgresql://u@h/d", "DN_DATABASE_PASSWORD": "p"}.items():
         secret_files.write(tmp_path / name, text)
         monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
-    assert postgres.database_from_env() == Database("postgresql://u@h/d", "p")
+    assert database_from_env() == Database("postgresql://u@h/d", "p")
 
 
 @pytest.mark.parametrize("address", ["sqlite:///x.db", "mysql://u:secret@h/d", "postgresql://u:secret@h", "secret"])
 def test_what_is_no_database_is_refused_without_its_password(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DN_DATABASE_URL", address)
     with pytest.raises(StoreError, match="expected postgresql://") as refused:
-        postgres.database_from_env()
+        database_from_env()
     assert "secret" not in str(refused.value)
 
 

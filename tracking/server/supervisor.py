@@ -18,7 +18,8 @@ from typing import Protocol
 
 from tracking.errors import StoreError
 from tracking.processes import marked
-from tracking.server import mlflow_internals, postgres
+from tracking.server import mlflow_internals
+from tracking.server.database import Database, database_from_env
 from tracking.server.mlflow_process import (
     MlflowServer,
     check_port_is_free,
@@ -27,7 +28,7 @@ from tracking.server.mlflow_process import (
     loopback_names,
     netloc,
 )
-from tracking.server.postgres import Database, Postgres
+from tracking.server.postgres import Postgres
 from tracking.store import secret_files
 from tracking.variables import SERVER_MARK, SERVER_PASSWORD, SERVER_USER
 
@@ -89,7 +90,7 @@ def settings(
         names or loopback_names(port),
         artifacts if "://" in artifacts else str(Path(artifacts).absolute()),
         login,
-        postgres.database_from_env(),
+        database_from_env(),
     )
 
 

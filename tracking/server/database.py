@@ -1,0 +1,52 @@
+"""The database of a tracking server: its address, its password, and what the environment says of both."""
+
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+from tracking.errors import StoreError
+from tracking.store import secret_files
+from tracking.variables import DATABASE_PASSWORD, DATABASE_URL
+
+SECONDS_TO_CONNECT = 10
+
+
+@dataclass(frozen=True)
+class Database:
+    """A PostgreSQL database: its address, which holds no password, and the password."""
+
+    address: str
+    password: str | None
+
+    @property
+    def for_sqlalchemy(self) -> str:
+        """The address as SQLAlchemy wants it."""
+        return self.address.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    def check(self) -> None:
+        """StoreError where the database cannot be used."""
+        import psycopg
+
+        try:
+            psycopg.connect(self.address, password=self.password, connect_timeout=SECONDS_TO_CONNECT).close()
+        except psycopg.Error as error:
+            raise StoreError(f"cannot use the database {self.address}: {' '.join(str(error).split())}") from error
+
+
+def database_from_env() -> Database | None:
+    """Return the database that DN_DATABASE_URL (or the file DN_DATABASE_URL_FILE) names; None without it.
+
+    Its password may stand in the address, or in DN_DATABASE_PASSWORD or the file DN_DATABASE_PASSWORD_FILE.
+    """
+    address = secret_files.secret_from_env(DATABASE_URL)
+    if address is None:
+        return None
+    scheme, netloc, path, query, _ = urlsplit(address)
+    if scheme.split("+")[0] not in ("postgresql", "postgres") or not path.strip("/"):
+        raise StoreError(f"{DATABASE_URL}: expected postgresql://USER@HOST:PORT/DATABASE")
+    login, at, host = netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    options = dict(parse_qsl(query))
+    found = unquote(password) or options.get("password") or secret_files.secret_from_env(DATABASE_PASSWORD)
+    options.pop("password", "")
+    end = f"?{urlencode(options)}" if options else ""
+    return Database(f"postgresql://{user}{at}{host}{path}{end}", found)
