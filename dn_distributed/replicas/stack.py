@@ -1,31 +1,23 @@
 """K networks of one architecture as one stacked model.
 
-All parameters live in one buffer ``[K, P]``, the regularised layers first, so that the optimiser and the
-elementwise penalties each work on one tensor. Every layer's parameter is a view ``[K, *shape]`` of it. The running
-statistics of batch normalisation live in another, ``[K, S]``.
-
 Shapes: K replicates, P parameters, S statistics, B samples of a batch.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 
 from dn_distributed.errors import ArgumentError
 from dn_distributed.layers import is_chain, parts_of_filters
 from dn_distributed.regularizers.dropout import swap_dropout_
 from dn_distributed.replicas import checks
 from dn_distributed.replicas.batch_norm import swap_batch_norm_
-from dn_distributed.replicas.loss_gradient import LossGradient, loss_gradient
+from dn_distributed.replicas.functional_network import FunctionalNetwork
+from dn_distributed.replicas.parameters import Parameters, stacked_zeros, views_of
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import Task
-from dn_distributed.torch_internals import foreach_add_, foreach_copy_
-
-_ALIGNMENT = 64
-"""Replicates start at multiples of it: vector instructions then round each one alike wherever it stands."""
 
 
 class Replicas:
@@ -44,52 +36,46 @@ class Replicas:
         self._norm_names = swap_batch_norm_(self.network)
         checks.check(self.network, task.layers, [*self._dropout_names, *self._norm_names])
 
-        shapes = self._ordered_shapes()
-        self.names = tuple(shapes)
-        self.values = self._zeros(shapes)
-        self.gradients = torch.zeros_like(self.values)
-        self._value_views = self._views(self.values, shapes)
-        self._gradient_views = self._views(self.gradients, shapes)
-        statistics = {name: value.shape for name, value in self._own_statistics().items()}
-        self._statistics_names = tuple(statistics)
-        self.running = self._zeros(statistics)
-        self._running_views = self._views(self.running, statistics)
-        regularized = [name for name in self.names if name.rpartition(".")[0] in task.layers]
-        self._num_regularized = sum(shapes[name].numel() for name in regularized)
-        self._initialize()
-        self._loss_gradient: LossGradient | None = None
-
-    def _ordered_shapes(self) -> dict[str, torch.Size]:
         shapes = {name: parameter.shape for name, parameter in self.network.named_parameters()}
-        first = [f"{layer}.{part}" for layer in self._task.layers for part in ("weight", "bias")]
-        order = [name for name in first if name in shapes]
-        return {name: shapes[name] for name in [*order, *(n for n in shapes if n not in order)]}
+        self._parameters = Parameters(shapes, task.layers, len(self.seeds), device)
+        statistics = {name: value.shape for name, value in self._own_statistics().items()}
+        self.running = stacked_zeros(statistics, len(self.seeds), device)
+        """Of batch normalisation, ``[K, S]``."""
+        self._running_views = views_of(self.running, statistics)
+        self._statistics_names = tuple(statistics)
+        self._function = FunctionalNetwork(
+            task,
+            self.network,
+            self._parameters.names,
+            statistics=self._statistics_names,
+            dropouts=self._dropout_names,
+            vectorized=self._vectorized,
+        )
+        self._initialize()
 
     def _own_statistics(self) -> dict[str, Tensor]:
         """The running statistics that the network holds, by name."""
         modules = {name: self.network.get_submodule(name) for name in self._norm_names}
         return {f"{name}.{key}": value for name, module in modules.items() for key, value in module.named_buffers()}
 
-    def _zeros(self, shapes: dict[str, torch.Size]) -> Tensor:
-        """``[K, n]`` for tensors of these shapes."""
-        size = math.ceil(sum(shape.numel() for shape in shapes.values()) / _ALIGNMENT) * _ALIGNMENT
-        return torch.zeros(len(self.seeds), size, device=self.device)
-
-    def _views(self, buffer: Tensor, shapes: dict[str, torch.Size]) -> list[Tensor]:
-        views, start = [], 0
-        for shape in shapes.values():
-            views.append(buffer[:, start : start + shape.numel()].view(len(self.seeds), *shape))
-            start += shape.numel()
-        return views
-
     def _initialize(self) -> None:
         for row, seed in enumerate(self.seeds):
             self._task.initialize(self.network, generator(seed, "init"))
             parameters = dict(self.network.named_parameters())
-            for name, view in zip(self.names, self._value_views, strict=True):
+            for name, view in self.parameters.items():
                 view[row].copy_(parameters[name].detach())
             for value, view in zip(self._own_statistics().values(), self._running_views, strict=True):
                 view[row].copy_(value)
+
+    @property
+    def values(self) -> Tensor:
+        """All parameters, ``[K, P]``."""
+        return self._parameters.values
+
+    @property
+    def gradients(self) -> Tensor:
+        """Their gradients, ``[K, P]``."""
+        return self._parameters.gradients
 
     @property
     def num_dropouts(self) -> int:
@@ -99,7 +85,7 @@ class Replicas:
     @property
     def parameters(self) -> dict[str, Tensor]:
         """Views ``[K, *shape]`` by parameter name."""
-        return dict(zip(self.names, self._value_views, strict=True))
+        return self._parameters.by_name
 
     @property
     def statistics(self) -> dict[str, Tensor]:
@@ -121,17 +107,7 @@ class Replicas:
 
     def touched(self, penalty_name: str, touches: str) -> list[tuple[Tensor, Tensor]]:
         """Return (values, gradients) of what a penalty touches; see ``Penalty.touches``."""
-        layers = self._task.layers_of(penalty_name)
-        by_name = {
-            name: (value, gradient)
-            for name, value, gradient in zip(self.names, self._value_views, self._gradient_views, strict=True)
-        }
-        if touches == "weights":
-            return [by_name[f"{layer}.weight"] for layer in layers]
-        if layers == self._task.layers:  # one tensor for all of them
-            return [(self.values[:, : self._num_regularized], self.gradients[:, : self._num_regularized])]
-        named = [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
-        return [(by_name[n][0].flatten(1), by_name[n][1].flatten(1)) for n in named if n in by_name]
+        return self._parameters.touched(self._task.layers_of(penalty_name), touches)
 
     def dropout_shapes(self, sample: Tensor) -> list[torch.Size]:
         """Return the shape of one sample at each dropout module, found by running a batch ``[B, ...]``.
@@ -163,16 +139,15 @@ class Replicas:
     def add_loss_gradient_(self, inputs: Tensor, targets: Tensor, masks: list[Tensor]) -> Tensor:
         """Add the gradient of each replicate's mean loss to ``gradients``; return the losses ``[K]``.
 
-        Shapes: ``inputs`` and ``targets`` ``[K, B, ...]``, the same at each call; masks as ``MaskSource`` gives.
+        Shapes: ``inputs`` and ``targets`` ``[K, B, ...]``; masks as ``MaskSource`` gives.
         """
+        values, into = self._parameters.value_views, self._parameters.gradient_views
         if self._vectorized:
-            return self._accumulate(
-                self._value_views, self._gradient_views, self._running_views, masks, inputs, targets
-            )
+            return self._function.add_gradient_(values, into, self._running_views, masks, inputs, targets)
         losses = [
-            self._accumulate(
-                [view[row] for view in self._value_views],
-                [view[row] for view in self._gradient_views],
+            self._function.add_gradient_(
+                [view[row] for view in values],
+                [view[row] for view in into],
                 [view[row] for view in self._running_views],
                 [mask[row] for mask in masks],
                 inputs[row].to(memory_format=self._task.cpu_memory_format),
@@ -182,49 +157,13 @@ class Replicas:
         ]
         return torch.stack(losses)
 
-    def _accumulate(
-        self,
-        values: list[Tensor],
-        into: list[Tensor],
-        running: list[Tensor],
-        masks: list[Tensor],
-        inputs: Tensor,
-        targets: Tensor,
-    ) -> Tensor:
-        if self._loss_gradient is None:
-            self.network.train()
-            loss = vmap(self._loss) if self._vectorized else self._loss
-            identity = (type(self._task), self._task.model_dump_json(), self._vectorized, tuple(self._dropout_names))
-            self._loss_gradient = loss_gradient(loss, identity, values, running, masks, inputs, targets)
-        found = self._loss_gradient(*values, *running, inputs, targets, *masks)
-        foreach_add_(into, found[: len(into)])
-        if running:
-            foreach_copy_(running, found[len(into) + 1 :])
-        return found[len(into)]
-
-    def _loss(
-        self, values: list[Tensor], running: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:
-        outputs, after = self._call(values, running, masks, inputs)
-        return self._task.loss(outputs, targets), after
-
     def state_of_first(self) -> tuple[list[Tensor], list[Tensor]]:
         """Return parameters and running statistics of the first replicate, as ``call`` takes them."""
-        return [view[0] for view in self._value_views], [view[0] for view in self._running_views]
+        return [view[0] for view in self._parameters.value_views], [view[0] for view in self._running_views]
 
     def call(self, values: list[Tensor], running: list[Tensor], masks: list[Tensor], inputs: Tensor) -> Tensor:
-        """Return the outputs of one network with these parameters, in the order of ``names``, statistics and masks."""
-        return self._call(values, running, masks, inputs)[0]
-
-    def _call(
-        self, values: list[Tensor], running: list[Tensor], masks: list[Tensor], inputs: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:
-        """The outputs, and the running statistics after them."""
-        state = dict(zip(self.names, values, strict=True))
-        state.update(zip(self._statistics_names, running, strict=True))
-        state.update({f"{name}.mask": mask for name, mask in zip(self._dropout_names, masks, strict=True)})
-        outputs = functional_call(self.network, state, (inputs,))  # enters what the network assigns into state
-        return outputs, [state[name] for name in self._statistics_names]
+        """Return the outputs of one network with these parameters, in the order of ``parameters``."""
+        return self._function(values, running, masks, inputs)[0]
 
     @torch.no_grad()
     def forward(
@@ -239,7 +178,7 @@ class Replicas:
             self.network.get_submodule(name).eval()
         parameters = {**self.parameters, **(values or {})}
         used = masks if masks is not None else [inputs.new_ones(len(self.seeds))] * len(self._dropout_names)
-        stacked = [parameters[name] for name in self.names]
+        stacked = [parameters[name] for name in self._parameters.names]
         if self._vectorized:
             return vmap(self.call)(stacked, self._running_views, used, inputs)
         outputs = [

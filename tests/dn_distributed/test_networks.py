@@ -19,6 +19,7 @@ from dn_distributed.regularizers import PENALTIES, build_penalties, resolve
 from dn_distributed.replicas import Replicas
 from dn_distributed.tasks import TASKS
 from dn_distributed.tasks.lenet5 import LeNet5Network
+from tests.dn_distributed.support import gradients as gradients_of_stack
 from tests.dn_distributed.support import make_task
 
 ALL = {name: 0.5 + index for index, name in enumerate(PENALTIES)}
@@ -129,7 +130,7 @@ def test_it_is_the_penalty_that_the_trainer_adds(task_name: str, name: str) -> N
     only_first = "dn" in name and task_name == "regression"
     found = penalty(network, task.layers_of(name) if only_first else task.layers)
     assert found.item() == pytest.approx(expected, rel=1e-5)
-    by_name = dict(zip(replicas.names, replicas._gradient_views, strict=True))
+    by_name = gradients_of_stack(replicas)
     for parameter, grad in gradients(network, found).items():
         torch.testing.assert_close(
             torch.zeros_like(by_name[parameter][0]) if grad is None else grad, by_name[parameter][0]

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from dn_distributed.regularizers import build_penalties, resolve
 from dn_distributed.replicas import Replicas
-from tests.dn_distributed.support import make_task
+from tests.dn_distributed.support import gradients, make_task
 
 LAST = "fc3"
 
@@ -12,11 +12,10 @@ LAST = "fc3"
 def penalty_gradient(coefficients: dict[str, float]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the parameters of a LeNet-300-100 ``[1, ...]``, and what penalties alone add to their gradients."""
     replicas = Replicas(make_task("lenet300"), [0], 0.0, torch.device("cpu"))
-    gradients = dict(zip(replicas.names, replicas._gradient_views, strict=True))
     for penalty in build_penalties(resolve(coefficients)):
         for values, gradient in replicas.touched(penalty.name, penalty.touches):
             penalty.add_gradient_(values, gradient)
-    return replicas.parameters, gradients
+    return replicas.parameters, gradients(replicas)
 
 
 def test_every_layer_but_the_last_has_an_l2() -> None:

@@ -1,0 +1,76 @@
+"""A task's network as a function of its tensors, and the gradient of its loss.
+
+Shapes: B samples of a batch; with a leading K where the function is vectorised.
+"""
+
+from collections.abc import Hashable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from dn_distributed.replicas.loss_gradient import LossGradient, loss_gradient
+from dn_distributed.tasks import Task
+from dn_distributed.torch_internals import foreach_add_, foreach_copy_
+
+
+class FunctionalNetwork:
+    """Takes parameters, running statistics and dropout masks as lists of tensors, each in the order of its names."""
+
+    def __init__(
+        self,
+        task: Task,
+        network: nn.Module,
+        names: Sequence[str],
+        *,
+        statistics: Sequence[str] = (),
+        dropouts: Sequence[str] = (),
+        vectorized: bool,
+    ) -> None:
+        """``vectorized``: gradients are of K networks at once, in tensors with a leading K."""
+        self._task, self._network, self._names = task, network, tuple(names)
+        self._statistics, self._dropouts, self._vectorized = tuple(statistics), tuple(dropouts), vectorized
+        self._gradients: dict[torch.Size, LossGradient] = {}
+
+    @property
+    def _identity(self) -> Hashable:
+        return type(self._task), self._task.model_dump_json(), self._vectorized, self._dropouts
+
+    def __call__(
+        self, values: list[Tensor], running: list[Tensor], masks: list[Tensor], inputs: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the outputs of one network, and its running statistics after them."""
+        state = dict(zip(self._names, values, strict=True))
+        state.update(zip(self._statistics, running, strict=True))
+        state.update({f"{name}.mask": mask for name, mask in zip(self._dropouts, masks, strict=True)})
+        outputs = functional_call(self._network, state, (inputs,))  # enters what the network assigns into state
+        return outputs, [state[name] for name in self._statistics]
+
+    def _loss(
+        self, values: list[Tensor], running: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        outputs, after = self(values, running, masks, inputs)
+        return self._task.loss(outputs, targets), after
+
+    def add_gradient_(
+        self,
+        values: list[Tensor],
+        gradients: list[Tensor],
+        running: list[Tensor],
+        masks: list[Tensor],
+        inputs: Tensor,
+        targets: Tensor,
+    ) -> Tensor:
+        """Add the gradient of the loss to ``gradients``, move the statistics, and return the loss: ``[]`` or ``[K]``.
+
+        Tensors are of the same shapes at each call, but for the size of a batch.
+        """
+        if inputs.shape not in self._gradients:
+            self._network.train()
+            loss = vmap(self._loss) if self._vectorized else self._loss
+            self._gradients[inputs.shape] = loss_gradient(loss, self._identity, values, running, masks, inputs, targets)
+        found = self._gradients[inputs.shape](*values, *running, inputs, targets, *masks)
+        foreach_add_(gradients, found[: len(gradients)])
+        if running:
+            foreach_copy_(running, found[len(gradients) + 1 :])
+        return found[len(gradients)]

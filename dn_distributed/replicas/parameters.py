@@ -1,0 +1,64 @@
+"""The parameters of K networks of one architecture in one buffer, and their gradients in another.
+
+Shapes: K replicates, P parameters.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+_ALIGNMENT = 64
+"""Replicates start at multiples of it: vector instructions then round each one alike wherever it stands."""
+
+
+class Parameters:
+    """Buffers ``[K, P]``, of which every parameter is a view ``[K, *shape]``; the regularised layers stand first.
+
+    So the optimiser and the elementwise penalties each work on one tensor.
+    """
+
+    def __init__(
+        self, shapes: Mapping[str, torch.Size], layers: Sequence[str], num_replicates: int, device: torch.device
+    ) -> None:
+        """``shapes``: of one network's parameters; ``layers``: those that are regularised."""
+        self._layers = tuple(layers)
+        first = [f"{layer}.{part}" for layer in layers for part in ("weight", "bias") if f"{layer}.{part}" in shapes]
+        self.shapes = {name: shapes[name] for name in [*first, *(name for name in shapes if name not in first)]}
+        self.names = tuple(self.shapes)
+        self.values = stacked_zeros(self.shapes, num_replicates, device)
+        self.gradients = torch.zeros_like(self.values)
+        self.value_views = views_of(self.values, self.shapes)
+        self.gradient_views = views_of(self.gradients, self.shapes)
+        self._num_regularized = sum(shapes[name].numel() for name in first)
+
+    @property
+    def by_name(self) -> dict[str, Tensor]:
+        """Views ``[K, *shape]`` by parameter name."""
+        return dict(zip(self.names, self.value_views, strict=True))
+
+    def touched(self, layers: Sequence[str], touches: str) -> list[tuple[Tensor, Tensor]]:
+        """Return (values, gradients) of what a penalty of ``layers`` touches; see ``Penalty.touches``."""
+        by_name = dict(zip(self.names, zip(self.value_views, self.gradient_views, strict=True), strict=True))
+        if touches == "weights":
+            return [by_name[f"{layer}.weight"] for layer in layers]
+        if tuple(layers) == self._layers:  # one tensor for all of them
+            return [(self.values[:, : self._num_regularized], self.gradients[:, : self._num_regularized])]
+        named = [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
+        return [(by_name[n][0].flatten(1), by_name[n][1].flatten(1)) for n in named if n in by_name]
+
+
+def stacked_zeros(shapes: Mapping[str, torch.Size], num_replicates: int, device: torch.device) -> Tensor:
+    """Return a buffer ``[K, n]`` for tensors of these shapes."""
+    size = math.ceil(sum(shape.numel() for shape in shapes.values()) / _ALIGNMENT) * _ALIGNMENT
+    return torch.zeros(num_replicates, size, device=device)
+
+
+def views_of(buffer: Tensor, shapes: Mapping[str, torch.Size]) -> list[Tensor]:
+    """Return the tensors ``[K, *shape]`` that lie one after the other in a buffer ``[K, n]``."""
+    views, start = [], 0
+    for shape in shapes.values():
+        views.append(buffer[:, start : start + shape.numel()].view(len(buffer), *shape))
+        start += shape.numel()
+    return views
