@@ -4,6 +4,7 @@ It stands above the wings: the store gives the network, ``compaction`` makes it 
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from dn_distributed import networks
 from dn_distributed.compaction import Dropped, Proof, compact, prove
 from dn_distributed.data import DATASETS, Split
 from dn_distributed.errors import ExportError
-from dn_distributed.exporting import bundle, onnx_file
+from dn_distributed.exporting import architecture, bundle, onnx_file
 from dn_distributed.exporting.bundle import Exported
 from dn_distributed.exporting.costs import Costs
 from dn_distributed.files import open_regular
@@ -43,7 +44,7 @@ class Compacted:
     proof: Proof
     dropped: Dropped
     model: str = ""
-    """Name and version of the registered model; empty without one."""
+    """Name and version of the registered model, and whether it was there before; empty without one."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def compact_replicate(stored: StoredNetwork, data_dir: Path, options: Options, m
     """Make a replicate's pruned network smaller, prove it on the test data, and write it to a folder.
 
     Its run gets the files, and the proof and the costs as metrics. With an ONNX file, it becomes a version of the
-    registered model ``model_name`` (None: sweep and method).
+    registered model ``model_name`` (None: sweep and method), unless the same network is one already.
 
     DropNeuronError where any of it cannot be, and nothing is written then.
     """
@@ -80,10 +81,15 @@ def compact_replicate(stored: StoredNetwork, data_dir: Path, options: Options, m
     registered_models.record(stored.sweep, stored.run_id, exported.folder, files, dict(_metrics(done)))
     if not options.onnx:
         return done
+    name = registered_models.model_name(model_name or f"{stored.name} {stored.label}")
+    seed, digest = str(stored.seed), _digest(exported.folder)
+    tags = {"seed": seed, schema.REPLICATE_KEY: stored.key, schema.NETWORK_SHA256: digest}
+    there = registered_models.registered(stored.sweep, stored.run_id, name, tags)
+    if there is not None:
+        return dataclasses.replace(done, model=f"{name}, version {there} (of before: the same network)")
     example = split.inputs[:_EXAMPLE]
     with torch.no_grad():
         outputs = small(example)
-    name = registered_models.model_name(model_name or f"{stored.name} {stored.label}")
     version = registered_models.register(
         stored.sweep,
         stored.run_id,
@@ -91,7 +97,7 @@ def compact_replicate(stored: StoredNetwork, data_dir: Path, options: Options, m
         name,
         example.numpy(),
         outputs.numpy(),
-        {"seed": str(stored.seed), schema.REPLICATE_KEY: stored.key},
+        tags,
     )
     return dataclasses.replace(done, model=f"{name}, version {version}")
 
@@ -163,6 +169,14 @@ def _compact(
         num_threads=options.num_threads,
     )
     return small, Compacted(exported, proof, dropped)
+
+
+def _digest(folder: Path) -> str:
+    """The checksum of a smaller network: of its architecture and its numbers, whatever else is written of it."""
+    digest = hashlib.sha256()
+    for name in (architecture.ARCHITECTURE, architecture.MODEL):
+        digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def _metrics(done: Compacted) -> Iterator[tuple[str, float]]:

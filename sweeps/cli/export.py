@@ -23,7 +23,8 @@ def command(name: str, file: Path, force: bool, tracking_uri: str | None) -> int
     """Write a sweep to one file, for another store.
 
     Write what the store holds of the sweep NAME to the zip FILE: figures, curves, weights, masks and pictures of every
-    replicate that is decided. `dn import` adds it to another store.
+    replicate that is decided. `dn import` adds it to another store. Files of `dn compact` are left out: it makes them
+    again.
     """
     from tracking.portable import exporting
     from tracking.store import access
@@ -33,6 +34,8 @@ def command(name: str, file: Path, force: bool, tracking_uri: str | None) -> int
     why = "whose configuration this store does not know (of an earlier version, or deleted in the UI) are left out"
     unknown = f"; {done.unknown} {why}" * bool(done.unknown)
     out.say(f"{file}: {done.states.total()} replicates, {failed_in_words(done.states)}{undecided}{unknown}")
+    if done.compacted:
+        out.say(f"smaller networks are left out ({done.compacted}): `dn compact` makes them again")
     return OK
 
 

@@ -24,10 +24,13 @@ from dn_distributed.data import DATASETS
 from dn_distributed.errors import DropNeuronError, ExportError
 from dn_distributed.exporting import bundle, costs, onnx_file
 from dn_distributed.tasks import TASKS
+from sweeps.cli.main import main
 from tests.tracking.fabricated import Recorder, make_cell
 from tracking import compacting, schema
 from tracking.compacting import Compacted, Options, compact_file, compact_replicate
+from tracking.portable.importing import import_file
 from tracking.results.networks import find_network
+from tracking.store import artifacts
 from tracking.store.location import StoreLocation
 
 pytest.importorskip("onnxscript")
@@ -102,7 +105,39 @@ def test_the_model_is_registered_and_loads_by_pyfunc_without_pickles(recorder: R
     names = {path.name for path in stored.rglob("*") if path.is_file()}
     assert names >= bundle.FILES
     assert not any(path.suffix in (".pkl", ".pickle", ".pt", ".pth") for path in stored.rglob("*"))
-    assert compacted(recorder, run_id, tmp_path / "small").model == f"{name}, version 2"
+
+
+def test_the_same_network_is_registered_once(
+    recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = record(recorder)
+    first = compacted(recorder, run_id, tmp_path / "small").model
+    assert first.endswith(", version 1")
+    again = compacted(recorder, run_id, tmp_path / "small").model
+    assert again == f"{first} (of before: the same network)"
+    assert compact_replicate(find_network(recorder.location, run_id), Path(), Options(tmp_path / "s"), "x").model == (
+        "x, version 1"
+    )
+    monkeypatch.setattr(compacting, "_digest", lambda _: "another network")
+    assert compacted(recorder, run_id, tmp_path / "small").model == first.replace("version 1", "version 2")
+
+
+def test_an_export_leaves_smaller_networks_out_and_says_so(
+    recorder: Recorder, elsewhere: StoreLocation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = record(recorder)
+    before = compacted(recorder, run_id, tmp_path / "small", onnx=False)
+    file = tmp_path / "x.zip"
+    assert main(["export", recorder.name, str(file), "--tracking-uri", recorder.location.uri]) == 0
+    assert "smaller networks are left out (1): `dn compact` makes them again" in capsys.readouterr().out
+    import_file(elsewhere, file)
+    there = find_network(elsewhere, CELL.replicate_key(0))
+    (row,) = Recorder(elsewhere, recorder.name).read().rows
+    assert row.metrics[schema.compact_cost("after", "num_weights")] == before.exported.after.num_weights
+    assert not artifacts.has(elsewhere, there.run_id, schema.COMPACT_FOLDER)
+    compact_replicate(there, Path(), Options(tmp_path / "again", onnx=False), None)
+    for name in ("model.safetensors", "architecture.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "small" / name).read_bytes()
 
 
 def test_a_store_behind_a_server_gets_the_same(recorder: Recorder, served: StoreLocation, tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ class Exported:
     """Replicates without a result, which are left out."""
     unknown: int
     """Replicates whose cell the store does not know, which are left out: of an earlier version of the results, say."""
+    compacted: int
+    """Replicates with a smaller network, whose files are left out: ``dn compact`` makes them again of the weights."""
 
 
 def export(
@@ -77,7 +79,9 @@ def export(
                 artifacts.all_of(location, run.run_id) if record.finished else contextlib.nullcontext(Path()) as folder
             ):
                 archive.add_replicate(record, cell, folder, run.tags.get(schema.SHA256, ""))
-    return Exported(Counter(map(runs.state_of, chosen)), len(known) - len(chosen), len(counted) - len(known))
+    compacted = sum(schema.compact_cost("after", "num_weights") in run.metrics for run in chosen)
+    states = Counter(map(runs.state_of, chosen))
+    return Exported(states, len(known) - len(chosen), len(counted) - len(known), compacted)
 
 
 def _order(record: StoredRun) -> tuple[str, int]:

@@ -32,6 +32,18 @@ def record(sweep: SweepStore, run_id: str, folder: Path, files: Iterable[str], m
     sweep.client.log_batch(run_id, metrics=[Metric(name, float(value), now, 0) for name, value in metrics.items()])
 
 
+def registered(sweep: SweepStore, run_id: str, name: str, tags: Mapping[str, str]) -> str | None:
+    """Return the newest version of the registered model ``name`` that is of this run and has all these tags, if any."""
+    found = [
+        int(version.version)
+        for version in sweep.client.search_model_versions(f"run_id = '{run_id}'")
+        if version.name == name and tags.items() <= version.tags.items()
+    ]
+    if not found or not artifacts.has(sweep.location, run_id, f"{schema.COMPACT_MODEL}/MLmodel"):
+        return None
+    return str(max(found))
+
+
 def register(
     sweep: SweepStore,
     run_id: str,
