@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from dn_distributed import pruning, sparsity
 from dn_distributed.errors import MeasureError as MeasureError
 from dn_distributed.files import open_regular
+from dn_distributed.layers import check_groups, is_chain, select
 
 
 def measure(path: Path, layers: Sequence[str], threshold: float) -> sparsity.NetworkCounts:
@@ -22,14 +23,44 @@ def measure(path: Path, layers: Sequence[str], threshold: float) -> sparsity.Net
     ``.weight_mask``, which ``torch.nn.utils.prune`` makes of it. Weights with ``|w| < threshold`` count as zero.
     MeasureError for a file that cannot be read and for layers that do not chain.
     """
-    if math.isinf(threshold):
-        raise MeasureError(f"--threshold {threshold}: give a finite number")
+    _check_threshold(threshold)
     weights = _read(path, layers)
     try:
         pruning.check_finite(weights)
         return sparsity.count(pruning.masks(weights, threshold))
     except ValueError as error:
         raise MeasureError(f"{path}: {error}") from error
+
+
+def measure_network(
+    path: Path,
+    network: nn.Module,
+    layers: Sequence[str] | None,
+    threshold: float,
+    hidden_rule: sparsity.HiddenRule = "min",
+) -> sparsity.NetworkCounts:
+    """Return the counts of the layers of a network of which ``path`` has the weights.
+
+    ``layers`` names them in forward order; None: all that are ``nn.Linear`` or ``nn.Conv2d``. Where they are no chain,
+    each is counted for itself. ``hidden_rule`` as for ``sparsity.count``. MeasureError where they cannot be counted.
+    """
+    _check_threshold(threshold)
+    try:
+        if layers is None:
+            layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+        chosen = select(network, layers)
+        check_groups(chosen)
+        weights = {name: layer.weight.detach() for name, layer in chosen.items()}
+        pruning.check_finite(weights)
+        left = pruning.masks(weights, threshold)
+        return sparsity.count(left, hidden_rule, chain=is_chain(network, tuple(chosen)))
+    except ValueError as error:
+        raise MeasureError(f"{path}: {error}") from error
+
+
+def _check_threshold(threshold: float) -> None:
+    if math.isinf(threshold):
+        raise MeasureError(f"--threshold {threshold}: give a finite number")
 
 
 def as_dict(counts: sparsity.NetworkCounts, threshold: float) -> dict[str, Any]:

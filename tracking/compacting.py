@@ -9,31 +9,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import fx, nn
 
-from dn_distributed import networks
+from dn_distributed import networks, weights_file
 from dn_distributed.compaction import Dropped, Proof, compact, prove
-from dn_distributed.data import DATASETS, Split
-from dn_distributed.errors import ExportError
+from dn_distributed.data import Dataset, Split
 from dn_distributed.exporting import architecture, bundle, onnx_file
 from dn_distributed.exporting.bundle import Exported
 from dn_distributed.exporting.costs import Costs
-from dn_distributed.files import open_regular
 from dn_distributed.scores import ACCURACY
-from dn_distributed.tasks import TASKS, Task
-from dn_distributed.text import one_line, quoted
+from dn_distributed.tasks import Task
 from tracking import schema
 from tracking.results.networks import StoredNetwork, load_test_split, task_of
 from tracking.store.cell_params import describe_cell
 
 _EXAMPLE = 8
 """Samples that a network is followed with, and that a registered model has as its example."""
-
-_PICKLES = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-"""How files of torch.save and of pickle begin; a safetensors file may begin so too, with the length of its head."""
 
 
 @dataclass(frozen=True)
@@ -103,51 +95,23 @@ def compact_replicate(stored: StoredNetwork, data_dir: Path, options: Options, m
 
 
 def compact_file(
-    path: Path, task: str, dataset: str | None, threshold: float | None, data_dir: Path, options: Options
+    path: Path, task: Task, dataset: Dataset, threshold: float | None, data_dir: Path, options: Options
 ) -> Compacted:
     """Make the network of a safetensors file of a task's weights smaller, prove and write it. No store is asked.
 
-    ``dataset`` and ``threshold``: None for those of the task. DropNeuronError where any of it cannot be.
+    ``dataset``: whose test data are the proof's. ``threshold``: None for that of the task. DropNeuronError where any of
+    it cannot be.
     """
     bundle.check_target(options.folder)
-    if task not in TASKS:
-        raise ExportError(f"--task {quoted(task)}: unknown; there are: {', '.join(sorted(TASKS))}")
-    made = TASKS[task](name=task)
-    name = made.default_dataset if dataset is None else dataset
-    if name not in DATASETS:
-        raise ExportError(f"--dataset {quoted(name)}: unknown; there are: {', '.join(sorted(DATASETS))}")
-    if DATASETS[name].kind != made.kind:
-        raise ExportError(f"--dataset {name}: has no {made.kind} data, which the task {task!r} needs")
-    network = _network_of(path, made)
-    cut = made.default_pruning.threshold if threshold is None else threshold
-    networks.prune(network, cut, layers=made.layers)
-    split = load_test_split(made, DATASETS[name](name=name), 0, data_dir, None)
-    origin = {"file": path.name, "task": task, "test data": name, "pruning.threshold": str(cut)}
-    return _compact(network, made, split, options, f"{task} from {path.name}", origin)[1]
-
-
-def _network_of(path: Path, task: Task) -> nn.Module:
-    """The task's network with the weights of a file. ExportError where they are none of it."""
-    start = b""
-    try:
-        with open_regular(path) as file:
-            start = file.read(2)
-        tensors = safetensors.torch.load_file(path)
-    except OSError as error:
-        raise ExportError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-    except SafetensorError as error:
-        if start in _PICKLES:
-            raise ExportError(
-                f"{path}: holds pickles, which are not read: save the weights with safetensors.torch.save_file"
-            ) from error
-        raise ExportError(f"{path}: not a safetensors file ({one_line(str(error), 200)})") from error
-    network = task.network()
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split()[6:])
-        raise ExportError(f"{path}: not the weights of the task {task.name!r}: {one_line(reason, 300)}") from error
-    return network.eval()
+    network = weights_file.load_into(task.network(), path, f"the task {task.name!r}")
+    cut = task.default_pruning.threshold if threshold is None else threshold
+    networks.prune(network, cut, layers=task.layers)
+    split = load_test_split(task, dataset, 0, data_dir)
+    chosen = {"task": task.model_dump(), "test data": dataset.model_dump()}
+    named = {what: str(values.pop("name")) for what, values in chosen.items()}
+    options_of = {f"{what}.{key}": str(value) for what, values in chosen.items() for key, value in values.items()}
+    origin = {"file": path.name, **named, **options_of, "pruning.threshold": str(cut)}
+    return _compact(network, task, split, options, f"{task.name} from {path.name}", origin)[1]
 
 
 def _compact(

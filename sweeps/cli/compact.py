@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     "--out", "folder", type=options.FOLDER, required=True, metavar="DIR",
     help="Folder to write to: new, empty, or a former export, which is replaced.",
 )  # fmt: skip
-@click.option("--task", metavar="TASK", help="REPLICATE is a file of weights (safetensors) of this task's network.")
+@options.task("REPLICATE is a file of weights (safetensors) of this task's network")
 @click.option("--threshold", type=float, metavar="T", help="With --task: weights with |w| < T are pruned.")
-@click.option("--dataset", metavar="NAME", help="With --task: the dataset whose test data are the proof's.")
+@click.option(
+    "--dataset", metavar="DATASET", help="With --task: the dataset whose test data are the proof's, named as a task."
+)
 @click.option("--no-onnx", is_flag=True, help="Leave out the ONNX file, and with it the registered model.")
 @click.option("--model-name", metavar="NAME", help="Name of the registered model.  [default: sweep and method]")
 @click.option(
@@ -66,7 +68,10 @@ def command(
 
     how = compacting.Options(folder, onnx=not no_onnx, num_threads=threads)
     if task is not None:
-        say(compacting.compact_file(Path(what).expanduser(), task, dataset, threshold, place, how))
+        from sweeps.spec import chosen
+
+        of_task, data = chosen.task_of(task), chosen.dataset_of(task, dataset)
+        say(compacting.compact_file(Path(what).expanduser(), of_task, data, threshold, place, how))
         return OK
     from tracking.results.networks import find_network
     from tracking.store import access

@@ -12,7 +12,7 @@ from dn_distributed.files import check_folder
 from dn_distributed.text import quoted
 
 
-class Checked(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
+class Checked(click.ParamType[Any]):
     """A value that a function reads from text; its ValueError is the message."""
 
     def __init__(self, name: str, read: Callable[[str], Any]) -> None:
@@ -93,4 +93,12 @@ imports = click.option(
     metavar="MODULE",
     help="Python module to import first: it registers tasks, datasets or penalties of your own. May be repeated.",
 )
+
+
+def task(what: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    """Return ``--task``, which says ``what`` a file is of."""
+    as_in_files = "A name, or '{name: lenet5, filters: true}' with options as in a sweep file."
+    return click.option("--task", metavar="TASK", help=f"{what}. {as_in_files}")
+
+
 sweep_name = click.argument("name", metavar="NAME")

@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 from torch.nn.utils import prune
 
+import dn_distributed as dn
+from dn_distributed import exporting
 from dn_distributed.data import RawImages
 from dn_distributed.data.digits import Digits
+from dn_distributed.tasks import TASKS
 from sweeps.cli import main as cli
 from tracking.store import embedded
 from tracking.store import location as store
@@ -92,6 +96,37 @@ def test_measure_reads_the_masks_of_torchs_own_pruning(tmp_path: Path, capsys: p
     save_file({**network.state_dict(), "0.weight_mask": torch.ones(2, 2)}, path)
     assert cli.main(["measure", str(path), "--layers", "0", "--threshold", "0"]) == 2
     assert "0.weight_mask is not of the shape of 0.weight_orig" in capsys.readouterr().err
+
+
+def test_measure_takes_the_layers_of_a_task_with_its_options(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = TASKS["lenet5"](name="lenet5").network()
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    measured = {}
+    for task in ("lenet5", "{name: lenet5, filters: true}"):
+        command = ["measure", str(tmp_path / "w.safetensors"), "--task", task, "--threshold", "0.02", "--json"]
+        assert cli.main(command) == 0
+        measured[task] = json.loads(capsys.readouterr().out)
+    plain, filters = measured.values()
+    assert [layer["name"] for layer in plain["layers"]] == ["fc1", "fc2"]
+    assert [layer["name"] for layer in filters["layers"]] == ["conv1", "conv2", "fc1", "fc2"]
+    by_name = {layer["name"]: layer["num_nonzero"] for layer in filters["layers"]}
+    for layer in plain["layers"]:
+        weight = network.get_parameter(f"{layer['name']}.weight")
+        assert layer["num_nonzero"] == by_name[layer["name"]] == int((weight.abs() >= 0.02).sum())
+
+
+def test_measure_takes_the_layers_of_an_architecture_beside_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 4, 2)).eval()
+    example = torch.rand(2, 1, 4, 4)
+    exporting.save(dn.compact(network, example), tmp_path, example)
+    assert cli.main(["measure", str(tmp_path / "model.safetensors"), "--threshold", "0", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [layer["shape"] for layer in found["layers"]] == [[3, 1, 3, 3], [2, 12]]
+    assert (found["num_nonzero"], found["dense_size"]) == (27 + 24, 27 + 24)
 
 
 def test_measure_gives_null_where_nothing_is_left(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -291,7 +326,28 @@ def test_a_plan_counts_packs_where_the_places_are_known(
         (["compact", "ab", "--out", "o", "--threshold", "0.1"], "--threshold and --dataset go with --task"),
         (["compact", "ab", "--out", "o", "--task", "regression"], "ab: no such file"),
         (["compact", "s.yaml", "--out", "o", "--task", "regression"], "s.yaml: not a safetensors file"),
-        (["compact", "ab", "--out", "o", "--task", "nosuch"], "--task 'nosuch': unknown; there are: autoencoder,"),
+        (
+            ["compact", "ab", "--out", "o", "--task", "nosuch"],
+            "--task: task: unknown task 'nosuch'; valid: regression,",
+        ),
+        (["compact", "ab", "--out", "o", "--task", "{name: lenet5, filter: true}"], "task.filter: unknown key; valid:"),
+        (
+            ["compact", "ab", "--out", "o", "--task", "{name: lenet5, filters: 3}"],
+            "--task: task.filters: expected true",
+        ),
+        (["compact", "ab", "--out", "o", "--task", "{name: lenet5"], "--task:1: expected ',' or '}'"),
+        (
+            ["compact", "ab", "--out", "o", "--task", "lenet300", "--dataset", "mnits"],
+            "--dataset: dataset: unknown dataset 'mnits'; valid: ",
+        ),
+        (
+            ["compact", "ab", "--out", "o", "--task", "lenet300", "--dataset", "linear_scripted"],
+            "--dataset: dataset: 'linear_scripted' does not fit task 'lenet300'; valid: mnist,",
+        ),
+        (["measure", "w", "--layers", "a", "--task", "lenet5", "--threshold", "0"], "--layers or --task, not both"),
+        (["measure", "w", "--threshold", "0"], "give --layers, or --task: no architecture.json lies beside"),
+        (["measure", "w", "--task", "lenet6", "--threshold", "0"], "--task: task: unknown task 'lenet6'; valid: "),
+        (["measure", "w", "--task", "lenet300", "--threshold", "0"], "w: no such file"),
         (["compact", "s.yaml", "--out", "o"], "s.yaml is a file: name with --task what its weights are of"),
         (["compact", "ab", "--out", "."], ".: holds 'broken.py', so it is no former export"),
         (["ui", "--port", "65536"], "argument --port: expected a whole number from 1 to 65535, not '65536'"),

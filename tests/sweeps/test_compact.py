@@ -80,5 +80,5 @@ def test_a_network_that_cannot_be_traced_is_one_line_and_nothing_is_written(fold
 def test_what_is_unknown_is_one_line_and_nothing_is_written(folder: Path) -> None:
     done = run(folder, "weights.safetensors", "--out", "small", "--task", "stripe_direction")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("dn: --task 'stripe_direction': unknown; there are: autoencoder, ")
+    assert done.stderr.startswith("dn: --task: task: unknown task 'stripe_direction'; valid: regression, ")
     assert not (folder / "small").exists()

@@ -24,6 +24,7 @@ from dn_distributed.data import DATASETS
 from dn_distributed.errors import DropNeuronError, ExportError
 from dn_distributed.exporting import bundle, costs, onnx_file
 from dn_distributed.tasks import TASKS
+from dn_distributed.weights_file import PICKLES
 from sweeps.cli.main import main
 from tests.tracking.fabricated import Recorder, make_cell
 from tracking import compacting, schema
@@ -36,6 +37,7 @@ from tracking.store.location import StoreLocation
 pytest.importorskip("onnxscript")
 
 DIGITS = DATASETS["digits"](name="digits")
+LENET300 = TASKS["lenet300"](name="lenet300")
 CELL = make_cell("lenet300", digest=DIGITS.digest(DIGITS.load(Path())), l1=1.0)
 
 
@@ -190,7 +192,7 @@ def test_a_regression_is_proven_on_the_data_of_its_seed(recorder: Recorder, tmp_
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    network = TASKS["lenet300"](name="lenet300").network()
+    network = LENET300.network()
     nn.init.zeros_(network.get_parameter("fc1.weight")[:200].detach())
     save_file(network.state_dict(), tmp_path / "w.safetensors")
     return tmp_path / "w.safetensors"
@@ -198,11 +200,12 @@ def weights(tmp_path: Path) -> Path:
 
 def test_a_file_of_a_tasks_weights_becomes_a_smaller_network(weights: Path, tmp_path: Path) -> None:
     options = Options(tmp_path / "small", onnx=False)
-    done = compact_file(weights, "lenet300", "digits", 0.0, tmp_path, options)
+    done = compact_file(weights, LENET300, DIGITS, 0.0, tmp_path, options)
     assert done.dropped.layers[0].outputs == 100
     card = (tmp_path / "small/README.md").read_text()
     assert "# lenet300 from w.safetensors" in card
     assert "| test data | `digits` |" in card
+    assert "| task | `lenet300` |" in card
 
 
 @pytest.mark.parametrize("size", [640, 896, 19280])
@@ -210,8 +213,8 @@ def test_a_file_that_only_begins_as_a_pickle_is_read(weights: Path, tmp_path: Pa
     content = weights.read_bytes()
     length = int.from_bytes(content[:8], "little")
     weights.write_bytes(size.to_bytes(8, "little") + content[8 : 8 + length].ljust(size) + content[8 + length :])
-    assert weights.read_bytes()[:2] in compacting._PICKLES
-    done = compact_file(weights, "lenet300", "digits", 0.0, tmp_path, Options(tmp_path / "small", onnx=False))
+    assert weights.read_bytes()[:2] in PICKLES
+    done = compact_file(weights, LENET300, DIGITS, 0.0, tmp_path, Options(tmp_path / "small", onnx=False))
     assert done.proof.num_samples == 360
 
 
@@ -224,18 +227,15 @@ def test_a_file_that_is_none_of_the_tasks_weights_is_one_line(weights: Path, tmp
     (tmp_path / "other").write_text("x")
     save_pickle(tmp_path / "w.pt")
     save_file({"fc1.weight": torch.ones(2, 2)}, tmp_path / "some.safetensors")
-    for path, task, dataset, reason in (
-        (tmp_path / "none", "lenet300", None, "none: no such file"),
-        (tmp_path / "other", "lenet300", None, "not a safetensors file"),
-        (tmp_path / "w.pt", "lenet300", None, "holds pickles, which are not read"),
-        (tmp_path / "some.safetensors", "lenet300", None, "not the weights of the task 'lenet300': .*fc1.bias"),
-        (weights, "lenet5", None, "not the weights of the task 'lenet5'"),
-        (weights, "lenet6", None, "--task 'lenet6': unknown; there are: autoencoder,"),
-        (weights, "lenet300", "mnits", "--dataset 'mnits': unknown; there are: "),
-        (weights, "lenet300", "linear_scripted", "--dataset linear_scripted: has no images data"),
+    for path, task, reason in (
+        (tmp_path / "none", "lenet300", "none: no such file"),
+        (tmp_path / "other", "lenet300", "not a safetensors file"),
+        (tmp_path / "w.pt", "lenet300", "holds pickles, which are not read"),
+        (tmp_path / "some.safetensors", "lenet300", "not the weights of the task 'lenet300': .*fc1.bias"),
+        (weights, "lenet5", "not the weights of the task 'lenet5'"),
     ):
         with pytest.raises(ExportError, match=reason) as caught:
-            compact_file(path, task, dataset, None, tmp_path, options)
+            compact_file(path, TASKS[task](name=task), DIGITS, None, tmp_path, options)
         assert "\n" not in str(caught.value)
     assert not options.folder.exists()
 
