@@ -73,11 +73,12 @@ ARROWS: dict[str, set[str]] = {
     # wing, the wings of the same package that it may import.
     "dn_distributed.*": set(),
     "dn_distributed.regularizers": {"*"},
+    "dn_distributed.proximal": {"regularizers", "*"},
     "dn_distributed.data": {"*"},
     "dn_distributed.tasks": {"data", "regularizers", "*"},
     "dn_distributed.replicas": {"tasks", "regularizers", "*"},
     "dn_distributed.compaction": {"*"},
-    "dn_distributed.training": {"compaction", "replicas", "tasks", "data", "regularizers", "*"},
+    "dn_distributed.training": {"compaction", "proximal", "replicas", "tasks", "data", "regularizers", "*"},
     "dn_distributed.baselines": {"training", "data", "*"},
     "dn_distributed.own_code": {"tasks", "data", "regularizers", "*"},
     "dn_distributed.networks": {"regularizers", "*"},

@@ -22,10 +22,11 @@ class _GroupLasso(Penalty):
 
     def norms(self, tensor: Tensor, leading: int = 0) -> Tensor:
         """Return ``‖w_group‖₂``, the dimensions along the group kept with size 1. ArgumentError for no weight."""
-        norms: Tensor = torch.linalg.vector_norm(tensor, dim=self._along(tensor, leading), keepdim=True)
+        norms: Tensor = torch.linalg.vector_norm(tensor, dim=self.along(tensor, leading), keepdim=True)
         return norms
 
-    def _along(self, tensor: Tensor, leading: int) -> tuple[int, ...]:
+    def along(self, tensor: Tensor, leading: int) -> tuple[int, ...]:
+        """Return the dimensions that a group lies along. ArgumentError for no weight."""
         if tensor.ndim - leading < 2:
             raise ArgumentError(
                 f"{self.name} is of weights [n_out, n_in] or [filters, channels, ...], "
@@ -35,7 +36,7 @@ class _GroupLasso(Penalty):
 
     def value(self, tensor: Tensor, leading: int = 0) -> Tensor:
         """Return ``coefficient · Σ_groups ‖w_group‖₂`` of each replicate."""
-        norms: Tensor = torch.linalg.vector_norm(tensor, dim=self._along(tensor, leading))
+        norms: Tensor = torch.linalg.vector_norm(tensor, dim=self.along(tensor, leading))
         return self.coefficient * norms.sum(-1)
 
     def add_gradient_(self, tensor: Tensor, gradient: Tensor, leading: int = 0) -> None:
@@ -60,4 +61,4 @@ class Outgoing(_GroupLasso):
     def norms(self, tensor: Tensor, leading: int = 0) -> Tensor:
         """Return the same: ``[..., 1, n_in]`` of a matrix."""
         # Two to five times as fast on a CPU as vector_norm over the same, strided, dimension.
-        return torch.sqrt(tensor.square().sum(self._along(tensor, leading), keepdim=True))
+        return torch.sqrt(tensor.square().sum(self.along(tensor, leading), keepdim=True))
