@@ -25,11 +25,35 @@ Count = Annotated[int, Field(ge=1, le=10**9)]
 """How many there are of something; more than anybody has time or memory for is a slip."""
 
 
-_LATER = ("optimizer", "momentum", "nesterov", "weight_decay", "schedule", "warmup_steps")
+class Drop(FrozenModel):
+    """Units that are removed for good while a network trains, fewer and fewer being left."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    score: Literal["norm", "taylor", "obs"] = "taylor"
+    """What a unit is worth: the norm of its weights; how much the loss is expected to rise without it; or the same
+    where the units that stay take over for it (fully connected networks only)."""
+    to: Annotated[float, Field(gt=0, lt=1)]
+    """The share of the whole network that is left at the end."""
+    of: Literal["weights", "units", "multiply_adds"] = "weights"
+    """What the share is of: weights between units that are left, such units, or multiply-adds for one sample."""
+    over: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The share of the phase over which units are removed; then the structure is fixed."""
+    every: Count = 100
+    """Steps from one removal to the next."""
+    power: Annotated[float, Field(gt=0)] = 1.0
+    """1: by the same factor each time; above 1 faster at the beginning (``1 - (1 - u)^power`` of the way, on a
+    logarithmic scale, after the share ``u`` of the steps)."""
+    samples: Count = 1024
+    """Training samples on which scores and means are measured."""
+
+
+_FIRST = ("epochs", "steps", "batch_size", "learning_rate", "learning_rate_decay", "shuffle")
+"""What cells have always had. Of later fields the defaults are left out, so that earlier cells keep their keys."""
 
 
 class Training(FrozenModel):
-    """How long, how fast and by which optimiser a replicate trains."""
+    """How long, how fast and by which optimiser a replicate trains: the whole training, or a phase of it."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -59,11 +83,27 @@ class Training(FrozenModel):
     line."""
     warmup_steps: Annotated[int, Field(ge=0, le=10**9)] = 0
     """Steps over which the learning rate rises from next to 0."""
+    penalties: Literal["on", "off", "linear", "exponential"] = "on"
+    """Whether the method's penalties act, or grow over the phase: from 0 along a line, or from a thousandth on by the
+    same factor at each step. Dropout is no penalty."""
+    fixed_structure: bool = False
+    """Fine-tuning: what ``pruning`` would drop is dropped when the phase begins, and stays 0."""
+    drop: Drop | None = None
+    """Remove units during the phase. A unit that is gone stays gone, in the phases after it too."""
+    shrink: bool = True
+    """Take dropped units out of the tensors at the end of each epoch, which makes the next ones faster. The results
+    differ by rounding."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give exactly one of 'epochs' and 'steps'")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_drop(self) -> Self:
+        if self.fixed_structure and self.drop is not None:
+            raise ValueError("a phase with 'drop' changes the structure that 'fixed_structure' keeps: give one of them")
         return self
 
     @model_validator(mode="after")
@@ -78,10 +118,14 @@ class Training(FrozenModel):
 
     @model_serializer(mode="wrap")
     def _without_later_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out defaults of fields that cells stored before did not have, so that they keep their keys."""
         fields: dict[str, Any] = serialize(self)
         defaults = type(self).model_fields
-        return {key: value for key, value in fields.items() if key not in _LATER or value != defaults[key].default}
+        return {key: value for key, value in fields.items() if key in _FIRST or value != defaults[key].default}
+
+    @property
+    def changes_structure(self) -> bool:
+        """Whether units may be removed, or what was removed is kept out."""
+        return self.fixed_structure or self.drop is not None
 
     def steps_per_epoch(self, num_train: int) -> int:
         """Return the number of full batches in ``num_train`` samples; ValueError if there is none."""
@@ -120,7 +164,8 @@ class Cell(FrozenModel):
     """Non-zero coefficient per regulariser name."""
     baseline: Baseline | None = None
     """Not a network: a classical method on the same data (``dn_distributed.baselines``)."""
-    training: Training
+    training: Training | Annotated[tuple[Training, ...], Field(strict=False, min_length=1)]
+    """One phase, or several, one after the other."""
     pruning: Pruning
     code: dict[str, str] = {}
     """What it computes with that this project does not ship, as a digest by part: see ``own_code.digests``."""
@@ -132,6 +177,11 @@ class Cell(FrozenModel):
         if not self.code:
             fields.pop("code", None)
         return fields
+
+    @property
+    def phases(self) -> tuple[Training, ...]:
+        """The phases of training, at least one."""
+        return self.training if isinstance(self.training, tuple) else (self.training,)
 
     @property
     def key(self) -> str:

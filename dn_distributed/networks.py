@@ -12,7 +12,7 @@ from dn_distributed import pruning, regularizers, sparsity
 from dn_distributed.errors import ArgumentError
 from dn_distributed.layers import check_groups, forward_order, is_chain, parts_of_filters, select
 from dn_distributed.regularizers.base import as_number
-from dn_distributed.regularizers.dropout import NAME as DROPOUT
+from dn_distributed.regularizers.dropout import NAMES as DROPOUTS
 
 
 def penalty(
@@ -41,7 +41,7 @@ def penalty(
     ArgumentError for an unknown penalty or layer, and for a coefficient that is no number, negative or infinite.
     """
     named = {"dn": dn, "dn_incoming": dn_incoming, "dn_outgoing": dn_outgoing, "l1": l1, "l2": l2, **others}
-    if DROPOUT in named:
+    if not named.keys().isdisjoint(DROPOUTS):
         raise ArgumentError("dropout is no penalty: put nn.Dropout into the network")
     numbers = {name: as_number(name, value) for name, value in named.items()}
     chosen = regularizers.resolve({name: value for name, value in numbers.items() if value or name in others})

@@ -31,7 +31,10 @@ SHIPPED = frozenset(
     f"dn_distributed.{name}"
     for name in (
         "config",
-        *(f"tasks.{name}" for name in ("autoencoder", "base", "convnet", "lenet300", "lenet5", "regression")),
+        *(
+            f"tasks.{name}"
+            for name in ("autoencoder", "base", "convnet", "lenet300", "lenet5", "lenet5_caffe", "regression")
+        ),
         *(f"data.{name}" for name in ("base", "digits", "images", "linear")),
         *(f"regularizers.{name}" for name in ("base", "dropneuron", "l1", "l2", "scripted_l2")),
     )

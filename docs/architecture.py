@@ -8,7 +8,13 @@ PICTURE = Path(__file__).parent / "images" / "architecture.svg"
 ROWS = {
     "sweeps": (("cli",), ("tune",), ("cluster", "planning"), ("spec",)),
     "tracking": (("report", "portable"), ("figures",), ("tables",), ("results", "server"), ("store",)),
-    "dn_distributed": (("training", "exporting"), ("replicas", "compaction"), ("tasks",), ("data", "regularizers")),
+    "dn_distributed": (
+        ("training", "exporting"),
+        ("dropping", "compaction"),
+        ("replicas", "proximal"),
+        ("tasks",),
+        ("data", "regularizers"),
+    ),
 }
 """By package its parts, the upper ones importing the lower ones."""
 TEXTS = {
@@ -18,7 +24,7 @@ TEXTS = {
     "tables": "columns, verdicts, formats", "results": "rows, cells, statistics", "server": "MLflow and PostgreSQL",
     "store": "runs, written and read", "training": "the loop, its state", "replicas": "networks stacked as one",
     "tasks": "network, loss, score", "data": "splits in memory", "regularizers": "penalties, gradients",
-    "exporting": "networks as files", "compaction": "a smaller network",
+    "proximal": "exact zeros by a step", "dropping": "units that go while training", "exporting": "networks as files", "compaction": "a smaller network",
 }  # fmt: skip
 WIDTH, HEIGHT, GAP, MARGIN, LEFT = 300, 46, 14, 18, 170
 COLORS = {"sweeps": "#e8f0fb", "tracking": "#eef6ea", "dn_distributed": "#fdf3e3"}

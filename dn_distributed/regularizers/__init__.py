@@ -28,7 +28,7 @@ PENALTIES: dict[str, type[Penalty]] = {
 
 def coefficients() -> tuple[str, ...]:
     """Return every key that a method may set: those of penalties that a user has entered too."""
-    return (*PENALTIES, *SHORTHANDS, dropout.NAME)
+    return (*PENALTIES, *SHORTHANDS, *dropout.NAMES)
 
 
 def expand_shorthand(name: str) -> tuple[str, ...]:
@@ -45,8 +45,8 @@ def resolve(chosen: Mapping[str, float]) -> dict[str, float]:
     for name, value in chosen.items():
         if name not in coefficients():
             raise ArgumentError(f"unknown regulariser {name!r}; valid: {', '.join(coefficients())}")
-        if not 0 <= value < (1 if name == dropout.NAME else float("inf")):
-            limits = "0 ≤ dropout < 1" if name == dropout.NAME else "finite and ≥ 0"
+        if not 0 <= value < (1 if name in dropout.NAMES else float("inf")):
+            limits = f"0 ≤ {name} < 1" if name in dropout.NAMES else "finite and ≥ 0"
             raise ArgumentError(f"{name} = {value} is out of range ({limits})")
         for target in expand_shorthand(name):
             if target in resolved:
@@ -80,7 +80,7 @@ def register_penalty(cls: type[OwnPenalty]) -> type[OwnPenalty]:
     """
     how_to_name = 'give it a name of its own, name = "mine"'
     name = getattr(cls, "name", None)
-    if name in (*SHORTHANDS, dropout.NAME):
+    if name in (*SHORTHANDS, *dropout.NAMES):
         raise ArgumentError(f"penalty {cls.__name__}: the name {name!r} is taken; {how_to_name}")
     if isinstance(name, str) and (why := _why_no_name(name)):
         raise ArgumentError(f"penalty {cls.__name__}: the name {name!r} {why}; {how_to_name}")

@@ -9,7 +9,12 @@ from dn_distributed.errors import ArgumentError
 from dn_distributed.seeds import generator
 
 NAME = "dropout"
-"""Its key in a sweep file; the value is the probability that a unit drops."""
+"""Its key in a sweep file; the value is the probability that a hidden unit drops."""
+INPUT_NAME = "input_dropout"
+"""The key of the probability that an input drops."""
+NAMES = (NAME, INPUT_NAME)
+PLACES = {"hidden": NAME, "input": INPUT_NAME}
+"""What ``dropout`` may say instead of a number, and the keys that are meant."""
 
 _OTHERS = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _CHUNK_VALUES = 2**18
@@ -44,6 +49,30 @@ def swap_dropout_(network: nn.Module, rate: float) -> list[str]:
     for name in names:
         network.set_submodule(name, MaskedDropout() if rate else nn.Identity())
     return names if rate else []
+
+
+class InputDropout:
+    """Inverted dropout of a network's inputs, a function of (seed, purpose, step) alone.
+
+    Its rate is a multiple of 1/65536: there are many inputs, and 16 random bits are drawn in a third of the time of a
+    float.
+    """
+
+    def __init__(self, rate: float, seeds: Sequence[int], purpose: str) -> None:
+        self._level, self._seeds, self._purpose = round(rate * 2**16), tuple(seeds), purpose
+
+    def __call__(self, inputs: Tensor, step: int) -> Tensor:
+        """Return inputs ``[K, B, ...]`` of which some are 0 and the others ``1 / (1 - rate)`` times as large."""
+        if not self._level:
+            return inputs
+        kept = torch.stack([self._kept(one, seed, step) for one, seed in zip(inputs, self._seeds, strict=True)])
+        return inputs * kept.to(inputs.dtype).mul_(2**16 / (2**16 - self._level))
+
+    def _kept(self, one: Tensor, seed: int, step: int) -> Tensor:
+        draw, count = generator(seed, self._purpose, step, one.device), one.numel()
+        bits = torch.empty((count + 3) // 4, dtype=torch.int64, device=one.device)
+        bits.random_(-(2**63), None, generator=draw)
+        return bits.view(torch.int16)[:count].view(one.shape) >= self._level - 2**15
 
 
 class MaskSource:

@@ -38,6 +38,10 @@ class Parameters:
         """Views ``[K, *shape]`` by parameter name."""
         return dict(zip(self.names, self.value_views, strict=True))
 
+    def views(self, buffer: Tensor) -> dict[str, Tensor]:
+        """Return the parts ``[K, *shape]`` of a buffer ``[K, P]`` by the name of the parameter that they belong to."""
+        return dict(zip(self.names, views_of(buffer, self.shapes), strict=True))
+
     def touched(self, layers: Sequence[str], touches: str) -> list[tuple[Tensor, Tensor]]:
         """Return (values, gradients) of what a penalty of ``layers`` touches; see ``Penalty.touches``."""
         by_name = dict(zip(self.names, zip(self.value_views, self.gradient_views, strict=True), strict=True))

@@ -78,9 +78,13 @@ class Replicas:
         return self._parameters.gradients
 
     @property
-    def num_dropouts(self) -> int:
-        """Dropout modules, of which each needs a mask; 0 without dropout."""
-        return len(self._dropout_names)
+    def dropout_names(self) -> tuple[str, ...]:
+        """Names of the dropout modules, of which each needs a mask; none without dropout."""
+        return tuple(self._dropout_names)
+
+    def views(self, buffer: Tensor) -> dict[str, Tensor]:
+        """Return the parts ``[K, *shape]`` of a buffer like ``values`` by the name of the parameter they belong to."""
+        return self._parameters.views(buffer)
 
     @property
     def parameters(self) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from dn_distributed.tasks.autoencoder import Autoencoder
 from dn_distributed.tasks.base import ImageTask, LinearTask, Task
 from dn_distributed.tasks.convnet import ConvNet
 from dn_distributed.tasks.lenet5 import LeNet5
+from dn_distributed.tasks.lenet5_caffe import LeNet5Caffe
 from dn_distributed.tasks.lenet300 import LeNet300
 from dn_distributed.tasks.regression import Regression
 
@@ -19,6 +20,7 @@ TASKS: dict[str, type[Task]] = {
     "autoencoder": Autoencoder,
     "lenet300": LeNet300,
     "lenet5": LeNet5,
+    "lenet5_caffe": LeNet5Caffe,
     "convnet": ConvNet,
 }
 

@@ -1,6 +1,6 @@
 """LeNet-300-100: 784 → 300 → 100 → 10 (published script ``lenet-300-100.py``)."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch.nn import functional
 from dn_distributed.config import Pruning, Training
 from dn_distributed.scores import ACCURACY, Score
 from dn_distributed.tasks.base import ImageTask
-from dn_distributed.tasks.initialize import normal_
+from dn_distributed.tasks.initialize import he_, normal_
 
 
 class LeNet300100(nn.Module):
@@ -37,6 +37,8 @@ class LeNet300(ImageTask):
     default_training: ClassVar[Training] = Training(epochs=100, batch_size=256)
     default_pruning: ClassVar[Pruning] = Pruning(threshold=0.01)
     stack_overhead: ClassVar[float] = 0.3
+    initial: Literal["paper", "he"] = "paper"
+    """Initial weights: N(0, 0.01²) as in the paper, or N(0, 2 / fan-in) of He et al."""
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -48,8 +50,18 @@ class LeNet300(ImageTask):
         return LeNet300100()
 
     def initialize(self, network: nn.Module, draw: torch.Generator) -> None:
-        """Weights and biases from N(0, 0.01²)."""
-        normal_(network, 0.01, draw)
+        """Weights and biases from N(0, 0.01²), unless ``initial`` says otherwise."""
+        if self.initial == "he":
+            he_(network, draw)
+        else:
+            normal_(network, 0.01, draw)
+
+    def identity(self) -> dict[str, Any]:
+        """Name and options; ``initial``, which came later, is left out where it is as in the paper."""
+        identity = super().identity()
+        if self.initial == "paper":
+            del identity["initial"]
+        return identity
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy."""

@@ -8,19 +8,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dn_distributed.config import Training
 from dn_distributed.data import Splits
 from dn_distributed.seeds import generator
+from dn_distributed.training.phases import Phase
 
 
 class Batches:
-    """The batches of a training, each replicate's in an order of its own where ``training.shuffle`` asks for it."""
+    """The batches of a phase, each replicate's in an order of its own where ``training.shuffle`` asks for it."""
 
-    def __init__(self, splits: Splits, training: Training, seeds: Sequence[int], device: torch.device) -> None:
-        """ValueError where the training samples are fewer than a batch."""
-        self.steps_per_epoch = training.steps_per_epoch(splits.num_train)
+    def __init__(self, splits: Splits, phase: Phase, seeds: Sequence[int], device: torch.device) -> None:
+        self._phase = phase
         self._num_train, self._stacked, self._device = splits.num_train, splits.stacked, device
-        self._training, self._seeds = training, tuple(seeds)
+        self._training, self._seeds = phase.training, tuple(seeds)
         train = splits.train
         self._inputs = self._end_to_end(train.inputs)
         self._targets = self._inputs if train.targets_are_inputs else self._end_to_end(train.targets)
@@ -32,6 +31,13 @@ class Batches:
         inputs = self._gather(self._inputs, indices)
         return inputs, inputs if self._targets is self._inputs else self._gather(self._targets, indices)
 
+    def draw(self, row: int, count: int, name: str, step: int) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets ``[n, ...]`` of ``count`` training samples (or all) that a replicate draws."""
+        order = torch.randperm(self._num_train, generator=generator(self._seeds[row], name, step))[:count]
+        indices = (order + (row * self._num_train if self._stacked else 0)).to(self._device)
+        inputs = self._inputs.index_select(0, indices)
+        return inputs, inputs if self._targets is self._inputs else self._targets.index_select(0, indices)
+
     def _end_to_end(self, samples: Tensor) -> Tensor:
         """The samples ``[K·N, ...]`` where each replicate has its own, else ``[N, ...]``."""
         return samples.flatten(0, 1) if self._stacked else samples
@@ -42,7 +48,7 @@ class Batches:
 
     def _indices(self, step: int) -> Tensor:
         """Positions ``[K·B]`` of a step's batch in the samples end to end."""
-        epoch, position = divmod(step, self.steps_per_epoch)
+        epoch, position = self._phase.epoch(step), step - self._phase.epoch_start(step)
         if self._order is None or self._order[0] != epoch:
             self._order = (epoch, self._draw_order(epoch))
         return self._order[1][position]
@@ -57,5 +63,5 @@ class Batches:
             else:
                 order = torch.arange(num_train)
             offset = row * num_train if self._stacked else 0
-            orders.append(order[: self.steps_per_epoch * batch_size].view(-1, batch_size) + offset)
+            orders.append(order[: self._phase.steps_per_epoch * batch_size].view(-1, batch_size) + offset)
         return torch.cat(orders, dim=1).to(self._device)

@@ -1,27 +1,13 @@
-"""One step of an optimiser for all replicates of a stack, and its learning rate by the step.
+"""One step of an optimiser for all replicates of a stack.
 
 Shapes: K replicates, P parameters.
 """
-
-import math
 
 import torch
 from torch import Tensor
 
 from dn_distributed.config import Training
 from dn_distributed.torch_internals import adam
-
-
-def learning_rate(training: Training, step: int, steps_per_epoch: int) -> float:
-    """Return the learning rate of a step, the first of which is 0. ``training`` has its length in steps."""
-    rate = training.learning_rate * training.learning_rate_decay ** (step // steps_per_epoch)
-    assert training.steps is not None
-    done = step / training.steps
-    if training.schedule == "cosine":
-        rate *= (1 + math.cos(math.pi * done)) / 2
-    elif training.schedule == "linear":
-        rate *= 1 - done
-    return rate * min(1.0, (step + 1) / training.warmup_steps) if training.warmup_steps else rate
 
 
 class Optimizer:
@@ -44,6 +30,13 @@ class Optimizer:
         if self._is_sgd:
             return {"momentum": self._first_moment}
         return {"first_moment": self._first_moment, "second_moment": self._second_moment}
+
+    def go_on_from_(self, other: "Optimizer") -> None:
+        """Take over what another one of the same values has kept, where it is of the same kind: Adam, or SGD."""
+        mine, others = self.state(), other.state()
+        if mine.keys() == others.keys():
+            for name, tensor in mine.items():
+                tensor.copy_(others[name])
 
     def step_(self, gradients: Tensor, rate: float) -> None:
         """Move the values, given their gradients ``[K, P]``, at a learning rate."""

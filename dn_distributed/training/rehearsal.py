@@ -22,10 +22,13 @@ _MOST_SAMPLES = 16
 _BROADCAST = "Using a target size"
 
 
-def rehearse(task: Task, regularization: Mapping[str, float], training: Training, data: Data) -> None:
+def rehearse(
+    task: Task, regularization: Mapping[str, float], training: Training | Sequence[Training], data: Data
+) -> None:
     """Train two replicates for a step on a few samples and measure them. ArgumentError says in a line what is wrong."""
-    splits = _few(data.for_seeds(_SEEDS), min(training.batch_size, _MOST_SAMPLES))
-    short = training.model_copy(update={"batch_size": splits.num_train, "steps": 1, "epochs": None})
+    phases = (training,) if isinstance(training, Training) else training
+    splits = _few(data.for_seeds(_SEEDS), min(_MOST_SAMPLES, *(phase.batch_size for phase in phases)))
+    short = [_of_one_step(phase, splits.num_train) for phase in phases]
     with torch.random.fork_rng(devices=[]), _no_broadcasting():
         trainer = Trainer(task, regularization, short, 0.0, splits, _SEEDS)
         _check_start(task, trainer.replicas)
@@ -33,8 +36,12 @@ def rehearse(task: Task, regularization: Mapping[str, float], training: Training
         if any(weight.ndim > 3 for weight in trainer.replicas.weights().values()):
             for name in PENALTIES.keys() & regularization.keys():
                 check_penalty(name, kernel=(3, 2))
-        trainer.advance(1)
+        trainer.advance(trainer.num_steps)
         trainer.outcomes()
+
+
+def _of_one_step(phase: Training, batch_size: int) -> Training:
+    return phase.model_copy(update={"batch_size": batch_size, "steps": 1, "epochs": None, "warmup_steps": 0})
 
 
 def check_penalty(name: str, kernel: Sequence[int] = ()) -> None:
@@ -99,7 +106,7 @@ def _check_run(task: Task, replicas: Replicas, splits: Splits) -> None:
     split = splits.train
     inputs, targets = (part[0] if splits.stacked else part for part in (split.inputs, split.targets))
     state = replicas.state_of_first()
-    masks = [inputs.new_ones(())] * replicas.num_dropouts
+    masks = [inputs.new_ones(())] * len(replicas.dropout_names)
     for training in (True, False):
         given = inputs.clone()
         network.train(training)

@@ -3,7 +3,6 @@
 Shapes: K replicates, B samples of a batch.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
@@ -12,15 +11,17 @@ from torch import Tensor
 from dn_distributed import score_names
 from dn_distributed.config import Training
 from dn_distributed.data import Splits
+from dn_distributed.dropping.chain import Chain, find_chain
+from dn_distributed.errors import ArgumentError
 from dn_distributed.regularizers import build_penalties
+from dn_distributed.regularizers.dropout import INPUT_NAME as INPUT_DROPOUT
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
-from dn_distributed.regularizers.dropout import MaskSource
 from dn_distributed.replicas import Replicas
 from dn_distributed.tasks import Task
-from dn_distributed.training.batches import Batches
+from dn_distributed.training.course import Course, Equipment
 from dn_distributed.training.evaluation import Evaluation
-from dn_distributed.training.optimizer import Optimizer, learning_rate
 from dn_distributed.training.outcome import EpochReport, Outcome
+from dn_distributed.training.phases import phases_of
 
 
 class Trainer:
@@ -30,7 +31,7 @@ class Trainer:
         self,
         task: Task,
         regularization: Mapping[str, float],
-        training: Training,
+        training: Training | Sequence[Training],
         threshold: float,
         splits: Splits,
         seeds: Sequence[int],
@@ -40,8 +41,9 @@ class Trainer:
     ) -> None:
         """``splits`` as ``Data.for_seeds(seeds)`` gives; ``regularization`` as ``regularizers.resolve`` gives.
 
-        ``curve``: thresholds that the trained replicates are measured at, besides ``threshold``.
-        ValueError where the data are fewer than a batch, or the network cannot be stacked.
+        ``training``: its phases, where there are several. ``curve``: thresholds that the trained replicates are
+        measured at, besides ``threshold``. ValueError where the data are fewer than a batch, the network cannot be
+        stacked, or a phase drops units of layers that are no chain.
         """
         if not seeds:
             raise ValueError("a pack needs at least one seed")
@@ -49,31 +51,71 @@ class Trainer:
         self.device = torch.device(device)
         self.step = 0
         self._splits = splits.to(self.device)
-        self.training = training.resolve(splits.num_train)
-        self._batches = Batches(self._splits, training, seeds, self.device)
-        self.steps_per_epoch = self._batches.steps_per_epoch
-        assert self.training.steps is not None
-        self.num_steps = self.training.steps
-        self.num_epochs = math.ceil(self.num_steps / self.steps_per_epoch)
+        self.phases = phases_of(training, splits.num_train)
 
         dropout = regularization.get(DROPOUT, 0.0)
         self.replicas = Replicas(task, seeds, dropout, self.device)
-        self._penalties = [
-            (penalty, self.replicas.touched(penalty.name, penalty.touches))
-            for penalty in build_penalties(regularization)
-        ]
         of_one = self._splits.train.inputs[0] if splits.stacked else self._splits.train.inputs
-        shapes = self.replicas.dropout_shapes(of_one[: training.batch_size])
-        self._masks = MaskSource(shapes, training.batch_size, dropout, seeds, "dropout")
+        sample = of_one[: self.phases[0].training.batch_size]
+        shapes = self.replicas.dropout_shapes(sample)
+        self._equipment = Equipment(
+            task,
+            self.replicas,
+            self._splits,
+            build_penalties(regularization),
+            dropout,
+            regularization.get(INPUT_DROPOUT, 0.0),
+            shapes,
+            self._chain(sample),
+        )
         self._evaluation = Evaluation(task, self.replicas, self._splits, dropout, shapes)
-        self._optimizer = Optimizer(training, self.replicas.values)
         self._loss_sum = torch.zeros(len(self.seeds), device=self.device)
         self._diverged = torch.zeros(len(self.seeds), dtype=torch.bool, device=self.device)
+        self._course = self._course_of(0, before=None)
+        self._course.begin(self.threshold)
+
+    def _chain(self, sample: Tensor) -> Chain | None:
+        """The chain of layers that may lose units. ArgumentError where a phase drops units, and they are no chain."""
+        trainings = [phase.training for phase in self.phases]
+        if not any(training.changes_structure for training in trainings):
+            return None
+        try:
+            return find_chain(
+                self.replicas.network, self.task.layers, self.replicas.dropout_names, lambda: self._outputs(sample)
+            )
+        except ArgumentError:
+            if any(training.drop is not None for training in trainings):
+                raise
+            return None
+
+    def _outputs(self, inputs: Tensor) -> Tensor:
+        self.replicas.network.eval()
+        masks = [inputs.new_ones(())] * len(self.replicas.dropout_names)
+        return self.replicas.call(*self.replicas.state_of_first(), masks, inputs)
+
+    def _course_of(self, number: int, before: Course | None) -> Course:
+        changes_structure = any(phase.training.changes_structure for phase in self.phases[: number + 1])
+        return Course(self._equipment, self.phases[number], changes_structure=changes_structure, before=before)
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of all phases."""
+        return self.phases[-1].end
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs of all phases."""
+        return self.phases[-1].epochs_begun(self.num_steps)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of an epoch in the phase under way."""
+        return self._course.phase.steps_per_epoch
 
     @property
     def epoch(self) -> int:
-        """Whole epochs done."""
-        return self.step // self.steps_per_epoch
+        """Epochs that have begun."""
+        return self._course.phase.epochs_begun(self.step)
 
     @property
     def finished(self) -> bool:
@@ -83,45 +125,46 @@ class Trainer:
     def run(self) -> Iterator[EpochReport]:
         """Train to the end from wherever the state stands, yielding a report after each epoch."""
         while not self.finished:
-            first = self.epoch * self.steps_per_epoch
-            self.advance(min(first + self.steps_per_epoch, self.num_steps) - self.step)
+            phase = next(phase for phase in self.phases if self.step < phase.end)
+            first = phase.epoch_start(self.step)
+            self.advance(phase.epoch_end(self.step) - self.step)
             yield self._report(self.step - first)
 
     def advance(self, num_steps: int) -> None:
         """Take ``num_steps`` optimiser steps (fewer where the training ends before)."""
         for _ in range(min(num_steps, self.num_steps - self.step)):
-            self._take_step(*self._batches.at(self.step))
+            if self.step == self._course.phase.end:
+                self._course = self._course_of(self._course.phase.number + 1, before=self._course)
+                self._course.begin(self.threshold)
+            if self.step == self._course.phase.epoch_start(self.step):
+                self._loss_sum.zero_()
+            self._loss_sum += self._course.take_step(self.step)
+            self.step += 1
 
-    def _take_step(self, inputs: Tensor, targets: Tensor) -> None:
-        if self.step % self.steps_per_epoch == 0:
-            self._loss_sum.zero_()
-        self.replicas.gradients.zero_()
-        for penalty, touched in self._penalties:
-            for values, gradients in touched:
-                penalty.add_gradient_(values, gradients, leading=1)
-        masks = self._masks.masks(self.step, self.device)
-        self._loss_sum += self.replicas.add_loss_gradient_(inputs, targets, masks)
-        rate = learning_rate(self.training, self.step, self.steps_per_epoch)
-        self._optimizer.step_(self.replicas.gradients, rate)
-        self.step += 1
+    @property
+    def _pruned_at(self) -> float:
+        """The threshold of the networks as they stand: where the structure is fixed nothing more is pruned."""
+        return 0.0 if self._course.phase.training.fixed_structure else self.threshold
 
     def _report(self, steps: int) -> EpochReport:
         """Scores on the validation data, and what pruning would leave, at this point."""
         self._note_divergence()
         metrics = {score_names.TRAIN_LOSS: (self._loss_sum / steps).tolist()}
         metrics |= {score_names.of_split("validation", name): v for name, v in self.validate().items()}
-        counts = self._evaluation.counts(self.threshold)
+        counts = self._evaluation.counts(self._pruned_at)
         metrics["num_nonzero"] = [float(c.num_nonzero) for c in counts]
         metrics["neurons_alive"] = [float(c.neurons_alive) for c in counts]
-        return EpochReport(math.ceil(self.step / self.steps_per_epoch), self.step, metrics)
+        return EpochReport(self.epoch, self.step, metrics)
 
     def validate(self, *, pruned: bool = False) -> dict[str, list[float]]:
         """Return loss and scores on the validation data, one float per replicate."""
-        return self._evaluation.scores(self._splits.validation, threshold=self.threshold if pruned else None)
+        self._course.write_back()
+        return self._evaluation.scores(self._splits.validation, threshold=self._pruned_at if pruned else None)
 
     def outcomes(self) -> list[Outcome]:
         """Measure the replicates as they stand, before and after pruning, on validation and test data."""
-        return self._evaluation.outcomes(self.threshold, self.curve)
+        self._course.write_back()
+        return self._evaluation.outcomes(self._pruned_at, self.curve)
 
     def diverged(self) -> list[int]:
         """Return the seeds whose loss, parameters or moments were not finite now or after an epoch before."""
@@ -129,18 +172,15 @@ class Trainer:
         return [seed for seed, lost in zip(self.seeds, self._diverged.tolist(), strict=True) if lost]
 
     def _note_divergence(self) -> None:
-        # An infinite second moment stops a replicate with finite parameters: Adam divides by it.
-        finite = self._loss_sum.isfinite()
-        for tensor in (self.replicas.values, self.replicas.running, *self._optimizer.moments().values()):
-            finite &= tensor.isfinite().all(1)
-        self._diverged |= ~finite
+        self._diverged |= ~(self._loss_sum.isfinite() & self._course.finite())
 
     def state(self) -> dict[str, Tensor]:
         """Return all that the rest of the training depends on, as named tensors on the CPU.
 
         Generators are not among them: every draw follows from the seed and the step.
         """
-        saved = {name: tensor.cpu().clone() for name, tensor in self._state_tensors().items()}
+        tensors = self._state_tensors(self._course)
+        saved = {name: tensor.cpu().clone() for name, tensor in tensors.items()}
         return {**saved, "step": torch.tensor(self.step), "seeds": torch.tensor(self.seeds)}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
@@ -148,8 +188,13 @@ class Trainer:
 
         ValueError where it belongs to others; nothing has changed then.
         """
-        own = self._state_tensors()
-        if not {*own, "step", "seeds"} <= state.keys():
+        step = int(state["step"]) if {"step", "seeds"} <= state.keys() else self.num_steps + 1
+        if step > self.num_steps:
+            raise ValueError("the saved state is not whole, or of a longer training")
+        under_way = next(phase for phase in self.phases if step <= phase.end)
+        course = self._course_of(under_way.number, before=None)
+        own = self._state_tensors(course)
+        if not own.keys() <= state.keys():
             raise ValueError("the saved state is not whole")
         saved = state["seeds"].tolist()
         if not set(self.seeds) <= set(saved):
@@ -158,16 +203,10 @@ class Trainer:
         found = {name: state[name] if tensor.ndim == 0 else state[name][rows] for name, tensor in own.items()}
         if any(found[name].shape != tensor.shape for name, tensor in own.items()):
             raise ValueError("the saved state belongs to another network")
-        self.step = int(state["step"])
+        self.step, self._course = step, course
         for name, tensor in own.items():
             tensor.copy_(found[name])
+        course.restored()
 
-    def _state_tensors(self) -> dict[str, Tensor]:
-        running = self.replicas.running
-        return {
-            **({"running": running} if running.numel() else {}),
-            "values": self.replicas.values,
-            **self._optimizer.state(),
-            "loss_sum": self._loss_sum,
-            "diverged": self._diverged,
-        }
+    def _state_tensors(self, course: Course) -> dict[str, Tensor]:
+        return {**course.tensors(), "loss_sum": self._loss_sum, "diverged": self._diverged}

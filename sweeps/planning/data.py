@@ -6,6 +6,7 @@ from dn_distributed.config import Cell
 from dn_distributed.data import Data, DataError
 from dn_distributed.tasks.label_checks import check_labels
 from sweeps.planning.data_dir import resolve_data_dir
+from sweeps.spec.spaces import Space
 from sweeps.spec.sweep import Method, Sweep
 from tracking.store.cell_params import check_storable
 
@@ -25,8 +26,8 @@ def load_data(sweep: Sweep, data_dir: Path | None, *, download: bool = True) -> 
         raise sweep.places.error(("dataset",), str(error)) from error
     except (OSError, RuntimeError, LookupError, TypeError) as error:  # of a dataset of the user's own
         raise sweep.places.error(("dataset",), f"{type(error).__name__}: {error}") from error
+    _check_batches(sweep, data)
     for method in sweep.methods:
-        _check_training(sweep, method, data)
         _check_storable(sweep, method, data)
     _rehearse(sweep, data)
     return data
@@ -37,7 +38,8 @@ def _rehearse(sweep: Sweep, data: Data) -> None:
 
     What is shipped is known to train, in the form that the paper has.
     """
-    if not sweep.code and sweep.task == type(sweep.task)(name=sweep.task.name):
+    drops = any(phase.get("drop") for phase in sweep.phases)
+    if not drops and not sweep.code and sweep.task == type(sweep.task)(name=sweep.task.name):
         return
     from dn_distributed.training.rehearsal import check_penalty, rehearse
 
@@ -45,7 +47,7 @@ def _rehearse(sweep: Sweep, data: Data) -> None:
         for name in sweep.penalties:
             check_penalty(name)
         for cell in _cell_per_combination(sweep, data):
-            rehearse(sweep.task, cell.regularization, cell.training, data)
+            rehearse(sweep.task, cell.regularization, cell.phases, data)
     except MemoryError:
         return  # here; where packs run there may be more
     except Exception as error:  # whatever code of the user's own raises
@@ -64,14 +66,14 @@ def _cell_per_combination(sweep: Sweep, data: Data) -> list[Cell]:
     return list(found.values())
 
 
-def _check_training(sweep: Sweep, method: Method, data: Data) -> None:
-    """SpecError where there is not one batch for a method: with a search, for any value that it may try."""
-    key = "batch_size"
-    space = method.spaces.get(f"training.{key}")
-    for value in space.values if space is not None else (sweep.training[key],):
-        if value > data.num_train:
-            message = f"{value:g} exceeds the {data.num_train} training samples"
-            raise sweep.places.error(("training", key), message)
+def _check_batches(sweep: Sweep, data: Data) -> None:
+    """SpecError where there is not one batch in an epoch: with a search, for any value that it may try."""
+    for number, phase in enumerate(sweep.phases):
+        where = ("training", "batch_size") if len(sweep.phases) == 1 else ("training", number, "batch_size")
+        given = phase["batch_size"]
+        for value in given.values if isinstance(given, Space) else (given,):
+            if value > data.num_train:
+                raise sweep.places.error(where, f"{value:g} exceeds the {data.num_train} training samples")
 
 
 def _check_storable(sweep: Sweep, method: Method, data: Data) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sweeps.planning.plan import Plan
+from sweeps.spec.spaces import Space
 from sweeps.spec.sweep import Sweep
 from tracking.manifest import Manifest, ManifestMethod
 
@@ -40,13 +41,19 @@ def manifest_of(plan: Plan) -> Manifest:
 def _deviations(sweep: Sweep) -> tuple[str, ...]:
     """Where the sweep's settings differ from those the published figures were made with."""
     paper = {**dict(sweep.task.default_training), **dict(sweep.task.default_pruning)}
-    used = {**paper, "epochs": None, "steps": None, **sweep.training, **sweep.pruning}
+    phases = sweep.phases
+    only = phases[0] if len(phases) == 1 else {}
+    used = {**paper, **({"epochs": None, "steps": None} if only else {}), **only, **sweep.pruning}
     found = [
         f"{key} {used[key]} (paper: {paper[key]})"
         for key in paper
-        if key not in ("epochs", "steps", "curve") and used[key] != paper[key]  # a curve only measures
+        if key not in ("epochs", "steps", "curve")  # a curve only measures
+        and not isinstance(used[key], Space)
+        and used[key] != paper[key]
     ]
-    if _length(used) != _length(paper):
+    if len(phases) > 1:
+        found.append(f"{len(phases)} phases of training (paper: one)")
+    elif _length(used) != _length(paper):
         found.append(f"{_length(used)} (paper: {_length(paper)})")
     if sweep.dataset.name != sweep.task.default_dataset:
         found.append(f"dataset {sweep.dataset.name} (paper: {sweep.task.default_dataset})")
@@ -54,4 +61,7 @@ def _deviations(sweep: Sweep) -> tuple[str, ...]:
 
 
 def _length(training: Mapping[str, Any]) -> str:
-    return f"{training['epochs']} epochs" if training["epochs"] else f"{training['steps']} steps"
+    epochs, steps = training["epochs"], training["steps"]
+    if isinstance(epochs, Space) or isinstance(steps, Space):
+        return "a length that is searched"
+    return f"{epochs} epochs" if epochs else f"{steps} steps"

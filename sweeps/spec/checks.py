@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dn_distributed import regularizers, score_names
+from dn_distributed.regularizers.dropout import INPUT_NAME as INPUT_DROPOUT
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.tasks import TASKS, Task
 from dn_distributed.text import quoted
@@ -45,6 +46,8 @@ def _of_method(method: Method, task: Task) -> Iterator[tuple[str, str]]:
     for name in faults:
         if DROPOUT not in method.keys:
             yield name, "needs dropout"
+        if INPUT_DROPOUT in method.keys:
+            yield name, f"no published script has {INPUT_DROPOUT}: it does not go with that"
     if len(faults) > 1:
         yield faults[1], f"does not go with {faults[0]}"
     if method.baseline is not None and task.kind != "linear":

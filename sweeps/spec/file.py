@@ -16,6 +16,7 @@ from pydantic import (
     ModelWrapValidatorHandler,
     PlainValidator,
     PrivateAttr,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
@@ -23,13 +24,14 @@ from pydantic import (
     create_model,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from dn_distributed import regularizers
 from dn_distributed.config import Baseline, Count, FrozenModel, Pruning, Training
 from dn_distributed.data import DATASETS, Dataset
 from dn_distributed.labels import SHORTHANDS
-from dn_distributed.regularizers import PENALTIES
+from dn_distributed.regularizers import PENALTIES, dropout
 from dn_distributed.tasks import TASKS, Task
 from dn_distributed.text import quoted
 from sweeps.spec.spaces import WHOLE, Space, as_whole, examples, is_number, parse_space
@@ -130,6 +132,7 @@ class MethodEntry(Entry):
     @model_validator(mode="wrap")
     @classmethod
     def _each_coefficient_once(cls, value: Any, check: ModelWrapValidatorHandler["MethodEntry"]) -> "MethodEntry":
+        value = _with_places_of_dropout(value)
         entry = check(value)
         entry._given = {name: getattr(entry, name) for name in value if name not in MethodEntry.model_fields}
         for values in examples(entry.spaces):
@@ -145,6 +148,22 @@ class MethodEntry(Entry):
     def spaces(self) -> dict[str, Space]:
         """The coefficients that are searched."""
         return {name: value for name, value in self._given.items() if isinstance(value, Space)}
+
+
+def _with_places_of_dropout(value: Any) -> Any:
+    """A method whose ``dropout`` says where, as one with a key for each place."""
+    places = value.get(dropout.NAME) if isinstance(value, dict) else None
+    if not isinstance(places, dict) or not places or not places.keys() <= dropout.PLACES.keys():
+        return value
+    found: dict[str, Any] = {}
+    for key, given in value.items():
+        for name, coefficient in (
+            {dropout.PLACES[place]: rate for place, rate in places.items()} if key == dropout.NAME else {key: given}
+        ).items():
+            if name in found:
+                raise ValueError(f"{name} is set twice")
+            found[name] = coefficient
+    return found
 
 
 def _coefficient(value: Any, info: ValidationInfo) -> Any:
@@ -175,7 +194,12 @@ def _describe(coefficient: str) -> str:
         return f"Short for {' and '.join(SHORTHANDS[coefficient])}."
     if coefficient in PENALTIES:
         return (inspect.getdoc(PENALTIES[coefficient]) or "").partition("\n\n")[0]
-    return "Hidden units drop with this probability while training."
+    if coefficient == dropout.INPUT_NAME:
+        return "Inputs drop with this probability while training."
+    return (
+        "Hidden units drop with this probability while training. "
+        f"``{{hidden: …, input: …}}`` sets ``{dropout.INPUT_NAME}`` too."
+    )
 
 
 def _value_or_space(value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
@@ -193,13 +217,17 @@ def _value_or_space(value: Any, check: ValidatorFunctionWrapHandler, info: Valid
 def searchable(model: type[FrozenModel]) -> type[Entry]:
     """Return a model of the same keys, none of them required, whose values may be search spaces."""
     fields: dict[str, Any] = {
-        name: (
-            Annotated[(field.annotation, *field.metadata, WrapValidator(_value_or_space))],
-            Field(default=None, description=field.description),
-        )
+        name: (_searchable_value(field), Field(default=None, description=field.description))
         for name, field in model.model_fields.items()
     }
     return create_model(model.__name__, __base__=Entry, __doc__=model.__doc__, **fields)
+
+
+def _searchable_value(field: FieldInfo) -> Any:
+    for part in get_args(field.annotation):
+        if isinstance(part, type) and issubclass(part, FrozenModel):
+            return Annotated[dict[str, Any], _section(part)]
+    return Annotated[(field.annotation, *field.metadata, WrapValidator(_value_or_space))]
 
 
 def _section(model: type[FrozenModel]) -> BeforeValidator:
@@ -211,6 +239,19 @@ def _section(model: type[FrozenModel]) -> BeforeValidator:
         return {name: getattr(found, name) for name in value}
 
     return BeforeValidator(read)
+
+
+_PHASE = TypeAdapter(Annotated[dict[str, Any], _section(Training)])
+_PHASES = TypeAdapter(list[Annotated[dict[str, Any], _section(Training)]])
+
+
+def _training(value: Any) -> Any:
+    """One phase as a dictionary, or several as a tuple of them."""
+    if not isinstance(value, list):
+        return _PHASE.validate_python(value)
+    if not value:
+        raise ValueError("expected a mapping, or a list of at least one phase")
+    return tuple(_PHASES.validate_python(value))
 
 
 def _named(key: str, registry: Mapping[str, type[Model]], value: Any) -> Model:
@@ -277,8 +318,9 @@ class SweepFile(Entry):
     """A name, or ``{name: …}`` with options of the dataset; left out: as in the paper."""
     seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds)] = (0,)
     """How many replicates each cell has, or a list of their seeds."""
-    training: Annotated[dict[str, Any], _section(Training)] = Field({})
-    """How long and how fast a replicate trains; what is left out is as in the paper."""
+    training: Annotated[dict[str, Any] | tuple[dict[str, Any], ...], BeforeValidator(_training)] = Field({})
+    """How long and how fast a replicate trains; what is left out is as in the paper. Or a list of phases, one after the
+    other, each with its length."""
     pruning: Annotated[dict[str, Any], _section(Pruning)] = Field({})
     """What becomes zero after training; what is left out is as in the paper."""
     methods: Annotated[tuple[Annotated[MethodEntry, PlainValidator(_method)], ...], BeforeValidator(_methods)]

@@ -11,18 +11,18 @@ from pydantic_core import ErrorDetails
 from dn_distributed import own_code
 from dn_distributed.config import FrozenModel, Pruning, Training
 from dn_distributed.labels import SHORTHANDS
-from dn_distributed.regularizers import PENALTIES, expand_shorthand
-from dn_distributed.regularizers.dropout import NAME as DROPOUT
+from dn_distributed.regularizers import PENALTIES, dropout, expand_shorthand
 from dn_distributed.text import one_line, quoted
 from sweeps.errors import SpecError
 from sweeps.spec.checks import check
 from sweeps.spec.file import MethodEntry, SweepFile
-from sweeps.spec.spaces import Space, as_whole, examples
+from sweeps.spec.spaces import Space, examples, fill, find_spaces
 from sweeps.spec.sweep import Method, Sweep
 from sweeps.spec.yaml_file import KeyPath, Places, YamlFile, as_yaml, show
 
 Model = TypeVar("Model", bound=FrozenModel)
 
+_NO_LENGTH = {"epochs": None, "steps": None}
 _MESSAGES = {"bool_type": "expected true or false"}
 
 
@@ -56,7 +56,7 @@ def _override(file: YamlFile, override: str) -> None:
         key = _key(node, part, keys, shown)
         node, keys = node[key], (*keys, key)
     key = _key(node, last, keys, shown)
-    if keys == ("training",):
+    if keys[:1] == ("training",):
         node.pop({"epochs": "steps", "steps": "epochs"}.get(last), None)
     node[key] = file.override((*keys, key), text, override)
 
@@ -73,12 +73,13 @@ def _key(node: Any, part: str, keys: KeyPath, shown: str) -> str | int:
 
 def _sweep(file: YamlFile, source: str) -> Sweep:
     places = file.places
-    if taken := {*MethodEntry.model_fields, *SHORTHANDS, DROPOUT} & set(PENALTIES):
+    if taken := {*MethodEntry.model_fields, *SHORTHANDS, *dropout.NAMES} & set(PENALTIES):
         raise places.error((), f"a penalty of PENALTIES cannot be called {min(taken)!r}, which is another key")
     read = _validated(SweepFile, file.data, (), places)
-    training, training_spaces = _over_defaults("training", read.training, read.task.default_training, Training, places)
-    pruning, pruning_spaces = _over_defaults("pruning", read.pruning, read.task.default_pruning, Pruning, places)
-    methods = tuple(_method(entry, {**training_spaces, **pruning_spaces}) for entry in read.methods)
+    training, pruning = _training(read, places), _over_defaults(read.pruning, read.task.default_pruning)
+    _check_section(Pruning, pruning, ("pruning",), places)
+    spaces = {**find_spaces(read.training, "training"), **find_spaces(read.pruning, "pruning")}
+    methods = tuple(_method(entry, spaces) for entry in read.methods)
     used = {target for method in methods for name in method.keys for target in expand_shorthand(name)} & set(PENALTIES)
     try:
         code = own_code.digests(read.task, read.dataset, sorted(used))
@@ -116,19 +117,32 @@ def _method(entry: MethodEntry, shared: Mapping[str, Space]) -> Method:
     )
 
 
-def _over_defaults(
-    key: str, given: Mapping[str, Any], defaults: FrozenModel, model: type[FrozenModel], places: Places
-) -> tuple[dict[str, Any], dict[str, Space]]:
-    """Return a section's fixed values over the task's defaults, and its search spaces by ``section.key``."""
-    spaces = {name: value for name, value in given.items() if isinstance(value, Space)}
+def _training(read: SweepFile, places: Places) -> dict[str, Any] | tuple[dict[str, Any], ...]:
+    """The training, or each of its phases, over the task's defaults."""
+    defaults = read.task.default_training
+    if isinstance(read.training, dict):
+        whole = _over_defaults(read.training, defaults)
+        _check_section(Training, whole, ("training",), places)
+        return whole
+    phases = tuple(_over_defaults(phase, defaults.model_copy(update=_NO_LENGTH)) for phase in read.training)
+    for number, phase in enumerate(phases):
+        _check_section(Training, phase, ("training", number), places)
+    return phases
+
+
+def _over_defaults(given: Mapping[str, Any], defaults: FrozenModel) -> dict[str, Any]:
+    """Return what a section says, values or search spaces, over the task's defaults."""
     base = defaults.model_dump(exclude_none=True)
-    if {"epochs", "steps"} & set(given):
-        base = {name: value for name, value in base.items() if name not in ("epochs", "steps")}
-    fixed = {**base, **{name: value for name, value in given.items() if name not in spaces}}
-    for values in examples(spaces):
-        whole = {name: as_whole(name, value) for name, value in values.items()}
-        _validated(model, {**fixed, **whole}, (key,), places)
-    return fixed, {f"{key}.{name}": space for name, space in spaces.items()}
+    if _NO_LENGTH.keys() & given.keys():
+        base = {name: value for name, value in base.items() if name not in _NO_LENGTH}
+    return {**base, **given}
+
+
+def _check_section(model: type[FrozenModel], section: Mapping[str, Any], keys: KeyPath, places: Places) -> None:
+    """SpecError where a section is wrong with any value of its search spaces."""
+    path = ".".join(map(str, keys))
+    for values in examples(find_spaces(section, path)):
+        _validated(model, fill(section, path, values), keys, places)
 
 
 def _validated(model: type[Model], data: Any, keys: KeyPath, places: Places) -> Model:

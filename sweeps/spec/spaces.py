@@ -1,7 +1,7 @@
 """Search spaces of a sweep file, and Tune's domains for them."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +10,7 @@ from dn_distributed.config import FrozenModel
 from sweeps import ray_settings
 
 KINDS = ("grid", "choice", "uniform", "loguniform")
-WHOLE = ("batch_size", "epochs", "steps")
+WHOLE = ("batch_size", "epochs", "steps", "warmup_steps", "every", "samples")
 """Hyper-parameters that are whole numbers."""
 
 
@@ -86,6 +86,30 @@ def examples(spaces: Mapping[str, Space]) -> list[dict[str, float]]:
         {name: space.values[min(index, len(space.values) - 1)] for name, space in spaces.items()}
         for index in range(rounds)
     ]
+
+
+def find_spaces(section: Any, path: str) -> dict[str, Space]:
+    """Return the search spaces within a section of a sweep file, by dotted path: ``training.1.learning_rate``."""
+    if isinstance(section, Space):
+        return {path: section}
+    inner = _items(section)
+    return {name: space for key, value in inner for name, space in find_spaces(value, f"{path}.{key}").items()}
+
+
+def fill(section: Any, path: str, values: Mapping[str, float]) -> Any:
+    """Return a section with a value in place of each search space, by its dotted path."""
+    if isinstance(section, Space):
+        return as_whole(path.rpartition(".")[2], values[path])
+    filled = {key: fill(value, f"{path}.{key}", values) for key, value in _items(section)}
+    if isinstance(section, Mapping):
+        return filled
+    return tuple(filled.values()) if isinstance(section, tuple) else section
+
+
+def _items(section: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(section, Mapping):
+        return section.items()
+    return enumerate(section) if isinstance(section, tuple) else ()
 
 
 def as_whole(name: str | None, value: float) -> float | int:

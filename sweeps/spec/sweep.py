@@ -12,7 +12,7 @@ from dn_distributed.regularizers import PENALTIES, Penalty, expand_shorthand
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.tasks import Task
 from sweeps.spec.file import Resources, Search
-from sweeps.spec.spaces import Space, as_whole, assignments
+from sweeps.spec.spaces import Space, assignments, fill, is_number
 from sweeps.spec.yaml_file import Places
 from tracking.manifest import Selection
 
@@ -24,7 +24,7 @@ class Method:
     label: str
     coefficients: Mapping[str, float]
     spaces: Mapping[str, Space]
-    """By coefficient, or ``training.KEY``, or ``pruning.threshold``."""
+    """By coefficient, or dotted path, as ``training.1.learning_rate`` or ``pruning.threshold``."""
     published: str | None = None
     dropout_at_test: bool = False
     """Show the test scores with dropout left on, as two of the published scripts do."""
@@ -50,7 +50,8 @@ class Sweep:
     task: Task
     dataset: Dataset
     seeds: tuple[int, ...]
-    training: Mapping[str, Any]
+    training: Mapping[str, Any] | tuple[Mapping[str, Any], ...]
+    """Its keys with values or search spaces, or those of each phase."""
     pruning: Mapping[str, Any]
     methods: tuple[Method, ...]
     resources: Resources
@@ -61,6 +62,11 @@ class Sweep:
     """Of what is the user's own: see ``own_code.digests``."""
     penalties: Mapping[str, type[Penalty]] = field(default_factory=dict)
     """The user's own, by key."""
+
+    @property
+    def phases(self) -> tuple[Mapping[str, Any], ...]:
+        """What is said of each phase of training, one at least: values, or search spaces."""
+        return self.training if isinstance(self.training, tuple) else (self.training,)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Wherever a sweep arrives, as in a worker, the user's penalties are known from then on."""
@@ -74,9 +80,10 @@ class Sweep:
 
     def cell(self, method: Method, assignment: Mapping[str, float], digest: str, num_train: int) -> Cell:
         """Return the cell of a method with its searched values. ValueError for values out of range."""
-        chosen = dict(assignment)
-        training = {**self.training, **_take(chosen, "training.")}
-        pruning = {**self.pruning, **_take(chosen, "pruning.")}
+        chosen = {name: value for name, value in assignment.items() if "." not in name}
+        training = fill(self.training, "training", assignment)
+        phases = [training] if isinstance(training, Mapping) else training
+        resolved = tuple(Training(**phase).resolve(num_train) for phase in phases)
         coefficients = {**method.coefficients, **chosen}
         if method.dropout_inert:
             del coefficients[DROPOUT]
@@ -87,8 +94,8 @@ class Sweep:
             dataset_digest=digest,
             regularization=regularization,
             baseline=method.baseline,
-            training=Training(**training).resolve(num_train),
-            pruning=Pruning(**pruning),
+            training=resolved[0] if len(resolved) == 1 else resolved,
+            pruning=Pruning(**fill(self.pruning, "pruning", assignment)),
             code=self.code_of(regularization),
         )
 
@@ -145,17 +152,19 @@ class Sweep:
         )
 
 
-def _take(assignment: dict[str, float], prefix: str) -> dict[str, Any]:
-    taken = {}
-    for name in [name for name in assignment if name.startswith(prefix)]:
-        key, value = name.removeprefix(prefix), assignment.pop(name)
-        taken[key] = as_whole(key, value)
-    return taken
-
-
 def _value_in(cell: Cell, name: str) -> float | None:
-    part, _, key = name.rpartition(".")
-    if part:
-        return getattr(getattr(cell, part), key)  # type: ignore[no-any-return]
-    values = {cell.regularization.get(target, 0.0) for target in expand_shorthand(name)}
-    return values.pop() if len(values) == 1 else None
+    """What a cell has in place of a search space; None where it has nothing there."""
+    if "." not in name:
+        values = {cell.regularization.get(target, 0.0) for target in expand_shorthand(name)}
+        return values.pop() if len(values) == 1 else None
+    found: Any = cell
+    for part in name.split("."):
+        try:
+            found = _phase(found, int(part)) if part.isdecimal() else getattr(found, part)
+        except (AttributeError, IndexError, TypeError):
+            return None
+    return found if is_number(found) else None
+
+
+def _phase(training: Training | tuple[Training, ...], number: int) -> Training:
+    return (training if isinstance(training, tuple) else (training,))[number]

@@ -1,6 +1,5 @@
 """The training of one pack as one stacked model, logged to the runs of its replicates and saved in checkpoints."""
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Collection
@@ -36,7 +35,7 @@ def make_trainer(context: TrialContext, pack: Pack) -> Trainer:
     return Trainer(
         context.sweep.task,
         cell.regularization,
-        cell.training,
+        cell.phases,
         cell.pruning.threshold,
         splits_of(context, pack.seeds),
         pack.seeds,
@@ -147,7 +146,7 @@ class PackTraining:
         trainer = self.trainer
         if trainer is None:
             return {}
-        return {"epoch": math.ceil(trainer.step / trainer.steps_per_epoch), "num_epochs": trainer.num_epochs}
+        return {"epoch": trainer.epoch, "num_epochs": trainer.num_epochs}
 
     def save_unfinished(self) -> None:
         """Save the state of a training that has begun and is not at its last step."""

@@ -68,7 +68,7 @@ def test_a_pack_is_trained_measured_saved_and_taken_up_again(
         assert devices(state.values()) == {"cpu"}
         again = make_trainer(task, data, DEVICE, **regularization)
         again.load_state(state)
-        assert devices(trainer._state_tensors().values()) == devices(again._state_tensors().values()) == {DEVICE}
+        assert devices(trainer._course.tensors().values()) == devices(again._course.tensors().values()) == {DEVICE}
         again.advance(1)
 
 

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from dn_distributed.config import Training
-from dn_distributed.training.optimizer import Optimizer, learning_rate
+from dn_distributed.training.optimizer import Optimizer
+from dn_distributed.training.phases import Phase
 from tests.dn_distributed.support import DataOf, MakeTrainer, make_task
 
 STEPS, PER_EPOCH, RATE = 12, 4, 0.05
@@ -53,7 +54,7 @@ def test_every_step_is_that_of_torch(
     scheduler = make_scheduler(theirs)
     for step in range(STEPS):
         gradients = torch.randn(3, 7, generator=draw)
-        ours.step_(gradients.clone(), learning_rate(given, step, PER_EPOCH))
+        ours.step_(gradients.clone(), Phase(0, given, 0, 0, PER_EPOCH).learning_rate(step))
         parameter.grad = gradients
         theirs.step()
         scheduler.step()
@@ -62,7 +63,7 @@ def test_every_step_is_that_of_torch(
 
 def test_a_factor_after_each_epoch_and_a_schedule_are_multiplied() -> None:
     given = training(learning_rate_decay=0.5, schedule="linear")
-    rates = [learning_rate(given, step, PER_EPOCH) for step in range(STEPS)]
+    rates = [Phase(0, given, 0, 0, PER_EPOCH).learning_rate(step) for step in range(STEPS)]
     assert rates == pytest.approx([RATE * 0.5 ** (step // PER_EPOCH) * (1 - step / STEPS) for step in range(STEPS)])
 
 

@@ -483,7 +483,7 @@ def test_dropneuron_drops_whole_neurons(make_trainer: MakeTrainer, learned: Call
 
 def test_training_length_is_resolved_to_steps(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(Regression(), [1], batch_size=100, epochs=2)
-    assert trainer.training == Training(steps=10, batch_size=100)
+    assert [phase.training for phase in trainer.phases] == [Training(steps=10, batch_size=100)]
     assert (trainer.num_steps, trainer.steps_per_epoch, trainer.num_epochs) == (10, 5, 2)
 
 
@@ -559,9 +559,9 @@ def test_a_state_that_is_not_whole_changes_nothing(make_trainer: MakeTrainer) ->
 def test_once_diverged_always_diverged(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(LeNet300(), [1, 2], steps=4)
     trainer.advance(1)
-    trainer._optimizer.moments()["second_moment"][1, 0] = math.inf
+    trainer._course.tensors()["second_moment"][1, 0] = math.inf
     assert trainer.diverged() == [2]
-    trainer._optimizer.moments()["second_moment"][1, 0] = 0.0
+    trainer._course.tensors()["second_moment"][1, 0] = 0.0
     again = make_trainer(LeNet300(), [1, 2], steps=4)
     again.load_state(trainer.state())
     assert again.diverged() == [2]

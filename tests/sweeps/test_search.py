@@ -122,7 +122,7 @@ def test_a_replicate_that_diverges_is_recorded_with_its_reason_and_the_sweep_goe
     (method,) = results(runner, after)
     assert method.chosen is not None
     assert method.chosen.complete
-    assert method.chosen.cell.training.learning_rate == 1e-3
+    assert method.chosen.cell.phases[0].learning_rate == 1e-3
     (failed,) = (cell for cell in method.tried if cell is not method.chosen)
     assert failed.rows == ()
     assert {item.reason for item in failed.ended} == {"the numbers ran away: loss or parameters are no longer finite"}

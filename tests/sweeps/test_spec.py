@@ -42,8 +42,8 @@ def cell(sweep: Sweep, index: int = 0, **assignment: float) -> Cell:
 
 def test_what_the_file_leaves_out_comes_from_the_paper(load: Load) -> None:
     found = cell(load(BASE))
-    assert found.training.batch_size == 256
-    assert found.training.steps == 100 * (1000 // 256)
+    assert found.phases[0].batch_size == 256
+    assert found.phases[0].steps == 100 * (1000 // 256)
     assert found.pruning.threshold == 0.01
 
 
@@ -68,8 +68,8 @@ def test_task_and_dataset_take_options(load: Load) -> None:
 @pytest.mark.parametrize(
     ("override", "check"),
     [
-        ("training.epochs=5", lambda s: cell(s).training.steps == 15),
-        ("training.steps=7", lambda s: cell(s).training.steps == 7),
+        ("training.epochs=5", lambda s: cell(s).phases[0].steps == 15),
+        ("training.steps=7", lambda s: cell(s).phases[0].steps == 7),
         ("methods.1.dn=1e-3", lambda s: cell(s, 1).regularization["dn_incoming"] == 1e-3),
         ("resources.pack=2", lambda s: s.resources.pack == 2),
         ("pruning={threshold: 0.5}", lambda s: cell(s).pruning.threshold == 0.5),
@@ -278,7 +278,7 @@ def test_random_draws_lie_in_range_and_more_samples_keep_the_first(load: Load) -
 def test_training_and_threshold_can_be_searched_too(load: Load) -> None:
     text = BASE + "training: {learning_rate: {grid: [1e-3, 1e-2]}}\npruning: {threshold: {grid: [0.01, 0.1]}}\n"
     sweep = load(text)
-    rates = {cell(sweep, 0, **values).training.learning_rate for values in sweep.enumerated(sweep.methods[0])}
+    rates = {cell(sweep, 0, **values).phases[0].learning_rate for values in sweep.enumerated(sweep.methods[0])}
     assert rates == {1e-3, 1e-2}
     assert len(sweep.enumerated(sweep.methods[0])) == 4
 
@@ -384,5 +384,5 @@ def test_a_dictionary_may_hold_numpy_s_numbers_ranges_and_tuples() -> None:
     methods = ({"label": "P", "l1": {"grid": np.array([1e-5, 1e-4])}},)
     content = {"name": "x", "task": "lenet300", "seeds": range(3, 5), "training": {"epochs": np.int64(2)}}
     sweep = spec.load({**content, "methods": methods}, "training.batch_size=7")
-    assert (sweep.seeds, sweep.training["epochs"], sweep.training["batch_size"]) == ((3, 4), 2, 7)
+    assert (sweep.seeds, sweep.phases[0]["epochs"], sweep.phases[0]["batch_size"]) == ((3, 4), 2, 7)
     assert sweep.methods[0].spaces["l1"].values == (1e-5, 1e-4)

@@ -300,12 +300,12 @@ def test_coefficients_in_words() -> None:
 
 def test_training_in_words() -> None:
     training = Training(epochs=10, batch_size=64, learning_rate_decay=0.95, shuffle=False)
-    assert wording.training_in_words(training) == (
+    assert wording.training_in_words([training]) == (
         "10 epochs, batches of 64, Adam, learning rate 0.001, × 0.95 after each epoch, samples in fixed order"
     )
     other = Training(
         steps=9, batch_size=1, optimizer="sgd", momentum=0.9, nesterov=True, weight_decay=0.1, schedule="cosine"
     )
-    assert wording.training_in_words(other) == (
+    assert wording.training_in_words([other]) == (
         "9 steps, batches of 1, SGD, learning rate 0.001, cosine to 0, Nesterov momentum 0.9, weight decay 0.1"
     )

@@ -180,7 +180,7 @@ def test_a_choice_at_the_edge_of_what_was_tried_is_told(best: float, remark: str
 
 
 def test_a_search_of_the_training_tells_what_it_chose() -> None:
-    other = L1.model_copy(update={"training": L1.training.model_copy(update={"learning_rate_decay": 0.5})})
+    other = L1.model_copy(update={"training": L1.phases[0].model_copy(update={"learning_rate_decay": 0.5})})
     rows = [make_row(L1, seed, validation__loss__after_pruning=1.0) for seed in (0, 1)]
     rows += [make_row(other, seed, validation__loss__after_pruning=0.5) for seed in (0, 1)]
     selection = Selection(objective="validation/loss/after_pruning", higher_is_better=False)

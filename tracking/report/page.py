@@ -100,7 +100,7 @@ def _facts(manifest: Manifest, methods: Sequence[MethodResult]) -> Iterator[tupl
     yield "Task", distinct(identity_in_words(cell.task) for cell in tried)
     yield "Dataset", distinct(identity_in_words(cell.dataset) for cell in tried)
     yield "Dataset SHA-256", distinct(cell.dataset_digest for cell in tried)
-    yield "Training", distinct(training_in_words(cell.training) for cell in networks)
+    yield "Training", distinct(training_in_words(cell.phases) for cell in networks)
     yield "Pruning", distinct(f"weights with |w| < {cell.pruning.threshold:g} become 0" for cell in networks)
     better = "higher" if manifest.score_higher_is_better else "lower"
     yield "Score", f"{manifest.score}, {better} is better"

@@ -3,10 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dn_distributed.config import Cell, Training
+from dn_distributed.config import Cell, Drop, Training
 from tracking.results import cells
 from tracking.tables.number_text import MISSING
 
+_PENALTIES = {
+    "off": "without penalties",
+    "linear": "penalties growing from 0",
+    "exponential": "penalties growing from a thousandth",
+}
+_SCORES = {"norm": "norm", "taylor": "Taylor score", "obs": "second-order score"}
 _FEW = 3  # different values that are written out; of more, only the ends
 
 
@@ -23,8 +29,12 @@ def distinct(values: Iterable[str]) -> str:
     return "; ".join(found[:_FEW]) + more if found else MISSING
 
 
-def training_in_words(training: Training) -> str:
-    """Return how long and how fast a replicate trains."""
+def training_in_words(phases: Sequence[Training]) -> str:
+    """Return how long and how fast a replicate trains, phase by phase."""
+    return "; then ".join(map(_phase_in_words, phases))
+
+
+def _phase_in_words(training: Training) -> str:
     length = f"{training.epochs} epochs" if training.steps is None else f"{training.steps} steps"
     optimizer = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}[training.optimizer]
     parts = [length, f"batches of {training.batch_size}", f"{optimizer}, learning rate {training.learning_rate:g}"]
@@ -34,7 +44,18 @@ def training_in_words(training: Training) -> str:
     parts += [f"{'Nesterov ' * training.nesterov}momentum {training.momentum:g}"] * bool(training.momentum)
     parts += [f"weight decay {training.weight_decay:g}"] * bool(training.weight_decay)
     parts += ["samples in fixed order"] * (not training.shuffle)
+    parts += [_PENALTIES.get(training.penalties, "")] * (training.penalties != "on")
+    parts += ["what pruning drops stays 0"] * training.fixed_structure
+    parts += [_drop_in_words(training.drop)] if training.drop is not None else []
     return ", ".join(parts)
+
+
+def _drop_in_words(drop: Drop) -> str:
+    what = drop.of.replace("_", "-")
+    over = f" over the first {100 * drop.over:g} % of it" if drop.over < 1 else ""
+    return (
+        f"units dropped by {_SCORES[drop.score]} to {100 * drop.to:g} % of the {what}{over}, every {drop.every} steps"
+    )
 
 
 def seeds_in_words(seeds: Sequence[int]) -> str:

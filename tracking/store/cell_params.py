@@ -17,8 +17,16 @@ def settings_of(cell: Cell) -> dict[str, Any]:
     if cell.baseline is not None:
         found["baseline"] = cell.baseline
     found |= {f"code.{part}": digest for part, digest in cell.code.items()}
-    found |= {f"training.{key}": value for key, value in cell.training.model_dump().items() if value is not None}
+    for number, phase in enumerate(cell.phases):
+        prefix = f"training.{number}" if isinstance(cell.training, tuple) else "training"
+        found |= _flat(prefix, phase.model_dump(exclude_none=True))
     return {**found, "pruning.threshold": cell.pruning.threshold}
+
+
+def _flat(prefix: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {name: leaf for key, inner in value.items() for name, leaf in _flat(f"{prefix}.{key}", inner).items()}
 
 
 def describe_cell(cell: Cell) -> dict[str, str]:

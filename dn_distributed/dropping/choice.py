@@ -1,0 +1,144 @@
+"""Which units go next: those that are worth least for what they cost, until the network is as small as it is to be."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dn_distributed.dropping.chain import Chain, Link, Measure
+
+Numbers = np.ndarray[Any, np.dtype[np.float64]]
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
+Indices = np.ndarray[Any, np.dtype[np.int64]]
+
+_OVERSHOOT = 0.02
+"""No removal may make a network smaller than it is to be by more than this share."""
+
+
+@dataclass
+class Alive:
+    """Which inputs of each layer, and which of its units, are there; of a layer without features these are one."""
+
+    inputs: dict[str, Flags]
+    units: dict[str, Flags]
+    owners: Mapping[str, Indices]
+    """By layer which unit of the layer before each input comes from."""
+
+    def copy(self) -> "Alive":
+        """Return the same, to be changed."""
+        inputs = {name: flags.copy() for name, flags in self.inputs.items()}
+        return Alive(inputs, {name: flags.copy() for name, flags in self.units.items()}, self.owners)
+
+    def size(self, chain: Chain, measure: Measure) -> float:
+        """Return how large the network is."""
+        inputs = {name: int(flags.sum()) for name, flags in self.inputs.items()}
+        return chain.size(inputs, {name: int(flags.sum()) for name, flags in self.units.items()}, measure)
+
+    def remove_input(self, link: Link, number: int, before: Link | None) -> None:
+        """Take away one input of a layer; the unit that sends it goes with its last input."""
+        self.inputs[link.name][number] = False
+        if before is not None:
+            owner = self.owners[link.name][number]
+            if not self.inputs[link.name][self.owners[link.name] == owner].any():
+                self.units[before.name][owner] = False
+
+    def remove_unit(self, link: Link, number: int, before: Link) -> None:
+        """Take away a unit of the layer before, with all inputs that come from it."""
+        self.units[before.name][number] = False
+        self.inputs[link.name][self.owners[link.name] == number] = False
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """Inputs of a layer, or units of the layer before."""
+
+    link: Link
+    before: Link | None
+    are_units: bool
+    worth: Numbers = field(compare=False)
+    """Changed by whoever compensates for what has gone."""
+
+    def alive(self, alive: Alive) -> Flags:
+        if self.are_units:
+            assert self.before is not None
+            return alive.units[self.before.name]
+        return alive.inputs[self.link.name]
+
+    def savings(self, alive: Alive, chain: Chain, measure: Measure) -> Numbers:
+        """What the network gets smaller by without each of them."""
+        inputs, units = alive.inputs[self.link.name], alive.units[self.link.name]
+        here = chain.cost(self.link, measure) * float(units.sum())
+        if not self.are_units:
+            return np.full(len(self.worth), 1.0 if measure == "units" else here)
+        assert self.before is not None
+        if measure == "units":
+            return np.ones(len(self.worth))
+        read = np.bincount(alive.owners[self.link.name][inputs], minlength=len(self.worth))
+        entering = chain.cost(self.before, measure) * float(alive.inputs[self.before.name].sum())
+        return np.asarray(entering + here * read, dtype=np.float64)
+
+
+def choose(
+    chain: Chain,
+    alive: Alive,
+    worth: Mapping[str, tuple[Numbers, Numbers]],
+    goal: float,
+    measure: Measure,
+    *,
+    last: bool,
+    removed: Callable[[Link, int], None] = lambda _link, _number: None,
+) -> None:
+    """Take from ``alive`` until the network is no larger than ``goal``. The last unit of a layer stays.
+
+    ``worth``: by layer of its inputs, and of the units of the layer before. ``last``: reach the goal even where that
+    means to be far below it. ``removed`` is called after each removal, with the layer and the input, and may change
+    ``worth``.
+    """
+    candidates = list(_candidates(chain, worth, measure))
+    size = alive.size(chain, measure)
+    while size > goal:
+        best: tuple[float, _Candidates, int] | None = None
+        for group in candidates:
+            there = group.alive(alive)
+            if there.sum() <= 1:
+                continue
+            savings = group.savings(alive, chain, measure)
+            allowed = there & (size - savings >= goal * (1 - _OVERSHOOT)) & (savings > 0)
+            best = _better(best, group, np.where(allowed, group.worth / np.maximum(savings, 1e-300), np.inf))
+        if best is None and last:
+            for group in candidates:
+                there = group.alive(alive)
+                if there.sum() > 1:
+                    best = _better(best, group, np.where(there, group.savings(alive, chain, measure), np.inf))
+        if best is None:
+            return
+        _, group, number = best
+        if group.are_units:
+            assert group.before is not None
+            alive.remove_unit(group.link, number, group.before)
+        else:
+            alive.remove_input(group.link, number, group.before)
+        removed(group.link, number)
+        size = alive.size(chain, measure)
+
+
+def _better(
+    best: tuple[float, _Candidates, int] | None, group: _Candidates, ranks: Numbers
+) -> tuple[float, _Candidates, int] | None:
+    number = int(ranks.argmin())
+    rank = float(ranks[number])
+    return (rank, group, number) if rank < (best[0] if best else np.inf) else best
+
+
+def _candidates(chain: Chain, worth: Mapping[str, tuple[Numbers, Numbers]], measure: Measure) -> "list[_Candidates]":
+    found = []
+    for link in chain.links:
+        before = chain.before(link)
+        of_inputs, of_units = worth[link.name]
+        if before is not None:
+            found.append(_Candidates(link, before, True, of_units))
+        has_own_inputs = link.is_matrix and (before is None or link.features > 1)
+        if has_own_inputs and not (measure == "units" and before is not None):
+            found.append(_Candidates(link, before, False, of_inputs))
+    return found

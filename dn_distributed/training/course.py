@@ -1,0 +1,123 @@
+"""A phase of a training under way: its batches, its draws, its optimiser, and the structure that it keeps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dn_distributed import pruning
+from dn_distributed.data import Splits
+from dn_distributed.dropping.chain import Chain
+from dn_distributed.regularizers import Penalty
+from dn_distributed.regularizers.dropout import InputDropout, MaskSource
+from dn_distributed.replicas import Replicas
+from dn_distributed.tasks import Task
+from dn_distributed.training.batches import Batches
+from dn_distributed.training.learner import Learner
+from dn_distributed.training.members import Members
+from dn_distributed.training.optimizer import Optimizer
+from dn_distributed.training.phases import Phase
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What all phases of a training share."""
+
+    task: Task
+    replicas: Replicas
+    splits: Splits
+    penalties: Sequence[Penalty]
+    dropout: float
+    input_dropout: float
+    dropout_shapes: Sequence[torch.Size]
+    chain: Chain | None
+    """Of the regularised layers; None where units cannot be dropped while it trains, or no phase does."""
+
+
+class Course:
+    """One phase. Its tensors, and the step, are all that the rest of it depends on."""
+
+    def __init__(self, equipment: Equipment, phase: Phase, *, changes_structure: bool, before: "Course | None") -> None:
+        """``changes_structure``: whether this phase or one before it does. ``before``: the phase before, at its end.
+
+        Without ``before`` what the phase goes on from is restored.
+        """
+        self._equipment, self.phase = equipment, phase
+        replicas = equipment.replicas
+        self.batches = Batches(equipment.splits, phase, replicas.seeds, replicas.device)
+        purpose = f"dropout of phase {phase.number}" if phase.number else "dropout"
+        batch_size, rate = phase.training.batch_size, equipment.dropout
+        self._masks = MaskSource(equipment.dropout_shapes, batch_size, rate, replicas.seeds, purpose)
+        self._input_dropout = InputDropout(equipment.input_dropout, replicas.seeds, f"input {purpose}")
+        self._whole = Learner(replicas, equipment.penalties, Optimizer(phase.training, replicas.values))
+        if before is not None:
+            before.write_back()
+            self._whole.optimizer.go_on_from_(before._whole.optimizer)
+        self._members: Members | None = None
+        if changes_structure and equipment.chain is not None:
+            self._members = Members(
+                equipment.task,
+                replicas,
+                self._whole,
+                equipment.penalties,
+                equipment.chain,
+                phase,
+                self.batches,
+                before=before._members if before is not None else None,
+            )
+        elif changes_structure:
+            self._whole.structure = torch.ones_like(replicas.values)
+            if before is not None and before._whole.structure is not None:
+                self._whole.structure.copy_(before._whole.structure)
+
+    def begin(self, threshold: float) -> None:
+        """Do what stands at the beginning of the phase; ``threshold``: of pruning, where it fixes the structure."""
+        if self._members is not None:
+            self._members.begin(threshold)
+        elif self.phase.training.fixed_structure:
+            replicas = self._equipment.replicas
+            left = pruning.masks(replicas.weights(), threshold)
+            changed = pruning.changed(replicas.parameters, left, replicas.parts_of_filters)
+            structure = torch.ones_like(replicas.values, dtype=torch.bool)
+            for name, view in replicas.views(structure).items():
+                if name in changed:
+                    view.copy_(changed[name] != 0)
+            self._whole.keep_(structure)
+
+    def take_step(self, step: int) -> Tensor:
+        """Take a step of the phase and return the losses ``[K]`` before it."""
+        inputs, targets = self.batches.at(step)
+        own_step = step - self.phase.first_step
+        masks = self._masks.masks(own_step, self._equipment.replicas.device)
+        inputs = self._input_dropout(inputs, own_step)
+        rate, factor = self.phase.learning_rate(step), self.phase.penalty_factor(step)
+        if self._members is None:
+            return self._whole.step_(inputs, targets, masks, rate, factor)
+        losses = self._members.step_(inputs, targets, masks, rate, factor)
+        self._members.after_step(step + 1)
+        return losses
+
+    def write_back(self) -> None:
+        """Bring the stack's parameters up to date."""
+        if self._members is not None:
+            self._members.write_back()
+
+    def finite(self) -> Tensor:
+        """Return which replicates have finite parameters, moments and statistics, ``[K]``."""
+        learner = self._members or self._whole
+        return learner.finite() & self._equipment.replicas.running.isfinite().all(1)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what the rest of the phase depends on, by name, to be saved or overwritten."""
+        running = self._equipment.replicas.running
+        statistics = {"running": running} if running.numel() else {}
+        if self._members is not None:
+            return {**statistics, **self._members.tensors()}
+        structure = {} if self._whole.structure is None else {"structure": self._whole.structure}
+        return {**statistics, **self._whole.tensors(), **structure}
+
+    def restored(self) -> None:
+        """Go on from ``tensors`` that were overwritten."""
+        if self._members is not None:
+            self._members.restored()

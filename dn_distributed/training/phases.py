@@ -1,0 +1,91 @@
+"""The phases of a training: which steps and epochs each of them has, and what it does at a step."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dn_distributed.config import Training
+
+_FIRST_FACTOR = 1e-3
+"""Of penalties that grow exponentially."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a training. Steps and epochs are counted over the whole training, from 0 on."""
+
+    number: int
+    training: Training
+    """With its length in steps."""
+    first_step: int
+    first_epoch: int
+    steps_per_epoch: int
+
+    @property
+    def num_steps(self) -> int:
+        """How long the phase is."""
+        assert self.training.steps is not None
+        return self.training.steps
+
+    @property
+    def end(self) -> int:
+        """The first step after it."""
+        return self.first_step + self.num_steps
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs of the phase; the last may be a part of one."""
+        return math.ceil(self.num_steps / self.steps_per_epoch)
+
+    def epoch(self, step: int) -> int:
+        """Return the epoch that a step of the phase lies in."""
+        return self.first_epoch + (step - self.first_step) // self.steps_per_epoch
+
+    def epochs_begun(self, step: int) -> int:
+        """Return how many epochs of the whole training have begun before a step."""
+        return self.first_epoch + math.ceil((step - self.first_step) / self.steps_per_epoch)
+
+    def epoch_start(self, step: int) -> int:
+        """Return the first step of the epoch that a step lies in."""
+        return step - (step - self.first_step) % self.steps_per_epoch
+
+    def epoch_end(self, step: int) -> int:
+        """Return the first step after the epoch that a step lies in, or after the phase."""
+        return min(self.epoch_start(step) + self.steps_per_epoch, self.end)
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        training, own = self.training, step - self.first_step
+        rate = training.learning_rate * training.learning_rate_decay ** (own // self.steps_per_epoch)
+        done = own / self.num_steps
+        if training.schedule == "cosine":
+            rate *= (1 + math.cos(math.pi * done)) / 2
+        elif training.schedule == "linear":
+            rate *= 1 - done
+        return rate * min(1.0, (own + 1) / training.warmup_steps) if training.warmup_steps else rate
+
+    def penalty_factor(self, step: int) -> float:
+        """Return what multiplies the coefficients of the penalties at a step."""
+        done = (step - self.first_step + 1) / self.num_steps
+        factors = {"on": 1.0, "off": 0.0, "linear": done, "exponential": math.pow(_FIRST_FACTOR, 1 - done)}
+        return factors[self.training.penalties]
+
+
+def phases_of(training: Training | Sequence[Training], num_train: int) -> tuple[Phase, ...]:
+    """Return the phases of a training on ``num_train`` samples. ValueError where there is none, or no whole batch."""
+    given = (training,) if isinstance(training, Training) else tuple(training)
+    if not given:
+        raise ValueError("a training needs at least one phase")
+    phases: list[Phase] = []
+    for number, part in enumerate(given):
+        last = phases[-1] if phases else None
+        phases.append(
+            Phase(
+                number,
+                part.resolve(num_train),
+                last.end if last else 0,
+                last.first_epoch + last.num_epochs if last else 0,
+                part.steps_per_epoch(num_train),
+            )
+        )
+    return tuple(phases)
