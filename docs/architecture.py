@@ -24,7 +24,8 @@ TEXTS = {
     "tables": "columns, verdicts, formats", "results": "rows, cells, statistics", "server": "MLflow and PostgreSQL",
     "store": "runs, written and read", "training": "the loop, its state", "replicas": "networks stacked as one",
     "tasks": "network, loss, score", "data": "splits in memory", "regularizers": "penalties, gradients",
-    "proximal": "exact zeros by a step", "dropping": "units that go while training", "exporting": "networks as files", "compaction": "a smaller network",
+    "proximal": "exact zeros by a step", "dropping": "units that go while training",
+    "exporting": "networks as files", "compaction": "a smaller network",
 }  # fmt: skip
 WIDTH, HEIGHT, GAP, MARGIN, LEFT = 300, 46, 14, 18, 170
 COLORS = {"sweeps": "#e8f0fb", "tracking": "#eef6ea", "dn_distributed": "#fdf3e3"}
