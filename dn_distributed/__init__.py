@@ -1,8 +1,8 @@
 """The science of DropNeuron (arXiv 1606.07326): regularised training, pruning, and what is left afterwards.
 
-``import dn_distributed as dn`` gives ``dn.penalty``, ``dn.prune``, ``dn.masks``, ``dn.count`` and ``dn.compact`` for
-any ``nn.Module`` in any training loop, and ``dn.register_task``, ``dn.register_dataset`` and ``dn.register_penalty``
-for sweeps.
+``import dn_distributed as dn`` gives ``dn.penalty``, ``dn.ProximalSteps``, ``dn.prune``, ``dn.masks``, ``dn.count`` and
+``dn.compact`` for any ``nn.Module`` in any training loop, and ``dn.register_task``, ``dn.register_dataset`` and
+``dn.register_penalty`` for sweeps.
 Nothing in this package knows where results go: it imports neither Ray nor MLflow.
 """
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dn_distributed.networks import masks as masks
     from dn_distributed.networks import penalty as penalty
     from dn_distributed.networks import prune as prune
+    from dn_distributed.proximal import ProximalSteps as ProximalSteps
     from dn_distributed.regularizers import Penalty as Penalty
     from dn_distributed.regularizers import register_penalty as register_penalty
     from dn_distributed.regularizers.dropneuron import Incoming as Incoming
@@ -58,6 +59,7 @@ _PUBLIC = {
     "data": ("Data", "Dataset", "ImageDataset", "RawImages", "SparseLinear", "Split", "Splits", "register_dataset"),
     "errors": ("DropNeuronError",),
     "networks": ("count", "masks", "penalty", "prune"),
+    "proximal": ("ProximalSteps",),
     "regularizers": ("Penalty", "register_penalty"),
     "regularizers.dropneuron": ("Incoming", "Outgoing"),
     "regularizers.l1": ("L1",),

@@ -138,9 +138,10 @@ def test_python_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         torch.set_num_threads(before)
 
 
-def test_the_loop_of_the_page_is_that_of_the_example() -> None:
-    (block,) = _blocks(HERE / "docs/how-to/use-the-penalties-in-your-own-loop.md", "python")
-    assert (HERE / "examples/own_loop.py").read_text(encoding="utf-8").endswith(f'"""\n\n{block}')
+@pytest.mark.parametrize(("number", "example"), [(0, "own_loop.py"), (1, "proximal_loop.py")])
+def test_the_loop_of_the_page_is_that_of_the_example(number: int, example: str) -> None:
+    block = list(_blocks(HERE / "docs/how-to/use-the-penalties-in-your-own-loop.md", "python"))[number]
+    assert (HERE / "examples" / example).read_text(encoding="utf-8").endswith(f'"""\n\n{block}')
 
 
 def test_the_sweep_of_the_page_is_that_of_the_example() -> None:

@@ -42,6 +42,18 @@ def test_a_loop_of_ones_own_prunes_weights_and_neurons_and_keeps_what_was_learne
     assert neurons < 200
 
 
+def test_proximal_steps_make_weights_and_neurons_zero_without_a_threshold(tmp_path: Path) -> None:
+    *epochs, accuracy = _run(str(EXAMPLES / "proximal_loop.py"), folder=tmp_path).splitlines()
+    left = [re.search(r"(\d+) weights, (\d+) of 224 neurons", line) for line in epochs]
+    weights = [int(found[1]) for found in left if found is not None]
+    assert len(weights) == 4
+    assert weights == sorted(weights, reverse=True)
+    assert weights[-1] < 0.5 * 11900
+    assert left[-1] is not None
+    assert int(left[-1][2]) < 200
+    assert float(accuracy.removeprefix("accuracy ").removesuffix("%")) > 85
+
+
 def test_a_task_and_a_dataset_of_ones_own_are_swept(empty: StoreLocation, tmp_path: Path) -> None:
     copy_of(empty, tmp_path / FOLDER)
     for name in ("own_task.py", "own_task.yaml"):

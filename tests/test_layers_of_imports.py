@@ -84,7 +84,7 @@ ARROWS: dict[str, set[str]] = {
     "dn_distributed.own_code": {"tasks", "data", "regularizers", "*"},
     "dn_distributed.networks": {"regularizers", "*"},
     "dn_distributed.exporting": {"compaction", "*"},
-    "dn_distributed": {"compaction", "networks", "own_code", "tasks", "data", "regularizers", "*"},
+    "dn_distributed": {"compaction", "networks", "own_code", "proximal", "tasks", "data", "regularizers", "*"},
     "tracking.*": set(),
     "tracking.store": {"*"},
     "tracking.results": {"store", "*"},

@@ -10,6 +10,9 @@ from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
 
 _FAMILIES = (Incoming(1.0), Outgoing(1.0))
 
+IN_TRAINING = 2
+"""Iterations of a step among many: what a norm lacks then comes with the next ones."""
+
 
 @dataclass(frozen=True)
 class Coefficients:
@@ -18,6 +21,11 @@ class Coefficients:
     l1: float = 0.0
     incoming: float = 0.0
     outgoing: float = 0.0
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a penalty."""
+        return bool(self.l1 or self.incoming or self.outgoing)
 
     @property
     def overlap(self) -> bool:
