@@ -17,7 +17,7 @@ from tracking.store.location import StoreLocation
 
 @pytest.fixture(scope="session")
 def undisturbed(empty: StoreLocation, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    folder = make_folder(tmp_path_factory.mktemp("undisturbed"), empty)
+    folder = make_folder(tmp_path_factory.mktemp("undisturbed"), empty, num_cpus=2)  # two workers, one store
     result = folder.run()
     assert result.returncode == 0, result.stderr
     return folder

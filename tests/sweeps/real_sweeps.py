@@ -37,18 +37,12 @@ class Folder:
     """A working folder with the sweep file in it."""
 
     path: Path
+    num_cpus: int
+    """Of Ray: each worker imports torch and MLflow, which takes longer than what it trains here."""
 
     def command(self, *extra: str) -> list[str]:
-        return [
-            sys.executable,
-            "-m",
-            "sweeps.cli",
-            "sweep",
-            "small.yaml",
-            "--checkpoint-seconds",
-            "0",
-            *extra,
-        ]
+        options = ["--checkpoint-seconds", "0", "--num-cpus", str(self.num_cpus)]
+        return [sys.executable, "-m", "sweeps.cli", "sweep", "small.yaml", *options, *extra]
 
     def start(self, *extra: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
@@ -74,13 +68,13 @@ class Folder:
         return list((self.path / store.FOLDER / "ray").glob("small/checkpoints/*/*.safetensors"))
 
 
-def make_folder(path: Path, empty: store.StoreLocation | None = None) -> Folder:
+def make_folder(path: Path, empty: store.StoreLocation | None = None, num_cpus: int = 1) -> Folder:
     """``empty``: a store whose copy is there from the start; else the sweep makes its own, which takes seconds."""
     path.mkdir(exist_ok=True)
     if empty is not None:
         copy_of(empty, path / store.FOLDER)
     (path / "small.yaml").write_text(SWEEP, encoding="utf-8")
-    return Folder(path)
+    return Folder(path, num_cpus)
 
 
 def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:

@@ -535,6 +535,40 @@ def test_points_far_worse_than_the_rest_are_counted() -> None:
     assert figure.axes[0].get_ylim()[1] < 1
 
 
+def timed_rows(latencies: Mapping[float, float]) -> tuple[list[Cell], list[Row]]:
+    """Configurations by coefficient, each with two seeds of this latency in the mean, the better the slower."""
+    cells = {l1: make_cell(l1=l1) for l1 in latencies}
+    rows = []
+    for l1, cell in cells.items():
+        for seed, apart in ((0, -0.5), (1, 0.5)):
+            row = make_row(cell, seed, validation__nmse__after_pruning=1 / latencies[l1])
+            timed = {"compact/after/latency_ms_batch_256": latencies[l1] + apart}
+            rows.append(replace(row, metrics={**row.metrics, **timed}))
+    return list(cells.values()), rows
+
+
+def test_a_front_is_drawn_against_the_latency_of_configurations_that_were_made_smaller() -> None:
+    cells, rows = timed_rows({1.0: 8.0, 2.0: 4.0})
+    untimed = make_row(DN, 0), make_row(DN, 1)
+    manifest, results = gathered({"A": cells, "B": [DN]}, [*rows, *untimed])
+    figure = drawn(pareto.pareto(manifest, results, {"A": ZIGZAG, "B": ZIGZAG}))
+    titles = [axes.get_xlabel() for axes in figure.axes[3:]]
+    assert titles == ["weights left (%)", "neurons alive", "latency, batch of 256 (ms)"]
+    (steps,) = [line for line in figure.axes[2].lines if line.get_linestyle() == "-"]
+    assert (xs(steps), ys(steps)) == ([4.0, 8.0], [0.25, 0.125])
+    assert len([line for line in figure.axes[0].lines if line.get_drawstyle() == "steps-post"]) == 2
+
+
+def test_without_curves_fronts_are_of_configurations_that_were_made_smaller() -> None:
+    cells, rows = timed_rows({1.0: 8.0, 2.0: 4.0})
+    manifest, results = gathered({"A": cells}, rows)
+    figure = drawn(pareto.pareto(manifest, results, {"A": []}))
+    titles = [axes.get_xlabel() for axes in figure.axes[len(figure.axes) // 2 :]]
+    assert titles == ["weights left (%)", *[title for size, title in fronts.SIZES.items() if size != "density"]]
+    assert pareto.pareto(*gathered({"A": cells}, rows[1:]), {"A": []}) is not None, "the other is complete"
+    assert pareto.pareto(*gathered({"A": cells[:1]}, rows[1:2]), {"A": []}) is None
+
+
 # Training curves.
 
 

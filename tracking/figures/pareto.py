@@ -27,7 +27,8 @@ CAPTION = (
     "method's front, the best score to be had with so much left or less; faint points are beaten by another of the "
     "same method. Below, test data: the points of the same fronts, which were not chosen by it, with one standard "
     "deviation over seeds both ways; a point may be worse there than one that leaves less, and no line joins them. "
-    "Errors, and what is left, stand on logarithmic axes; what is far worse than the rest is counted in a corner."
+    "Errors, and what is left, stand on logarithmic axes; what is far worse than the rest is counted in a corner. A "
+    "latency is that of the smaller networks of `dn compact`, of configurations at their own threshold alone."
 )
 
 _Split = Literal["validation", "test"]
@@ -42,18 +43,27 @@ class _Shown:
 
     label: str
     marks: MethodStyle
-    points: tuple[Point, ...]
+    by_size: Mapping[Size, tuple[Point, ...]]
+    """The points of each panel."""
     rows: tuple[Row, ...]
     """Of what stands for the method, at the threshold of the sweep."""
     score: str
     published: tuple[float, float] | None
     """Density and test score."""
 
+    @property
+    def points(self) -> list[Point]:
+        """Those of all panels."""
+        return list({id(point): point for points in self.by_size.values() for point in points}.values())
+
     def place(self, size: Size, split: _Split) -> tuple[float, float] | None:
         """Return where what stands for the method stands; None where it has no place."""
         if not self.rows:
             return None
-        left = statistics.fmean(getattr(row.counts, size) for row in self.rows)
+        if size == "latency":
+            left = statistics.fmean(row.metrics.get(fronts.LATENCY, math.nan) for row in self.rows)
+        else:
+            left = statistics.fmean(getattr(row.counts, size) for row in self.rows)
         name = score_names.final(split, self.score)
         score = statistics.fmean(row.metrics.get(name, math.nan) for row in self.rows)
         return (left, score) if left > 0 and math.isfinite(score) else None
@@ -61,11 +71,22 @@ class _Shown:
 
 @style.styled
 def pareto(manifest: Manifest, methods: Sequence[MethodResult], points: Mapping[str, Sequence[Point]]) -> Figure | None:
-    """Draw each method's front on validation data over the same points on test data. None without curves."""
+    """Draw each method's front on validation data over the same points on test data.
+
+    ``points``: at the thresholds of the curves; without any, those with a latency. None where there are neither.
+    """
     styles = method_styles(manifest.methods)
-    measured = [method for method in methods if points.get(method.label)]
-    found = {method.label: tuple(filter(_has_a_place, points[method.label])) for method in measured}
-    shown = [_shown(manifest, m, styles[m.label], found[m.label]) for m in measured if found[m.label]]
+    compacted = {method.label: fronts.compacted_points(manifest, method) for method in methods}
+    if not any(points.values()):
+        points = compacted
+    sizes = fronts.sizes([point for found in points.values() for point in found])
+    found = {method.label: tuple(filter(_has_a_place, points.get(method.label, ()))) for method in methods}
+    timed = {label: tuple(filter(_has_a_place, some)) for label, some in compacted.items()}
+    by_size = {
+        method.label: {**dict.fromkeys(sizes, found[method.label]), "latency": timed[method.label]}
+        for method in methods
+    }
+    shown = [_shown(manifest, m, styles[m.label], by_size[m.label]) for m in methods if any(by_size[m.label].values())]
     if not shown:
         return None
     figure = style.new_figure(7.6)
@@ -79,14 +100,16 @@ def _has_a_place(point: Point) -> bool:
     return all(fronts.has_a_place(point, size) for size in point.left)
 
 
-def _shown(manifest: Manifest, method: MethodResult, marks: MethodStyle, points: tuple[Point, ...]) -> _Shown:
+def _shown(
+    manifest: Manifest, method: MethodResult, marks: MethodStyle, by_size: Mapping[Size, tuple[Point, ...]]
+) -> _Shown:
     rows = method.chosen.rows if method.chosen is not None else ()
-    return _Shown(method.label, marks, points, rows, manifest.score, score_axis.published_point(manifest.task, method))
+    return _Shown(method.label, marks, by_size, rows, manifest.score, score_axis.published_point(manifest.task, method))
 
 
 def _draw(figure: Figure, manifest: Manifest, shown: Sequence[_Shown]) -> None:
     every = [point for item in shown for point in item.points]
-    sizes = fronts.sizes(every)
+    sizes = [size for size in fronts.SIZES if any(item.by_size.get(size) for item in shown)]
     values = [score for point in every for score in (point.validation, point.test)]
     ends = _ends(manifest, shown)
     within = [p for p in every if any(ends[0] <= score <= ends[1] for score in (p.validation, p.test))]
@@ -101,7 +124,7 @@ def _draw(figure: Figure, manifest: Manifest, shown: Sequence[_Shown]) -> None:
         _count_outside(line[0], manifest, [getattr(point, split) for point in every], ends)
     for axes, size in zip(grid[1], sizes, strict=True):
         text = {"density": style.percent, "dense_size": style.abbreviated}.get(size, style.number)
-        style.log_axis(axes, "x", [point.left[size] for point in within], text)
+        style.log_axis(axes, "x", [point.left[size] for point in within if size in point.left], text)
         axes.set_xlabel("weights left (%)" if size == "density" else fronts.SIZES[size])
 
 
@@ -136,10 +159,13 @@ def _draw_panel(
 ) -> None:
     for item in shown:
         marks = item.marks
-        best = fronts.front(item.points, size, higher_is_better=manifest.score_higher_is_better)
-        left, all_left = ([point.left[size] for point in some] for some in (best, item.points))
+        points = item.by_size.get(size)
+        if not points:
+            continue
+        best = fronts.front(points, size, higher_is_better=manifest.score_higher_is_better)
+        left, all_left = ([point.left[size] for point in some] for some in (best, points))
         score, all_scores = (
-            style.at_least((getattr(point, split) for point in some), no_error) for some in (best, item.points)
+            style.at_least((getattr(point, split) for point in some), no_error) for some in (best, points)
         )
         axes.plot(all_left, all_scores, ".", color=marks.color, ms=5, alpha=0.4, mew=0)
         if split == "validation":

@@ -11,13 +11,13 @@ from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 
 from dn_distributed import score_names
-from tracking import schema
 from tracking.figures import omissions, score_axis, style
 from tracking.figures.kind import Kind
 from tracking.figures.method_styles import MethodStyle, method_styles
 from tracking.figures.omissions import Count
 from tracking.manifest import Manifest
 from tracking.results.cells import MethodResult
+from tracking.results.fronts import LATENCY, SIZES
 from tracking.results.rows import Row
 
 CAPTION = (
@@ -31,13 +31,11 @@ _NOTHING = MarkerStyle((8, 2, 0))
 """Of a network without a weight: a star of eight lines."""
 
 
-_BATCH = 256
-_LATENCY = schema.compact_cost("after", f"latency_ms_batch_{_BATCH}")
 _Size = Literal["density", "dense_size", "latency"]
 _PANELS: tuple[tuple[_Size, str, Callable[[float], str]], ...] = (
     ("density", "weights left (%)", style.percent),
-    ("dense_size", "weights of the dense network", style.abbreviated),
-    ("latency", f"latency, batch of {_BATCH} (ms)", style.number),
+    ("dense_size", SIZES["dense_size"], style.abbreviated),
+    ("latency", SIZES["latency"], style.number),
 )
 """What each panel shows, its title and how its ticks are written. A latency is shown where every network has one."""
 
@@ -113,8 +111,8 @@ def _shown(manifest: Manifest, method: MethodResult, marks: MethodStyle, *, loga
 
 def _point(manifest: Manifest, row: Row) -> _Point:
     left: dict[_Size, float] = {"density": row.counts.density, "dense_size": row.counts.dense_size}
-    if _LATENCY in row.metrics:
-        left["latency"] = row.metrics[_LATENCY]
+    if LATENCY in row.metrics:
+        left["latency"] = row.metrics[LATENCY]
     return _Point(row.seed, left, row.metrics.get(score_names.final("test", manifest.score), math.nan))
 
 

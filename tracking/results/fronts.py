@@ -11,18 +11,25 @@ from functools import cached_property
 from typing import Literal
 
 from dn_distributed import score_names
+from tracking import schema
 from tracking.manifest import Manifest
 from tracking.results.cells import MethodResult, deviation
+from tracking.results.rows import Row
 from tracking.results.threshold_curves import Curves
 
-Size = Literal["density", "neurons_alive", "hidden_alive", "dense_size"]
+Size = Literal["density", "neurons_alive", "hidden_alive", "dense_size", "latency"]
 SIZES: Mapping[Size, str] = {
     "density": "weights",
     "neurons_alive": "neurons alive",
     "hidden_alive": "hidden neurons alive",
     "dense_size": "weights of the dense network",
+    "latency": "latency, batch of 256 (ms)",
 }
-"""Measures of what is left of a network, each with its name in tables and figures. Stored under these keys."""
+"""Measures of what is left of a network, each with its name in tables and figures. Curves are stored under these keys,
+but for the latency, which only ``dn compact`` measures."""
+
+LATENCY = schema.compact_cost("after", "latency_ms_batch_256")
+"""Metric: the latency of a replicate's smaller network."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,28 @@ def points(manifest: Manifest, method: MethodResult, curves: Curves) -> list[Poi
                 for at in zip(*curves_of_cell, strict=True)
             ]
     return found
+
+
+def compacted_points(manifest: Manifest, method: MethodResult) -> list[Point]:
+    """Return a method's complete configurations at their own threshold, if ``dn compact`` has made all seeds smaller.
+
+    They have a latency besides what is counted.
+    """
+    return [
+        Point(
+            result.cell.key,
+            result.cell.pruning.threshold,
+            {row.seed: _compacted(manifest.score, row) for row in result.rows},
+        )
+        for result in method.tried
+        if result.complete and all(LATENCY in row.metrics for row in result.rows)
+    ]
+
+
+def _compacted(score: str, row: Row) -> Measured:
+    left = {size: row.metrics[LATENCY] if size == "latency" else float(getattr(row.counts, size)) for size in SIZES}
+    scores = (row.metrics.get(score_names.final(split, score), math.nan) for split in ("validation", "test"))
+    return Measured(left, *scores)
 
 
 def _measured(score: str, point: Mapping[str, float]) -> Measured:
