@@ -50,7 +50,7 @@ def save(network: fx.GraphModule, path: Path, inputs: Tensor) -> float:
                 path,
                 input_names=[INPUT],
                 output_names=[OUTPUT],
-                dynamic_shapes=({0: torch.export.Dim(BATCH)},),
+                dynamic_shapes=({0: torch.export.Dim(BATCH, min=2)},),  # else torch 2.9 refuses attention; 1 works too
                 dynamo=True,
                 external_data=False,
                 verbose=False,
