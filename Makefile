@@ -14,8 +14,7 @@ demo: .venv/installed
 
 # What needs more than Python: programs, root, or a sweep of several processes that is disturbed.
 MORE := browser or cluster or postgres or slow
-# One more than the cores that are needed at least: tests of sweeps wait for Ray's processes as often as they compute.
-WORKERS ?= 3
+WORKERS ?= 2
 # Whole files, those first that take longest, and together those that share what is slow to make: tests/distribution.py.
 PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # CI gives --cov: what the tests of `make test` reach must not fall below the floor in pyproject.toml.
@@ -25,11 +24,10 @@ test: .venv/installed
 	$(BIN)/python -m pytest $(PARALLEL) -m "not ($(MORE))" $(COVERAGE)
 
 test-all: test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "($(MORE)) and not cluster"
-	$(BIN)/python -m pytest -m cluster # alone: three hosts fill the machine
+	$(BIN)/python -m pytest -m "$(MORE)" # one after the other: each of them fills the machine
 
 # On the oldest versions that pyproject.toml allows of what this project uses itself: all that `make test` runs, less
-# what needs packages of the extra `dev`. CI runs test-oldest-core: what is nearest to Ray, MLflow and torch.
+# what needs packages of the extra `dev`. test-oldest-core: what is nearest to Ray, MLflow and torch.
 OLDEST := .venv-oldest/bin/python -m pytest $(PARALLEL) -m "not ($(MORE))" \
 	--ignore=tests/tracking/test_server_s3.py --ignore=tests/test_notebooks.py --ignore=tests/browser
 test-oldest: .venv-oldest/installed

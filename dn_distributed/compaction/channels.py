@@ -161,20 +161,21 @@ class _Follower:
         if inputs is None or inputs.dim != 1:
             return None
         assert before is not None
-        places = before[2:].numel()
-        return Channels(1, inputs.units.repeat_interleave(places), inputs.constants.repeat_interleave(places))
+        return inputs.repeated(before[2:].numel())
 
     def _depthwise(self) -> Channels | None:
+        """A convolution of each channel by itself; of several filters for each, all go with their channel or none."""
         inputs, conv = self._only_input(), self._module
         assert isinstance(conv, _CONVS)
         assert self._shape is not None
-        one_each = conv.groups == conv.in_channels == conv.out_channels
-        if inputs is None or inputs.dim != 1 or not one_each or not _is_batched(conv, self._shape):
+        by_itself = conv.groups == conv.in_channels
+        if inputs is None or inputs.dim != 1 or not by_itself or not _is_batched(conv, self._shape):
             return None
-        use = LayerUse(self._node, conv, inputs, inputs)
+        channels = inputs.repeated(conv.out_channels // conv.in_channels)
+        use = LayerUse(self._node, conv, channels, channels)
         reads = use.reads[:, 0]
-        values = torch.where(reads, use.sums()[:, 0] * inputs.constants, 0) + bias_of(conv)
-        return replace(inputs, constants=values.where(~reads | use.folds(), torch.nan))
+        values = torch.where(reads, use.sums()[:, 0] * channels.constants, 0) + bias_of(conv)
+        return replace(channels, constants=values.where(~reads | use.folds(), torch.nan))
 
     def _norm(self) -> Channels | None:
         inputs, norm = self._only_input(), self._module

@@ -67,7 +67,8 @@ def _shrink_channelwise(module: nn.Module, keeps: Tensor) -> None:
     elif isinstance(module, nn.PReLU):
         module.num_parameters = count if module.num_parameters > 1 else 1
     elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
-        module.in_channels = module.out_channels = module.groups = count
+        module.in_channels = module.groups = count * module.in_channels // module.out_channels
+        module.out_channels = count
     else:
         module.num_features = count  # type: ignore[assignment]
 

@@ -62,6 +62,10 @@ class Channels:
         """By channel whether it is constant."""
         return ~self.constants.isnan()
 
+    def repeated(self, times: int) -> "Channels":
+        """Return as many channels in place of each."""
+        return Channels(self.dim, self.units.repeat_interleave(times), self.constants.repeat_interleave(times))
+
 
 @dataclass(frozen=True)
 class LayerUse:

@@ -172,6 +172,42 @@ def test_a_constant_filter_goes_where_nothing_is_padded_and_stays_with_a_reason_
         assert not reasons or "1 units that no weight enters stay: '2' pads" in str(dropped(small))
 
 
+@settings(deadline=None, max_examples=30)
+@given(
+    st.sampled_from([1, 2, 3]), st.sampled_from(ACTIVATIONS), st.sampled_from([0, 1]), st.sampled_from([0.2, 0.5, 0.9]),
+    st.booleans(), st.integers(0, 2**31),
+)  # fmt: skip
+def test_a_convolution_of_each_channel_by_itself_keeps_its_outputs(
+    filters: int, activation: Callable[[], nn.Module], padding: int, share: float, bias: bool, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    each = nn.Conv2d(8, 8 * filters, 3, padding=padding, groups=8, bias=bias)
+    net = nn.Sequential(
+        *(nn.Conv2d(2, 8, 1), nn.BatchNorm2d(8), activation(), each, nn.BatchNorm2d(8 * filters), activation()),
+        *(nn.Conv2d(8 * filters, 5, 1), activation(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 3)),
+    )
+    normalise_(net)
+    kill_(net, share, seed)
+    small = dn.compact(net.eval(), torch.randn(4, 2, 5, 5))
+    assert prove(net, small, torch.randn(30, 2, 5, 5)).max_rel_float64 < 1e-6  # biases that took up constants are float32
+
+
+@pytest.mark.parametrize("filters", [1, 2])
+def test_a_channel_goes_with_the_filters_that_it_has_for_itself(filters: int) -> None:
+    each = nn.Conv2d(6, 6 * filters, 3, padding=1, groups=6)
+    net = nn.Sequential(nn.Conv2d(2, 6, 1), each, nn.ReLU(), nn.Conv2d(6 * filters, 4, 1))
+    with torch.no_grad():
+        net.get_parameter("3.weight")[:, 2 * filters :] = 0  # what the last four channels come to is not read
+        each.weight[0] = 0  # a filter of a channel whose other one is read
+        each.bias[0] = 0  # type: ignore[index]
+    small = dn.compact(net, torch.randn(2, 2, 5, 5))
+    left = 2 if filters > 1 else 1
+    narrow = small.get_submodule("1")
+    assert (narrow.in_channels, narrow.groups, narrow.out_channels) == (left, left, left * filters)
+    assert narrow.weight.shape[0] == left * filters
+    assert small.get_submodule("0").out_channels == left
+
+
 def test_channels_that_are_normalised_together_go_together() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 6, 3), nn.GroupNorm(3, 6), nn.ReLU(), nn.Conv2d(6, 2, 3))
