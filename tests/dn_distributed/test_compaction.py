@@ -189,7 +189,7 @@ def test_a_convolution_of_each_channel_by_itself_keeps_its_outputs(
     normalise_(net)
     kill_(net, share, seed)
     small = dn.compact(net.eval(), torch.randn(4, 2, 5, 5))
-    assert prove(net, small, torch.randn(30, 2, 5, 5)).max_rel_float64 < 1e-6  # biases that took up constants are float32
+    assert prove(net, small, torch.randn(30, 2, 5, 5)).max_rel_float64 < 1e-6
 
 
 @pytest.mark.parametrize("filters", [1, 2])
