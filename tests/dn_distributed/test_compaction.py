@@ -202,10 +202,12 @@ def test_a_channel_goes_with_the_filters_that_it_has_for_itself(filters: int) ->
         each.bias[0] = 0  # type: ignore[index]
     small = dn.compact(net, torch.randn(2, 2, 5, 5))
     left = 2 if filters > 1 else 1
-    narrow = small.get_submodule("1")
+    first, narrow = small.get_submodule("0"), small.get_submodule("1")
+    assert isinstance(first, nn.Conv2d)
+    assert isinstance(narrow, nn.Conv2d)
     assert (narrow.in_channels, narrow.groups, narrow.out_channels) == (left, left, left * filters)
     assert narrow.weight.shape[0] == left * filters
-    assert small.get_submodule("0").out_channels == left
+    assert first.out_channels == left
 
 
 def test_channels_that_are_normalised_together_go_together() -> None:
