@@ -1,6 +1,6 @@
 """Which units go next: those that are worth least for what they cost, until the network is as small as it is to be."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,8 @@ Flags = np.ndarray[Any, np.dtype[np.bool_]]
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 _OVERSHOOT = 0.02
-"""No removal may make a network smaller than it is to be by more than this share."""
+"""A removal that makes a network smaller than it is to be by more than this share waits for the next time: if cheaper
+ones went instead, large units would stay to the end."""
 
 
 @dataclass
@@ -59,7 +60,7 @@ class _Candidates:
     worth: Numbers = field(compare=False)
     """Changed by whoever compensates for what has gone."""
 
-    def alive(self, alive: Alive) -> Flags:
+    def there(self, alive: Alive) -> Flags:
         if self.are_units:
             assert self.before is not None
             return alive.units[self.before.name]
@@ -95,25 +96,18 @@ def choose(
     means to be far below it. ``removed`` is called after each removal, with the layer and the input, and may change
     ``worth``.
     """
-    candidates = list(_candidates(chain, worth, measure))
+    candidates = _candidates(chain, worth, measure)
     size = alive.size(chain, measure)
     while size > goal:
-        best: tuple[float, _Candidates, int] | None = None
-        for group in candidates:
-            there = group.alive(alive)
-            if there.sum() <= 1:
-                continue
-            savings = group.savings(alive, chain, measure)
-            allowed = there & (size - savings >= goal * (1 - _OVERSHOOT)) & (savings > 0)
-            best = _better(best, group, np.where(allowed, group.worth / np.maximum(savings, 1e-300), np.inf))
-        if best is None and last:
-            for group in candidates:
-                there = group.alive(alive)
-                if there.sum() > 1:
-                    best = _better(best, group, np.where(there, group.savings(alive, chain, measure), np.inf))
-        if best is None:
+        most = size - goal * (1 - _OVERSHOOT)
+        options = [_Option(group, group.there(alive), group.savings(alive, chain, measure)) for group in candidates]
+        best = _best(options, np.inf)
+        if best is None or (best.saving > most and not last):
             return
-        _, group, number = best
+        if best.saving > most:
+            best = _best(options, most) or _best(options, np.inf, by_saving=True)
+        assert best is not None
+        group, number = best.group, best.number
         if group.are_units:
             assert group.before is not None
             alive.remove_unit(group.link, number, group.before)
@@ -123,15 +117,36 @@ def choose(
         size = alive.size(chain, measure)
 
 
-def _better(
-    best: tuple[float, _Candidates, int] | None, group: _Candidates, ranks: Numbers
-) -> tuple[float, _Candidates, int] | None:
-    number = int(ranks.argmin())
-    rank = float(ranks[number])
-    return (rank, group, number) if rank < (best[0] if best else np.inf) else best
+@dataclass(frozen=True)
+class _Option:
+    group: _Candidates
+    there: Flags
+    savings: Numbers
 
 
-def _candidates(chain: Chain, worth: Mapping[str, tuple[Numbers, Numbers]], measure: Measure) -> "list[_Candidates]":
+@dataclass(frozen=True)
+class _Best:
+    rank: float
+    group: _Candidates
+    number: int
+    saving: float
+
+
+def _best(options: Sequence[_Option], most: float, *, by_saving: bool = False) -> _Best | None:
+    """What is worth least for what it saves, or saves least, and saves ``most`` at most; None where all must stay."""
+    found: _Best | None = None
+    for option in options:
+        allowed = option.there & (option.savings > 0) & (option.savings <= most)
+        if option.there.sum() <= 1 or not allowed.any():
+            continue
+        ranks = option.savings if by_saving else option.group.worth / np.maximum(option.savings, 1e-300)
+        number = int(np.where(allowed, ranks, np.inf).argmin())
+        if found is None or ranks[number] < found.rank:
+            found = _Best(float(ranks[number]), option.group, number, float(option.savings[number]))
+    return found
+
+
+def _candidates(chain: Chain, worth: Mapping[str, tuple[Numbers, Numbers]], measure: Measure) -> list[_Candidates]:
     found = []
     for link in chain.links:
         before = chain.before(link)
