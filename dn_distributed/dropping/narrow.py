@@ -64,6 +64,10 @@ class NarrowReplica:
         """Their gradients, ``[1, p]``."""
         return self.parameters.gradients
 
+    def views(self, buffer: Tensor) -> dict[str, Tensor]:
+        """Return the parts ``[1, *shape]`` of a buffer like ``values`` by the name of the parameter they belong to."""
+        return self.parameters.views(buffer)
+
     def touched(self, penalty_name: str, touches: str) -> list[tuple[Tensor, Tensor]]:
         """Return (values, gradients) of what a penalty touches; see ``Penalty.touches``."""
         return self.parameters.touched(self._task.layers_of(penalty_name), touches)

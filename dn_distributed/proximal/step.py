@@ -14,6 +14,10 @@ IN_TRAINING = 2
 """Iterations of a step among many: what a norm lacks then comes with the next ones."""
 
 
+FORMS = {"l1": "l1", "l1_of_last": "l1", "dn_incoming": "incoming", "dn_outgoing": "outgoing"}
+"""The penalties that have a proximal form, and what it is called in ``Coefficients``."""
+
+
 @dataclass(frozen=True)
 class Coefficients:
     """The factors of the penalties of one tensor, as of ``Penalty.coefficient``."""
@@ -21,6 +25,10 @@ class Coefficients:
     l1: float = 0.0
     incoming: float = 0.0
     outgoing: float = 0.0
+
+    def times(self, factor: float) -> "Coefficients":
+        """Return all of them multiplied by a factor."""
+        return Coefficients(self.l1 * factor, self.incoming * factor, self.outgoing * factor)
 
     @property
     def any(self) -> bool:

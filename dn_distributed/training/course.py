@@ -9,7 +9,6 @@ from torch import Tensor
 from dn_distributed import pruning
 from dn_distributed.data import Splits
 from dn_distributed.dropping.chain import Chain
-from dn_distributed.regularizers import Penalty
 from dn_distributed.regularizers.dropout import InputDropout, MaskSource
 from dn_distributed.replicas import Replicas
 from dn_distributed.tasks import Task
@@ -17,6 +16,7 @@ from dn_distributed.training.batches import Batches
 from dn_distributed.training.learner import Learner
 from dn_distributed.training.members import Members
 from dn_distributed.training.optimizer import Optimizer
+from dn_distributed.training.penalties import Penalties
 from dn_distributed.training.phases import Phase
 
 
@@ -27,7 +27,7 @@ class Equipment:
     task: Task
     replicas: Replicas
     splits: Splits
-    penalties: Sequence[Penalty]
+    penalties: Penalties
     dropout: float
     input_dropout: float
     dropout_shapes: Sequence[torch.Size]
@@ -50,7 +50,8 @@ class Course:
         batch_size, rate = phase.training.batch_size, equipment.dropout
         self._masks = MaskSource(equipment.dropout_shapes, batch_size, rate, replicas.seeds, purpose)
         self._input_dropout = InputDropout(equipment.input_dropout, replicas.seeds, f"input {purpose}")
-        self._whole = Learner(replicas, equipment.penalties, Optimizer(phase.training, replicas.values))
+        optimizer = Optimizer(phase.training, replicas.values, with_multipliers=equipment.penalties.overlap)
+        self._whole = Learner(replicas, equipment.penalties, optimizer)
         if before is not None:
             before.write_back()
             self._whole.optimizer.go_on_from_(before._whole.optimizer)

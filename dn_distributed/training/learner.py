@@ -3,15 +3,16 @@
 Shapes: K replicates, P parameters, B samples of a batch.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from dn_distributed.regularizers import Penalty
+from dn_distributed.proximal import StackStep
 from dn_distributed.training.optimizer import Optimizer
+from dn_distributed.training.penalties import Penalties
 
 
 class Stack(Protocol):
@@ -28,6 +29,9 @@ class Stack(Protocol):
     def touched(self, penalty_name: str, touches: str) -> list[tuple[Tensor, Tensor]]:
         """Return (values, gradients) of what a penalty touches; see ``Penalty.touches``."""
 
+    def views(self, buffer: Tensor) -> dict[str, Tensor]:
+        """Return the parts ``[K, *shape]`` of a buffer like ``values`` by the name of the parameter they belong to."""
+
     def add_loss_gradient_(self, inputs: Tensor, targets: Tensor, masks: list[Tensor]) -> Tensor:
         """Add the gradient of each replicate's mean loss to ``gradients``; return the losses ``[K]``."""
 
@@ -35,12 +39,21 @@ class Stack(Protocol):
 class Learner:
     """A stack with the penalties that act on it and the optimiser that moves it."""
 
-    def __init__(self, stack: Stack, penalties: Sequence[Penalty], optimizer: Optimizer) -> None:
+    def __init__(self, stack: Stack, penalties: Penalties, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
         self._stack = stack
-        self._penalties = [(penalty, stack.touched(penalty.name, penalty.touches)) for penalty in penalties]
+        self._penalties = [(penalty, stack.touched(penalty.name, penalty.touches)) for penalty in penalties.in_gradient]
+        self._proximal = self._proximal_step(penalties)
         self.structure: Tensor | None = None
         """1 where a parameter is trained and 0 where it stays 0, ``[K, P]``; None: all are trained."""
+
+    def _proximal_step(self, penalties: Penalties) -> StackStep | None:
+        if not penalties.proximal:
+            return None
+        values = self._stack.views(self._stack.values)
+        moments = {name: self._stack.views(tensor) for name, tensor in self.optimizer.moments().items()}
+        coefficients = {name: found for name, found in penalties.proximal.items() if name in values}
+        return StackStep(coefficients, values, moments.get("second_moment", {}), moments.get("multipliers", {}))
 
     def step_(self, inputs: Tensor, targets: Tensor, masks: list[Tensor], rate: float, penalty_factor: float) -> Tensor:
         """Move the parameters by a step at a learning rate; return the losses ``[K]`` before it.
@@ -56,6 +69,8 @@ class Learner:
         if self.structure is not None:
             gradients.mul_(self.structure)
         self.optimizer.step_(gradients, rate)
+        if self._proximal is not None and rate * penalty_factor:
+            self._proximal.step_(partial(self.optimizer.step_sizes, rate), penalty_factor)
         return losses
 
     def finite(self) -> Tensor:

@@ -4,7 +4,7 @@ Shapes: K replicates, P parameters of the whole network, p of a small one, B sam
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -15,12 +15,12 @@ from dn_distributed.dropping.choice import Alive
 from dn_distributed.dropping.narrow import NarrowReplica
 from dn_distributed.dropping.removal import alive_in, drop_units_, drop_what_pruning_leaves_dead_, structure_of
 from dn_distributed.errors import ArgumentError
-from dn_distributed.regularizers import Penalty
 from dn_distributed.replicas import Replicas
 from dn_distributed.tasks import Task
 from dn_distributed.training.batches import Batches
 from dn_distributed.training.learner import Learner
 from dn_distributed.training.optimizer import Optimizer
+from dn_distributed.training.penalties import Penalties
 from dn_distributed.training.phases import Phase
 
 _WORTH_SHRINKING = 0.8
@@ -36,7 +36,7 @@ class Members:
         task: Task,
         replicas: Replicas,
         whole: Learner,
-        penalties: Sequence[Penalty],
+        penalties: Penalties,
         chain: Chain,
         phase: Phase,
         batches: Batches,
@@ -61,7 +61,7 @@ class Members:
         masks = self._replicas.views(self._in_tensors)
         left = self._chain.left({link.name: masks[f"{link.name}.weight"][row] for link in self._chain.links})
         replica = NarrowReplica(self._task, self._replicas, row, self._chain, left)
-        optimizer = Optimizer(self._phase.training, replica.values)
+        optimizer = Optimizer(self._phase.training, replica.values, with_multipliers=self._penalties.overlap)
         for name, tensor in self._whole.optimizer.state().items():
             own = optimizer.state()[name]
             own.copy_(tensor) if tensor.ndim == 0 else replica.copy_in_(own, tensor[row])

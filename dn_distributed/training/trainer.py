@@ -13,7 +13,6 @@ from dn_distributed.config import Training
 from dn_distributed.data import Splits
 from dn_distributed.dropping.chain import Chain, find_chain
 from dn_distributed.errors import ArgumentError
-from dn_distributed.regularizers import build_penalties
 from dn_distributed.regularizers.dropout import INPUT_NAME as INPUT_DROPOUT
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.replicas import Replicas
@@ -21,6 +20,7 @@ from dn_distributed.tasks import Task
 from dn_distributed.training.course import Course, Equipment
 from dn_distributed.training.evaluation import Evaluation
 from dn_distributed.training.outcome import EpochReport, Outcome
+from dn_distributed.training.penalties import penalties_of
 from dn_distributed.training.phases import phases_of
 
 
@@ -37,12 +37,14 @@ class Trainer:
         seeds: Sequence[int],
         *,
         curve: Sequence[float] = (),
+        proximal: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         """``splits`` as ``Data.for_seeds(seeds)`` gives; ``regularization`` as ``regularizers.resolve`` gives.
 
         ``training``: its phases, where there are several. ``curve``: thresholds that the trained replicates are
-        measured at, besides ``threshold``. ValueError where the data are fewer than a batch, the network cannot be
+        measured at, besides ``threshold``. ``proximal``: penalties that can act as proximal steps, not in the gradient.
+        ValueError where the data are fewer than a batch, the network cannot be
         stacked, or a phase drops units of layers that are no chain.
         """
         if not seeds:
@@ -62,7 +64,7 @@ class Trainer:
             task,
             self.replicas,
             self._splits,
-            build_penalties(regularization),
+            penalties_of(task, regularization, proximal=proximal),
             dropout,
             regularization.get(INPUT_DROPOUT, 0.0),
             shapes,

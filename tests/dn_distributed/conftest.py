@@ -61,6 +61,7 @@ def make_trainer(data_of: DataOf) -> MakeTrainer:
         data: Data | None = None,
         threshold: float = 0.01,
         curve: Sequence[float] = (),
+        proximal: bool = False,
         **training: Any,
     ) -> Trainer:
         length = {} if "epochs" in training else {"steps": 100}
@@ -72,6 +73,7 @@ def make_trainer(data_of: DataOf) -> MakeTrainer:
             (data or data_of(task)).for_seeds(seeds),
             seeds,
             curve=curve,
+            proximal=proximal,
         )
 
     return make

@@ -31,10 +31,20 @@ class Weighted(LeNet300):
         return super().loss(outputs * torch.ones(10), targets)
 
 
-def make_trainer(task: Task, data: Data, device: str, **regularization: float) -> Trainer:
+def make_trainer(task: Task, data: Data, device: str, *, proximal: bool = False, **regularization: float) -> Trainer:
     splits = without_values(data.for_seeds(SEEDS))
     training = Training(steps=3, batch_size=data.num_train // 2)
-    return Trainer(task, resolve(regularization), training, 0.01, splits, SEEDS, curve=[0.0, 0.1], device=device)
+    return Trainer(
+        task,
+        resolve(regularization),
+        training,
+        0.01,
+        splits,
+        SEEDS,
+        curve=[0.0, 0.1],
+        proximal=proximal,
+        device=device,
+    )
 
 
 def devices(tensors: Iterable[Tensor]) -> set[str]:
@@ -49,14 +59,15 @@ def devices(tensors: Iterable[Tensor]) -> set[str]:
         (BatchNormResNet, 0.0),
     ],
 )
+@pytest.mark.parametrize("proximal", [False, True], ids=["subgradient", "proximal"])
 def test_a_pack_is_trained_measured_saved_and_taken_up_again(
-    few_data: DataOf, make: Callable[[], Task], dropout: float
+    few_data: DataOf, make: Callable[[], Task], dropout: float, proximal: bool
 ) -> None:
     task = make()
     data = few_data(task)
     regularization = {**dict.fromkeys(PENALTIES, 1e-4), "dropout": dropout}
     with pretended():
-        trainer = make_trainer(task, data, DEVICE, **regularization)
+        trainer = make_trainer(task, data, DEVICE, proximal=proximal, **regularization)
         assert [report.step for report in trainer.run()] == [2, 3]
         assert trainer.diverged() == []
         outcomes = trainer.outcomes()
@@ -66,7 +77,7 @@ def test_a_pack_is_trained_measured_saved_and_taken_up_again(
         assert all(len(one.curve) == 2 for one in outcomes)
         state = trainer.state()
         assert devices(state.values()) == {"cpu"}
-        again = make_trainer(task, data, DEVICE, **regularization)
+        again = make_trainer(task, data, DEVICE, proximal=proximal, **regularization)
         again.load_state(state)
         assert devices(trainer._course.tensors().values()) == devices(again._course.tensors().values()) == {DEVICE}
         again.advance(1)
