@@ -46,7 +46,7 @@ def _train_bare(job: tuple[Sweep, list[Pack]]) -> None:
     for pack in packs:
         cell = pack.cell
         splits = data.for_seeds(pack.seeds)
-        trainer = Trainer(sweep.task, cell.regularization, cell.phases, cell.pruning.threshold, splits, pack.seeds)
+        trainer = Trainer(sweep.task, cell.regularization, cell.phases, cell.pruning, splits, pack.seeds)
         for _ in trainer.run():
             pass
         trainer.outcomes()

@@ -285,7 +285,7 @@ def _worker_seconds(folder: Path) -> tuple[float, float]:
         cell, splits = pack.cell, data.for_seeds(pack.seeds)
         cell_run = cell_runs.ensure_cell(sweep_store, cell, pack.method)
         begin = time.process_time()
-        trainer = Trainer(sweep.task, cell.regularization, cell.phases, cell.pruning.threshold, splits, pack.seeds)
+        trainer = Trainer(sweep.task, cell.regularization, cell.phases, cell.pruning, splits, pack.seeds)
         (report,), (outcome,) = list(trainer.run()), trainer.outcomes()
         trained = time.process_time()
         (run,) = replicate_runs.start_replicates(sweep_store, cell_run, cell, pack.method, pack.seeds)

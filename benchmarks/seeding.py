@@ -53,7 +53,7 @@ def _train(sweep: Sweep, data: Data, sweep_store: SweepStore, item: PlannedCell)
     cell, label, seeds = item.cell, item.method.label, sweep.seeds
     splits = data.for_seeds(seeds)
     trainer = Trainer(
-        sweep.task, cell.regularization, cell.phases, cell.pruning.threshold, splits, seeds, curve=cell.pruning.curve
+        sweep.task, cell.regularization, cell.phases, cell.pruning, splits, seeds, curve=cell.pruning.curve
     )
     cell_run = cell_runs.ensure_cell(sweep_store, cell, label)
     runs = replicate_runs.start_replicates(sweep_store, cell_run, cell, label, seeds)

@@ -145,10 +145,27 @@ class Pruning(FrozenModel):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    threshold: Annotated[float, Field(ge=0)]
+    threshold: Annotated[float, Field(ge=0)] = 0.0
     """Weights below it in absolute value become 0."""
     curve: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(strict=False)] = ()
     """Thresholds that the trained network is measured at besides: one training serves them all."""
+    thresholds: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """By layer, a threshold of its own in place of ``threshold``: ``{fc1: 0.02}``."""
+    target_density: Annotated[float | None, Field(gt=0, le=1)] = None
+    """In place of thresholds: the share of the regularised weights that stays, of each replicate those largest in
+    absolute value."""
+
+    @model_validator(mode="after")
+    def _threshold_or_target(self) -> Self:
+        if self.target_density is not None and (self.threshold or self.thresholds):
+            raise ValueError("'target_density' stands in place of 'threshold' and 'thresholds': give one of them")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is not given and came later, so that earlier cells keep their keys."""
+        fields: dict[str, Any] = serialize(self)
+        return {key: value for key, value in fields.items() if key in ("threshold", "curve") or value}
 
 
 class Cell(FrozenModel):

@@ -3,22 +3,46 @@
 import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
+from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
+from dn_distributed.config import Pruning
 from dn_distributed.errors import ArgumentError
 
+Cut: TypeAlias = float | Pruning
+"""What pruning drops: weights below a threshold, or as ``Pruning`` says."""
 
-def masks(weights: Mapping[str, Tensor], threshold: float) -> dict[str, Tensor]:
+
+def masks(weights: Mapping[str, Tensor], cut: Cut, *, num_weights: int | None = None) -> dict[str, Tensor]:
     """Return, per layer, a boolean mask of the weights that stay: ``|w| >= threshold`` and ``w != 0``.
 
-    ArgumentError for a threshold that is negative, infinite or no number.
+    With a target density the weights are ``[K, ...]`` of K replicates, each of which has a threshold of its own, and
+    ``num_weights`` is what the density is of, where some weights are not here. ArgumentError for a threshold that is
+    negative, infinite or no number.
     """
-    given: object = threshold
+    if not isinstance(cut, Pruning):
+        _check_threshold(cut)
+        return {name: _mask(weight, cut) for name, weight in weights.items()}
+    if cut.target_density is None:
+        return {name: _mask(weight, cut.thresholds.get(name, cut.threshold)) for name, weight in weights.items()}
+    sizes = torch.cat([weight.abs().flatten(1) for weight in weights.values()], dim=1)
+    num_left = round(cut.target_density * (num_weights or sizes.shape[1]))
+    if num_left >= sizes.shape[1]:
+        return {name: weight != 0 for name, weight in weights.items()}
+    largest = sizes.topk(num_left + 1, dim=1).values[:, -1]  # the largest of those that go
+    return {name: weight.abs() > largest.view(-1, *[1] * (weight.ndim - 1)) for name, weight in weights.items()}
+
+
+def _mask(weight: Tensor, threshold: float) -> Tensor:
+    return (weight.abs() >= threshold) & (weight != 0)
+
+
+def _check_threshold(given: object) -> None:
     is_number = isinstance(given, Real) or (isinstance(given, Tensor) and given.numel() == 1)
-    if not is_number or not 0 <= threshold < math.inf:
-        raise ArgumentError(f"threshold must be ≥ 0 and finite, not {threshold!r}")
-    return {name: (weight.abs() >= threshold) & (weight != 0) for name, weight in weights.items()}
+    if not is_number or not 0 <= given < math.inf:  # type: ignore[operator]
+        raise ArgumentError(f"threshold must be ≥ 0 and finite, not {given!r}")
 
 
 def check_finite(weights: Mapping[str, Tensor]) -> None:
@@ -28,9 +52,9 @@ def check_finite(weights: Mapping[str, Tensor]) -> None:
             raise ArgumentError(f"layer {name!r} holds NaN or infinite weights")
 
 
-def prune(weights: Mapping[str, Tensor], threshold: float) -> dict[str, Tensor]:
-    """Return the weights with those below ``threshold`` set to 0. The input is left as it is."""
-    left = masks(weights, threshold)
+def prune(weights: Mapping[str, Tensor], cut: Cut) -> dict[str, Tensor]:
+    """Return the weights with those that pruning drops set to 0. The input is left as it is."""
+    left = masks(weights, cut)
     return {name: weight.where(left[name], 0) for name, weight in weights.items()}
 
 

@@ -17,7 +17,7 @@ import click
 from pydantic import BaseModel
 from sphinx.pycode import ModuleAnalyzer
 
-from dn_distributed.config import Pruning, Training
+from dn_distributed.config import Drop, Pruning, Training
 from dn_distributed.data import DATASETS
 from dn_distributed.tasks import TASKS
 from sweeps.cli.main import dn
@@ -199,6 +199,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "sweep-file": lambda: _keys(SweepFile),
     "method": lambda: _keys(method_entry()),
     "training": lambda: _section(Training),
+    "drop": lambda: _section(Drop),
     "pruning": lambda: _section(Pruning),
     "resources": lambda: _section(Resources),
     "search": lambda: _section(Search),

@@ -61,6 +61,11 @@ class Chain:
     links: tuple[Link, ...]
     dropouts: tuple[_Dropout, ...]
 
+    @property
+    def num_weights(self) -> int:
+        """Weights of the whole network's layers."""
+        return sum(link.num_inputs * link.num_units * link.kernel for link in self.links)
+
     def before(self, link: Link) -> Link | None:
         """Return the layer before; None of the first."""
         number = self.links.index(link)

@@ -65,14 +65,14 @@ def drop_units_(
 
 
 def drop_what_pruning_leaves_dead_(
-    replica: NarrowReplica, chain: Chain, alive: Alive, threshold: float, samples: tuple[Tensor, Tensor]
+    replica: NarrowReplica, chain: Chain, alive: Alive, threshold: pruning.Cut, samples: tuple[Tensor, Tensor]
 ) -> Tensor:
     """Prune the weights, remove what then lies on no path, and return what may be other than 0 from now on, ``[1, p]``.
 
     What such a unit gives is the same for all samples: it goes into the biases behind it.
     """
     weights = {link.name: replica.parameters.by_name[f"{link.name}.weight"] for link in chain.links}
-    masks = pruning.masks(weights, threshold)
+    masks = pruning.masks(weights, threshold, num_weights=chain.num_weights)
     for name, weight in weights.items():
         weight.mul_(masks[name])
     matrices = {name: mask[0].reshape(*mask.shape[1:3], -1).any(2) for name, mask in masks.items()}

@@ -9,6 +9,7 @@ from torch import Tensor
 from dn_distributed import pruning
 from dn_distributed.data import Splits
 from dn_distributed.dropping.chain import Chain
+from dn_distributed.pruning import Cut
 from dn_distributed.regularizers.dropout import InputDropout, MaskSource
 from dn_distributed.replicas import Replicas
 from dn_distributed.tasks import Task
@@ -72,7 +73,7 @@ class Course:
             if before is not None and before._whole.structure is not None:
                 self._whole.structure.copy_(before._whole.structure)
 
-    def begin(self, threshold: float) -> None:
+    def begin(self, threshold: Cut) -> None:
         """Do what stands at the beginning of the phase; ``threshold``: of pruning, where it fixes the structure."""
         if self._members is not None:
             self._members.begin(threshold)

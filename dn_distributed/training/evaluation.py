@@ -12,6 +12,7 @@ from dn_distributed import pruning, recovery, score_names, sparsity
 from dn_distributed.compaction.needed import count_needed
 from dn_distributed.data import Split, Splits
 from dn_distributed.errors import ArgumentError
+from dn_distributed.pruning import Cut
 from dn_distributed.regularizers.dropout import MaskSource
 from dn_distributed.replicas import Replicas
 from dn_distributed.score_names import Split as SplitName
@@ -34,7 +35,7 @@ class Evaluation:
         self._task, self._replicas, self._splits = task, replicas, splits
         self._dropout, self._dropout_shapes = dropout, dropout_shapes
 
-    def counts(self, threshold: float) -> list[sparsity.NetworkCounts]:
+    def counts(self, threshold: Cut) -> list[sparsity.NetworkCounts]:
         """Return what pruning at ``threshold`` would leave of each replicate."""
         is_chain = self._replicas.is_chain
         left = pruning.masks(self._replicas.weights(), threshold)
@@ -59,7 +60,7 @@ class Evaluation:
             return None
 
     @torch.no_grad()
-    def scores(self, split: Split, *, threshold: float | None = None, dropout: bool = False) -> dict[str, list[float]]:
+    def scores(self, split: Split, *, threshold: Cut | None = None, dropout: bool = False) -> dict[str, list[float]]:
         """Return the loss and every score of the task on ``split``, one float per replicate.
 
         ``threshold``: after pruning at it; None for the network as it was trained.
@@ -78,7 +79,7 @@ class Evaluation:
                 sums[name] = (before[0] + top, before[1] + bottom)
         return {name: (top / bottom).tolist() for name, (top, bottom) in sums.items()}
 
-    def _pruned(self, threshold: float) -> dict[str, Tensor]:
+    def _pruned(self, threshold: Cut) -> dict[str, Tensor]:
         """By name the parameters that pruning changes."""
         left = pruning.masks(self._replicas.weights(), threshold)
         return pruning.changed(self._replicas.parameters, left, self._replicas.parts_of_filters)
@@ -97,7 +98,7 @@ class Evaluation:
         source = MaskSource(self._dropout_shapes, batch_size, self._dropout, seeds, purpose)
         return source.masks(0, self._replicas.device)
 
-    def outcomes(self, threshold: float, curve: Sequence[float] = ()) -> list[Outcome]:
+    def outcomes(self, threshold: Cut, curve: Sequence[float] = ()) -> list[Outcome]:
         """Measure the replicates before and after pruning at ``threshold``, on validation and test data.
 
         ``curve``: thresholds that they are measured at besides.
@@ -124,7 +125,7 @@ class Evaluation:
             for row, (seed, counts) in enumerate(zip(self._replicas.seeds, self.counts(threshold), strict=True))
         ]
 
-    def _recovery(self, threshold: float) -> dict[str, list[float]]:
+    def _recovery(self, threshold: Cut) -> dict[str, list[float]]:
         """How well a network that estimates coefficients finds the true ones; empty for other tasks."""
         truth = self._splits.truth
         if truth is None:

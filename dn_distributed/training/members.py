@@ -15,6 +15,7 @@ from dn_distributed.dropping.choice import Alive
 from dn_distributed.dropping.narrow import NarrowReplica
 from dn_distributed.dropping.removal import alive_in, drop_units_, drop_what_pruning_leaves_dead_, structure_of
 from dn_distributed.errors import ArgumentError
+from dn_distributed.pruning import Cut
 from dn_distributed.replicas import Replicas
 from dn_distributed.tasks import Task
 from dn_distributed.training.batches import Batches
@@ -71,7 +72,7 @@ class Members:
         learner.keep_(structure)
         return _Member(row, replica, learner)
 
-    def begin(self, threshold: float) -> None:
+    def begin(self, threshold: Cut) -> None:
         """Begin the phase: where its structure is fixed, drop what pruning at ``threshold`` drops."""
         if self._phase.training.fixed_structure:
             for member in self._members:
@@ -132,7 +133,7 @@ class Members:
             structure &= member.learner.structure.bool()
         member.learner.keep_(structure)
 
-    def _fix(self, member: "_Member", threshold: float) -> None:
+    def _fix(self, member: "_Member", threshold: Cut) -> None:
         """Prune, and let nothing that is 0 be trained again."""
         samples = self._batches.draw(member.row, _FIX_SAMPLES, "fix", self._phase.first_step)
         alive = self._alive(member)

@@ -13,6 +13,7 @@ from dn_distributed.config import Training
 from dn_distributed.data import Splits
 from dn_distributed.dropping.chain import Chain, find_chain
 from dn_distributed.errors import ArgumentError
+from dn_distributed.pruning import Cut
 from dn_distributed.regularizers.dropout import INPUT_NAME as INPUT_DROPOUT
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.replicas import Replicas
@@ -32,7 +33,7 @@ class Trainer:
         task: Task,
         regularization: Mapping[str, float],
         training: Training | Sequence[Training],
-        threshold: float,
+        threshold: Cut,
         splits: Splits,
         seeds: Sequence[int],
         *,
@@ -144,8 +145,8 @@ class Trainer:
             self.step += 1
 
     @property
-    def _pruned_at(self) -> float:
-        """The threshold of the networks as they stand: where the structure is fixed nothing more is pruned."""
+    def _pruned_at(self) -> Cut:
+        """What pruning drops of the networks as they stand: where the structure is fixed nothing more is pruned."""
         return 0.0 if self._course.phase.training.fixed_structure else self.threshold
 
     def _report(self, steps: int) -> EpochReport:

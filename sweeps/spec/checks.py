@@ -27,6 +27,7 @@ def _problems(sweep: Sweep) -> Iterator[Problem]:
     for index, method in enumerate(sweep.methods):
         for key, message in _of_method(method, sweep.task):
             yield ("methods", index, key), message
+    yield from _of_pruning(sweep)
     yield from _of_equal_methods(sweep)
     yield from _of_size(sweep)
     yield from _of_search(sweep)
@@ -54,6 +55,13 @@ def _of_method(method: Method, task: Task) -> Iterator[tuple[str, str]]:
         yield "baseline", f"{method.baseline} fits a linear regression, not task {task.name!r}"
     if method.baseline is not None and method.keys:
         yield method.keys[0], f"{method.baseline} takes no coefficient of a network"
+
+
+def _of_pruning(sweep: Sweep) -> Iterator[Problem]:
+    for name in sweep.pruning.get("thresholds", ()):
+        if name not in sweep.task.layers:
+            message = f"the regularised layers of {sweep.task.name!r} are: {', '.join(sweep.task.layers)}"
+            yield ("pruning", "thresholds", name), message
 
 
 def _of_equal_methods(sweep: Sweep) -> Iterator[Problem]:
@@ -114,7 +122,7 @@ def _of_optuna(sweep: Sweep) -> Iterator[Problem]:
         kinds = {space.kind for space in method.spaces.values()}
         if "grid" in kinds:
             yield ("search", "algorithm"), "optuna takes choice, uniform and loguniform spaces, not grid"
-        if "training.epochs" in method.spaces:
+        if any(name.startswith("training.") and name.endswith(".epochs") for name in method.spaces):
             yield ("training", "epochs"), "optuna cannot search epochs; search steps instead"
         if kinds == {"choice"}:
             yield ("search", "algorithm"), f"all spaces of {method.label!r} are choices; use grid search for them"

@@ -6,7 +6,7 @@ What must fit together is checked afterwards (``checks.py``), when it is known w
 import inspect
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -227,6 +227,8 @@ def _searchable_value(field: FieldInfo) -> Any:
     for part in get_args(field.annotation):
         if isinstance(part, type) and issubclass(part, FrozenModel):
             return Annotated[dict[str, Any], _section(part)]
+    if get_origin(field.annotation) is dict:
+        return field.annotation
     return Annotated[(field.annotation, *field.metadata, WrapValidator(_value_or_space))]
 
 

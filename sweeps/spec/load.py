@@ -23,6 +23,8 @@ from sweeps.spec.yaml_file import KeyPath, Places, YamlFile, as_yaml, show
 Model = TypeVar("Model", bound=FrozenModel)
 
 _NO_LENGTH = {"epochs": None, "steps": None}
+_INSTEAD = {"epochs": {"epochs", "steps"}, "steps": {"epochs", "steps"}, "threshold": {"threshold", "target_density"}}
+"""By key what a file may say instead of it, or anew: then the task's default is forgotten."""
 _MESSAGES = {"bool_type": "expected true or false"}
 
 
@@ -133,8 +135,9 @@ def _training(read: SweepFile, places: Places) -> dict[str, Any] | tuple[dict[st
 def _over_defaults(given: Mapping[str, Any], defaults: FrozenModel) -> dict[str, Any]:
     """Return what a section says, values or search spaces, over the task's defaults."""
     base = defaults.model_dump(exclude_none=True)
-    if _NO_LENGTH.keys() & given.keys():
-        base = {name: value for name, value in base.items() if name not in _NO_LENGTH}
+    for replaced, by in _INSTEAD.items():
+        if by & given.keys():
+            base.pop(replaced, None)
     return {**base, **given}
 
 

@@ -36,7 +36,7 @@ def make_trainer(context: TrialContext, pack: Pack) -> Trainer:
         context.sweep.task,
         cell.regularization,
         cell.phases,
-        cell.pruning.threshold,
+        cell.pruning,
         splits_of(context, pack.seeds),
         pack.seeds,
         curve=cell.pruning.curve,

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from dn_distributed.config import Pruning
 from dn_distributed.pruning import masks, prune
 
 FLOATS = st.floats(-2, 2, width=32) | st.just(0.0) | st.just(-0.0)
@@ -83,3 +84,33 @@ def test_a_threshold_that_is_negative_or_no_number_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match="threshold must be ≥ 0"):
         function({"fc": torch.ones(2)}, threshold)
+
+
+def test_a_layer_may_have_a_threshold_of_its_own() -> None:
+    weights = {"a": torch.tensor([[[0.1, -0.3, 0.0]]]), "b": torch.tensor([[[0.1, -0.3, 0.0]]])}
+    left = masks(weights, Pruning(threshold=0.2, thresholds={"b": 0.05}))
+    assert left["a"].tolist() == [[[False, True, False]]]
+    assert left["b"].tolist() == [[[True, True, False]]]
+
+
+@pytest.mark.parametrize(("density", "expected"), [(0.3, 3), (0.5, 5), (0.01, 0), (1.0, 9)])
+def test_a_target_keeps_the_largest_of_each_replicate_over_all_layers(density: float, expected: int) -> None:
+    draw = torch.Generator().manual_seed(3)
+    weights = {"a": torch.randn(2, 2, 3, generator=draw), "b": torch.randn(2, 1, 4, generator=draw)}
+    weights["b"][0, 0, 0] = 0
+    weights["b"][1, 0, 1] = 0
+    left = masks(weights, Pruning(target_density=density))
+    for row in range(2):
+        sizes = torch.cat([weights[name][row].abs().flatten() for name in weights])
+        kept = torch.cat([left[name][row].flatten() for name in weights])
+        assert int(kept.sum()) == expected
+        assert not expected or sizes[kept].min() > sizes[~kept].max()
+    alone = masks({name: weight[1:] for name, weight in weights.items()}, Pruning(target_density=density))
+    assert all(torch.equal(alone[name], mask[1:]) for name, mask in left.items())
+
+
+def test_a_target_stands_in_place_of_thresholds() -> None:
+    for other in ({"threshold": 0.1}, {"thresholds": {"a": 0.1}}):
+        with pytest.raises(ValueError, match="give one of them"):
+            Pruning(target_density=0.1, **other)
+    assert Pruning(threshold=0.1).model_dump() == {"threshold": 0.1, "curve": ()}

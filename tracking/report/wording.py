@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dn_distributed.config import Cell, Drop, Training
+from dn_distributed.config import Cell, Drop, Pruning, Training
 from tracking.results import cells
 from tracking.tables.number_text import MISSING
 
@@ -48,6 +48,14 @@ def _phase_in_words(training: Training) -> str:
     parts += ["what pruning drops stays 0"] * training.fixed_structure
     parts += [_drop_in_words(training.drop)] if training.drop is not None else []
     return ", ".join(parts)
+
+
+def pruning_in_words(pruning: Pruning) -> str:
+    """Return which weights become 0 after training."""
+    if pruning.target_density is not None:
+        return f"all weights but the largest {100 * pruning.target_density:g} % become 0"
+    of_layers = "".join(f", of {name} with |w| < {value:g}" for name, value in pruning.thresholds.items())
+    return f"weights with |w| < {pruning.threshold:g}{of_layers} become 0"
 
 
 def _drop_in_words(drop: Drop) -> str:

@@ -20,7 +20,7 @@ def settings_of(cell: Cell) -> dict[str, Any]:
     for number, phase in enumerate(cell.phases):
         prefix = f"training.{number}" if isinstance(cell.training, tuple) else "training"
         found |= _flat(prefix, phase.model_dump(exclude_none=True))
-    return {**found, "pruning.threshold": cell.pruning.threshold}
+    return found | _flat("pruning", cell.pruning.model_dump(exclude={"curve"}))
 
 
 def _flat(prefix: str, value: Any) -> dict[str, Any]:

@@ -1,0 +1,163 @@
+"""What a sweep file says of phases, of places of dropout, and of what pruning keeps."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dn_distributed.config import Cell, Drop, Pruning
+from sweeps.planning.manifest import _deviations
+from sweeps.spec import load as spec
+from sweeps.spec.sweep import Sweep
+from sweeps.spec.yaml_file import SpecError
+from tracking.report.wording import pruning_in_words, training_in_words
+from tracking.store.cell_params import describe_cell
+
+BASE = """name: small
+task: lenet300
+dataset: digits
+training:
+  - {epochs: 2}
+  - {epochs: 3, optimizer: sgd, learning_rate: {grid: [0.1, 0.01]}, drop: {to: {grid: [0.1, 0.05]}}}
+methods:
+  - {label: P}
+"""
+
+Load = Callable[..., Sweep]
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    def load_text(text: str, *overrides: str) -> Sweep:
+        path = tmp_path / "sweep.yaml"
+        path.write_text(text, encoding="utf-8")
+        return spec.load(path, overrides)
+
+    return load_text
+
+
+def cells(sweep: Sweep, index: int = 0) -> list[Cell]:
+    method = sweep.methods[index]
+    return [sweep.cell(method, values, "digest", 2560) for values in sweep.enumerated(method)]
+
+
+def test_phases_are_trained_one_after_the_other(load: Load) -> None:
+    found = cells(load(BASE))
+    assert len({cell.key for cell in found}) == len(found) == 4
+    first, second = found[1].phases
+    assert (first.steps, first.batch_size, first.optimizer, first.drop) == (20, 256, "adam", None)
+    assert (second.steps, second.optimizer, second.learning_rate) == (30, "sgd", 0.1)
+    assert second.drop == Drop(to=0.05)
+    assert Cell.model_validate_json(found[1].model_dump_json()) == found[1]
+
+
+def test_spaces_within_phases_are_searched_by_their_path(load: Load) -> None:
+    sweep = load(BASE)
+    (method,) = sweep.methods
+    assert list(method.spaces) == ["training.1.learning_rate", "training.1.drop.to"]
+    for values in sweep.enumerated(method):
+        cell = sweep.cell(method, values, "digest", 2560)
+        assert sweep.assignment_of(method, cell, "digest", 2560) == values
+    (other,) = cells(load(BASE.split("training")[0] + "methods:\n  - {label: P}\n"))
+    assert sweep.assignment_of(method, other, "digest", 2560) is None
+
+
+def test_a_list_of_one_phase_is_that_training(load: Load) -> None:
+    listed = BASE.split("training")[0] + "training: [{epochs: 2}]\nmethods:\n  - {label: P}\n"
+    assert cells(load(listed))[0].key == cells(load(listed.replace("[{epochs: 2}]", "{epochs: 2}")))[0].key
+    searched = load(listed.replace("epochs: 2", "steps: {grid: [2, 3]}"))
+    for values in searched.enumerated(searched.methods[0]):
+        cell = searched.cell(searched.methods[0], values, "digest", 2560)
+        assert searched.assignment_of(searched.methods[0], cell, "digest", 2560) == values
+
+
+def test_optuna_is_asked_for_no_epochs_of_a_phase(load: Load) -> None:
+    text = BASE.replace("epochs: 2", "epochs: {choice: [2, 3]}").replace("{grid: [0.1, 0.01]}", "0.1")
+    with pytest.raises(SpecError, match="optuna cannot search epochs"):
+        load(text.replace("{grid: [0.1, 0.05]}", "{uniform: [0.1, 0.5]}") + "search: {algorithm: optuna}\n")
+
+
+def test_an_override_reaches_into_a_phase(load: Load) -> None:
+    sweep = load(BASE, "training.0.steps=7", "training.1.drop.to=0.2", "training.1.learning_rate=0.5")
+    (cell,) = cells(sweep)
+    assert (cell.phases[0].steps, cell.phases[1].drop, cell.phases[1].learning_rate) == (7, Drop(to=0.2), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("  - {epochs: 2}", r"training\[0\].*give exactly one of 'epochs' and 'steps'"),
+        ("training: []", r"training: expected a mapping, or a list of at least one phase"),
+        ("  - {epochs: 2, epoch: 3}", r"training\[0\]\.epoch: unknown key"),
+        ("  - {epochs: 2, drop: {at: 3}}", r"training\[0\]\.drop\.at: unknown key; valid: score, to"),
+        ("  - {epochs: 2, drop: 3}", r"training\[0\]\.drop: expected a mapping with the keys: score, to"),
+        ("  - {epochs: 2, drop: {score: norm}}", r"training\[0\].*drop.*this key is required"),
+        ("  - {epochs: 2, drop: {to: 1.5}}", r"training\[0\]\.drop\.to: .*less than 1"),
+        ("  - {epochs: 2, drop: {to: 0.5}, fixed_structure: true}", r"training\[0\].*give one of them"),
+        ("  - {epochs: 2, batch_size: 1e6}", r"training\[0\]\.batch_size"),
+        ("  - {epochs: 2, penalties: sometimes}", r"training\[0\]\.penalties: .*'on', 'off', 'linear'"),
+    ],
+)
+def test_what_is_wrong_with_a_phase_is_said_where_it_stands(load: Load, wrong: str, message: str) -> None:
+    text = BASE.replace("  - {epochs: 2}\n", wrong + "\n")
+    if wrong.startswith("training"):
+        text = BASE.split("training")[0] + wrong + "\nmethods:\n  - {label: P}\n"
+    if "give exactly" in message:
+        text = BASE.replace("  - {epochs: 2}\n", "  - {batch_size: 5}\n")
+    with pytest.raises(SpecError, match=message):
+        load(text)
+
+
+def test_a_report_says_each_phase_and_mlflow_each_setting(load: Load) -> None:
+    sweep = load(BASE)
+    cell = cells(sweep)[0]
+    assert training_in_words(cell.phases) == (
+        "20 steps, batches of 256, Adam, learning rate 0.001; then 30 steps, batches of 256, SGD, learning rate 0.1, "
+        "units dropped by Taylor score to 10 % of the weights, every 100 steps"
+    )
+    described = describe_cell(cell)
+    assert (described["training.0.steps"], described["training.1.drop.to"]) == ("20", "0.1")
+    assert "2 phases of training (paper: one)" in _deviations(sweep)
+
+
+def test_dropout_may_say_where(load: Load) -> None:
+    methods = """methods:
+  - {label: both, dropout: {hidden: 0.5, input: 0.1}}
+  - {label: input, dropout: {input: {grid: [0.1, 0.2]}}}
+  - {label: by keys, dropout: 0.5, input_dropout: 0.1, l1: 1e-5}
+  - {label: hidden, dropout: 0.5}
+"""
+    sweep = load(BASE.split("training")[0] + methods)
+    assert cells(sweep, 0)[0].regularization == {"dropout": 0.5, "input_dropout": 0.1}
+    assert [cell.regularization for cell in cells(sweep, 1)] == [{"input_dropout": 0.1}, {"input_dropout": 0.2}]
+    assert cells(sweep, 2)[0].regularization == {"dropout": 0.5, "input_dropout": 0.1, "l1": 1e-5}
+    assert cells(sweep, 3)[0].regularization == {"dropout": 0.5}
+    for wrong, message in (
+        ("dropout: {elsewhere: 0.5}", "dropout"),
+        ("dropout: {input: 1.5}", r"input_dropout = 1.5 is out of range"),
+        ("dropout: {input: 0.1}, input_dropout: 0.1", "input_dropout is set twice"),
+        ("dropout: {hidden: 0.5, input: 0.1}, dropout_at_test: true", "it does not go with that"),
+    ):
+        with pytest.raises(SpecError, match=message):
+            load(BASE.split("training")[0] + f"methods:\n  - {{label: P, {wrong}}}\n")
+
+
+def test_pruning_takes_a_target_or_a_threshold_for_each_layer(load: Load) -> None:
+    start, methods = BASE.split("training")[0], "methods:\n  - {label: P}\n"
+    (cell,) = cells(load(start + "pruning: {target_density: 0.05}\n" + methods))
+    assert cell.pruning == Pruning(target_density=0.05)
+    assert pruning_in_words(cell.pruning) == "all weights but the largest 5 % become 0"
+    (cell,) = cells(load(start + "pruning: {thresholds: {fc1: 0.02}}\n" + methods))
+    assert cell.pruning == Pruning(threshold=0.01, thresholds={"fc1": 0.02})
+    assert pruning_in_words(cell.pruning) == "weights with |w| < 0.01, of fc1 with |w| < 0.02 become 0"
+    assert describe_cell(cell)["pruning.thresholds.fc1"] == "0.02"
+    searched = load(start + "pruning: {target_density: {grid: [0.1, 0.05]}}\n" + methods)
+    assert [cell.pruning.target_density for cell in cells(searched)] == [0.1, 0.05]
+    for wrong, message in (
+        ("{thresholds: {conv1: 0.1}}", r"pruning\.thresholds\.conv1: the regularised layers of 'lenet300' are: fc1"),
+        ("{thresholds: {fc1: -1}}", r"pruning\.thresholds\.fc1"),
+        ("{threshold: 0.1, target_density: 0.1}", "give one of them"),
+        ("{target_density: 0}", r"pruning\.target_density"),
+    ):
+        with pytest.raises(SpecError, match=message):
+            load(start + f"pruning: {wrong}\n" + methods)
