@@ -14,6 +14,9 @@ RESULT_VERSION = 1
 Baseline = Literal["lasso", "omp"]
 """A classical method that may stand in a network's place."""
 
+Step = Literal["subgradient", "proximal"]
+"""How penalties act: in the gradient, or as a proximal step after the optimiser's."""
+
 
 class FrozenModel(BaseModel):
     """A value that cannot change, refuses unknown keys, and takes no type for another (no "3" for 3)."""
@@ -179,6 +182,8 @@ class Cell(FrozenModel):
     """SHA-256 of the data, or of the recipe that makes it."""
     regularization: dict[str, float]
     """Non-zero coefficient per regulariser name."""
+    step: Step = "subgradient"
+    """How the penalties act that have a proximal form."""
     baseline: Baseline | None = None
     """Not a network: a classical method on the same data (``dn_distributed.baselines``)."""
     training: Training | Annotated[tuple[Training, ...], Field(strict=False, min_length=1)]
@@ -188,12 +193,11 @@ class Cell(FrozenModel):
     """What it computes with that this project does not ship, as a digest by part: see ``own_code.digests``."""
 
     @model_serializer(mode="wrap")
-    def _without_empty_code(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave ``code`` out where it is empty, so that cells stored before the field existed keep their keys."""
+    def _without_later_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``code`` and ``step`` where they say nothing: cells stored before they existed keep their keys."""
         fields: dict[str, Any] = serialize(self)
-        if not self.code:
-            fields.pop("code", None)
-        return fields
+        defaults = type(self).model_fields
+        return {k: v for k, v in fields.items() if k not in ("code", "step") or v != defaults[k].default}
 
     @property
     def phases(self) -> tuple[Training, ...]:

@@ -63,6 +63,7 @@ def build_penalties(regularization: Mapping[str, float]) -> list[Penalty]:
 
 _RESERVED = frozenset({
     *("label", "published", "baseline", "dropout_at_test", "dropout_inert", "coefficients", "spaces"),  # of a method
+    "step",  # the same
     *("method", "cell_key", "seed", "state", "reason", "chosen", "task", "dataset", "dataset_digest"),  # of a frame
     *("num_weights", "num_nonzero", "density", "compression_rate", "neurons_published", "neurons_alive"),
     *("hidden_alive", "dense_size", "dense_compression", "epoch"),

@@ -23,14 +23,19 @@ _BROADCAST = "Using a target size"
 
 
 def rehearse(
-    task: Task, regularization: Mapping[str, float], training: Training | Sequence[Training], data: Data
+    task: Task,
+    regularization: Mapping[str, float],
+    training: Training | Sequence[Training],
+    data: Data,
+    *,
+    proximal: bool = False,
 ) -> None:
     """Train two replicates for a step on a few samples and measure them. ArgumentError says in a line what is wrong."""
     phases = (training,) if isinstance(training, Training) else training
     splits = _few(data.for_seeds(_SEEDS), min(_MOST_SAMPLES, *(phase.batch_size for phase in phases)))
     short = [_of_one_step(phase, splits.num_train) for phase in phases]
     with torch.random.fork_rng(devices=[]), _no_broadcasting():
-        trainer = Trainer(task, regularization, short, 0.0, splits, _SEEDS)
+        trainer = Trainer(task, regularization, short, 0.0, splits, _SEEDS, proximal=proximal)
         _check_start(task, trainer.replicas)
         _check_run(task, trainer.replicas, splits)
         if any(weight.ndim > 3 for weight in trainer.replicas.weights().values()):

@@ -47,7 +47,7 @@ def _rehearse(sweep: Sweep, data: Data) -> None:
         for name in sweep.penalties:
             check_penalty(name)
         for cell in _cell_per_combination(sweep, data):
-            rehearse(sweep.task, cell.regularization, cell.phases, data)
+            rehearse(sweep.task, cell.regularization, cell.phases, data, proximal=cell.step == "proximal")
     except MemoryError:
         return  # here; where packs run there may be more
     except Exception as error:  # whatever code of the user's own raises
@@ -57,12 +57,12 @@ def _rehearse(sweep: Sweep, data: Data) -> None:
 
 def _cell_per_combination(sweep: Sweep, data: Data) -> list[Cell]:
     """One cell for each combination of regularisers: their sizes make no difference."""
-    found: dict[tuple[str, ...], Cell] = {}
+    found: dict[tuple[str, ...], Cell] = {}  # by step and regularisers
     for method in sweep.methods:
         first = {name: space.values[0] for name, space in method.spaces.items()}
         cell = sweep.cell(method, first, data.digest, data.num_train)
         if cell.baseline is None:
-            found.setdefault(tuple(cell.regularization), cell)
+            found.setdefault((cell.step, *cell.regularization), cell)
     return list(found.values())
 
 

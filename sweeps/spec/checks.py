@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from dn_distributed import regularizers, score_names
+from dn_distributed.proximal import FORMS
+from dn_distributed.regularizers import expand_shorthand
 from dn_distributed.regularizers.dropout import INPUT_NAME as INPUT_DROPOUT
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.tasks import TASKS, Task
@@ -53,6 +55,8 @@ def _of_method(method: Method, task: Task) -> Iterator[tuple[str, str]]:
         yield faults[1], f"does not go with {faults[0]}"
     if method.baseline is not None and task.kind != "linear":
         yield "baseline", f"{method.baseline} fits a linear regression, not task {task.name!r}"
+    if method.step == "proximal" and not FORMS.keys() & {part for key in method.keys for part in expand_shorthand(key)}:
+        yield "step", f"no penalty of this method has a proximal form; {', '.join(FORMS)} have one"
     if method.baseline is not None and method.keys:
         yield method.keys[0], f"{method.baseline} takes no coefficient of a network"
 
@@ -79,7 +83,7 @@ def _settings(method: Method) -> Any:
     if method.spaces:
         return method.label
     coefficients = frozenset(regularizers.resolve(method.coefficients).items())
-    return coefficients, method.dropout_at_test, method.dropout_inert, method.baseline
+    return coefficients, method.step, method.dropout_at_test, method.dropout_inert, method.baseline
 
 
 def _of_size(sweep: Sweep) -> Iterator[Problem]:

@@ -28,7 +28,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from dn_distributed import regularizers
-from dn_distributed.config import Baseline, Count, FrozenModel, Pruning, Training
+from dn_distributed.config import Baseline, Count, FrozenModel, Pruning, Step, Training
 from dn_distributed.data import DATASETS, Dataset
 from dn_distributed.labels import SHORTHANDS
 from dn_distributed.regularizers import PENALTIES, dropout
@@ -121,6 +121,10 @@ class MethodEntry(Entry):
     """The row of the paper's table that stands beside it."""
     baseline: Annotated[Baseline | None, BeforeValidator(_baseline)] = None
     """A classical method on the same linear regression, in place of a network."""
+    step: Step = "subgradient"
+    """How penalties act: ``subgradient``, in the gradient, or ``proximal``: L1 and DropNeuron's penalties as a step
+    after each of the optimiser's, which makes weights, and groups of them, exactly zero. Other penalties stay in the
+    gradient."""
     dropout_at_test: bool = False
     """Show the test scores with dropout left on, as two of the published scripts do."""
     dropout_inert: bool = False

@@ -115,6 +115,7 @@ def _method(entry: MethodEntry, shared: Mapping[str, Space]) -> Method:
         published=entry.published,
         dropout_at_test=entry.dropout_at_test,
         dropout_inert=entry.dropout_inert,
+        step=entry.step,
         baseline=entry.baseline,
     )
 

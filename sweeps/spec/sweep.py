@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dn_distributed import own_code, regularizers, score_names
-from dn_distributed.config import Baseline, Cell, Pruning, Training
+from dn_distributed.config import Baseline, Cell, Pruning, Step, Training
 from dn_distributed.data import Dataset
 from dn_distributed.regularizers import PENALTIES, Penalty, expand_shorthand
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
@@ -30,6 +30,8 @@ class Method:
     """Show the test scores with dropout left on, as two of the published scripts do."""
     dropout_inert: bool = False
     """Compute dropout and throw it away, as two of the published scripts do: train without."""
+    step: Step = "subgradient"
+    """How penalties act: in the gradient, or as a proximal step."""
     baseline: Baseline | None = None
     """A classical method in place of a network."""
 
@@ -93,6 +95,7 @@ class Sweep:
             dataset=self.dataset.model_dump(mode="json"),
             dataset_digest=digest,
             regularization=regularization,
+            step=method.step,
             baseline=method.baseline,
             training=resolved[0] if len(resolved) == 1 else resolved,
             pruning=Pruning(**fill(self.pruning, "pruning", assignment)),

@@ -40,6 +40,7 @@ def make_trainer(context: TrialContext, pack: Pack) -> Trainer:
         splits_of(context, pack.seeds),
         pack.seeds,
         curve=cell.pruning.curve,
+        proximal=cell.step == "proximal",
         device=context.device,
     )
 

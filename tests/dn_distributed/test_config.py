@@ -54,6 +54,7 @@ CHANGES = {
     "weight decay": {"training": Training(steps=21400, batch_size=256, optimizer="adamw", weight_decay=0.1)},
     "schedule": {"training": Training(steps=21400, batch_size=256, schedule="cosine")},
     "warm-up": {"training": Training(steps=21400, batch_size=256, warmup_steps=10)},
+    "step": {"step": "proximal"},
     "threshold": {"pruning": Pruning(threshold=0.005)},
 }
 
@@ -72,6 +73,15 @@ def test_key_changes_with_the_result_version(monkeypatch: pytest.MonkeyPatch) ->
     before = cell().key
     monkeypatch.setattr("dn_distributed.config.RESULT_VERSION", 1000)
     assert cell().key != before
+
+
+def test_the_usual_step_is_no_part_of_the_key() -> None:
+    assert cell(step="subgradient").key == cell().key
+    assert "step" not in cell().model_dump()
+
+
+def test_a_cell_with_proximal_steps_survives_json() -> None:
+    assert Cell.model_validate_json(cell(step="proximal").model_dump_json()).step == "proximal"
 
 
 def test_a_cell_survives_json() -> None:

@@ -330,6 +330,9 @@ REGRESSION = "name: n\ntask: regression\nmethods: [{label: P}, "
         ("{label: D, dropout: 0.5, dropout_inert: true, dropout_at_test: true}", "does not go with"),
         ("{label: D, baseline: ridge}", "unknown baseline 'ridge'; valid: lasso, omp"),
         ("{label: D, baseline: omp, l1: 1}", "omp takes no coefficient"),
+        ("{label: D, l1: 1, step: prox}", r"methods\[1\].step: .*'subgradient' or 'proximal'"),
+        ("{label: D, l2: 1, step: proximal}", r"step: no penalty of this method has a proximal form; l1, .* have one"),
+        ("{label: D, baseline: omp, step: proximal}", "step: no penalty of this method has a proximal form"),
     ],
 )
 def test_faults_and_baselines_are_checked(load: Load, method: str, message: str) -> None:
@@ -340,6 +343,22 @@ def test_faults_and_baselines_are_checked(load: Load, method: str, message: str)
 def test_a_baseline_is_for_a_linear_regression(load: Load) -> None:
     with pytest.raises(SpecError, match="omp fits a linear regression, not task 'lenet300'"):
         load(BASE + "  - {label: OMP, baseline: omp}\n")
+
+
+def test_methods_that_differ_in_their_step_alone_are_two(load: Load) -> None:
+    text = BASE + "  - {label: exact, dn: 5e-5, step: proximal}\n  - {label: again, dn: 5e-5, step: subgradient}\n"
+    with pytest.raises(SpecError, match="'again' is the same as 'DN'"):
+        load(text)
+    sweep = load(text.rpartition("  -")[0])
+    plain, exact = cell(sweep, 1), cell(sweep, 2)
+    assert (plain.step, exact.step) == ("subgradient", "proximal")
+    assert plain.regularization == exact.regularization
+    assert plain.key != exact.key
+
+
+@pytest.mark.parametrize("key", ["l1", "dn", "dn_incoming", "l2_as_scripted", "l2: 1, l1"])
+def test_a_shorthand_or_one_penalty_of_several_may_have_the_proximal_form(load: Load, key: str) -> None:
+    assert load(BASE + f"  - {{label: exact, {key}: 5e-5, step: proximal}}\n").methods[-1].step == "proximal"
 
 
 def test_a_baseline_is_part_of_the_identity(load: Load) -> None:

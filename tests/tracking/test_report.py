@@ -20,6 +20,7 @@ from tracking import figures, report
 from tracking.errors import StoreError
 from tracking.manifest import Selection
 from tracking.report import wording
+from tracking.store.cell_params import settings_of
 from tracking.store.location import StoreLocation
 
 AWKWARD = '<b>ℓ1</b> & "P"'
@@ -296,6 +297,13 @@ def test_coefficients_in_words() -> None:
     assert wording.coefficients_in_words([make_cell(l1=2.0), make_cell(l1=1.0)]) == "l1 1 or 2"
     many = [make_cell(l1=float(value)) for value in range(1, 6)]
     assert wording.coefficients_in_words(many) == "l1 1 … 5 (5 values)"
+
+
+def test_proximal_steps_are_told() -> None:
+    exact = make_cell(l1=1e-6).model_copy(update={"step": "proximal"})
+    assert wording.coefficients_in_words([exact]) == "l1 1e-06, proximal steps"
+    assert settings_of(exact)["step"] == "proximal"
+    assert "step" not in settings_of(make_cell(l1=1e-6))
 
 
 def test_training_in_words() -> None:

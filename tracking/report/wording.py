@@ -74,8 +74,9 @@ def seeds_in_words(seeds: Sequence[int]) -> str:
 
 
 def coefficients_in_words(tried: Sequence[Cell]) -> str:
-    """Return the coefficients of a method, each with the values that were tried."""
+    """Return the coefficients of a method, each with the values that were tried, and how they act if not as usual."""
     words = [f"{name} {_values_in_words(found)}" for name, found in cells.coefficients(tried).items()]
+    words += ["proximal steps"] * any(cell.step == "proximal" for cell in tried)
     return ", ".join(words) or "none"
 
 

@@ -14,6 +14,8 @@ def settings_of(cell: Cell) -> dict[str, Any]:
     found |= {f"task.{key}": value for key, value in cell.task.items() if key != "name"}
     found |= {f"dataset.{key}": value for key, value in cell.dataset.items() if key != "name"}
     found |= {name: cell.regularization.get(name, 0.0) for name in (*_ALWAYS_SHOWN, *cell.regularization)}
+    if cell.step != "subgradient":
+        found["step"] = cell.step
     if cell.baseline is not None:
         found["baseline"] = cell.baseline
     found |= {f"code.{part}": digest for part, digest in cell.code.items()}
