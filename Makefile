@@ -14,9 +14,12 @@ demo: .venv/installed
 
 # What needs more than Python: programs, root, or a sweep of several processes that is disturbed.
 MORE := browser or cluster or postgres or slow
+# Three fill two cores better than two do: tests of sweeps wait for Ray as often as they compute.
 WORKERS ?= 2
+MORE_WORKERS ?= 1
 # Whole files, those first that take longest, and together those that share what is slow to make: tests/distribution.py.
 PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+MORE_PARALLEL := $(if $(filter-out 1,$(MORE_WORKERS)),-n $(MORE_WORKERS) --dist loadfile --no-loadscope-reorder)
 # CI gives --cov: what the tests of `make test` reach must not fall below the floor in pyproject.toml.
 COVERAGE ?=
 
@@ -24,7 +27,8 @@ test: .venv/installed
 	$(BIN)/python -m pytest $(PARALLEL) -m "not ($(MORE))" $(COVERAGE)
 
 test-all: test
-	$(BIN)/python -m pytest -m "$(MORE)" # one after the other: each of them fills the machine
+	$(BIN)/python -m pytest $(MORE_PARALLEL) -m "($(MORE)) and not cluster"
+	$(BIN)/python -m pytest -m cluster tests/cluster # alone: its hosts fill the machine
 
 # On the oldest versions that pyproject.toml allows of what this project uses itself: all that `make test` runs, less
 # what needs packages of the extra `dev`. test-oldest-core: what is nearest to Ray, MLflow and torch.
@@ -42,7 +46,7 @@ test-oldest-core: .venv-oldest/installed
 .venv-oldest/installed: pyproject.toml .venv/installed
 	rm -rf .venv-oldest
 	$(PYTHON) -m venv --without-pip .venv-oldest
-	$(BIN)/uv pip install --quiet --python .venv-oldest/bin/python --resolution lowest-direct \
+	$(BIN)/uv pip install --quiet --python .venv-oldest/bin/python --resolution lowest-direct --compile-bytecode \
 		--editable '.[export,server,test]'
 	touch $@
 
