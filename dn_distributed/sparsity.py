@@ -227,7 +227,8 @@ def _features_alive(mask: Any, before: Any, after: Any) -> int | None:
     """Of a matrix that reads flattened channels: features of alive filters that alive units read; None for others."""
     if mask.ndim > 2 or mask.shape[1] == len(before):
         return None
-    return int(mask.reshape(len(mask), len(before), -1)[after][:, before].any(0).sum())
+    features = mask.reshape(len(mask), len(before), -1) & after[:, None, None] & before[None, :, None]
+    return int(features.any(0).sum())
 
 
 def _count_apart(masks: Mapping[str, Mask], needed: Mapping[str, tuple[int, int]]) -> NetworkCounts:

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dn_distributed.data import Split, Splits
 from dn_distributed.regularizers import dropout
+from dn_distributed.replicas import loss_gradient
 from dn_distributed.seeds import generator
 
 DEVICE = "pretended"
@@ -50,7 +51,8 @@ def pretended() -> Iterator[None]:
         pytest.skip(f"torch {torch.__version__} cannot pretend to have a device")
     register()
     on_cpu = mock.patch.object(dropout, "generator", lambda seed, name, index, device: generator(seed, name, index))
-    with FakeTensorMode(), _Answers(), on_cpu:  # type: ignore[no-untyped-call]
+    no_graphs_of_others = mock.patch.object(loss_gradient, "_graphs", {})
+    with FakeTensorMode(), _Answers(), on_cpu, no_graphs_of_others:  # type: ignore[no-untyped-call]
         yield
 
 
