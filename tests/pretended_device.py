@@ -51,7 +51,8 @@ def pretended() -> Iterator[None]:
         pytest.skip(f"torch {torch.__version__} cannot pretend to have a device")
     register()
     on_cpu = mock.patch.object(dropout, "generator", lambda seed, name, index, device: generator(seed, name, index))
-    no_graphs_of_others = mock.patch.object(loss_gradient, "_graphs", {})
+    graphs: dict[object, object] = {}
+    no_graphs_of_others = mock.patch.object(loss_gradient, "_graphs", graphs)
     with FakeTensorMode(), _Answers(), on_cpu, no_graphs_of_others:  # type: ignore[no-untyped-call]
         yield
 
