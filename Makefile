@@ -14,7 +14,7 @@ demo: .venv/installed
 
 # What needs more than Python: programs, root, or a sweep of several processes that is disturbed.
 MORE := browser or cluster or postgres or slow
-# Three fill two cores better than two do: tests of sweeps wait for Ray as often as they compute.
+# Processes of the first part of the tests, and of the second, whose sweeps fill the machine.
 WORKERS ?= 2
 MORE_WORKERS ?= 1
 # Whole files, those first that take longest, and together those that share what is slow to make: tests/distribution.py.
@@ -32,7 +32,8 @@ test-all: test
 
 # On the oldest versions that pyproject.toml allows of what this project uses itself: all that `make test` runs, less
 # what needs packages of the extra `dev`. test-oldest-core: what is nearest to Ray, MLflow and torch.
-OLDEST := .venv-oldest/bin/python -m pytest $(PARALLEL) -m "not ($(MORE))" \
+# uv leaves it to the first import to compile a module, and that must be kept, or each process does it again.
+OLDEST := PYTHONDONTWRITEBYTECODE= .venv-oldest/bin/python -m pytest $(PARALLEL) -m "not ($(MORE))" \
 	--ignore=tests/tracking/test_server_s3.py --ignore=tests/test_notebooks.py --ignore=tests/browser
 test-oldest: .venv-oldest/installed
 	$(OLDEST)
@@ -46,7 +47,7 @@ test-oldest-core: .venv-oldest/installed
 .venv-oldest/installed: pyproject.toml .venv/installed
 	rm -rf .venv-oldest
 	$(PYTHON) -m venv --without-pip .venv-oldest
-	$(BIN)/uv pip install --quiet --python .venv-oldest/bin/python --resolution lowest-direct --compile-bytecode \
+	$(BIN)/uv pip install --quiet --python .venv-oldest/bin/python --resolution lowest-direct \
 		--editable '.[export,server,test]'
 	touch $@
 

@@ -16,7 +16,7 @@ PENALTIES = {"l1": 1e-4, "l2": 1e-4, "dn": 1e-4}
 FULLY_CONNECTED = ("regression", "autoencoder", "lenet300")
 LENGTHS = {
     **{name: {"steps": 100, "batch_size": 16} for name in FULLY_CONNECTED},
-    **{name: {"steps": 5, "batch_size": 8} for name in ("lenet5", "convnet")},
+    **{name: {"steps": 5, "batch_size": 8} for name in ("lenet5", "lenet5_caffe", "convnet")},
 }
 
 every_task = pytest.mark.parametrize("name", TASKS)
