@@ -18,6 +18,10 @@ Step = Literal["subgradient", "proximal"]
 """How penalties act: in the gradient, or as a proximal step after the optimiser's."""
 
 
+Precision = Literal["float32", "bf16", "tf32"]
+"""Of the products in a training step."""
+
+
 class FrozenModel(BaseModel):
     """A value that cannot change, refuses unknown keys, and takes no type for another (no "3" for 3)."""
 
@@ -93,6 +97,10 @@ class Training(FrozenModel):
     """Fine-tuning: what ``pruning`` would drop is dropped when the phase begins, and stays 0."""
     drop: Drop | None = None
     """Remove units during the phase. A unit that is gone stays gone, in the phases after it too."""
+    precision: Precision = "float32"
+    """Of the network's products while it trains: ``bf16`` (bfloat16) is faster for large layers where the processor has
+    instructions for it; ``tf32`` (TensorFloat-32) is for NVIDIA GPUs. Weights, penalties, loss, optimiser and all
+    measurements stay in float32."""
     shrink: bool = True
     """Take dropped units out of the tensors at the end of each epoch, which makes the next ones faster. The results
     differ by rounding."""

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from dn_distributed.config import Precision
 from dn_distributed.dropping.chain import Chain, Left
 from dn_distributed.replicas import Replicas
 from dn_distributed.replicas.functional_network import FunctionalNetwork
 from dn_distributed.replicas.parameters import Parameters
+from dn_distributed.replicas.precision import lower
 from dn_distributed.tasks import Task
 
 
@@ -72,7 +74,9 @@ class NarrowReplica:
         """Return (values, gradients) of what a penalty touches; see ``Penalty.touches``."""
         return self.parameters.touched(self._task.layers_of(penalty_name), touches)
 
-    def add_loss_gradient_(self, inputs: Tensor, targets: Tensor, masks: list[Tensor]) -> Tensor:
+    def add_loss_gradient_(
+        self, inputs: Tensor, targets: Tensor, masks: list[Tensor], precision: Precision = "float32"
+    ) -> Tensor:
         """Add the gradient of the mean loss to ``gradients``; return the loss ``[1]``.
 
         Shapes: ``inputs`` and ``targets`` ``[1, B, ...]`` and masks ``[1, B, ...]``, all of the whole network.
@@ -82,11 +86,11 @@ class NarrowReplica:
             for mask, index in zip(masks, self._masked, strict=True)
         ]
         loss = self._function.add_gradient_(
-            [view[0] for view in self.parameters.value_views],
+            [view[0] for view in self.parameters.values_in(precision)],
             [view[0] for view in self.parameters.gradient_views],
             [],
             own,
-            inputs[0].to(memory_format=self._task.cpu_memory_format),
+            lower(inputs[0], precision).to(memory_format=self._task.cpu_memory_format),
             targets[0],
         )
         return loss.unsqueeze(0)

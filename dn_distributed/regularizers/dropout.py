@@ -32,7 +32,7 @@ class MaskedDropout(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return ``inputs · mask`` in training mode, ``inputs`` in evaluation mode."""
-        return inputs * self.mask if self.training else inputs
+        return (inputs * self.mask).to(inputs.dtype) if self.training else inputs
 
 
 def swap_dropout_(network: nn.Module, rate: float) -> list[str]:

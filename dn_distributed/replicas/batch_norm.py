@@ -35,19 +35,20 @@ class _Functional(nn.Module):
         count = input.numel() // self.num_features
         if count == 1:
             raise ValueError(f"BatchNorm while training: one value per channel in a batch {list(input.shape)}")
-        normalized, mean, inverse_std = self._normalize(input)
+        normalized, mean, inverse_std = self._normalize(input.float())  # statistics are never in lower precision
         if self.running_mean is not None and self.running_var is not None:
             variance = 1 / (inverse_std * inverse_std) - self.eps
             self.running_mean = self._moved(self.running_mean, mean)
             self.running_var = self._moved(self.running_var, variance * (count / (count - 1)))
-        return normalized
+        return normalized.to(input.dtype)
 
     def _normalize(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The outputs, and of the batch the mean and 1 / √(variance + eps)."""
+        weight, bias = (None if tensor is None else tensor.float() for tensor in (self.weight, self.bias))
 
         def by_batch(inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             found: tuple[Tensor, Tensor, Tensor] = torch.native_batch_norm(
-                inputs, self.weight, self.bias, None, None, True, 0.0, self.eps
+                inputs, weight, bias, None, None, True, 0.0, self.eps
             )
             return found
 

@@ -30,7 +30,7 @@ class FunctionalNetwork:
         """``vectorized``: gradients are of K networks at once, in tensors with a leading K."""
         self._task, self._network, self._names = task, network, tuple(names)
         self._statistics, self._dropouts, self._vectorized = tuple(statistics), tuple(dropouts), vectorized
-        self._gradients: dict[torch.Size, LossGradient] = {}
+        self._gradients: dict[tuple[torch.Size, torch.dtype], LossGradient] = {}
 
     @property
     def _identity(self) -> Hashable:
@@ -50,6 +50,8 @@ class FunctionalNetwork:
         self, values: list[Tensor], running: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
         outputs, after = self(values, running, masks, inputs)
+        if outputs.dtype == torch.bfloat16:
+            outputs = outputs.float()
         return self._task.loss(outputs, targets), after
 
     def add_gradient_(
@@ -63,13 +65,15 @@ class FunctionalNetwork:
     ) -> Tensor:
         """Add the gradient of the loss to ``gradients``, move the statistics, and return the loss: ``[]`` or ``[K]``.
 
-        Tensors are of the same shapes at each call, but for the size of a batch.
+        Tensors are of the same shapes at each call, but for the size of a batch. Values and inputs may be in bfloat16:
+        so is then what lies between them, but not the loss.
         """
-        if inputs.shape not in self._gradients:
+        kind = inputs.shape, values[0].dtype
+        if kind not in self._gradients:
             self._network.train()
             loss = vmap(self._loss) if self._vectorized else self._loss
-            self._gradients[inputs.shape] = loss_gradient(loss, self._identity, values, running, masks, inputs, targets)
-        found = self._gradients[inputs.shape](*values, *running, inputs, targets, *masks)
+            self._gradients[kind] = loss_gradient(loss, self._identity, values, running, masks, inputs, targets)
+        found = self._gradients[kind](*values, *running, inputs, targets, *masks)
         foreach_add_(gradients, found[: len(gradients)])
         if running:
             foreach_copy_(running, found[len(gradients) + 1 :])

@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from dn_distributed.config import Precision
+from dn_distributed.replicas.precision import lower
+
 _ALIGNMENT = 64
 """Replicates start at multiples of it: vector instructions then round each one alike wherever it stands."""
 
@@ -32,6 +35,11 @@ class Parameters:
         self.value_views = views_of(self.values, self.shapes)
         self.gradient_views = views_of(self.gradients, self.shapes)
         self._num_regularized = sum(shapes[name].numel() for name in first)
+
+    def values_in(self, precision: Precision) -> list[Tensor]:
+        """Return the views of the values, or in lower precision those of a copy."""
+        lowered = lower(self.values, precision)
+        return self.value_views if lowered is self.values else views_of(lowered, self.shapes)
 
     @property
     def by_name(self) -> dict[str, Tensor]:

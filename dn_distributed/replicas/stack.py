@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
+from dn_distributed.config import Precision
 from dn_distributed.errors import ArgumentError
 from dn_distributed.layers import is_chain, parts_of_filters
 from dn_distributed.regularizers.dropout import swap_dropout_
@@ -16,6 +17,7 @@ from dn_distributed.replicas import checks
 from dn_distributed.replicas.batch_norm import swap_batch_norm_
 from dn_distributed.replicas.functional_network import FunctionalNetwork
 from dn_distributed.replicas.parameters import Parameters, stacked_zeros, views_of
+from dn_distributed.replicas.precision import lower
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import Task
 
@@ -140,12 +142,15 @@ class Replicas:
             raise ArgumentError("there is dropout, but the network has no nn.Dropout that it uses")
         return [found[0] if found else torch.Size() for found in shapes.values()]
 
-    def add_loss_gradient_(self, inputs: Tensor, targets: Tensor, masks: list[Tensor]) -> Tensor:
+    def add_loss_gradient_(
+        self, inputs: Tensor, targets: Tensor, masks: list[Tensor], precision: Precision = "float32"
+    ) -> Tensor:
         """Add the gradient of each replicate's mean loss to ``gradients``; return the losses ``[K]``.
 
         Shapes: ``inputs`` and ``targets`` ``[K, B, ...]``; masks as ``MaskSource`` gives.
         """
-        values, into = self._parameters.value_views, self._parameters.gradient_views
+        values, into = self._parameters.values_in(precision), self._parameters.gradient_views
+        inputs = lower(inputs, precision)
         if self._vectorized:
             return self._function.add_gradient_(values, into, self._running_views, masks, inputs, targets)
         losses = [

@@ -52,7 +52,7 @@ class Course:
         self._masks = MaskSource(equipment.dropout_shapes, batch_size, rate, replicas.seeds, purpose)
         self._input_dropout = InputDropout(equipment.input_dropout, replicas.seeds, f"input {purpose}")
         optimizer = Optimizer(phase.training, replicas.values, with_multipliers=equipment.penalties.overlap)
-        self._whole = Learner(replicas, equipment.penalties, optimizer)
+        self._whole = Learner(replicas, equipment.penalties, optimizer, phase.training.precision)
         if before is not None:
             before.write_back()
             self._whole.optimizer.go_on_from_(before._whole.optimizer)

@@ -10,7 +10,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from dn_distributed.config import Precision
 from dn_distributed.proximal import StackStep
+from dn_distributed.replicas.precision import products_in
 from dn_distributed.training.optimizer import Optimizer
 from dn_distributed.training.penalties import Penalties
 
@@ -32,16 +34,16 @@ class Stack(Protocol):
     def views(self, buffer: Tensor) -> dict[str, Tensor]:
         """Return the parts ``[K, *shape]`` of a buffer like ``values`` by the name of the parameter they belong to."""
 
-    def add_loss_gradient_(self, inputs: Tensor, targets: Tensor, masks: list[Tensor]) -> Tensor:
+    def add_loss_gradient_(self, inputs: Tensor, targets: Tensor, masks: list[Tensor], precision: Precision) -> Tensor:
         """Add the gradient of each replicate's mean loss to ``gradients``; return the losses ``[K]``."""
 
 
 class Learner:
     """A stack with the penalties that act on it and the optimiser that moves it."""
 
-    def __init__(self, stack: Stack, penalties: Penalties, optimizer: Optimizer) -> None:
+    def __init__(self, stack: Stack, penalties: Penalties, optimizer: Optimizer, precision: Precision) -> None:
         self.optimizer = optimizer
-        self._stack = stack
+        self._stack, self._precision = stack, precision
         self._penalties = [(penalty, stack.touched(penalty.name, penalty.touches)) for penalty in penalties.in_gradient]
         self._proximal = self._proximal_step(penalties)
         self.structure: Tensor | None = None
@@ -65,7 +67,8 @@ class Learner:
             scaled = replace(penalty, coefficient=penalty.coefficient * penalty_factor)
             for values, into in touched:
                 scaled.add_gradient_(values, into, leading=1)
-        losses = self._stack.add_loss_gradient_(inputs, targets, masks)
+        with products_in(self._precision):
+            losses = self._stack.add_loss_gradient_(inputs, targets, masks, self._precision)
         if self.structure is not None:
             gradients.mul_(self.structure)
         self.optimizer.step_(gradients, rate)

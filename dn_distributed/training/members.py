@@ -66,7 +66,7 @@ class Members:
         for name, tensor in self._whole.optimizer.state().items():
             own = optimizer.state()[name]
             own.copy_(tensor) if tensor.ndim == 0 else replica.copy_in_(own, tensor[row])
-        learner = Learner(replica, self._penalties, optimizer)
+        learner = Learner(replica, self._penalties, optimizer, self._phase.training.precision)
         structure = torch.ones_like(replica.values, dtype=torch.bool)
         replica.copy_in_(structure, self._structure[row])
         learner.keep_(structure)

@@ -46,7 +46,9 @@ def rehearse(
 
 
 def _of_one_step(phase: Training, batch_size: int) -> Training:
-    return phase.model_copy(update={"batch_size": batch_size, "steps": 1, "epochs": None, "warmup_steps": 0})
+    changes = {"batch_size": batch_size, "steps": 1, "epochs": None, "warmup_steps": 0}
+    on_gpus = {"precision": "float32"} if phase.precision == "tf32" else {}
+    return phase.model_copy(update={**changes, **on_gpus})
 
 
 def check_penalty(name: str, kernel: Sequence[int] = ()) -> None:

@@ -16,7 +16,7 @@ from dn_distributed.errors import ArgumentError
 from dn_distributed.pruning import Cut
 from dn_distributed.regularizers.dropout import INPUT_NAME as INPUT_DROPOUT
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
-from dn_distributed.replicas import Replicas
+from dn_distributed.replicas import Replicas, precision
 from dn_distributed.tasks import Task
 from dn_distributed.training.course import Course, Equipment
 from dn_distributed.training.evaluation import Evaluation
@@ -45,8 +45,8 @@ class Trainer:
 
         ``training``: its phases, where there are several. ``curve``: thresholds that the trained replicates are
         measured at, besides ``threshold``. ``proximal``: penalties that can act as proximal steps, not in the gradient.
-        ValueError where the data are fewer than a batch, the network cannot be
-        stacked, or a phase drops units of layers that are no chain.
+        ValueError where the data are fewer than a batch, the network cannot be stacked, the device does not have a
+        precision, or a phase drops units of layers that are no chain.
         """
         if not seeds:
             raise ValueError("a pack needs at least one seed")
@@ -55,6 +55,8 @@ class Trainer:
         self.step = 0
         self._splits = splits.to(self.device)
         self.phases = phases_of(training, splits.num_train)
+        for phase in self.phases:
+            precision.check(phase.training.precision, self.device)
 
         dropout = regularization.get(DROPOUT, 0.0)
         self.replicas = Replicas(task, seeds, dropout, self.device)

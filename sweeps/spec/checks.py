@@ -31,6 +31,7 @@ def _problems(sweep: Sweep) -> Iterator[Problem]:
             yield ("methods", index, key), message
     yield from _of_pruning(sweep)
     yield from _of_equal_methods(sweep)
+    yield from _of_precision(sweep)
     yield from _of_size(sweep)
     yield from _of_search(sweep)
 
@@ -84,6 +85,13 @@ def _settings(method: Method) -> Any:
         return method.label
     coefficients = frozenset(regularizers.resolve(method.coefficients).items())
     return coefficients, method.step, method.dropout_at_test, method.dropout_inert, method.baseline
+
+
+def _of_precision(sweep: Sweep) -> Iterator[Problem]:
+    for number, phase in enumerate(sweep.phases):
+        if phase.get("precision") == "tf32" and not sweep.resources.gpu:
+            keys: KeyPath = ("training", "precision") if len(sweep.phases) == 1 else ("training", number, "precision")
+            yield keys, "tf32 is of NVIDIA GPUs: set resources.gpu too, or give float32 or bf16"
 
 
 def _of_size(sweep: Sweep) -> Iterator[Problem]:

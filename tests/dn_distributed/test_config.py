@@ -55,6 +55,7 @@ CHANGES = {
     "schedule": {"training": Training(steps=21400, batch_size=256, schedule="cosine")},
     "warm-up": {"training": Training(steps=21400, batch_size=256, warmup_steps=10)},
     "step": {"step": "proximal"},
+    "precision": {"training": Training(steps=21400, batch_size=256, precision="bf16")},
     "threshold": {"pruning": Pruning(threshold=0.005)},
 }
 

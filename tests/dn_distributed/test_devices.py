@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dn_distributed.config import Training
+from dn_distributed.config import Precision, Training
 from dn_distributed.data import Data
 from dn_distributed.regularizers import PENALTIES, resolve
 from dn_distributed.tasks import TASKS, Task
@@ -32,12 +32,19 @@ class Weighted(LeNet300):
 
 
 def make_trainer(
-    task: Task, data: Data, device: str, *, proximal: bool = False, fixed: bool = False, **regularization: float
+    task: Task,
+    data: Data,
+    device: str,
+    *,
+    proximal: bool = False,
+    fixed: bool = False,
+    precision: Precision = "float32",
+    **regularization: Any,
 ) -> Trainer:
     splits = without_values(data.for_seeds(SEEDS))
-    first = Training(steps=2, batch_size=data.num_train // 2)
+    first = Training(steps=2, batch_size=data.num_train // 2, precision=precision)
     other: dict[str, Any] = {"optimizer": "adamw", "weight_decay": 0.1, "penalties": "linear", "fixed_structure": fixed}
-    training = [first, Training(steps=1, batch_size=data.num_train // 2, **other)]
+    training = [first, Training(steps=1, batch_size=data.num_train // 2, precision=precision, **other)]
     return Trainer(
         task,
         resolve(regularization),
@@ -94,3 +101,15 @@ def test_what_mixes_devices_is_found(few_data: DataOf) -> None:
         make_trainer(Weighted(), data, "cpu").advance(1)
         with pytest.raises(RuntimeError, match=f"device.*{DEVICE}"):
             make_trainer(Weighted(), data, DEVICE).advance(1)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "tf32"])
+@pytest.mark.parametrize("name", ["autoencoder", "lenet5_caffe"])
+def test_a_pack_is_trained_in_lower_precision(few_data: DataOf, name: str, precision: Precision) -> None:
+    task = make_task(name)
+    data = few_data(task)
+    with pretended():
+        trainer = make_trainer(task, data, DEVICE, precision=precision, dropout=0.5)
+        trainer.advance(2)
+        assert {tensor.dtype for tensor in trainer.state().values()} == {torch.float32, torch.int64, torch.bool}
+        trainer.outcomes()

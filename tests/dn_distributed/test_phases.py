@@ -185,6 +185,8 @@ def test_a_phase_says_one_thing_about_structure() -> None:
 
 
 def test_defaults_of_phases_leave_no_trace_in_an_identity() -> None:
-    given = Training(steps=1, batch_size=1, penalties="on", fixed_structure=False, drop=None, shrink=True)
+    given = Training(
+        steps=1, batch_size=1, penalties="on", fixed_structure=False, drop=None, shrink=True, precision="float32"
+    )
     assert given.model_dump().keys() == Training(steps=1, batch_size=1).model_dump().keys()
     assert math.isclose(Training(steps=1, batch_size=1, drop=Drop(to=0.5)).model_dump()["drop"]["to"], 0.5)

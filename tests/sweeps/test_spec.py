@@ -103,6 +103,9 @@ LINEAR = "name: a\ntask: regression\ndataset: {name: linear_scripted, samples: S
         (BASE + "training: {epochs: 1, steps: 2}\n", ["training", "exactly one of 'epochs' and 'steps'"]),
         (BASE + "training: {batch_size: '3'}\n", ["training.batch_size", "valid integer", "'3'"]),
         (BASE + "training: 5\n", ["training", "expected a mapping"]),
+        (BASE + "training: {precision: fp16}\n", ["training.precision", "'float32', 'bf16' or 'tf32'"]),
+        (BASE + "training: {precision: tf32}\n", ["sweep.yaml:8: training.precision", "set resources.gpu"]),
+        (BASE + "training: [{precision: bf16}, {precision: tf32}]\n", ["training[1].precision", "set resources.gpu"]),
         (BASE + "pruning: {treshold: 1}\n", ["pruning.treshold", "valid: threshold"]),
         (BASE + "resources: {pack: 0}\n", ["resources.pack"]),
         (BASE + "search: {algorithm: grid}\n", ["search", "search space"]),
@@ -365,6 +368,13 @@ def test_a_baseline_is_part_of_the_identity(load: Load) -> None:
     sweep = load(REGRESSION + "{label: A, baseline: omp}, {label: B, baseline: lasso}]")
     assert [cell(sweep, index).baseline for index in range(3)] == [None, "omp", "lasso"]
     assert len({cell(sweep, index).key for index in range(3)}) == 3
+
+
+def test_precision_is_part_of_the_identity_and_tf32_of_gpus(load: Load) -> None:
+    assert cell(load(BASE, "training.precision=bf16")).phases[0].precision == "bf16"
+    assert cell(load(BASE, "training.precision=tf32", "resources.gpu=1")).phases[0].precision == "tf32"
+    keys = {cell(load(BASE, *said)).key for said in ([], ["training.precision=float32"], ["training.precision=bf16"])}
+    assert len(keys) == 2
 
 
 def test_thresholds_of_a_curve_are_part_of_the_identity(load: Load) -> None:

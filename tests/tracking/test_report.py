@@ -286,6 +286,14 @@ def test_seeds_in_words(seeds: tuple[int, ...], words: str) -> None:
     assert wording.seeds_in_words(seeds) == words
 
 
+def test_precision_in_words() -> None:
+    phases = [Training(steps=5, batch_size=2), Training(steps=5, batch_size=2, precision="bf16")]
+    assert wording.training_in_words(phases) == (
+        "5 steps, batches of 2, Adam, learning rate 0.001; then "
+        "5 steps, batches of 2, Adam, learning rate 0.001, products in bfloat16"
+    )
+
+
 def test_coefficients_in_words() -> None:
     both: dict[str, Any] = {"dn_incoming": 1e-6, "dn_outgoing": 1e-6}
     assert wording.coefficients_in_words([make_cell()]) == "none"

@@ -12,6 +12,7 @@ _PENALTIES = {
     "linear": "penalties growing from 0",
     "exponential": "penalties growing from a thousandth",
 }
+_PRECISIONS = {"float32": "float32", "bf16": "bfloat16", "tf32": "TensorFloat-32"}
 _SCORES = {"norm": "norm", "taylor": "Taylor score", "obs": "second-order score"}
 _FEW = 3  # different values that are written out; of more, only the ends
 
@@ -44,6 +45,7 @@ def _phase_in_words(training: Training) -> str:
     parts += [f"{'Nesterov ' * training.nesterov}momentum {training.momentum:g}"] * bool(training.momentum)
     parts += [f"weight decay {training.weight_decay:g}"] * bool(training.weight_decay)
     parts += ["samples in fixed order"] * (not training.shuffle)
+    parts += [f"products in {_PRECISIONS[training.precision]}"] * (training.precision != "float32")
     parts += [_PENALTIES.get(training.penalties, "")] * (training.penalties != "on")
     parts += ["what pruning drops stays 0"] * training.fixed_structure
     parts += [_drop_in_words(training.drop)] if training.drop is not None else []
