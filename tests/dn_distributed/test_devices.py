@@ -76,7 +76,8 @@ def test_a_pack_is_trained_measured_saved_and_taken_up_again(
 ) -> None:
     task = make()
     data = few_data(task)
-    regularization = {**dict.fromkeys(PENALTIES, 1e-4), "dropout": dropout, "input_dropout": dropout / 2}
+    regularization: dict[str, Any] = dict.fromkeys(PENALTIES, 1e-4)
+    regularization |= {"dropout": dropout, "input_dropout": dropout / 2}
     fixed = make in (GroupNormResNet, BatchNormResNet)  # chains are taken apart by their values, which are not here
     with pretended():
         trainer = make_trainer(task, data, DEVICE, proximal=proximal, fixed=fixed, **regularization)
@@ -104,7 +105,7 @@ def test_what_mixes_devices_is_found(few_data: DataOf) -> None:
 
 
 @pytest.mark.parametrize("precision", ["bf16", "tf32"])
-@pytest.mark.parametrize("name", ["autoencoder", "lenet5_caffe"])
+@pytest.mark.parametrize("name", ["autoencoder", "lenet5"])
 def test_a_pack_is_trained_in_lower_precision(few_data: DataOf, name: str, precision: Precision) -> None:
     task = make_task(name)
     data = few_data(task)

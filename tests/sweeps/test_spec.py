@@ -105,7 +105,10 @@ LINEAR = "name: a\ntask: regression\ndataset: {name: linear_scripted, samples: S
         (BASE + "training: 5\n", ["training", "expected a mapping"]),
         (BASE + "training: {precision: fp16}\n", ["training.precision", "'float32', 'bf16' or 'tf32'"]),
         (BASE + "training: {precision: tf32}\n", ["sweep.yaml:8: training.precision", "set resources.gpu"]),
-        (BASE + "training: [{precision: bf16}, {precision: tf32}]\n", ["training[1].precision", "set resources.gpu"]),
+        (
+            BASE + "training: [{epochs: 1, precision: bf16}, {epochs: 1, precision: tf32}]\n",
+            ["training[1].precision", "set resources.gpu"],
+        ),
         (BASE + "pruning: {treshold: 1}\n", ["pruning.treshold", "valid: threshold"]),
         (BASE + "resources: {pack: 0}\n", ["resources.pack"]),
         (BASE + "search: {algorithm: grid}\n", ["search", "search space"]),
