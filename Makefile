@@ -31,7 +31,7 @@ test-all: test
 	$(BIN)/python -m pytest -m cluster tests/cluster # alone: its hosts fill the machine
 
 # On the oldest versions that pyproject.toml allows of what this project uses itself: all that `make test` runs, less
-# what needs packages of the extra `dev`. test-oldest-core: what is nearest to Ray, MLflow and torch.
+# what needs packages of the extra `dev`. CI runs test-oldest-core: what is nearest to Ray, MLflow and torch.
 # uv leaves it to the first import to compile a module, and that must be kept, or each process does it again.
 OLDEST := PYTHONDONTWRITEBYTECODE= .venv-oldest/bin/python -m pytest $(PARALLEL) -m "not ($(MORE))" \
 	--ignore=tests/tracking/test_server_s3.py --ignore=tests/test_notebooks.py --ignore=tests/browser
