@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 from pathlib import Path
 
-from benchmarks import lenet5_step, overhead, scale, trainer, whole_sweep
+from benchmarks import lenet5_step, overhead, scale, shrinking, trainer, whole_sweep
 from dn_distributed.hardware import cpu_name
 from sweeps.planning.data_dir import resolve_data_dir
 
@@ -15,10 +15,11 @@ PARTS = {
     "sweep": ("(b) A whole sweep against the tutorial way", whole_sweep.run),
     "overhead": ("(c) What Ray and MLflow add to bare training", overhead.run),
     "scale": ("(d) Scale: ten thousand replicates, two thousand short packs", scale.run),
+    "shrinking": ("(g) Trainings that drop units, with tensors that get smaller and without", shrinking.run),
     "lenet5_step": ("(f) What makes a step of LeNet-5 cheaper", lenet5_step.run),
 }
 _INTRODUCTION = (
-    "`make bench` prints the tables (a) to (d) and (f), `make faults` (e); `DN_DATA_DIR` names the folder of MNIST."
+    "`make bench` prints all tables but (e), which `make faults` prints; `DN_DATA_DIR` names the folder of MNIST."
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import statistics
 from pathlib import Path
 from types import ModuleType
 
@@ -58,6 +59,22 @@ def test_results_are_not_typed_into_the_text(page) -> None:  # type: ignore[no-u
     typed = re.sub(r"\{[{%].*?[%}]\}|`[^`]*`|\]\([^)]*\)", "", text, flags=re.DOTALL)
     fractions = set(re.findall(r"(?<![\w.])\d+\.\d+(?![\w.])", typed))
     assert fractions <= page.SETTINGS, fractions - page.SETTINGS
+
+
+def test_the_page_of_recipes_is_that_of_its_rows_and_proofs() -> None:
+    script = module_at(RESULTS / "recipes.py")
+    proofs = json.loads(script.PROOFS.read_text("utf-8"))
+    assert script.page(proofs) == script.PAGE.read_text("utf-8")
+    assert set(proofs) == set(script.RECIPES)
+    for name, least, most_error in zip(script.RECIPES, (20, 30, 160), (1.7, 1.8, 1.1), strict=True):
+        rows = script._rows(name)
+        assert statistics.fmean(row.counts.num_weights / row.counts.dense_size for row in rows) >= least
+        assert statistics.fmean(script._error(row, "test") for row in rows) <= most_error
+        for row in rows:
+            proof = proofs[name][str(row.seed)]
+            assert proof["max_rel_float64"] <= TOLERANCE
+            assert not proof["unexplained_predictions"]
+            assert proof["after"]["weights"] == row.counts.dense_size
 
 
 def test_the_page_of_smaller_networks_is_that_of_its_results() -> None:
