@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule, Interpreter, Node
+from torch.fx import Graph, GraphModule, Interpreter, Node
 
 from dn_distributed.errors import ArgumentError
 from dn_distributed.replicas.checks import OWN_RANDOMNESS, draws
@@ -24,6 +24,7 @@ losses, and the new statistics."""
 
 _RESHAPES = {aten.expand.default, aten.view.default, aten._unsafe_view.default}
 _PRODUCTS = {aten.mul.Scalar, aten.mul.Tensor}
+_TRANSPOSES = (1, 2)
 _CAPTURES = "captures"
 _FILLS = {aten.ones_like.default, aten.zeros_like.default}
 
@@ -95,13 +96,14 @@ def captures(graph: GraphModule) -> bool:
 
 
 class _Cleaner(Interpreter):
-    """Runs a graph once to find what depends on no input, and what returns its input as it is."""
+    """Runs a graph once to find what depends on no input, what returns its input as it is, and what is in bfloat16."""
 
     def __init__(self, graph: GraphModule) -> None:
         super().__init__(graph)
         self._module = graph
         self._constants: dict[Node, Tensor] = {}
         self._idle: list[Node] = []
+        self._rounded: set[Node] = set()
 
     def run_node(self, n: Node) -> Any:
         """Compute one node and note what it is."""
@@ -110,6 +112,8 @@ class _Cleaner(Interpreter):
             self._constants[n] = result
         elif n.op == "call_function" and self._changes_nothing(n, result):
             self._idle.append(n)
+        if isinstance(result, Tensor) and result.dtype == torch.bfloat16:
+            self._rounded.add(n)
         return result
 
     def _is_constant(self, n: Node) -> bool:
@@ -135,5 +139,31 @@ class _Cleaner(Interpreter):
                 self._module.register_buffer(name, value)
                 with graph.inserting_before(node):
                     node.replace_all_uses_with(graph.get_attr(name))
+        for node in graph.nodes:
+            if node in self._rounded and _is_transposed_product(node):
+                with graph.inserting_before(node):
+                    node.replace_all_uses_with(_product_of_transposes(graph, node))
         graph.eliminate_dead_code()
         self._module.recompile()
+
+
+def _is_transposed_product(node: Node) -> bool:
+    """Whether it is ``(xᵀ g)ᵀ``, the gradient of a stack's weights as autograd has it."""
+    if not _transposes(node):
+        return False
+    product = node.all_input_nodes[0]
+    return product.target is aten.bmm.default and len(product.users) == 1 and _transposes(product.all_input_nodes[0])
+
+
+def _transposes(node: Node) -> bool:
+    return node.target is aten.transpose.int and tuple(node.args[1:]) == _TRANSPOSES
+
+
+def _product_of_transposes(graph: Graph, node: Node) -> Node:
+    """``gᵀ x``: the same, but it lies in memory as the weights do, which makes a step up to a sixth faster.
+
+    In float32 it would do so too, and move the last bits of LeNet-300-100's results.
+    """
+    transposed, other = node.all_input_nodes[0].all_input_nodes
+    left = graph.call_function(aten.transpose.int, (other, *_TRANSPOSES))
+    return graph.call_function(aten.bmm.default, (left, transposed.all_input_nodes[0]))

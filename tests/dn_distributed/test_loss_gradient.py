@@ -62,3 +62,26 @@ def test_a_graph_knows_whether_it_holds_tensors_of_the_moment() -> None:
     assert captures(trace(lambda x: x * outside, x))
     assert captures(trace(lambda x: x * (outside + 1), x))
     assert not captures(trace(lambda x: x * torch.ones_like(x) + 2, x))
+
+
+def test_a_transposed_product_in_bfloat16_is_computed_as_it_lies_in_memory() -> None:
+    def gradient(x: Tensor, out: Tensor) -> Tensor:
+        return torch.bmm(x.transpose(1, 2), out).transpose(1, 2)
+
+    x, out = torch.randn(3, 40, 7).bfloat16(), torch.randn(3, 40, 5).bfloat16()
+    graph = trace(gradient, x, out)
+    assert operations(graph) == ["aten.transpose.int", "aten.bmm.default"]
+    assert graph(x, out).is_contiguous()
+    torch.testing.assert_close(graph(x, out), gradient(x, out))
+    assert operations(trace(gradient, x.float(), out.float())).count("aten.transpose.int") == 2
+
+
+def test_a_product_that_is_used_otherwise_too_stays() -> None:
+    def both(x: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+        product = torch.bmm(x.transpose(1, 2), out)
+        return product, product.transpose(1, 2)
+
+    x, out = torch.randn(3, 40, 7).bfloat16(), torch.randn(3, 40, 5).bfloat16()
+    graph = trace(both, x, out)
+    assert operations(graph).count("aten.bmm.default") == 1
+    assert all(map(torch.equal, graph(x, out), both(x, out)))
