@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 from pathlib import Path
 
-from benchmarks import lenet5_step, overhead, scale, shrinking, trainer, whole_sweep
+from benchmarks import agreement, lenet5_step, overhead, precision, scale, shrinking, trainer, whole_sweep
 from dn_distributed.hardware import cpu_name
 from sweeps.planning.data_dir import resolve_data_dir
 
@@ -17,6 +17,8 @@ PARTS = {
     "scale": ("(d) Scale: ten thousand replicates, two thousand short packs", scale.run),
     "shrinking": ("(g) Trainings that drop units, with tensors that get smaller and without", shrinking.run),
     "lenet5_step": ("(f) What makes a step of LeNet-5 cheaper", lenet5_step.run),
+    "precision": ("(h) A step in bfloat16 against one in float32", precision.run),
+    "agreement": ("(i) Scores of trainings in bfloat16 and in float32", agreement.run),
 }
 _INTRODUCTION = (
     "`make bench` prints all tables but (e), which `make faults` prints; `DN_DATA_DIR` names the folder of MNIST."

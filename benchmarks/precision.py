@@ -1,0 +1,58 @@
+"""A step in bfloat16 against one in float32, by the time that it has a core."""
+
+import statistics
+import time
+from pathlib import Path
+
+import torch
+
+from benchmarks.trainer import PENALTIES, load
+from dn_distributed import regularizers
+from dn_distributed.config import Precision
+from dn_distributed.data import Data
+from dn_distributed.tasks import Task
+from dn_distributed.training import Trainer
+from sweeps.tune.memory import keep_freed_memory
+
+PACKS = {
+    "regression": (1, 10),
+    "autoencoder": (1, 10),
+    "lenet300": (1, 10),
+    "lenet5": (1,),
+    "lenet5_caffe": (1,),
+}
+STEPS = {"regression": 200, "autoencoder": 2, "lenet300": 2, "lenet5": 1, "lenet5_caffe": 1}
+ROUNDS = 8
+
+
+def run(data_dir: Path) -> list[str]:
+    """Return the table as Markdown lines. Both take turns, so that other work on the machine meets them alike."""
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    lines = ["| task | pack | float32: ms | bfloat16: ms | times as fast |", "| --- | --: | --: | --: | --: |"]
+    for name, packs in PACKS.items():
+        task, data = load(name, data_dir)
+        for size in packs:
+            exact, rounded = _times(task, data, size, STEPS[name])
+            ratio = statistics.median(a / b for a, b in zip(exact, rounded, strict=True))
+            lines.append(f"| {name} | {size} | {min(exact):.3g} | {min(rounded):.3g} | **{ratio:.2f}** |")
+    return [*lines, "", "Milliseconds of CPU per replicate and step, one thread; the ratio is the median of pairs."]
+
+
+def _times(task: Task, data: Data, size: int, steps: int) -> list[list[float]]:
+    trainers = [_trainer(task, data, size, precision) for precision in ("float32", "bf16")]
+    times: list[list[float]] = [[], []]
+    for _ in range(ROUNDS):
+        for trainer, found in zip(trainers, times, strict=True):
+            begin = time.process_time()
+            trainer.advance(steps)
+            found.append(1000 * (time.process_time() - begin) / steps / size)
+    return times
+
+
+def _trainer(task: Task, data: Data, size: int, precision: Precision) -> Trainer:
+    training = task.default_training.model_copy(update={"precision": precision})
+    penalties, threshold = regularizers.resolve(PENALTIES), task.default_pruning.threshold
+    trainer = Trainer(task, penalties, training, threshold, data.for_seeds(range(size)), range(size))
+    trainer.advance(1)
+    return trainer
