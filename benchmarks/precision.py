@@ -6,12 +6,9 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.trainer import PENALTIES, load
-from dn_distributed import regularizers
-from dn_distributed.config import Precision
+from benchmarks.trainer import load, make_trainer
 from dn_distributed.data import Data
 from dn_distributed.tasks import Task
-from dn_distributed.training import Trainer
 from sweeps.tune.memory import keep_freed_memory
 
 PACKS = {
@@ -40,7 +37,9 @@ def run(data_dir: Path) -> list[str]:
 
 
 def _times(task: Task, data: Data, size: int, steps: int) -> list[list[float]]:
-    trainers = [_trainer(task, data, size, precision) for precision in ("float32", "bf16")]
+    trainers = make_trainer(task, data, size), make_trainer(task, data, size, "bf16")
+    for trainer in trainers:
+        trainer.advance(1)
     times: list[list[float]] = [[], []]
     for _ in range(ROUNDS):
         for trainer, found in zip(trainers, times, strict=True):
@@ -48,11 +47,3 @@ def _times(task: Task, data: Data, size: int, steps: int) -> list[list[float]]:
             trainer.advance(steps)
             found.append(1000 * (time.process_time() - begin) / steps / size)
     return times
-
-
-def _trainer(task: Task, data: Data, size: int, precision: Precision) -> Trainer:
-    training = task.default_training.model_copy(update={"precision": precision})
-    penalties, threshold = regularizers.resolve(PENALTIES), task.default_pruning.threshold
-    trainer = Trainer(task, penalties, training, threshold, data.for_seeds(range(size)), range(size))
-    trainer.advance(1)
-    return trainer

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dn_distributed import regularizers
+from dn_distributed.config import Precision
 from dn_distributed.data import DATASETS, Data
 from dn_distributed.tasks import TASKS, Task
 from dn_distributed.training import Trainer
@@ -37,16 +38,28 @@ def load(name: str, data_dir: Path) -> tuple[Task, Data]:
     return task, task.data(dataset, dataset.load(data_dir))
 
 
-def step_ms(task: Task, data: Data, replicas: int, steps: int) -> float:
-    """Return milliseconds per replicate and step of a pack."""
-    trainer = Trainer(
+def make_trainer(
+    task: Task,
+    data: Data,
+    replicas: int,
+    precision: Precision = "float32",
+    device: torch.device | str = "cpu",
+) -> Trainer:
+    """Return the trainer of a pack as in the paper, with all kinds of penalties."""
+    return Trainer(
         task,
         regularizers.resolve(PENALTIES),
-        task.default_training,
+        task.default_training.model_copy(update={"precision": precision}),
         task.default_pruning.threshold,
         data.for_seeds(range(replicas)),
         range(replicas),
+        device=device,
     )
+
+
+def step_ms(task: Task, data: Data, replicas: int, steps: int) -> float:
+    """Return milliseconds per replicate and step of a pack."""
+    trainer = make_trainer(task, data, replicas)
     return best_ms(lambda: trainer.advance(steps)) / steps / replicas
 
 
