@@ -80,11 +80,10 @@ class Course:
         elif self.phase.training.fixed_structure:
             replicas = self._equipment.replicas
             left = pruning.masks(replicas.weights(), threshold)
-            changed = pruning.changed(replicas.parameters, left, replicas.parts_of_filters)
             structure = torch.ones_like(replicas.values, dtype=torch.bool)
-            for name, view in replicas.views(structure).items():
-                if name in changed:
-                    view.copy_(changed[name] != 0)
+            views = replicas.views(structure)
+            for name, stays in pruning.changed(views, left, replicas.parts_of_filters).items():
+                views[name].copy_(stays)
             self._whole.keep_(structure)
 
     def take_step(self, step: int) -> Tensor:

@@ -81,7 +81,8 @@ class Members:
             self._shrink()
         drop = self._phase.training.drop
         if drop is not None:
-            self._size_before = torch.tensor([self._alive(m).size(self._chain, drop.of) for m in self._members])
+            sizes = [self._alive(member).size(self._chain, drop.of) for member in self._members]
+            self._size_before = torch.tensor(sizes, dtype=torch.float64)
 
     def step_(self, inputs: Tensor, targets: Tensor, masks: list[Tensor], rate: float, penalty_factor: float) -> Tensor:
         """As ``Learner.step_``."""
@@ -109,8 +110,7 @@ class Members:
                     self._drop(member, drop, own / over, done)
         if ends_epoch:
             self.write_back()
-            if self._phase.training.shrink:
-                self._shrink()
+            self._shrink()
 
     def _alive(self, member: "_Member") -> Alive:
         return alive_in(member.replica, self._chain, member.learner.structure)
@@ -153,6 +153,8 @@ class Members:
 
     def _shrink(self) -> None:
         """Make the tensors of members smaller of which enough is gone; ``write_back`` comes before."""
+        if not self._phase.training.shrink:
+            return
         for row, member in enumerate(self._members):
             if self._structure[row].sum() < _WORTH_SHRINKING * len(member.replica.index):
                 self._in_tensors[row] = self._structure[row]

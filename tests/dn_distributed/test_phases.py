@@ -164,6 +164,19 @@ def test_fine_tuning_begins_with_the_pruned_network(make: MakePhased) -> None:
         assert after.counts.num_nonzero <= before.counts.num_nonzero
 
 
+def test_without_shrinking_tensors_stay_as_they_are(make: MakePhased) -> None:
+    phases: list[dict[str, Any]] = [{}, {"drop": Drop(to=0.2, every=2, samples=50)}, {"fixed_structure": True}]
+    sizes = []
+    for shrink in (True, False):
+        trainer = make(make_task("lenet300"), [1], *({**phase, "shrink": shrink} for phase in phases), threshold=0.01)
+        trainer.advance(14)
+        assert trainer._course._members is not None
+        (member,) = trainer._course._members._members
+        sizes.append(len(member.replica.index))
+    assert sizes[0] < 0.3 * sizes[1]
+    assert sizes[1] == 266200 + 410
+
+
 def test_what_is_no_chain_is_fine_tuned_by_its_masks_and_refused_where_units_drop(make: MakePhased) -> None:
     task = GroupNormResNet()
     trainer = make(task, [1, 2], {}, {"fixed_structure": True}, threshold=0.05)
