@@ -5,6 +5,7 @@ import statistics
 from pathlib import Path
 
 import scipy.stats
+import torch
 
 from benchmarks.trainer import load
 from dn_distributed import regularizers, score_names
@@ -21,6 +22,7 @@ SEEDS, EPOCHS = range(5), 10
 def run(data_dir: Path) -> list[str]:
     """Return the table as Markdown lines."""
     keep_freed_memory()
+    torch.set_num_threads(1)  # beside other work, threads wait for each other
     task = LeNet300(initial="he")
     _, data = load(task.name, data_dir)
     lines = ["| method | products | test accuracy after pruning, % | weights left, % | neurons alive |"]
