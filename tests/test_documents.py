@@ -30,7 +30,7 @@ def _tracked(pattern: str) -> list[Path]:
 
 
 DOCUMENTS = _tracked("*.md")
-WRITTEN = [path for path in DOCUMENTS if path.parent.parent != HERE / "docs/results"]
+WRITTEN = [path for path in DOCUMENTS if HERE / "docs/results" not in path.parent.parents]
 """By people: not the tables and statistics of reports."""
 
 
