@@ -47,7 +47,7 @@ class Drop(FrozenModel):
     over: Annotated[float, Field(gt=0, le=1)] = 1.0
     """The share of the phase over which units are removed; then the structure is fixed."""
     every: Count = 100
-    """Steps from one removal to the next."""
+    """Steps from one removal to the next; there is one at the end of each epoch too."""
     power: Annotated[float, Field(gt=0)] = 1.0
     """1: by the same factor each time; above 1 faster at the beginning (``1 - (1 - u)^power`` of the way, on a
     logarithmic scale, after the share ``u`` of the steps)."""
@@ -86,7 +86,7 @@ class Training(FrozenModel):
     """Of ``adamw`` and ``sgd``: the share, times the learning rate, by which every parameter shrinks at each step.
     Decoupled: it is no part of the gradient. Biases shrink too."""
     schedule: Literal["constant", "cosine", "linear"] = "constant"
-    """What multiplies the learning rate over the whole training: 1, or a fall from 1 to 0 along half a cosine or a
+    """What multiplies the learning rate over the phase: 1, or a fall from 1 to 0 along half a cosine or a
     line."""
     warmup_steps: Annotated[int, Field(ge=0, le=10**9)] = 0
     """Steps over which the learning rate rises from next to 0."""

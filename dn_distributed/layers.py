@@ -140,13 +140,25 @@ def is_chain(module: nn.Module, names: Sequence[str]) -> bool:
     if why_no_chain({name: tuple(layer.weight.shape) for name, layer in select(module, names).items()}):
         return False
     try:
-        nodes = list(_graph(module).nodes)
+        _graph(module)
     except ArgumentError:
         return True
-    uses = [node for node in nodes if node.op == "call_module" and node.target in layers]
-    if [node.target for node in uses] != list(names):
+    return is_followed_chain(module, names)
+
+
+def is_followed_chain(module: nn.Module, names: Sequence[str]) -> bool:
+    """Return whether ``forward`` can be followed, and the layers ``names`` are a chain in it.
+
+    Then each of them alone reads what the one before puts out, with no other layer between. Mind the threads of
+    ``forward_order``.
+    """
+    try:
+        nodes = list(_graph(module).nodes)
+    except ArgumentError:
         return False
-    return all(_leads_alone(module, before, after) for before, after in itertools.pairwise(uses))
+    uses = [node for node in nodes if node.op == "call_module" and node.target in names]
+    in_order = [node.target for node in uses] == list(names)
+    return in_order and all(_leads_alone(module, before, after) for before, after in itertools.pairwise(uses))
 
 
 def _leads_alone(module: nn.Module, before: fx.Node, after: fx.Node) -> bool:

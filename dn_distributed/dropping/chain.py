@@ -14,7 +14,11 @@ from torch import Tensor, nn
 from dn_distributed.errors import ArgumentError
 
 _NOT_WHILE_TRAINING = "units of this network cannot be dropped while it trains"
-_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
+_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm, nn.RMSNorm)
+NO_CHAIN = (
+    f"{_NOT_WHILE_TRAINING}: its regularised layers are no chain, each alone reading what the one before puts out, "
+    "or forward() cannot be followed"
+)
 Measure = Literal["weights", "units", "multiply_adds"]
 
 
@@ -165,7 +169,7 @@ def find_chain(network: nn.Module, layers: Sequence[str], dropouts: Sequence[str
         for hook in hooks:
             hook.remove()
     if [name for name, _, _ in calls if name in layers] != list(layers):
-        raise ArgumentError(f"{_NOT_WHILE_TRAINING}: its layers are no chain")
+        raise ArgumentError(NO_CHAIN)
     links: list[Link] = []
     places: dict[str, _Dropout] = {}
     for name, read, out in calls:

@@ -75,6 +75,9 @@ def drop_what_pruning_leaves_dead_(
     masks = pruning.masks(weights, threshold, num_weights=chain.num_weights)
     for name, weight in weights.items():
         weight.mul_(masks[name])
+        bias = replica.parameters.by_name.get(f"{name}.bias")
+        if weight.ndim > 3 and bias is not None:  # as pruning.drop_filters: a filter without weights puts out 0
+            bias.mul_(masks[name].flatten(2).any(2))
     matrices = {name: mask[0].reshape(*mask.shape[1:3], -1).any(2) for name, mask in masks.items()}
     left = _on_paths(chain, alive, matrices)
     signals = replica.signals(*samples, of_outputs=False)

@@ -48,6 +48,8 @@ def resolve(chosen: Mapping[str, float]) -> dict[str, float]:
         if not 0 <= value < (1 if name in dropout.NAMES else float("inf")):
             limits = f"0 ≤ {name} < 1" if name in dropout.NAMES else "finite and ≥ 0"
             raise ArgumentError(f"{name} = {value} is out of range ({limits})")
+        if name == dropout.INPUT_NAME and value and not 0 < round(value * dropout.LEVELS) < dropout.LEVELS:
+            raise ArgumentError(f"{name} = {value}: it acts in steps of 1/{dropout.LEVELS}")
         for target in expand_shorthand(name):
             if target in resolved:
                 short = next(key for key, targets in SHORTHANDS.items() if target in targets)

@@ -12,6 +12,8 @@ NAME = "dropout"
 """Its key in a sweep file; the value is the probability that a hidden unit drops."""
 INPUT_NAME = "input_dropout"
 """The key of the probability that an input drops."""
+LEVELS = 2**16
+"""Rates of inputs are multiples of 1 / this."""
 NAMES = (NAME, INPUT_NAME)
 PLACES = {"hidden": NAME, "input": INPUT_NAME}
 """What ``dropout`` may say instead of a number, and the keys that are meant."""
@@ -59,14 +61,14 @@ class InputDropout:
     """
 
     def __init__(self, rate: float, seeds: Sequence[int], purpose: str) -> None:
-        self._level, self._seeds, self._purpose = round(rate * 2**16), tuple(seeds), purpose
+        self._level, self._seeds, self._purpose = round(rate * LEVELS), tuple(seeds), purpose
 
     def __call__(self, inputs: Tensor, step: int) -> Tensor:
         """Return inputs ``[K, B, ...]`` of which some are 0 and the others ``1 / (1 - rate)`` times as large."""
         if not self._level:
             return inputs
         kept = torch.stack([self._kept(one, seed, step) for one, seed in zip(inputs, self._seeds, strict=True)])
-        return inputs * kept.to(inputs.dtype).mul_(2**16 / (2**16 - self._level))
+        return inputs * kept.to(inputs.dtype).mul_(LEVELS / (LEVELS - self._level))
 
     def _kept(self, one: Tensor, seed: int, step: int) -> Tensor:
         draw, count = generator(seed, self._purpose, step, one.device), one.numel()

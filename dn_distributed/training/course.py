@@ -85,6 +85,7 @@ class Course:
             for name, stays in pruning.changed(views, left, replicas.parts_of_filters).items():
                 views[name].copy_(stays)
             self._whole.keep_(structure)
+            self._whole.structure = structure.to(replicas.values.dtype)  # also where it is all ones: it is state
 
     def take_step(self, step: int) -> Tensor:
         """Take a step of the phase and return the losses ``[K]`` before it."""

@@ -76,6 +76,9 @@ def phases_of(training: Training | Sequence[Training], num_train: int) -> tuple[
     given = (training,) if isinstance(training, Training) else tuple(training)
     if not given:
         raise ValueError("a training needs at least one phase")
+    fixed = [part.fixed_structure for part in given]
+    if any(part.drop is not None and any(fixed[:number]) for number, part in enumerate(given)):
+        raise ValueError("a phase with 'drop' cannot come after one with 'fixed_structure': put it before")
     phases: list[Phase] = []
     for number, part in enumerate(given):
         last = phases[-1] if phases else None

@@ -8,9 +8,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from dn_distributed.config import Training
+from dn_distributed.config import Pruning, Training
 from dn_distributed.data import Data, Split, Splits
 from dn_distributed.errors import ArgumentError
+from dn_distributed.pruning import Cut
 from dn_distributed.regularizers import PENALTIES, Penalty
 from dn_distributed.replicas import Replicas
 from dn_distributed.replicas.checks import without_randomness
@@ -35,7 +36,7 @@ def rehearse(
     splits = _few(data.for_seeds(_SEEDS), min(_MOST_SAMPLES, *(phase.batch_size for phase in phases)))
     short = [_of_one_step(phase, splits.num_train) for phase in phases]
     with torch.random.fork_rng(devices=[]), _no_broadcasting():
-        trainer = Trainer(task, regularization, short, 0.0, splits, _SEEDS, proximal=proximal)
+        trainer = Trainer(task, regularization, short, _cut(phases), splits, _SEEDS, proximal=proximal)
         _check_start(task, trainer.replicas)
         _check_run(task, trainer.replicas, splits)
         if any(weight.ndim > 3 for weight in trainer.replicas.weights().values()):
@@ -43,6 +44,11 @@ def rehearse(
                 check_penalty(name, kernel=(3, 2))
         trainer.advance(trainer.num_steps)
         trainer.outcomes()
+
+
+def _cut(phases: Sequence[Training]) -> Cut:
+    """Where a structure is fixed, half of the weights go: then tensors get smaller."""
+    return Pruning(target_density=0.5) if any(phase.fixed_structure for phase in phases) else 0.0
 
 
 def _of_one_step(phase: Training, batch_size: int) -> Training:

@@ -11,8 +11,9 @@ from torch import Tensor
 from dn_distributed import score_names
 from dn_distributed.config import Training
 from dn_distributed.data import Splits
-from dn_distributed.dropping.chain import Chain, find_chain
+from dn_distributed.dropping.chain import NO_CHAIN, Chain, find_chain
 from dn_distributed.errors import ArgumentError
+from dn_distributed.layers import is_followed_chain
 from dn_distributed.pruning import Cut
 from dn_distributed.regularizers.dropout import INPUT_NAME as INPUT_DROPOUT
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
@@ -85,6 +86,9 @@ class Trainer:
         if not any(training.changes_structure for training in trainings):
             return None
         try:
+            with torch.random.fork_rng(devices=[]):
+                if not is_followed_chain(self.task.network(), self.task.layers):
+                    raise ArgumentError(NO_CHAIN)
             return find_chain(
                 self.replicas.network, self.task.layers, self.replicas.dropout_names, lambda: self._outputs(sample)
             )

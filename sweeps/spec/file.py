@@ -34,7 +34,7 @@ from dn_distributed.labels import SHORTHANDS
 from dn_distributed.regularizers import PENALTIES, dropout
 from dn_distributed.tasks import TASKS, Task
 from dn_distributed.text import quoted
-from sweeps.spec.spaces import WHOLE, Space, as_whole, examples, is_number, parse_space
+from sweeps.spec.spaces import KINDS, WHOLE, Space, as_whole, examples, is_number, parse_space
 from tracking import manifest
 
 Model = TypeVar("Model", bound=FrozenModel)
@@ -157,8 +157,10 @@ class MethodEntry(Entry):
 def _with_places_of_dropout(value: Any) -> Any:
     """A method whose ``dropout`` says where, as one with a key for each place."""
     places = value.get(dropout.NAME) if isinstance(value, dict) else None
-    if not isinstance(places, dict) or not places or not places.keys() <= dropout.PLACES.keys():
+    if not isinstance(places, dict) or places.keys() & set(KINDS):
         return value
+    if not places or not places.keys() <= dropout.PLACES.keys():
+        raise ValueError(f"dropout: expected a number, a search space, or places: {', '.join(dropout.PLACES)}")
     found: dict[str, Any] = {}
     for key, given in value.items():
         for name, coefficient in (

@@ -58,7 +58,7 @@ def _override(file: YamlFile, override: str) -> None:
         key = _key(node, part, keys, shown)
         node, keys = node[key], (*keys, key)
     key = _key(node, last, keys, shown)
-    if keys[:1] == ("training",):
+    if keys[:1] == ("training",) and isinstance(node, dict):
         node.pop({"epochs": "steps", "steps": "epochs"}.get(last), None)
     node[key] = file.override((*keys, key), text, override)
 

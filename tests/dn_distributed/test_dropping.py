@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from dn_distributed.config import Drop, Training
+from dn_distributed.config import Drop, Pruning, Training
 from dn_distributed.dropping import scores
 from dn_distributed.dropping.chain import Chain, Link, Measure, find_chain
 from dn_distributed.dropping.choice import Alive, choose
@@ -281,3 +281,60 @@ def test_what_leaves_the_chain_out_of_its_forward_is_found(few_data: DataOf) -> 
 
     with pytest.raises(ValueError, match="puts out something else; give 'shrink: false'"):
         train(few_data, Own(), [1], to=0.2, every=2, samples=60)
+
+
+class ResidualPair(nn.Module):
+    """What its first layer puts out enters the third beside the second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.fc2, self.fc3 = nn.Linear(784, 30), nn.Linear(30, 30), nn.Linear(30, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.relu(self.fc1(x))
+        return self.fc3(torch.relu(self.fc2(hidden)) + hidden)
+
+
+class ResidualTask(type(make_task("lenet300"))):  # type: ignore[misc]
+    def network(self) -> nn.Module:
+        return ResidualPair()
+
+
+def test_units_that_others_read_too_are_no_chain(few_data: DataOf) -> None:
+    """Cut as a chain, they would silently be another network: it is fine-tuned by its masks, and nothing drops."""
+    with pytest.raises(ValueError, match="its regularised layers are no chain"):
+        train(few_data, ResidualTask(initial="he"), [1], to=0.2)
+    still = Training(steps=5, batch_size=40, fixed_structure=True, learning_rate=1e-30)
+    phases = [Training(epochs=8, batch_size=40), still]
+    pruned = Pruning(thresholds={"fc2": 10.0})
+    trainer = Trainer(
+        ResidualTask(initial="he"), {}, phases, pruned, few_data(ResidualTask(initial="he")).for_seeds([1]), [1]
+    )
+    trainer.advance(40)
+    (before,) = trainer.outcomes()
+    trainer.advance(5)
+    (after,) = trainer.outcomes()
+    assert after.scores["test/loss/after_pruning"] == pytest.approx(before.scores["test/loss/after_pruning"], rel=1e-5)
+    assert after.scores["test/loss/after_pruning"] < 2
+
+
+def test_a_replicate_that_has_diverged_harms_no_other(few_data: DataOf) -> None:
+    task = make_task("lenet300")
+    dropping = Training(epochs=2, batch_size=40, drop=Drop(to=0.2, every=2, samples=50))
+    phases = [Training(epochs=1, batch_size=40), dropping]
+    pack, alone = (Trainer(task, {}, phases, 0.0, few_data(task).for_seeds(seeds), seeds) for seeds in ([1, 2], [2]))
+    pack.advance(3)
+    pack.replicas.values[0, 5] = torch.nan
+    for trainer in (pack, alone):
+        for _ in trainer.run():
+            pass
+    assert pack.diverged() == [1]
+    assert torch.equal(pack.replicas.values[1], alone.replicas.values[0])
+
+
+def test_units_drop_before_a_structure_is_fixed(few_data: DataOf) -> None:
+    dropping = Training(steps=1, batch_size=40, drop=Drop(to=0.5))
+    phases = [Training(steps=1, batch_size=40, fixed_structure=True), dropping]
+    task = make_task("lenet300")
+    with pytest.raises(ValueError, match="cannot come after one with 'fixed_structure'"):
+        Trainer(task, {}, phases, 0.0, few_data(task).for_seeds([1]), [1])

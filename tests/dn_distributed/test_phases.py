@@ -185,6 +185,13 @@ def test_what_is_no_chain_is_fine_tuned_by_its_masks_and_refused_where_units_dro
     trainer.advance(5)
     for mask, outcome in zip(left, trainer.outcomes(), strict=True):
         assert torch.equal(outcome.masks["fc"], mask)
+    for threshold in (0.05, 0.0):
+        whole, resumed = (make(task, [1], {}, {"fixed_structure": True}, threshold=threshold) for _ in range(2))
+        whole.advance(7)
+        resumed.load_state(whole.state())
+        for trainer in (whole, resumed):
+            trainer.advance(3)
+        assert torch.equal(whole.replicas.values, resumed.replicas.values)
     with pytest.raises(ValueError, match="cannot be dropped while it trains: module 'bn1' is a GroupNorm"):
         make(task, [1], {"drop": Drop(to=0.5)})
 

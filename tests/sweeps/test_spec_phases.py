@@ -62,6 +62,11 @@ def test_spaces_within_phases_are_searched_by_their_path(load: Load) -> None:
     assert sweep.assignment_of(method, other, "digest", 2560) is None
 
 
+def test_an_override_may_replace_a_phase(load: Load) -> None:
+    sweep = load(BASE, "training.0={steps: 9}")
+    assert cells(sweep)[0].phases[0].steps == 9
+
+
 def test_a_list_of_one_phase_is_that_training(load: Load) -> None:
     listed = BASE.split("training")[0] + "training: [{epochs: 2}]\nmethods:\n  - {label: P}\n"
     assert cells(load(listed))[0].key == cells(load(listed.replace("[{epochs: 2}]", "{epochs: 2}")))[0].key
@@ -133,7 +138,8 @@ def test_dropout_may_say_where(load: Load) -> None:
     assert cells(sweep, 2)[0].regularization == {"dropout": 0.5, "input_dropout": 0.1, "l1": 1e-5}
     assert cells(sweep, 3)[0].regularization == {"dropout": 0.5}
     for wrong, message in (
-        ("dropout: {elsewhere: 0.5}", "dropout"),
+        ("dropout: {elsewhere: 0.5}", "or places: hidden, input"),
+        ("input_dropout: 1e-9", "it acts in steps of 1/65536"),
         ("dropout: {input: 1.5}", r"input_dropout = 1.5 is out of range"),
         ("dropout: {input: 0.1}, input_dropout: 0.1", "input_dropout is set twice"),
         ("dropout: {hidden: 0.5, input: 0.1}, dropout_at_test: true", "it does not go with that"),

@@ -21,10 +21,10 @@ def shapes_of(task: str) -> list[tuple[int, ...]]:
     return weight_shapes(make_task(task))
 
 
-def test_every_task_has_published_rows() -> None:
+def test_every_task_of_the_paper_has_published_rows() -> None:
     shipped = {name for name, task in TASKS.items() if task.__module__.startswith("dn_distributed.")}
-    assert set(ENTRIES) == shipped
-    assert all(len(published_rows.row_names(task)) >= 2 for task in shipped)
+    assert set(ENTRIES) == shipped - {"lenet5_caffe"}  # not of the paper
+    assert all(len(published_rows.row_names(task)) >= 2 for task in ENTRIES)
 
 
 def test_a_task_of_your_own_has_none() -> None:

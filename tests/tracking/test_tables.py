@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dn_distributed.config import Cell
+from dn_distributed.config import Cell, Drop
 from tests.tracking.fabricated import make_cell, make_manifest, make_row
 from tracking.manifest import Selection
 from tracking.results.cells import gather
@@ -186,6 +186,22 @@ def test_a_search_of_the_training_tells_what_it_chose() -> None:
     selection = Selection(objective="validation/loss/after_pruning", higher_is_better=False)
     notes = build({"A": [L1, other]}, rows, selection=selection).notes
     assert "A: chosen of 2: l1 1, training.learning_rate_decay 0.5." in notes
+
+
+def test_a_search_of_a_phase_tells_what_it_chose() -> None:
+    first, drop = L1.phases[0], Drop(to=0.5)
+    cells = [
+        L1.model_copy(update={"training": (first, first.model_copy(update={"drop": Drop(to=share)}))})
+        for share in (drop.to, 0.25)
+    ]
+    rows = [
+        make_row(cell, seed, validation__loss__after_pruning=loss)
+        for cell, loss in zip(cells, (1.0, 0.5), strict=True)
+        for seed in (0, 1)
+    ]
+    selection = Selection(objective="validation/loss/after_pruning", higher_is_better=False)
+    notes = build({"A": cells}, rows, selection=selection).notes
+    assert "A: chosen of 2: l1 1, training.1.drop.to 0.25." in notes
 
 
 def test_a_search_without_a_complete_configuration_says_so() -> None:

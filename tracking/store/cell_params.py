@@ -1,8 +1,11 @@
 """The parameters of a cell, flat, as MLflow shows them and as a data frame has columns."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from dn_distributed.config import Cell
+from pydantic import BaseModel
+
+from dn_distributed.config import Cell, Training
 from tracking import schema
 
 _ALWAYS_SHOWN = ("l1", "l2", "dn_incoming", "dn_outgoing", "dropout")
@@ -19,16 +22,22 @@ def settings_of(cell: Cell) -> dict[str, Any]:
     if cell.baseline is not None:
         found["baseline"] = cell.baseline
     found |= {f"code.{part}": digest for part, digest in cell.code.items()}
+    for prefix, phase in phases_of(cell):
+        found |= flat(prefix, phase.model_dump(exclude_none=True))
+    return found | flat("pruning", cell.pruning.model_dump(exclude={"curve"}))
+
+
+def phases_of(cell: Cell) -> Iterator[tuple[str, Training]]:
+    """Yield each phase of a cell's training with the beginning of its settings' names: ``training``, ``training.0``."""
     for number, phase in enumerate(cell.phases):
-        prefix = f"training.{number}" if isinstance(cell.training, tuple) else "training"
-        found |= _flat(prefix, phase.model_dump(exclude_none=True))
-    return found | _flat("pruning", cell.pruning.model_dump(exclude={"curve"}))
+        yield f"training.{number}" if isinstance(cell.training, tuple) else "training", phase
 
 
-def _flat(prefix: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
+def flat(prefix: str, value: Any) -> dict[str, Any]:
+    """Return the leaves of nested settings by dotted name, beginning with ``prefix``."""
+    if not isinstance(value, dict | BaseModel):
         return {prefix: value}
-    return {name: leaf for key, inner in value.items() for name, leaf in _flat(f"{prefix}.{key}", inner).items()}
+    return {name: leaf for key, inner in dict(value).items() for name, leaf in flat(f"{prefix}.{key}", inner).items()}
 
 
 def describe_cell(cell: Cell) -> dict[str, str]:

@@ -8,6 +8,7 @@ from tracking.manifest import Manifest
 from tracking.results import cells, inference
 from tracking.results.cells import CellResult, MethodResult
 from tracking.results.rows import Ended, Row
+from tracking.store.cell_params import flat, phases_of
 from tracking.tables import published, verdicts
 from tracking.tables.columns import Column
 
@@ -89,17 +90,19 @@ def _coefficients(tried: Sequence[CellResult], place: int) -> str:
     return f"chosen of {len(tried)}: {', '.join(pairs)}"
 
 
-def _in_digits(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.3g}"
+def _in_digits(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _settings(tried: Sequence[CellResult]) -> dict[str, list[Any]]:
     """What may have been searched besides coefficients, by name, of every configuration."""
-    found: dict[str, list[Any]] = {}
-    for part in ("training", "pruning"):
-        dumped = [dict(getattr(result.cell, part)) for result in tried]
-        found |= {f"{part}.{name}": [values[name] for values in dumped] for name in dumped[0]}
-    return found
+    dumped = [
+        {name: value for prefix, phase in phases_of(cell) for name, value in flat(prefix, phase).items()}
+        | flat("pruning", cell.pruning)
+        for cell in (result.cell for result in tried)
+    ]
+    names = dict.fromkeys(name for values in dumped for name in values)
+    return {name: [values.get(name) for values in dumped] for name in names}
 
 
 def _remark(value: Any, tried: Sequence[Any]) -> str:
