@@ -86,12 +86,12 @@ class Trainer:
         if not any(training.changes_structure for training in trainings):
             return None
         try:
-            with torch.random.fork_rng(devices=[]):
-                if not is_followed_chain(self.task.network(), self.task.layers):
-                    raise ArgumentError(NO_CHAIN)
-            return find_chain(
+            chain = find_chain(
                 self.replicas.network, self.task.layers, self.replicas.dropout_names, lambda: self._outputs(sample)
             )
+            if not is_followed_chain(self.replicas.network, self.task.layers):
+                raise ArgumentError(NO_CHAIN)
+            return chain
         except ArgumentError:
             if any(training.drop is not None for training in trainings):
                 raise
