@@ -118,7 +118,7 @@ def test_a_report_says_each_phase_and_mlflow_each_setting(load: Load) -> None:
     cell = cells(sweep)[0]
     assert training_in_words(cell.phases) == (
         "20 steps, batches of 256, Adam, learning rate 0.001; then 30 steps, batches of 256, SGD, learning rate 0.1, "
-        "units dropped by Taylor score to 10 % of the weights, every 100 steps"
+        "units dropped by Taylor score to 10 % of the weights, every 100 steps on 1024 samples"
     )
     described = describe_cell(cell)
     assert (described["training.0.steps"], described["training.1.drop.to"]) == ("20", "0.1")
@@ -152,11 +152,13 @@ def test_pruning_takes_a_target_or_a_threshold_for_each_layer(load: Load) -> Non
     start, methods = BASE.split("training")[0], "methods:\n  - {label: P}\n"
     (cell,) = cells(load(start + "pruning: {target_density: 0.05}\n" + methods))
     assert cell.pruning == Pruning(target_density=0.05)
-    assert pruning_in_words(cell.pruning) == "all weights but the largest 5 % become 0"
+    assert pruning_in_words(cell) == "all weights but the largest 5 % become 0"
     (cell,) = cells(load(start + "pruning: {thresholds: {fc1: 0.02}}\n" + methods))
     assert cell.pruning == Pruning(threshold=0.01, thresholds={"fc1": 0.02})
-    assert pruning_in_words(cell.pruning) == "weights with |w| < 0.01, of fc1 with |w| < 0.02 become 0"
+    assert pruning_in_words(cell) == "weights with |w| < 0.01, of fc1 with |w| < 0.02 become 0"
     assert describe_cell(cell)["pruning.thresholds.fc1"] == "0.02"
+    tuned = start + "training: [{epochs: 1}, {epochs: 1, fixed_structure: true}]\npruning: {target_density: 0.1}\n"
+    assert pruning_in_words(cells(load(tuned + methods))[0]).endswith("10 % become 0 when the structure is fixed")
     searched = load(start + "pruning: {target_density: {grid: [0.1, 0.05]}}\n" + methods)
     assert [cell.pruning.target_density for cell in cells(searched)] == [0.1, 0.05]
     for wrong, message in (

@@ -102,7 +102,7 @@ def _facts(manifest: Manifest, methods: Sequence[MethodResult]) -> Iterator[tupl
     yield "Dataset", distinct(identity_in_words(cell.dataset) for cell in tried)
     yield "Dataset SHA-256", distinct(cell.dataset_digest for cell in tried)
     yield "Training", distinct(training_in_words(cell.phases) for cell in networks)
-    yield "Pruning", distinct(pruning_in_words(cell.pruning) for cell in networks)
+    yield "Pruning", distinct(pruning_in_words(cell) for cell in networks)
     better = "higher" if manifest.score_higher_is_better else "lower"
     yield "Score", f"{manifest.score}, {better} is better"
     yield "Seeds", seeds_in_words(manifest.seeds)

@@ -52,8 +52,14 @@ def _phase_in_words(training: Training) -> str:
     return ", ".join(parts)
 
 
-def pruning_in_words(pruning: Pruning) -> str:
-    """Return which weights become 0 after training."""
+def pruning_in_words(cell: Cell) -> str:
+    """Return which weights become 0, and when: after training, or where a phase fixes the structure."""
+    fixed = [phase.fixed_structure for phase in cell.phases]
+    when = " when the structure is fixed" * any(fixed) + " and after training" * (any(fixed) and not fixed[-1])
+    return _cut_in_words(cell.pruning) + when
+
+
+def _cut_in_words(pruning: Pruning) -> str:
     if pruning.target_density is not None:
         return f"all weights but the largest {100 * pruning.target_density:g} % become 0"
     of_layers = "".join(f", of {name} with |w| < {value:g}" for name, value in pruning.thresholds.items())
@@ -63,9 +69,9 @@ def pruning_in_words(pruning: Pruning) -> str:
 def _drop_in_words(drop: Drop) -> str:
     what = drop.of.replace("_", "-")
     over = f" over the first {100 * drop.over:g} % of it" if drop.over < 1 else ""
-    return (
-        f"units dropped by {_SCORES[drop.score]} to {100 * drop.to:g} % of the {what}{over}, every {drop.every} steps"
-    )
+    power = f", power {drop.power:g}" if drop.power != 1 else ""
+    how = f"every {drop.every} steps on {drop.samples} samples{power}"
+    return f"units dropped by {_SCORES[drop.score]} to {100 * drop.to:g} % of the {what}{over}, {how}"
 
 
 def seeds_in_words(seeds: Sequence[int]) -> str:
