@@ -68,7 +68,7 @@ class Chain:
     @property
     def num_weights(self) -> int:
         """Weights of the whole network's layers."""
-        return sum(link.num_inputs * link.num_units * link.kernel for link in self.links)
+        return int(self.whole_size("weights"))
 
     def before(self, link: Link) -> Link | None:
         """Return the layer before; None of the first."""
@@ -131,6 +131,11 @@ class Chain:
             first = self.links[0]
             return inputs[first.name] + sum(units[link.name] for link in self.links)
         return sum(self.cost(link, measure) * inputs[link.name] * units[link.name] for link in self.links)
+
+    def whole_size(self, measure: Measure) -> float:
+        """Return the size of the whole network."""
+        inputs = {link.name: link.num_inputs for link in self.links}
+        return self.size(inputs, {link.name: link.num_units for link in self.links}, measure)
 
     @staticmethod
     def cost(link: Link, measure: Measure) -> int:

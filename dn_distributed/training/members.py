@@ -4,7 +4,6 @@ Shapes: K replicates, P parameters of the whole network, p of a small one, B sam
 """
 
 import math
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -117,14 +116,13 @@ class Members:
 
     def _drop(self, member: "_Member", drop: Drop, share: float, step: int) -> None:
         """``share``: of the steps over which units are dropped."""
-        alive, whole = self._alive(member), self._chain.whole()
-        full = self._chain.size(_counts(whole.inputs), _counts(whole.units), drop.of)
-        way = 1 - (1 - share) ** drop.power
-        before, target = float(self._size_before[member.row]), full * drop.to
-        if alive.size(self._chain, drop.of) <= target:
+        alive = self._alive(member)
+        size, target = alive.size(self._chain, drop.of), self._chain.whole_size(drop.of) * drop.to
+        if size <= target:
             return
+        before, way = float(self._size_before[member.row]), 1 - (1 - share) ** drop.power
         goal = target if share == 1 else before * (target / before) ** way
-        if alive.size(self._chain, drop.of) > goal:
+        if size > goal:
             samples = self._batches.draw(member.row, drop.samples, "drop", step)
             left = drop_units_(member.replica, self._chain, alive, drop, goal, samples, last=share == 1)
             self._keep(member, left)
@@ -202,7 +200,3 @@ class _Member:
 
     def __init__(self, row: int, replica: NarrowReplica, learner: Learner) -> None:
         self.row, self.replica, self.learner = row, replica, learner
-
-
-def _counts(index: Mapping[str, Tensor]) -> dict[str, int]:
-    return {name: len(numbers) for name, numbers in index.items()}

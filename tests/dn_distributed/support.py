@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 from dn_distributed.data import Data
@@ -42,6 +43,16 @@ def gradients(replicas: Replicas) -> dict[str, Tensor]:
         name: replicas.gradients.as_strided(view.size(), view.stride(), view.storage_offset())
         for name, view in replicas.parameters.items()
     }
+
+
+def assert_resumes_at_every_step(here: Trainer, there: Trainer, straight: Trainer) -> None:
+    """Two new trainers take turns, step by step, and end with the bits of a like one that is at its end."""
+    while not here.finished:
+        there.load_state(here.state())
+        there, here = here, there
+        here.advance(1)
+    for name, tensor in straight.state().items():
+        assert torch.equal(here.state()[name], tensor), name
 
 
 def num_weights(task: Task) -> int:

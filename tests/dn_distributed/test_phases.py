@@ -14,7 +14,7 @@ from dn_distributed.tasks import Task
 from dn_distributed.training import Trainer
 from dn_distributed.training.phases import Phase, phases_of
 from tests.dn_distributed.own_models import GroupNormResNet
-from tests.dn_distributed.support import DataOf, make_task
+from tests.dn_distributed.support import DataOf, assert_resumes_at_every_step, make_task
 
 MakePhased = Callable[..., Trainer]
 EPOCH = {"epochs": 1, "batch_size": 40}
@@ -111,12 +111,7 @@ def test_interrupted_at_every_step_it_ends_with_the_same_bits(
 
     there, here, straight = fresh(), fresh(), fresh()
     reports = list(straight.run())
-    while not here.finished:
-        there.load_state(here.state())
-        there, here = here, there
-        here.advance(1)
-    for name, tensor in straight.state().items():
-        assert torch.equal(here.state()[name], tensor), name
+    assert_resumes_at_every_step(here, there, straight)
     resumed = fresh()
     resumed.load_state(fresh().state())
     assert list(resumed.run()) == reports

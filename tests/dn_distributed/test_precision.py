@@ -15,7 +15,7 @@ from dn_distributed.tasks import TASKS, Task
 from dn_distributed.training import Trainer
 from dn_distributed.training.rehearsal import rehearse
 from tests.dn_distributed.own_models import BatchNormResNet, GroupNormResNet
-from tests.dn_distributed.support import DataOf, MakeTrainer, make_task
+from tests.dn_distributed.support import DataOf, MakeTrainer, assert_resumes_at_every_step, make_task
 
 PHASES: list[dict[str, Any]] = [
     {"precision": "bf16"},
@@ -81,12 +81,7 @@ def test_a_replicate_with_fewer_units_does_not_depend_on_its_pack(few_data: Data
 def test_interrupted_at_every_step_it_ends_with_the_same_bits(few_data: DataOf) -> None:
     there, here, straight = (make_phased(make_task("lenet300"), few_data, [1, 2]) for _ in range(3))
     straight.advance(straight.num_steps)
-    while not here.finished:
-        there.load_state(here.state())
-        there, here = here, there
-        here.advance(1)
-    for name, tensor in straight.state().items():
-        assert torch.equal(here.state()[name], tensor), name
+    assert_resumes_at_every_step(here, there, straight)
 
 
 def test_it_learns_as_float32_does_and_is_measured_in_float32(make_trainer: MakeTrainer) -> None:

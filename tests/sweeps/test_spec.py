@@ -13,6 +13,8 @@ from sweeps.spec import load as spec
 from sweeps.spec.file import Resources, Search, SweepFile, method_entry, searchable
 from sweeps.spec.sweep import Sweep
 from sweeps.spec.yaml_file import SpecError, YamlFile
+from tests.sweeps.loading import Load
+from tests.sweeps.loading import load as load
 
 BASE = """name: small
 task: lenet300
@@ -22,18 +24,6 @@ methods:
   - {label: P}
   - {label: DN, dn: 5e-5}
 """
-
-Load = Callable[..., Sweep]
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Load:
-    def load_text(text: str, *overrides: str) -> Sweep:
-        path = tmp_path / "sweep.yaml"
-        path.write_text(text, encoding="utf-8")
-        return spec.load(path, overrides)
-
-    return load_text
 
 
 def cell(sweep: Sweep, index: int = 0, **assignment: float) -> Cell:

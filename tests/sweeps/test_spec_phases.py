@@ -1,15 +1,13 @@
 """What a sweep file says of phases, of places of dropout, and of what pruning keeps."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
 from dn_distributed.config import Cell, Drop, Pruning
 from sweeps.planning.manifest import _deviations
-from sweeps.spec import load as spec
 from sweeps.spec.sweep import Sweep
 from sweeps.spec.yaml_file import SpecError
+from tests.sweeps.loading import Load
+from tests.sweeps.loading import load as load
 from tracking.report.wording import pruning_in_words, training_in_words
 from tracking.store.cell_params import describe_cell
 
@@ -22,18 +20,6 @@ training:
 methods:
   - {label: P}
 """
-
-Load = Callable[..., Sweep]
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Load:
-    def load_text(text: str, *overrides: str) -> Sweep:
-        path = tmp_path / "sweep.yaml"
-        path.write_text(text, encoding="utf-8")
-        return spec.load(path, overrides)
-
-    return load_text
 
 
 def cells(sweep: Sweep, index: int = 0) -> list[Cell]:
