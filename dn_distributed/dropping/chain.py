@@ -87,17 +87,27 @@ class Chain:
 
         All there is where nothing would be left of a layer.
         """
-        inputs, units = {}, {}
-        for number, link in enumerate(self.links):
-            mask = masks[link.name].cpu().reshape(link.num_units, link.num_inputs, -1).any(2)
-            inputs[link.name] = mask.any(0).nonzero().flatten()
-            last = number == len(self.links) - 1
-            units[link.name] = torch.arange(link.num_units) if last else mask.any(1).nonzero().flatten()
-            if number == 0 and not link.is_matrix:
-                inputs[link.name] = torch.arange(link.num_inputs)
+        flags = self.used(masks)
+        inputs = {name: of_inputs.nonzero().flatten() for name, (of_inputs, _) in flags.items()}
+        units = {name: of_units.nonzero().flatten() for name, (_, of_units) in flags.items()}
         if any(len(index) == 0 for index in (*inputs.values(), *units.values())):
             return self.whole()
         return Left(inputs, units)
+
+    def used(self, masks: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return by layer which inputs it has weights from, and which units it has weights to: boolean, on the CPU.
+
+        ``masks``: where weights may be other than 0, ``[n_out, n_in, ...]`` of the whole network or of a smaller one.
+        The channels that a first convolution reads count as used, and so do the outputs of the last layer.
+        """
+        found = {}
+        for link in self.links:
+            mask = between(masks[link.name])
+            inputs, units = mask.any(0), mask.any(1)
+            if link is self.links[0] and not link.is_matrix:
+                inputs = torch.ones_like(inputs)
+            found[link.name] = inputs, torch.ones_like(units) if link is self.links[-1] else units
+        return found
 
     def take(self, parameter: str, tensor: Tensor, left: Left) -> Tensor:
         """Return of a parameter's tensor, ``[n_out, n_in, ...]`` or ``[n_out]``, the part of what is left."""
@@ -141,6 +151,14 @@ class Chain:
     def cost(link: Link, measure: Measure) -> int:
         """Return what one unit's reading of one input costs."""
         return link.kernel * link.positions if measure == "multiply_adds" else link.kernel
+
+
+def between(mask: Tensor) -> Tensor:
+    """Return whether there is a weight between a unit and an input, ``[n_out, n_in]`` on the CPU.
+
+    ``mask``: of weights, ``[n_out, n_in, ...]``.
+    """
+    return mask.cpu().reshape(*mask.shape[:2], -1).any(2)
 
 
 def _features(units: Tensor, features: int) -> Tensor:

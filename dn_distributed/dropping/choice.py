@@ -31,6 +31,11 @@ class Alive:
         inputs = {name: flags.copy() for name, flags in self.inputs.items()}
         return Alive(inputs, {name: flags.copy() for name, flags in self.units.items()}, self.owners)
 
+    def differs_from(self, other: "Alive") -> bool:
+        """Return whether anything is there that is not there in another one, or the other way round."""
+        pairs = ((self.inputs, other.inputs), (self.units, other.units))
+        return any(not np.array_equal(mine[name], others[name]) for mine, others in pairs for name in mine)
+
     def size(self, chain: Chain, measure: Measure) -> float:
         """Return how large the network is."""
         inputs = {name: int(flags.sum()) for name, flags in self.inputs.items()}

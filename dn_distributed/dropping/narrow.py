@@ -4,7 +4,8 @@ Shapes: P parameters of the whole network, p of the small one, B samples of a ba
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -106,27 +107,35 @@ class NarrowReplica:
 
         ``of_outputs``: with respect to what it puts out instead. Without dropout.
         """
-        found: dict[str, tuple[Tensor, Tensor]] = {}
-
-        def note(name: str) -> object:
-            return lambda _module, read, out: found.__setitem__(name, (read[0], out if of_outputs else read[0]))
-
-        layers: Sequence[nn.Module] = [self._network.get_submodule(link.name) for link in self._chain.links]
-        hooks = [
-            layer.register_forward_hook(note(link.name))  # type: ignore[arg-type]
-            for layer, link in zip(layers, self._chain.links, strict=True)
-        ]
-        try:
-            with torch.enable_grad():
-                loss = self._task.loss(self.outputs(inputs.clone().requires_grad_()), targets) * len(inputs)
-                gradients = torch.autograd.grad(loss, [of for _, of in found.values()])
-        finally:
-            for hook in hooks:
-                hook.remove()
+        with torch.enable_grad(), self._noting() as found:
+            loss = self._task.loss(self.outputs(inputs.clone().requires_grad_()), targets) * len(inputs)
+            gradients = torch.autograd.grad(loss, [out if of_outputs else read for read, out in found.values()])
         return {
             name: (read.detach(), gradient)
             for (name, (read, _)), gradient in zip(found.items(), gradients, strict=True)
         }
+
+    def reads(self, inputs: Tensor) -> dict[str, Tensor]:
+        """Return by layer what it reads, ``[B, n, ...]``. Without dropout."""
+        with torch.no_grad(), self._noting() as found:
+            self.outputs(inputs)
+        return {name: read for name, (read, _) in found.items()}
+
+    @contextmanager
+    def _noting(self) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+        """What each layer reads and puts out meanwhile."""
+        found: dict[str, tuple[Tensor, Tensor]] = {}
+
+        def note(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+            return lambda _module, read, out: found.__setitem__(name, (read[0], out))
+
+        layers = {link.name: self._network.get_submodule(link.name) for link in self._chain.links}
+        hooks = [layer.register_forward_hook(note(name)) for name, layer in layers.items()]
+        try:
+            yield found
+        finally:
+            for hook in hooks:
+                hook.remove()
 
 
 def _positions(parameters: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -135,7 +135,7 @@ class Members:
 
     def _fix(self, member: "_Member", threshold: Cut) -> None:
         """Prune, and let nothing that is 0 be trained again."""
-        samples = self._batches.draw(member.row, _FIX_SAMPLES, "fix", self._phase.first_step)
+        samples, _ = self._batches.draw(member.row, _FIX_SAMPLES, "fix", self._phase.first_step)
         alive = self._alive(member)
         structure = drop_what_pruning_leaves_dead_(member.replica, self._chain, alive, threshold, samples)
         member.learner.keep_(structure)
