@@ -28,12 +28,14 @@ AVAILABLE = torch.__version__ >= "2.14" or hasattr(backend_registration, "_setup
 
 
 class _Answers(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Answers 1, or False, where a tensor is asked for its value."""
+    """Answers 1, or False, where a tensor is asked for its value, and True where it is compared with another."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default:
             kind = args[0].dtype
             return False if kind == torch.bool else 1.0 if kind.is_floating_point else 1
+        if func is torch.ops.aten.equal.default:
+            return True
         return func(*args, **(kwargs or {}))
 
 
