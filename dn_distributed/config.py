@@ -102,8 +102,8 @@ class Training(FrozenModel):
     instructions for it; ``tf32`` (TensorFloat-32) is for NVIDIA GPUs. Weights, penalties, loss, optimiser and all
     measurements stay in float32."""
     shrink: bool = True
-    """Take dropped units out of the tensors at the end of each epoch, which makes the next ones faster. The results
-    differ by rounding."""
+    """Take dropped units out of the tensors, which makes the next steps faster: at the end of each epoch that drops
+    units, and where a phase with a fixed structure begins, if that is long enough. The results differ by rounding."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

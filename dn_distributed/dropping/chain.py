@@ -142,10 +142,14 @@ class Chain:
             return inputs[first.name] + sum(units[link.name] for link in self.links)
         return sum(self.cost(link, measure) * inputs[link.name] * units[link.name] for link in self.links)
 
+    def size_of(self, left: Left, measure: Measure) -> float:
+        """Return the size of what is left."""
+        inputs = {name: len(index) for name, index in left.inputs.items()}
+        return self.size(inputs, {name: len(index) for name, index in left.units.items()}, measure)
+
     def whole_size(self, measure: Measure) -> float:
         """Return the size of the whole network."""
-        inputs = {link.name: link.num_inputs for link in self.links}
-        return self.size(inputs, {link.name: link.num_units for link in self.links}, measure)
+        return self.size_of(self.whole(), measure)
 
     @staticmethod
     def cost(link: Link, measure: Measure) -> int:

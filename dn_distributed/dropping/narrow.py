@@ -25,12 +25,10 @@ class NarrowReplica:
     def __init__(self, task: Task, replicas: Replicas, row: int, chain: Chain, left: Left) -> None:
         """Copy the parameters of a replicate; they are written back by whoever trains it."""
         self._task, self._chain, self.left = task, chain, left
-        whole = {name: view[0] for name, view in replicas.parameters.items()}
-        positions = _positions(whole)
-        kept = {name: chain.take(name, place, left) for name, place in positions.items()}
-        self.index = torch.cat([place.flatten() for place in kept.values()]).to(replicas.device)
+        places = places_of(replicas, chain, left)
+        self.index = torch.cat([place.flatten() for place in places.values()]).to(replicas.device)
         """Where its parameters stand among those of the whole network, ``[p]``."""
-        shapes = {name: place.shape for name, place in kept.items()}
+        shapes = {name: place.shape for name, place in places.items()}
         self.parameters = Parameters(shapes, task.layers, 1, replicas.device)
         self.copy_in_(self.values, replicas.values[row])
         self._network = copy.deepcopy(replicas.network).to("meta")
@@ -138,10 +136,11 @@ class NarrowReplica:
                 hook.remove()
 
 
-def _positions(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
-    """By name where each parameter stands among those of its network, end to end."""
-    positions, start = {}, 0
-    for name, parameter in parameters.items():
-        positions[name] = torch.arange(start, start + parameter.numel()).view(parameter.shape)
-        start += parameter.numel()
-    return positions
+def places_of(replicas: Replicas, chain: Chain, left: Left) -> dict[str, Tensor]:
+    """Return by name where the parameters of what is left stand among those of the whole network, end to end."""
+    places, start = {}, 0
+    for name, view in replicas.parameters.items():
+        whole = torch.arange(start, start + view[0].numel()).view(view[0].shape)
+        places[name] = chain.take(name, whole, left)
+        start += view[0].numel()
+    return places

@@ -69,6 +69,13 @@ class Replicas:
             for value, view in zip(self._own_statistics().values(), self._running_views, strict=True):
                 view[row].copy_(value)
 
+    def subset(self, rows: Sequence[int]) -> "Replicas":
+        """Return a stack of some of the replicates as they stand, with tensors of its own."""
+        found = Replicas(self._task, [self.seeds[row] for row in rows], self._dropout, self.device)
+        found.values.copy_(self.values[list(rows)])
+        found.running.copy_(self.running[list(rows)])
+        return found
+
     @property
     def values(self) -> Tensor:
         """All parameters, ``[K, P]``."""

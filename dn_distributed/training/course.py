@@ -1,46 +1,29 @@
 """A phase of a training under way: its batches, its draws, its optimiser, and the structure that it keeps."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from dn_distributed import pruning
-from dn_distributed.data import Splits
-from dn_distributed.dropping.chain import Chain
+from dn_distributed.config import Training
 from dn_distributed.pruning import Cut
 from dn_distributed.regularizers.dropout import InputDropout, MaskSource
-from dn_distributed.replicas import Replicas
-from dn_distributed.tasks import Task
 from dn_distributed.training.batches import Batches
+from dn_distributed.training.equipment import Equipment
 from dn_distributed.training.learner import Learner
 from dn_distributed.training.members import Members
 from dn_distributed.training.optimizer import Optimizer
-from dn_distributed.training.penalties import Penalties
 from dn_distributed.training.phases import Phase
-
-
-@dataclass(frozen=True)
-class Equipment:
-    """What all phases of a training share."""
-
-    task: Task
-    replicas: Replicas
-    splits: Splits
-    penalties: Penalties
-    dropout: float
-    input_dropout: float
-    dropout_shapes: Sequence[torch.Size]
-    chain: Chain | None
-    """Of the regularised layers; None where units cannot be dropped while it trains, or no phase does."""
 
 
 class Course:
     """One phase. Its tensors, and the step, are all that the rest of it depends on."""
 
-    def __init__(self, equipment: Equipment, phase: Phase, *, changes_structure: bool, before: "Course | None") -> None:
-        """``changes_structure``: whether this phase or one before it does. ``before``: the phase before, at its end.
+    def __init__(
+        self, equipment: Equipment, phase: Phase, *, so_far: Sequence[Training], before: "Course | None"
+    ) -> None:
+        """``so_far``: this phase's training and those before it. ``before``: the phase before, at its end.
 
         Without ``before`` what the phase goes on from is restored.
         """
@@ -57,15 +40,15 @@ class Course:
             before.write_back()
             self._whole.optimizer.go_on_from_(before._whole.optimizer)
         self._members: Members | None = None
+        changes_structure = any(training.changes_structure for training in so_far)
         if changes_structure and equipment.chain is not None:
             self._members = Members(
-                equipment.task,
-                replicas,
-                self._whole,
-                equipment.penalties,
+                equipment,
                 equipment.chain,
+                self._whole,
                 phase,
                 self.batches,
+                one_by_one=any(training.drop is not None for training in so_far),
                 before=before._members if before is not None else None,
             )
         elif changes_structure:

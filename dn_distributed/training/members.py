@@ -1,4 +1,4 @@
-"""Replicates that lose units while they train: each by itself, and as small as what is left of it.
+"""Replicates that lose units while they train, in tensors as small as what is left of each.
 
 Shapes: K replicates, P parameters of the whole network, p of a small one, B samples of a batch.
 """
@@ -9,157 +9,208 @@ import torch
 from torch import Tensor
 
 from dn_distributed.config import Drop
-from dn_distributed.dropping.chain import Chain
+from dn_distributed.dropping.chain import Chain, Left
 from dn_distributed.dropping.choice import Alive
-from dn_distributed.dropping.narrow import NarrowReplica
-from dn_distributed.dropping.removal import alive_in, drop_units_, drop_what_pruning_leaves_dead_, structure_of
+from dn_distributed.dropping.narrow import NarrowReplica, places_of
+from dn_distributed.dropping.removal import (
+    alive_in,
+    drop_units_,
+    drop_what_is_dead_,
+    drop_what_pruning_leaves_dead_,
+    structure_of,
+)
 from dn_distributed.errors import ArgumentError
 from dn_distributed.pruning import Cut
-from dn_distributed.replicas import Replicas
-from dn_distributed.tasks import Task
 from dn_distributed.training.batches import Batches
+from dn_distributed.training.equipment import Equipment
 from dn_distributed.training.learner import Learner
-from dn_distributed.training.optimizer import Optimizer
-from dn_distributed.training.penalties import Penalties
+from dn_distributed.training.parts import Part, Several, Single
 from dn_distributed.training.phases import Phase
 
 _WORTH_SHRINKING = 0.8
-"""Tensors are made smaller when less than this share of their weights is left: it costs about fifty steps."""
-_FIX_SAMPLES = 1024
+"""Tensors are made smaller when less than this share of their parameters is left."""
+_BY_ITSELF = 1_250_000
+"""So many multiply-adds take as long as what a step of one replicate by itself takes beside them."""
+_MAKING = 2_000_000_000
+"""So many take as long as making smaller tensors does, which traces the network's gradient anew."""
+_SAMPLES = 1024
+"""On which means are measured."""
 
 
 class Members:
-    """The replicates of a stack, one by one. The stack has their parameters after ``write_back`` alone."""
+    """The replicates of a stack. The stack has their parameters after ``write_back`` alone.
+
+    From the first phase on that drops units each is trained by itself. Where a structure was fixed only, those whose
+    tensors get smaller are, and the others stay a stack.
+    """
 
     def __init__(
         self,
-        task: Task,
-        replicas: Replicas,
-        whole: Learner,
-        penalties: Penalties,
+        equipment: Equipment,
         chain: Chain,
+        whole: Learner,
         phase: Phase,
         batches: Batches,
+        *,
+        one_by_one: bool,
         before: "Members | None",
     ) -> None:
-        """``before``: those of the phase before, written back."""
-        self._task, self._replicas, self._whole, self._chain = task, replicas, whole, chain
-        self._penalties, self._phase, self._batches = penalties, phase, batches
-        shape = replicas.values.shape
-        self._structure = torch.ones(shape, dtype=torch.bool, device=replicas.device)
+        """``one_by_one``: units drop in this phase or did before. ``before``: those of the phase before, written back.
+
+        ``begin`` or ``restored`` comes next.
+        """
+        self._equipment, self._replicas, self._whole, self._chain = equipment, equipment.replicas, whole, chain
+        self._phase, self._batches, self._one_by_one = phase, batches, one_by_one
+        self._structure = torch.ones_like(self._replicas.values, dtype=torch.bool)
         """What may be other than 0, as of the last ``write_back``, ``[K, P]``."""
         self._in_tensors = self._structure.clone()
         """What the tensors of the members hold, ``[K, P]``: the structure as it was when they were made."""
-        self._size_before = torch.zeros(shape[0], dtype=torch.float64)
+        self._size_before = torch.zeros(len(self._structure), dtype=torch.float64)
         """When the phase began, ``[K]``."""
         if before is not None:
             self._structure.copy_(before._structure)
             self._in_tensors.copy_(before._in_tensors)
-        self._members = [self._member(row) for row in range(shape[0])]
-
-    def _member(self, row: int) -> "_Member":
-        masks = self._replicas.views(self._in_tensors)
-        left = self._chain.left({link.name: masks[f"{link.name}.weight"][row] for link in self._chain.links})
-        replica = NarrowReplica(self._task, self._replicas, row, self._chain, left)
-        optimizer = Optimizer(self._phase.training, replica.values, with_multipliers=self._penalties.overlap)
-        for name, tensor in self._whole.optimizer.state().items():
-            own = optimizer.state()[name]
-            own.copy_(tensor) if tensor.ndim == 0 else replica.copy_in_(own, tensor[row])
-        learner = Learner(replica, self._penalties, optimizer, self._phase.training.precision)
-        structure = torch.ones_like(replica.values, dtype=torch.bool)
-        replica.copy_in_(structure, self._structure[row])
-        learner.keep_(structure)
-        return _Member(row, replica, learner)
+        self._parts: list[Part] = []
 
     def begin(self, threshold: Cut) -> None:
-        """Begin the phase: where its structure is fixed, drop what pruning at ``threshold`` drops."""
-        if self._phase.training.fixed_structure:
-            for member in self._members:
-                self._fix(member, threshold)
-            self.write_back()
-            self._shrink()
-        drop = self._phase.training.drop
-        if drop is not None:
-            sizes = [self._alive(member).size(self._chain, drop.of) for member in self._members]
+        """Begin the phase: drop what pruning at ``threshold`` drops where the structure is fixed, or what is dead."""
+        training = self._phase.training
+        if training.changes_structure:
+            for row in range(len(self._structure)):
+                single = self._single(row)
+                if training.fixed_structure:
+                    self._fix(single, threshold)
+                else:
+                    self._drop_what_is_dead(single)
+                self._write_back(single)
+        self._shrink()
+        self.restored()
+        if training.drop is not None:
+            sizes = [self._alive(part).size(self._chain, training.drop.of) for part in self._singles()]
             self._size_before = torch.tensor(sizes, dtype=torch.float64)
+
+    def restored(self) -> None:
+        """Make the members, of the stack's tensors."""
+        rows = range(len(self._structure))
+        stacked = [row for row in rows if not self._one_by_one and bool(self._in_tensors[row].all())]
+        self._parts = [self._single(row) for row in rows if row not in stacked]
+        if stacked:
+            several = Several(self._equipment, self._phase, self._whole, self._structure, stacked)
+            self._parts.append(several)
+
+    def _single(self, row: int) -> Single:
+        left = self._left(self._in_tensors, row)
+        return Single(self._equipment, self._phase, self._whole, self._structure, row, left)
+
+    def _singles(self) -> list[Single]:
+        return [part for part in self._parts if isinstance(part, Single)]
+
+    def _left(self, structure: Tensor, row: int) -> Left:
+        masks = self._replicas.views(structure)
+        return self._chain.left({link.name: masks[f"{link.name}.weight"][row] for link in self._chain.links})
 
     def step_(self, inputs: Tensor, targets: Tensor, masks: list[Tensor], rate: float, penalty_factor: float) -> Tensor:
         """As ``Learner.step_``."""
-        return torch.cat(
-            [
-                member.learner.step_(
-                    inputs[row : row + 1],
-                    targets[row : row + 1],
-                    [mask[row : row + 1] for mask in masks],
-                    rate,
-                    penalty_factor,
-                )
-                for row, member in enumerate(self._members)
-            ]
-        )
+        losses = self._replicas.values.new_zeros(len(self._structure))
+        for part in self._parts:
+            rows = part.rows
+            losses[rows] = part.learner.step_(
+                inputs[rows], targets[rows], [mask[rows] for mask in masks], rate, penalty_factor
+            )
+        return losses
 
     def after_step(self, done: int) -> None:
         """Drop units where it is time to; at the end of an epoch make the tensors smaller. ``done``: whole steps."""
         drop, own = self._phase.training.drop, done - self._phase.first_step
+        if drop is None:
+            return
         ends_epoch = done == self._phase.epoch_end(done - 1)
-        if drop is not None:
-            over = math.ceil(drop.over * self._phase.num_steps)
-            if own <= over and (own % drop.every == 0 or ends_epoch or own == over):
-                for member in self._members:
-                    self._drop(member, drop, own / over, done)
+        over = math.ceil(drop.over * self._phase.num_steps)
+        if own <= over and (own % drop.every == 0 or ends_epoch or own == over):
+            for single in self._singles():
+                self._drop(single, drop, own / over, done)
         if ends_epoch:
             self.write_back()
-            self._shrink()
+            for row in self._shrink():
+                self._parts[row] = self._single(row)
 
-    def _alive(self, member: "_Member") -> Alive:
-        return alive_in(member.replica, self._chain, member.learner.structure)
+    def _alive(self, single: Single) -> Alive:
+        return alive_in(single.replica, self._chain, single.learner.structure)
 
-    def _drop(self, member: "_Member", drop: Drop, share: float, step: int) -> None:
+    def _drop(self, single: Single, drop: Drop, share: float, step: int) -> None:
         """``share``: of the steps over which units are dropped."""
-        alive = self._alive(member)
+        alive = self._alive(single)
         size, target = alive.size(self._chain, drop.of), self._chain.whole_size(drop.of) * drop.to
         if size <= target:
             return
-        before, way = float(self._size_before[member.row]), 1 - (1 - share) ** drop.power
+        before, way = float(self._size_before[single.row]), 1 - (1 - share) ** drop.power
         goal = target if share == 1 else before * (target / before) ** way
         if size > goal:
-            samples = self._batches.draw(member.row, drop.samples, "drop", step)
-            left = drop_units_(member.replica, self._chain, alive, drop, goal, samples, last=share == 1)
-            self._keep(member, left)
+            samples = self._batches.draw(single.row, drop.samples, "drop", step)
+            left = drop_units_(single.replica, self._chain, alive, drop, goal, samples, last=share == 1)
+            self._keep(single, left)
 
-    def _keep(self, member: "_Member", left: Alive) -> None:
-        structure = structure_of(member.replica, self._chain, left)
-        if member.learner.structure is not None:
-            structure &= member.learner.structure.bool()
-        member.learner.keep_(structure)
+    def _drop_what_is_dead(self, single: Single) -> None:
+        """Where nothing is, nothing changes."""
+        samples, _ = self._batches.draw(single.row, _SAMPLES, "dead", self._phase.first_step)
+        alive = self._alive(single)
+        left = drop_what_is_dead_(single.replica, self._chain, alive, samples)
+        if left.differs_from(alive):
+            self._keep(single, left)
 
-    def _fix(self, member: "_Member", threshold: Cut) -> None:
+    def _keep(self, single: Single, left: Alive) -> None:
+        structure = structure_of(single.replica, self._chain, left)
+        if single.learner.structure is not None:
+            structure &= single.learner.structure.bool()
+        single.learner.keep_(structure)
+
+    def _fix(self, single: Single, threshold: Cut) -> None:
         """Prune, and let nothing that is 0 be trained again."""
-        samples, _ = self._batches.draw(member.row, _FIX_SAMPLES, "fix", self._phase.first_step)
-        alive = self._alive(member)
-        structure = drop_what_pruning_leaves_dead_(member.replica, self._chain, alive, threshold, samples)
-        member.learner.keep_(structure)
+        samples, _ = self._batches.draw(single.row, _SAMPLES, "fix", self._phase.first_step)
+        alive = self._alive(single)
+        structure = drop_what_pruning_leaves_dead_(single.replica, self._chain, alive, threshold, samples)
+        single.learner.keep_(structure)
 
     def write_back(self) -> None:
         """Write the members' parameters and moments into the stack, 0 where units are gone."""
-        for member in self._members:
-            row, replica, learner = member.row, member.replica, member.learner
-            replica.copy_out_(replica.values, self._replicas.values[row])
-            for name, tensor in learner.optimizer.state().items():
-                into = self._whole.optimizer.state()[name]
-                into.copy_(tensor) if tensor.ndim == 0 else replica.copy_out_(tensor, into[row])
-            structure = torch.ones_like(replica.values) if learner.structure is None else learner.structure
-            replica.copy_out_(structure.bool(), self._structure[row])
+        for part in self._parts:
+            self._write_back(part)
 
-    def _shrink(self) -> None:
-        """Make the tensors of members smaller of which enough is gone; ``write_back`` comes before."""
+    def _write_back(self, part: Part) -> None:
+        part.write_back(self._equipment, self._whole, self._structure)
+
+    def _shrink(self) -> list[int]:
+        """Let the tensors of replicates hold what is left, where that is worth it; return which are to be made again.
+
+        ``write_back`` comes before.
+        """
         if not self._phase.training.shrink:
-            return
-        for row, member in enumerate(self._members):
-            if self._structure[row].sum() < _WORTH_SHRINKING * len(member.replica.index):
+            return []
+        changed = []
+        for row in range(len(self._structure)):
+            before, after = self._left(self._in_tensors, row), self._left(self._structure, row)
+            if self._is_worth_it(before, after):
+                larger = self._single(row)
                 self._in_tensors[row] = self._structure[row]
-                self._members[row] = self._member(row)
-                self._check_same(row, member.replica, self._members[row].replica)
+                self._check_same(row, larger.replica, self._single(row).replica)
+                changed.append(row)
+        return changed
+
+    def _is_worth_it(self, before: Left, after: Left) -> bool:
+        """A function of the replicate and of the phase alone: it must not depend on what else is in the stack."""
+        sizes = [
+            sum(place.numel() for place in places_of(self._replicas, self._chain, left).values())
+            for left in (before, after)
+        ]
+        if self._equipment.always_shrink:
+            return sizes[1] < sizes[0]
+        if sizes[1] >= _WORTH_SHRINKING * sizes[0]:
+            return False
+        if self._one_by_one:
+            return True
+        saved = self._chain.size_of(before, "multiply_adds") - self._chain.size_of(after, "multiply_adds")
+        per_step = saved * self._phase.training.batch_size - _BY_ITSELF
+        return self._replicas.device.type == "cpu" and per_step * self._phase.num_steps > _MAKING
 
     def _check_same(self, row: int, before: NarrowReplica, after: NarrowReplica) -> None:
         """ArgumentError where a network computes other than what its layers say: then a smaller one is another."""
@@ -173,12 +224,15 @@ class Members:
             same = False
         if not same:
             raise ArgumentError(
-                f"without its dropped units {self._task.name!r} puts out something else; give 'shrink: false'"
+                f"without its dropped units {self._equipment.task.name!r} puts out something else; give 'shrink: false'"
             )
 
     def finite(self) -> Tensor:
         """As ``Learner.finite``."""
-        return torch.cat([member.learner.finite() for member in self._members])
+        found = torch.ones(len(self._structure), dtype=torch.bool, device=self._replicas.device)
+        for part in self._parts:
+            found[part.rows] = part.learner.finite()
+        return found
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what the rest of the phase depends on, by name: the stack's tensors are up to date then."""
@@ -189,14 +243,3 @@ class Members:
             "in_tensors": self._in_tensors,
             "size_before": self._size_before,
         }
-
-    def restored(self) -> None:
-        """Make the members again, after ``tensors`` were overwritten."""
-        self._members = [self._member(row) for row in range(len(self._members))]
-
-
-class _Member:
-    """One replicate, and who trains it."""
-
-    def __init__(self, row: int, replica: NarrowReplica, learner: Learner) -> None:
-        self.row, self.replica, self.learner = row, replica, learner

@@ -36,18 +36,31 @@ def rehearse(
     splits = _few(data.for_seeds(_SEEDS), min(_MOST_SAMPLES, *(phase.batch_size for phase in phases)))
     short = [_of_one_step(phase, splits.num_train) for phase in phases]
     with torch.random.fork_rng(devices=[]), _no_broadcasting():
-        trainer = Trainer(task, regularization, short, _cut(phases), splits, _SEEDS, proximal=proximal)
+        trainer = Trainer(
+            task, regularization, short, _cut(phases), splits, _SEEDS, proximal=proximal, always_shrink=True
+        )
         _check_start(task, trainer.replicas)
         _check_run(task, trainer.replicas, splits)
         if any(weight.ndim > 3 for weight in trainer.replicas.weights().values()):
             for name in PENALTIES.keys() & regularization.keys():
                 check_penalty(name, kernel=(3, 2))
+        fixed = [phase.fixed_structure for phase in phases]
+        if any(fixed):
+            trainer.advance(fixed.index(True))
+            _read_less_(trainer.replicas)
         trainer.advance(trainer.num_steps)
         trainer.outcomes()
 
 
+def _read_less_(replicas: Replicas) -> None:
+    """Let no layer read the first of its inputs, so that units are dead."""
+    for weight in replicas.weights().values():
+        if weight.shape[2] > 1:
+            weight[:, :, 0] = 0
+
+
 def _cut(phases: Sequence[Training]) -> Cut:
-    """Where a structure is fixed, half of the weights go: then tensors get smaller."""
+    """Where a structure is fixed, half of the weights go."""
     return Pruning(target_density=0.5) if any(phase.fixed_structure for phase in phases) else 0.0
 
 

@@ -19,7 +19,8 @@ from dn_distributed.regularizers.dropout import INPUT_NAME as INPUT_DROPOUT
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.replicas import Replicas, precision
 from dn_distributed.tasks import Task
-from dn_distributed.training.course import Course, Equipment
+from dn_distributed.training.course import Course
+from dn_distributed.training.equipment import Equipment
 from dn_distributed.training.evaluation import Evaluation
 from dn_distributed.training.outcome import EpochReport, Outcome
 from dn_distributed.training.penalties import penalties_of
@@ -40,12 +41,14 @@ class Trainer:
         *,
         curve: Sequence[float] = (),
         proximal: bool = False,
+        always_shrink: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         """``splits`` as ``Data.for_seeds(seeds)`` gives; ``regularization`` as ``regularizers.resolve`` gives.
 
         ``training``: its phases, where there are several. ``curve``: thresholds that the trained replicates are
         measured at, besides ``threshold``. ``proximal``: penalties that can act as proximal steps, not in the gradient.
+        ``always_shrink``: let dead units leave the tensors where that costs more than it saves too.
         ValueError where the data are fewer than a batch, the network cannot be stacked, the device does not have a
         precision, or a phase drops units of layers that are no chain.
         """
@@ -73,6 +76,7 @@ class Trainer:
             regularization.get(INPUT_DROPOUT, 0.0),
             shapes,
             self._chain(sample),
+            always_shrink,
         )
         self._evaluation = Evaluation(task, self.replicas, self._splits, dropout, shapes)
         self._loss_sum = torch.zeros(len(self.seeds), device=self.device)
@@ -103,8 +107,8 @@ class Trainer:
         return self.replicas.call(*self.replicas.state_of_first(), masks, inputs)
 
     def _course_of(self, number: int, before: Course | None) -> Course:
-        changes_structure = any(phase.training.changes_structure for phase in self.phases[: number + 1])
-        return Course(self._equipment, self.phases[number], changes_structure=changes_structure, before=before)
+        so_far = [phase.training for phase in self.phases[: number + 1]]
+        return Course(self._equipment, self.phases[number], so_far=so_far, before=before)
 
     @property
     def num_steps(self) -> int:

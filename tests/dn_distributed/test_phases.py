@@ -1,17 +1,21 @@
 """A training in phases: each does what it says, and together they can be interrupted anywhere."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import Tensor
 
-from dn_distributed.config import Drop, Training
+from dn_distributed.config import Drop, Pruning, Training
+from dn_distributed.pruning import Cut
 from dn_distributed.regularizers import resolve
 from dn_distributed.tasks import Task
 from dn_distributed.training import Trainer
+from dn_distributed.training.members import Members
+from dn_distributed.training.parts import Single
 from dn_distributed.training.phases import Phase, phases_of
 from tests.dn_distributed.own_models import GroupNormResNet
 from tests.dn_distributed.support import DataOf, assert_resumes_at_every_step, make_task
@@ -24,10 +28,24 @@ EPOCH = {"epochs": 1, "batch_size": 40}
 @pytest.fixture(scope="module")
 def make(few_data: DataOf) -> MakePhased:
     def make(
-        task: Task, seeds: Sequence[int], *phases: dict[str, Any], threshold: float = 0.0, **coefficients: float
+        task: Task,
+        seeds: Sequence[int],
+        *phases: dict[str, Any],
+        threshold: Cut = 0.0,
+        proximal: bool = False,
+        always_shrink: bool = False,
+        **coefficients: float,
     ) -> Trainer:
-        training = [Training(**{**EPOCH, **phase}) for phase in phases]
-        return Trainer(task, resolve(coefficients), training, threshold, few_data(task).for_seeds(seeds), seeds)
+        return Trainer(
+            task,
+            resolve(coefficients),
+            [Training(**{**EPOCH, **phase}) for phase in phases],
+            threshold,
+            few_data(task).for_seeds(seeds),
+            seeds,
+            proximal=proximal,
+            always_shrink=always_shrink,
+        )
 
     return make
 
@@ -88,6 +106,7 @@ def test_without_penalties_a_phase_trains_as_a_method_without_them(make: MakePha
     assert not torch.equal(resting.replicas.values, grown.replicas.values)
 
 
+@pytest.mark.parametrize("always_shrink", [False, True], ids=["", "always smaller"])
 @pytest.mark.parametrize(
     "phases",
     [
@@ -103,11 +122,14 @@ def test_without_penalties_a_phase_trains_as_a_method_without_them(make: MakePha
     ids=["two optimisers", "drop", "fine-tune", "drop and fine-tune"],
 )
 def test_interrupted_at_every_step_it_ends_with_the_same_bits(
-    make: MakePhased, phases: tuple[dict[str, Any], ...]
+    make: MakePhased, phases: tuple[dict[str, Any], ...], always_shrink: bool
 ) -> None:
+    if always_shrink and not any("fixed_structure" in phase for phase in phases):
+        pytest.skip("tensors stay, or units drop from them anyway")
+
     def fresh() -> Trainer:
         options = {"threshold": 0.005, "l1": 1e-4, "dropout": 0.2, "input_dropout": 0.1}
-        return make(make_task("lenet300"), [1, 2], *phases, **options)
+        return make(make_task("lenet300"), [1, 2], *phases, always_shrink=always_shrink, **options)
 
     there, here, straight = fresh(), fresh(), fresh()
     reports = list(straight.run())
@@ -159,15 +181,123 @@ def test_fine_tuning_begins_with_the_pruned_network(make: MakePhased) -> None:
         assert after.counts.num_nonzero <= before.counts.num_nonzero
 
 
+@pytest.mark.parametrize("name", ["lenet300", "autoencoder", "lenet5", "lenet5_caffe"])
+def test_fine_tuned_in_smaller_tensors_it_is_the_same_network_but_for_rounding(make: MakePhased, name: str) -> None:
+    phases: list[dict[str, Any]] = [{"epochs": 2}, {"epochs": 2, "fixed_structure": True}, {"optimizer": "sgd"}]
+    penalties = {"l1": 1e-3, "dn": 1e-4, "dropout": 0.1 if name == "lenet300" else 0}
+    small, large = (
+        make(
+            make_task(name),
+            [1],
+            *({**phase, "shrink": shrink} for phase in phases),
+            threshold=Pruning(target_density=0.05),
+            always_shrink=shrink,
+            **penalties,
+        )
+        for shrink in (True, False)
+    )
+    for trainer in (small, large):
+        trainer.advance(trainer.num_steps)
+    assert len(singles(small)[0].replica.index) < 0.98 * large.replicas.values.shape[1]
+    assert not singles(large)
+    (one,), (other,) = small.outcomes(), large.outcomes()
+    assert all(torch.equal(mask, other.masks[layer]) for layer, mask in one.masks.items())
+    for score, value in one.scores.items():
+        assert value == pytest.approx(other.scores[score], rel=1e-5)
+
+
+def singles(trainer: Trainer) -> list[Single]:
+    """The replicates that are trained in tensors of their own."""
+    members = trainer._course._members
+    assert members is not None
+    return members._singles()
+
+
+def test_a_replicate_does_not_depend_on_what_others_are_in_tensors_of_their_own(
+    make: MakePhased, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three some get smaller and the others stay a stack; alone, each goes the same way."""
+    left = [0, 0, 0]
+    monkeypatch.setattr(Members, "_is_worth_it", lambda _members, _before, after: len(after.units["fc2"]) < min(left))
+    phases: list[dict[str, Any]] = [
+        {},
+        {"fixed_structure": True, "steps": 3, "epochs": None},
+        {"steps": 7, "epochs": None},
+    ]
+
+    def fresh(seeds: Sequence[int]) -> Trainer:
+        pruning = Pruning(target_density=0.01)
+        return make(make_task("lenet300"), seeds, *phases, threshold=pruning, l1=1e-3, input_dropout=0.1)
+
+    def trained(seeds: Sequence[int]) -> Trainer:
+        trainer = fresh(seeds)
+        trainer.advance(8)
+        return trainer
+
+    whole = trained([1, 2, 3])
+    assert singles(whole) == []
+    for row, outcome in enumerate(whole.outcomes()):
+        left[row] = int(outcome.masks["fc2"].any(1).sum())
+    assert len(set(left)) > 1
+    left[:] = [max(left)]
+    mixed = trained([1, 2, 3])
+    assert 0 < len(singles(mixed)) < 3
+    resumed = fresh([3, 2])
+    resumed.load_state(mixed.state())
+    for trainer in (mixed, resumed):
+        trainer.advance(trainer.num_steps)
+        trainer.outcomes()
+    assert torch.equal(mixed.replicas.values[[2, 1]], resumed.replicas.values)
+    for row, seed in enumerate([1, 2, 3]):
+        alone = trained([seed])
+        alone.advance(alone.num_steps)
+        alone.outcomes()
+        assert torch.equal(alone.replicas.values[0], mixed.replicas.values[row])
+
+
+@pytest.mark.parametrize(("steps", "gets_smaller"), [(20, False), (2000, True)])
+def test_a_phase_gets_smaller_tensors_where_it_is_long_enough_to_pay(
+    make: MakePhased, steps: int, gets_smaller: bool
+) -> None:
+    fixed = {"steps": steps, "epochs": None, "fixed_structure": True}
+    for name, can in (("lenet300", True), ("regression", False)):
+        trainer = make(make_task(name), [1, 2], {}, fixed, threshold=Pruning(target_density=0.003))
+        trainer.advance(6)
+        assert len(singles(trainer)) == (2 if can and gets_smaller else 0)
+
+
+def test_what_a_proximal_phase_left_at_zero_is_gone_when_units_begin_to_drop(make: MakePhased) -> None:
+    first, second = {"epochs": 2, "learning_rate": 0.01}, {"drop": Drop(to=0.01, every=50, power=0.1)}
+    trainer = make(make_task("lenet300", initial="he"), [1], first, second, proximal=True, dn=1e-3)
+    trainer.advance(10)
+    (before,) = trainer.outcomes()
+    assert 0.01 < before.counts.dense_size / before.counts.num_weights < 0.7
+    outputs = trainer.replicas.forward(trainer._splits.test.inputs.unsqueeze(0))
+    trainer._course = trainer._course_of(1, before=trainer._course)
+    trainer._course.begin(0.0)
+    (single,) = singles(trainer)
+    assert len(single.replica.index) == pytest.approx(before.counts.dense_size, rel=0.01)
+    (after,) = trainer.outcomes()
+    assert after.counts.dense_size == before.counts.dense_size
+    torch.testing.assert_close(trainer.replicas.forward(trainer._splits.test.inputs.unsqueeze(0)), outputs)
+    trainer.advance(4)
+    (later,) = trainer.outcomes()
+    assert all(not (later.masks[name] & ~mask).any() for name, mask in whole_units(after.masks).items())
+
+
+def whole_units(masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Where both a unit and what it reads are there."""
+    return {name: mask.any(1, keepdim=True) & mask.any(0, keepdim=True) for name, mask in masks.items()}
+
+
 def test_without_shrinking_tensors_stay_as_they_are(make: MakePhased) -> None:
     phases: list[dict[str, Any]] = [{}, {"drop": Drop(to=0.2, every=2, samples=50)}, {"fixed_structure": True}]
     sizes = []
     for shrink in (True, False):
         trainer = make(make_task("lenet300"), [1], *({**phase, "shrink": shrink} for phase in phases), threshold=0.01)
         trainer.advance(14)
-        assert trainer._course._members is not None
-        (member,) = trainer._course._members._members
-        sizes.append(len(member.replica.index))
+        (single,) = singles(trainer)
+        sizes.append(len(single.replica.index))
     assert sizes[0] < 0.3 * sizes[1]
     assert sizes[1] == 266200 + 410
 

@@ -316,3 +316,21 @@ def test_a_penalty_of_matrices_alone_is_refused_where_a_convolution_is_named(
     rehearse(task, {"l1": 0.1, "dn_incoming": 0.1}, task.default_training, few_data(task))
     with pytest.raises(ValueError, match="penalty 'mine': value\\(\\) of two replicates is of shape"):
         rehearse(task, {"mine": 0.1}, task.default_training, few_data(task))
+
+
+class Turned(Net):
+    """Its second layer does not read the units of the first in their order."""
+
+    def hidden(self, x: Tensor) -> Tensor:
+        return super().hidden(x).flip(1)
+
+
+def test_a_network_that_cannot_get_smaller_is_refused_where_a_structure_is_fixed(few_data: DataOf) -> None:
+    class Refused(Own):
+        cls: ClassVar[type[nn.Module]] = Turned
+
+    task = Refused()
+    phases = [Training(epochs=1, batch_size=40), Training(epochs=1, batch_size=40, fixed_structure=True)]
+    with pytest.raises(ValueError, match="puts out something else; give 'shrink: false'"):
+        rehearse(task, {}, phases, few_data(task))
+    rehearse(task, {}, [phase.model_copy(update={"shrink": False}) for phase in phases], few_data(task))

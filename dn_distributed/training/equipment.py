@@ -1,0 +1,29 @@
+"""What all phases of a training share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from dn_distributed.data import Splits
+from dn_distributed.dropping.chain import Chain
+from dn_distributed.replicas import Replicas
+from dn_distributed.tasks import Task
+from dn_distributed.training.penalties import Penalties
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What all phases of a training share."""
+
+    task: Task
+    replicas: Replicas
+    splits: Splits
+    penalties: Penalties
+    dropout: float
+    input_dropout: float
+    dropout_shapes: Sequence[torch.Size]
+    chain: Chain | None
+    """Of the regularised layers; None where units cannot be dropped while it trains, or no phase does."""
+    always_shrink: bool = False
+    """Whether tensors get smaller where that costs more than it saves too, so that it is tried."""
