@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from sweeps import ray_settings
 from sweeps.cluster import connection
 from sweeps.cluster.connection import Capacity
 from tests.distribution import shares_ray
 from tests.sweeps.real_sweeps import Folder, make_folder
 from tests.tracking.stores import copy_of
 from tracking.store.location import StoreLocation
+
+ray_settings.apply()  # Ray reads some when a test's module imports it
 
 
 @pytest.fixture(scope="session")

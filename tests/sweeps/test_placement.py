@@ -13,7 +13,6 @@ import torch
 from rich.console import Console
 
 import tests.sweeps.hostile_tasks  # noqa: F401  registers its tasks
-from sweeps import ray_settings
 from sweeps.cluster import connection
 from sweeps.cluster.connection import Capacity
 from sweeps.planning import plan as planning
@@ -40,7 +39,6 @@ resources: {{pack: 1, cpu: 0.5, gpu: {gpu}}}
 
 @pytest.fixture(scope="module")
 def capacity() -> Iterator[Capacity]:
-    ray_settings.apply()  # Ray reads some when it is imported
     import ray
 
     connection._ensure_token()
