@@ -3,18 +3,25 @@
 from typing import Any
 
 import torch
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.optim.adam import adam
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
-__all__ = ["TorchDispatchMode", "adam", "aten", "foreach_add_", "foreach_copy_", "make_fx", "tree_leaves", "writes"]
+__all__ = ["DispatchMode", "adam", "aten", "foreach_add_", "foreach_copy_", "tree_leaves", "tree_map", "writes"]
 
 aten = torch.ops.aten
 foreach_add_ = torch._foreach_add_
 """Adds to each tensor of a list the one of another, in place."""
 foreach_copy_ = torch._foreach_copy_
 """Fills each tensor of a list with what the one of another holds."""
+
+
+class DispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees each operation of torch that comes to be executed."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch's compiler is imported at the first operation, which takes a second
 
 
 def writes(operation: Any) -> bool:

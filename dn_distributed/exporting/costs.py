@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dn_distributed.torch_internals import TorchDispatchMode, tree_leaves
+from dn_distributed.torch_internals import DispatchMode, tree_leaves
 
 BATCH_SIZES = (1, 256)
 _WARM_UP_SECONDS, _SECONDS, _FEWEST, _MOST = 0.3, 2.0, 15, 2000
@@ -103,7 +103,7 @@ def multiply_adds(network: nn.Module, inputs: Tensor) -> int:
     return int(counted.get_total_flops()) // 2
 
 
-class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _LiveBytes(DispatchMode):
     """Counts the bytes of tensors that operations make, as long as they live."""
 
     def __init__(self, present: Mapping[int, int]) -> None:

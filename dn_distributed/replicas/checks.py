@@ -12,7 +12,7 @@ from torch import nn
 
 from dn_distributed.errors import ArgumentError
 from dn_distributed.layers import check_groups, check_own_weights
-from dn_distributed.torch_internals import TorchDispatchMode
+from dn_distributed.torch_internals import DispatchMode
 
 OWN_RANDOMNESS = "the network or its loss draws random numbers of its own; use nn.Dropout modules only"
 
@@ -82,7 +82,7 @@ def draws(operation: Any) -> bool:
     return torch.Tag.nondeterministic_seeded in getattr(operation, "tags", ())
 
 
-class _NoDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _NoDraws(DispatchMode):  # type: ignore[no-untyped-call]
     """Refuses every operation of torch that draws random numbers, on whatever device."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

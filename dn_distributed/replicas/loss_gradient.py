@@ -13,8 +13,9 @@ from torch.fx import Graph, GraphModule, Interpreter, Node
 
 from dn_distributed.errors import ArgumentError
 from dn_distributed.replicas.checks import OWN_RANDOMNESS, draws
+from dn_distributed.replicas.recording import record
 from dn_distributed.seeds import generator
-from dn_distributed.torch_internals import aten, make_fx, writes
+from dn_distributed.torch_internals import aten, writes
 
 Loss = Callable[[list[Tensor], list[Tensor], list[Tensor], Tensor, Tensor], tuple[Tensor, list[Tensor]]]
 """From parameters, running statistics, dropout masks, inputs and targets to the loss of each replicate, or of one, and
@@ -23,7 +24,7 @@ LossGradient = Callable[..., tuple[Tensor, ...]]
 """From parameters, statistics, inputs, targets and masks, one after the other, to the parameters' gradients, the
 losses, and the new statistics."""
 
-_RESHAPES = {aten.expand.default, aten.view.default, aten._unsafe_view.default}
+_RESHAPES = {aten.detach.default, aten.expand.default, aten.view.default, aten._unsafe_view.default}
 _PRODUCTS = {aten.mul.Scalar, aten.mul.Tensor}
 _TRANSPOSES = (1, 2)
 _CAPTURES = "captures"
@@ -63,14 +64,14 @@ def loss_gradient(
 def _trace_gradient(
     loss: Loss, values: list[Tensor], statistics: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
 ) -> GraphModule:
-    def total(values: list[Tensor], *others: Any) -> tuple[Tensor, tuple[Tensor, list[Tensor]]]:
-        losses, after = loss(values, *others)
-        return losses.sum(), (losses, after)
-
     def gradient(*tensors: Tensor) -> tuple[Tensor, ...]:
         one, two = len(values), len(values) + len(statistics)
-        parts = list(tensors[:one]), list(tensors[one:two]), list(tensors[two + 2 :]), tensors[two], tensors[two + 1]
-        gradients, (losses, after) = torch.func.grad(total, has_aux=True)(*parts)
+        parts = list(tensors[one:two]), list(tensors[two + 2 :]), tensors[two], tensors[two + 1]
+        with torch.enable_grad():
+            leaves = [tensor.detach().requires_grad_() for tensor in tensors[:one]]
+            losses, after = loss(leaves, *parts)
+            # torch.func.grad is shorter, and imports torch's compiler.
+            gradients = torch.autograd.grad(losses.sum(), leaves, create_graph=True, materialize_grads=True)
         return *gradients, losses, *after
 
     graph = trace(gradient, *values, *statistics, inputs, targets, *masks)
@@ -81,7 +82,7 @@ def _trace_gradient(
 
 def trace(function: Callable[..., Any], *example: Tensor) -> GraphModule:
     """Return ``function`` of tensors as a graph for tensors like ``example``: same shapes, strides and device."""
-    graph = make_fx(function)(*example)
+    graph = record(function, *example)
     graph.meta[_CAPTURES] = any(node.op == "get_attr" for node in graph.graph.nodes)
     if any(writes(node.target) for node in graph.graph.nodes):
         return graph  # what looks like a constant may be written to

@@ -12,7 +12,8 @@ from tests.internals import find
 _REMEDY = "change dn_distributed/torch_internals.py, or bound torch in pyproject.toml"
 NAMES = {
     "torch.utils._python_dispatch:TorchDispatchMode.__torch_dispatch__": "self func types args kwargs",
-    "torch.fx.experimental.proxy_tensor:make_fx": "f",
+    "torch.utils.weak:WeakTensorKeyDictionary.__setitem__": "self key value",
+    "torch.utils._pytree:tree_map": "func tree",
     "torch.optim.adam:adam": "params grads exp_avgs exp_avg_sqs max_exp_avg_sqs state_steps",
     "torch:_foreach_add_": None,
     "torch:_foreach_copy_": None,
@@ -20,6 +21,7 @@ NAMES = {
 """Per function, the parameters that it takes first; None where torch does not say them."""
 ADAM = {"fused", "amsgrad", "beta1", "beta2", "eps", "weight_decay", "maximize", "lr"}
 OPERATIONS = (
+    *("lift_fresh.default", "lift_fresh_copy.default"),
     *("expand.default", "view.default", "_unsafe_view.default", "mul.Scalar", "mul.Tensor"),
     *("ones_like.default", "zeros_like.default"),
 )
