@@ -226,7 +226,9 @@ def searchable(model: type[FrozenModel]) -> type[Entry]:
         name: (_searchable_value(field), Field(default=None, description=field.description))
         for name, field in model.model_fields.items()
     }
-    return create_model(model.__name__, __base__=Entry, __doc__=model.__doc__, **fields)
+    # Descriptions are there already: pydantic would look for the source of each in all modules that are imported.
+    described: dict[str, Any] = {"use_attribute_docstrings": False}
+    return create_model(model.__name__, __base__=Entry, __doc__=model.__doc__, __cls_kwargs__=described, **fields)
 
 
 def _searchable_value(field: FieldInfo) -> Any:
