@@ -151,6 +151,13 @@ class Chain:
         """Return the size of the whole network."""
         return self.size_of(self.whole(), measure)
 
+    def smallest_size(self, measure: Measure) -> float:
+        """Return the size where one unit of each layer is left, and one input of a first matrix."""
+        first, last = self.links[0], self.links[-1]
+        inputs = {link.name: 1 for link in self.links}
+        inputs[first.name] = 1 if first.is_matrix else first.num_inputs
+        return self.size(inputs, {link.name: link.num_units if link is last else 1 for link in self.links}, measure)
+
     @staticmethod
     def cost(link: Link, measure: Measure) -> int:
         """Return what one unit's reading of one input costs."""

@@ -30,8 +30,11 @@ def rehearse(
     data: Data,
     *,
     proximal: bool = False,
-) -> None:
-    """Train two replicates for a step on a few samples and measure them. ArgumentError says in a line what is wrong."""
+) -> list[str]:
+    """Train two replicates for a step on a few samples and measure them. ArgumentError says in a line what is wrong.
+
+    Returns what a user should know of a training that can be done: see ``Trainer.out_of_reach``.
+    """
     phases = (training,) if isinstance(training, Training) else training
     splits = _few(data.for_seeds(_SEEDS), min(_MOST_SAMPLES, *(phase.batch_size for phase in phases)))
     short = [_of_one_step(phase, splits.num_train) for phase in phases]
@@ -50,6 +53,7 @@ def rehearse(
             _read_less_(trainer.replicas)
         trainer.advance(trainer.num_steps)
         trainer.outcomes()
+        return trainer.out_of_reach()
 
 
 def _read_less_(replicas: Replicas) -> None:

@@ -110,6 +110,20 @@ class Trainer:
         so_far = [phase.training for phase in self.phases[: number + 1]]
         return Course(self._equipment, self.phases[number], so_far=so_far, before=before)
 
+    def out_of_reach(self) -> list[str]:
+        """Return a sentence for each phase that drops units to a share that the last unit of each layer exceeds."""
+        chain, found = self._equipment.chain, []
+        for number, drop in enumerate(phase.training.drop for phase in self.phases):
+            if drop is not None and chain is not None:
+                least = chain.smallest_size(drop.of) / chain.whole_size(drop.of)
+                if least > drop.to:
+                    found.append(
+                        f"phase {number + 1} cannot drop units to {100 * drop.to:g} % of the "
+                        f"{drop.of.replace('_', '-')}: the last unit of each layer stays, so it ends with "
+                        f"{100 * least:.2g} %"
+                    )
+        return found
+
     @property
     def num_steps(self) -> int:
         """Steps of all phases."""

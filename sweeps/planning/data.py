@@ -5,6 +5,7 @@ from pathlib import Path
 from dn_distributed.config import Cell
 from dn_distributed.data import Data, DataError
 from dn_distributed.tasks.label_checks import check_labels
+from sweeps.console import notify
 from sweeps.planning.data_dir import resolve_data_dir
 from sweeps.spec.spaces import Space
 from sweeps.spec.sweep import Method, Sweep
@@ -34,7 +35,7 @@ def load_data(sweep: Sweep, data_dir: Path | None, *, download: bool = True) -> 
 
 
 def _rehearse(sweep: Sweep, data: Data) -> None:
-    """SpecError where the network or a penalty could not be trained, or would silently be another.
+    """SpecError where the network or a penalty could not be trained, or would silently be another; note what it cannot.
 
     What is shipped is known to train, in the form that the paper has.
     """
@@ -46,13 +47,18 @@ def _rehearse(sweep: Sweep, data: Data) -> None:
     try:
         for name in sweep.penalties:
             check_penalty(name)
-        for cell in _cell_per_combination(sweep, data):
-            rehearse(sweep.task, cell.regularization, cell.phases, data, proximal=cell.step == "proximal")
+        notes = [
+            note
+            for cell in _cell_per_combination(sweep, data)
+            for note in rehearse(sweep.task, cell.regularization, cell.phases, data, proximal=cell.step == "proximal")
+        ]
     except MemoryError:
         return  # here; where packs run there may be more
     except Exception as error:  # whatever code of the user's own raises
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         raise sweep.places.error(("task",), f"{sweep.task.name!r} cannot be trained: {kind}{error}") from error
+    for note in dict.fromkeys(notes):
+        notify(f"{sweep.name}: {note}")
 
 
 def _cell_per_combination(sweep: Sweep, data: Data) -> list[Cell]:

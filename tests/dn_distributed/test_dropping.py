@@ -193,6 +193,17 @@ def test_the_choice_reaches_its_goal_and_keeps_a_unit_of_each_layer(
         assert size >= min(goal * 0.98, full)
 
 
+@pytest.mark.parametrize("measure", ["weights", "units", "multiply_adds"])
+@pytest.mark.parametrize("make", [lambda: make_task("lenet300"), lambda: make_task("lenet5_caffe"), with_filters])
+def test_what_cannot_be_dropped_is_known_before(whole: Whole, make: Callable[[], Task], measure: Measure) -> None:
+    replica, chain, _, inputs, targets = whole(make())
+    alive, drop = alive_in(replica, chain, None), Drop(score="norm", to=1e-9, of=measure)
+    left = drop_units_(replica, chain, alive, drop, 1e-9, (inputs, targets), last=True)
+    smallest = chain.smallest_size(measure)
+    sizes = left.size(chain, measure), smallest
+    assert sizes[0] == sizes[1]
+
+
 def test_what_is_worth_least_for_its_cost_goes_first() -> None:
     chain, alive = alive_of(10, 4, 20)
     inputs, hidden = np.full(10, 1.0), np.full(4, 6.0)

@@ -3,6 +3,7 @@
 import pytest
 
 from dn_distributed.config import Cell, Drop, Pruning
+from sweeps.planning.data import load_data
 from sweeps.planning.manifest import _deviations
 from sweeps.spec.sweep import Sweep
 from sweeps.spec.yaml_file import SpecError
@@ -97,6 +98,14 @@ def test_what_is_wrong_with_a_phase_is_said_where_it_stands(load: Load, wrong: s
         text = BASE.replace("  - {epochs: 2}\n", "  - {batch_size: 5}\n")
     with pytest.raises(SpecError, match=message):
         load(text)
+
+
+def test_a_share_that_units_cannot_drop_to_is_noted_once(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    load_data(load(BASE, "training.1.drop.to=0.02", "training.1.drop.of=units"), None)
+    assert capsys.readouterr().err == ""
+    load_data(load(BASE, "training.1.drop.to=0.01", "training.1.drop.of=units"), None)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "phase 2 cannot drop units to 1 % of the units: the last unit of each layer stays, so it ends with " in line
 
 
 def test_a_report_says_each_phase_and_mlflow_each_setting(load: Load) -> None:

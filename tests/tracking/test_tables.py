@@ -90,6 +90,15 @@ def test_what_has_no_compression_rate_is_told() -> None:
     assert "A: 1 of 3 replicates have no neuron alive; a dense compression is not defined for them." in notes
 
 
+def test_where_units_could_not_drop_as_far_as_they_were_to_is_said() -> None:
+    for measure in ("weights", "units", "multiply_adds"):
+        drop = Drop(to=0.05, of=measure)
+        cell = L1.model_copy(update={"training": L1.phases[0].model_copy(update={"drop": drop})})
+        notes = build({"A": [cell]}, [make_row(cell, 0), make_row(cell, 1, density=0.0)]).notes
+        note = f"A: 1 of 2 replicates have more than 5 % of the {measure} left: the last unit of a layer stays."
+        assert (note in notes) == (measure != "multiply_adds")
+
+
 def test_the_difference_is_reproduced_minus_published() -> None:
     rows = [make_row(L1, seed, test__nmse__after_pruning=0.5) for seed in (0, 1)]
     row = build({"A": [L1]}, rows, published={"A": "ℓ1+DN+P"}).rows[0]

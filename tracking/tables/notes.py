@@ -119,6 +119,7 @@ def _missing(method: MethodResult, expected: int) -> Iterator[str]:
     chosen = method.chosen
     if chosen is not None:
         yield from _empty(method.label, chosen.rows)
+        yield from _out_of_reach(method.label, chosen)
         if not chosen.complete:
             yield f"{method.label}: {expected - len(chosen.rows)} of {expected} replicates are missing."
     yield from _failed(method)
@@ -135,6 +136,22 @@ def _empty(label: str, rows: Sequence[Row]) -> list[str]:
     notes = [f"{label}: {empty} {whole} weight left; compression rates are not defined for them."] * bool(empty)
     more = f"{label}: {dead} {whole} neuron alive; a dense compression is not defined for them."
     return notes + [more] * bool(dead)
+
+
+def _out_of_reach(label: str, result: CellResult) -> list[str]:
+    """Where more is left than units were to drop to. Multiply-adds are not among what is stored."""
+    drop = next((phase.drop for phase in reversed(result.cell.phases) if phase.drop is not None), None)
+    if drop is None or drop.of == "multiply_adds":
+        return []
+    counts = [row.counts for row in result.rows]
+    if drop.of == "weights":
+        shares = [found.dense_size / found.num_weights for found in counts]
+    else:
+        shares = [found.neurons_alive / found.neurons_total for found in counts]
+    larger = sum(share > drop.to for share in shares)
+    goal = f"{100 * drop.to:g} % of the {drop.of}"
+    note = f"{label}: {larger} of {len(shares)} replicates have more than {goal} left: the last unit of a layer stays."
+    return [note] * bool(larger)
 
 
 def _failed(method: MethodResult) -> list[str]:
