@@ -1,9 +1,11 @@
 """Where ``dn`` prints: text is shown as it is, in whatever encoding, and a reader who has gone is no error."""
 
 import contextlib
+import logging
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from rich.console import Console
@@ -45,12 +47,45 @@ out = Output()
 """Standard output, as it is at the time of printing."""
 
 
-def notify(text: str) -> None:
-    """Print a message for the user on standard error, on one line that a terminal cannot mistake for commands."""
+_log = logging.getLogger("dn")
+_log.addHandler(logging.NullHandler())
+_log.setLevel(logging.INFO)
+_log.propagate = False  # what is said is printed here, whatever libraries do with the root logger
+
+
+def notify(text: str, level: int = logging.WARNING) -> None:
+    """Print a message for the user on standard error, on one line that a terminal cannot mistake for commands.
+
+    ``level`` as of ``logging``: INFO for progress, ERROR for what ends a command.
+    """
+    if not _log.isEnabledFor(level):
+        return
+    line = one_line(text, _LONGEST)
+    _log.log(level, line)
     try:
-        print(f"dn: {one_line(text, _LONGEST)}", file=sys.stderr, flush=True)
+        print(f"dn: {line}", file=sys.stderr, flush=True)
     except BrokenPipeError:
         _drop(sys.stderr)
+
+
+@contextlib.contextmanager
+def logging_to(file: Path | None, level: str) -> Iterator[None]:
+    """Within, show messages of ``level`` and above, and append them to a file too, each with its time.
+
+    The file gets what libraries log by Python's ``logging`` as well. OSError where it cannot be written.
+    """
+    _log.setLevel(level.upper())
+    handler: logging.Handler = logging.NullHandler() if file is None else logging.FileHandler(file, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for logger in (_log, logging.getLogger()):
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in (_log, logging.getLogger()):
+            logger.removeHandler(handler)
+        handler.close()
+        _log.setLevel(logging.INFO)
 
 
 def prepare_streams() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from dn_distributed.files import check_folder
 from dn_distributed.text import quoted
@@ -25,6 +26,11 @@ class Checked(click.ParamType[Any]):
             return self._read(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Leave files and folders to the shell."""
+        kind = {"path": "file", "folder": "dir"}.get(self.name)
+        return [CompletionItem(incomplete, type=kind)] if kind else []
 
 
 def _path(text: str) -> Path:
@@ -101,4 +107,17 @@ def task(what: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
     return click.option("--task", metavar="TASK", help=f"{what}. {as_in_files}")
 
 
-sweep_name = click.argument("name", metavar="NAME")
+def _names_of_sweeps(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Return the sweeps of the store whose names begin so, for the completion of a shell: it is silent on errors."""
+    from tracking.store import access
+    from tracking.store.sweep_store import SweepStore
+
+    try:
+        names = SweepStore.names(access.locate_existing(context.params.get("tracking_uri")))
+    except Exception:
+        return []
+    return [name for name in names if name.startswith(begun)]
+
+
+sweep_name = click.argument("name", metavar="NAME", shell_complete=_names_of_sweeps)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")

@@ -1,5 +1,6 @@
 """``dn report``. Torch is imported only where a figure needs it, and Ray never."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 )
 @options.data_dir
 @options.imports
+@options.as_json
 @options.tracking_uri
 def command(
     name: str | None,
@@ -34,6 +36,7 @@ def command(
     folder: Path,
     data_dir: Path | None,
     imports: tuple[str, ...],
+    as_json: bool,
     tracking_uri: str | None,
 ) -> int:
     """Write tables, figures and one self-contained page about a sweep.
@@ -49,15 +52,20 @@ def command(
 
     own_modules(imports).load()
     if rows is not None:
-        out.say(f"report: {writer.write_from_rows(rows, folder)}")
-    elif name is not None:
-        write(access.locate_existing(tracking_uri), name, folder, data_dir)
+        page = writer.write_from_rows(rows, folder)
+    else:
+        page = _write(access.locate_existing(tracking_uri), str(name), folder, data_dir)
+    out.say(json.dumps({"report": str(page)}) if as_json else f"report: {page}")
     return OK
 
 
 def write(location: "StoreLocation", name: str, folder: Path, data_dir: Path | None) -> None:
     """Write the report of the sweep ``name`` to ``folder`` and say where it is."""
+    out.say(f"report: {_write(location, name, folder, data_dir)}")
+
+
+def _write(location: "StoreLocation", name: str, folder: Path, data_dir: Path | None) -> Path:
     from sweeps.planning.data_dir import resolve_data_dir
     from tracking import report as writer
 
-    out.say(f"report: {writer.write(location, name, folder, resolve_data_dir(data_dir), notify)}")
+    return writer.write(location, name, folder, resolve_data_dir(data_dir), notify)

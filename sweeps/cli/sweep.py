@@ -20,6 +20,7 @@ from sweeps.cli import options
 @options.imports
 @options.tracking_uri
 @click.option("--dry-run", is_flag=True, help="Print the plan and run nothing.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: print the plans as JSON.")
 @click.option(
     "--address",
     metavar="ADDR",
@@ -52,6 +53,8 @@ def command(context: click.Context, /, imports: tuple[str, ...], **values: Any) 
     Run what is missing of one or more sweeps, each described by a FILE in YAML, and print their tables. Running the
     same command again resumes; raising seeds runs only the new ones.
     """
+    if values["as_json"] and not values["dry_run"]:
+        raise click.UsageError("--json prints plans: give --dry-run as well")
     from sweeps.ending import Ending
 
     with Ending() as ending:

@@ -1,9 +1,11 @@
 """What ``dn sweep`` does: plan, run what is missing, table. A module of its own, as it imports Ray and torch."""
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.text import Text
 
@@ -37,6 +39,7 @@ class SweepOptions:
     modules: OwnModules
     tracking_uri: str | None
     dry_run: bool
+    as_json: bool
     address: str | None
     slots: int | None
     num_cpus: int | None
@@ -53,8 +56,12 @@ def sweep(options: SweepOptions, ending: Ending) -> int:
     location = access.locate_answering(options.tracking_uri)
     slots = _slots(options)
     if options.dry_run:
-        for item, its_data in zip(loaded, data, strict=True):
-            _print_plan(_plan_of(item, its_data, location), slots)
+        plans = [_plan_of(item, its_data, location) for item, its_data in zip(loaded, data, strict=True)]
+        if options.as_json:
+            out.say(json.dumps([_as_json(plan, slots) for plan in plans], indent=1, ensure_ascii=False))
+        else:
+            for plan in plans:
+                _print_plan(plan, slots)
         return OK
     if not options.debug:
         silence_tune()
@@ -126,6 +133,27 @@ def _print_plan(plan: Plan, slots: Callable[[float], int] | None) -> None:
     out.print(Text.assemble((sweep.name, "bold"), text), soft_wrap=True)
     for remark in plan.remarks:
         out.say(remark)
+
+
+def _as_json(plan: Plan, slots: Callable[[float], int] | None) -> dict[str, Any]:
+    sweep = plan.sweep
+    sizes_known = slots is not None and not plan.measures_packs
+    return {
+        "name": sweep.name,
+        "task": sweep.task.name,
+        "dataset": sweep.dataset.name,
+        "methods": [method.label for method in sweep.methods],
+        "cells": len(plan.distinct),
+        "seeds": len(sweep.seeds),
+        "replicates": plan.total,
+        "done": plan.count("finished"),
+        "failed": plan.count("failed"),
+        "stopped": plan.count("stopped"),
+        "to_run": plan.num_to_run,
+        "packs": len(plan.packs(slots(sweep.resources.cpu))) if slots is not None and sizes_known else None,
+        "configurations_to_draw": sum(plan.open_samples.values()),
+        "remarks": list(plan.remarks),
+    }
 
 
 def _packs_in_words(plan: Plan, slots: Callable[[float], int] | None) -> str:

@@ -14,6 +14,7 @@ from dn_distributed.labels import SHORTHANDS
 from dn_distributed.regularizers import PENALTIES, dropout, expand_shorthand
 from dn_distributed.text import one_line, quoted
 from sweeps.errors import SpecError
+from sweeps.spec import shipped
 from sweeps.spec.checks import check
 from sweeps.spec.file import MethodEntry, SweepFile
 from sweeps.spec.spaces import Space, examples, fill, find_spaces
@@ -31,10 +32,11 @@ _MESSAGES = {"bool_type": "expected true or false"}
 def load(sweep: str | Path | Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()) -> Sweep:
     """Read a sweep file, or what one would say as a dictionary, and return what it means.
 
+    A name as ``demo/regression`` is that of a file of this package, where no file is called so.
     ``overrides`` are ``key=value`` with dotted keys, as of ``--set``, or a dictionary of them. SpecError says what is
     wrong, and where.
     """
-    file = YamlFile.of(sweep) if isinstance(sweep, Mapping) else YamlFile(Path(sweep))
+    file = YamlFile.of(sweep) if isinstance(sweep, Mapping) else YamlFile(shipped.find(Path(sweep)))
     if isinstance(overrides, str):
         overrides = [overrides]
     if isinstance(overrides, Mapping):

@@ -57,6 +57,7 @@ class DriverCallback(Callback):
         self.check()
         if self._ending.number is not None:
             raise StoppedError
+        self._progress.time_passes()
         self._at_every_step()
 
     def check(self) -> None:

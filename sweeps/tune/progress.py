@@ -1,6 +1,7 @@
-"""Live progress of a sweep on a terminal; elsewhere a line now and then."""
+"""Live progress of a sweep on a terminal; elsewhere a line for each pack that has ended, and one a minute."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,10 +16,8 @@ from sweeps.console import notify
 from sweeps.planning.plan import Plan
 from tracking.results.status import in_words
 
-SECONDS_A_LINE = 60.0
-"""Least time between two lines, which packs that end give, where the output is no terminal."""
-SECONDS_OF_SILENCE = 300.0
-"""After so long the next report of a pack gives a line too."""
+SECONDS_OF_SILENCE = 55.0
+"""After so long there is a line where the output is no terminal: a log is not silent for a minute."""
 
 
 @dataclass
@@ -74,7 +73,11 @@ class Progress:
         """A pack has got further."""
         if trial_id in self._running:
             self._running[trial_id].result = result
-        self._print_line_after(SECONDS_OF_SILENCE)
+
+    def time_passes(self) -> None:
+        """Say how far the sweep is if nothing was said for long."""
+        if time.monotonic() - self._last_line >= SECONDS_OF_SILENCE:
+            self._print_line()
 
     def pack_ended(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """A pack has ended, with a result, a failure that is recorded, or an early stop."""
@@ -85,21 +88,26 @@ class Progress:
             failed = int(result.get("num_failed", 0))
             self._failed += failed
             self._done += pack.num_replicates - failed
+            what = f"done{f', {failed} failed' * bool(failed)}{self._score_of(pack)}"
         else:
             self._stopped += pack.num_replicates
-        self._print_line_after(SECONDS_A_LINE)
+            what = f"stopped early{self._score_of(pack)}"
+        self._print_line(f"{pack.label} × {pack.num_replicates} {what}; ")
 
     def pack_put_back(self, trial_id: str) -> None:
         """A pack has ended undecided: it will be planned again."""
         self._running.pop(trial_id, None)
 
-    def _print_line_after(self, seconds: float) -> None:
-        """Where nothing is drawn, print a line of progress if the last one is so many seconds old."""
-        over = not self._running and self._ended >= self._total
-        if self._console.is_terminal or self._console.quiet or over or time.monotonic() - self._last_line < seconds:
+    def _print_line(self, what: str = "") -> None:
+        """Where nothing is drawn, print a line of progress that begins with ``what`` has happened."""
+        if self._console.is_terminal or self._console.quiet:
             return
         self._last_line = time.monotonic()
-        notify(f"{self._name}: replicates {', '.join(part.plain for part in self._counts())}")
+        notify(f"{self._name}: {what}replicates {', '.join(part.plain for part in self._counts())}", logging.INFO)
+
+    def _score_of(self, pack: _Running) -> str:
+        score = pack.result.get("score")
+        return f", {self._score} {score:.4g}" if score is not None else ""
 
     def _counts(self) -> list[Text]:
         running = sum(pack.num_replicates for pack in list(self._running.values()))
@@ -116,12 +124,8 @@ class Progress:
         shown = Table.grid(padding=(0, 2))
         shown.add_row("replicates", Text("  ").join(self._counts()))
         for pack in list(self._running.values()):
-            score = pack.result.get("score")
-            text = f"epoch {pack.result.get('epoch', 0)} of {pack.result.get('num_epochs', '?')}"
-            shown.add_row(
-                Text(f"  {pack.label} × {pack.num_replicates}"),
-                Text(text + (f"  {self._score} {score:.4g}" if score is not None else "")),
-            )
+            text = f"epoch {pack.result.get('epoch', 0)} of {pack.result.get('num_epochs', '?')}{self._score_of(pack)}"
+            shown.add_row(Text(f"  {pack.label} × {pack.num_replicates}"), Text(text))
         return shown
 
     @property
@@ -132,4 +136,4 @@ class Progress:
         """Seconds to finish at the speed so far; None before there is any."""
         work = self._ended + sum(pack.share * pack.num_replicates for pack in list(self._running.values()))
         elapsed = time.monotonic() - self._began
-        return elapsed * (self._total - work) / work if work > 0 else None
+        return elapsed * (self._total - work) / work if 0 < work < self._total else None

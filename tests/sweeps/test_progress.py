@@ -64,33 +64,32 @@ def test_a_score_of_zero_is_shown(plan: Plan) -> None:
     with shown.sweep(plan):
         shown.pack_started("a", "M", 1)
         shown.pack_reported("a", {"epoch": 1, "num_epochs": 2, "score": 0.0})
-        assert drawn(shown).rstrip().endswith("epoch 1 of 2  nmse 0")
+        assert drawn(shown).rstrip().endswith("epoch 1 of 2, nmse 0")
 
 
-def test_where_nobody_watches_a_line_comes_now_and_then(
+def test_where_nobody_watches_each_pack_and_each_minute_gives_a_line(
     plan: Plan, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown = Progress(Output(file=io.StringIO()))
 
-    def told() -> str:
+    def said() -> str:
+        shown.time_passes()
         return capsys.readouterr().err
 
     with shown.sweep(plan):
         shown.pack_started("a", "M", 3)
+        clock.now = 54
+        assert said() == ""
         clock.now = 59
-        shown.pack_ended("a", {"done_training": True})
-        assert told() == ""
-        shown.pack_started("b", "M", 3)
+        assert said() == "dn: shown: replicates 1 done, 3 running, 4 left\n"
+        shown.pack_reported("a", {"epoch": 2, "num_epochs": 2, "score": 0.25})
+        shown.pack_ended("a", {"done_training": True, "num_failed": 1})
+        line = "dn: shown: M × 3 done, 1 failed, nmse 0.25; replicates 3 done, 0 running, 4 left, 1 failed"
+        assert said() == f"{line}, about 1 min 19 s to go\n"
+        shown.pack_started("b", "M", 4)
         clock.now = 61
-        shown.pack_ended("b", {"done_training": True})
-        assert told() == "dn: shown: replicates 7 done, 0 running, 1 left, about 10 s to go\n"
-        shown.pack_started("c", "M", 1)
-        clock.now = 360
-        shown.pack_reported("c", {"epoch": 1, "num_epochs": 2})
-        assert told() == ""
-        clock.now = 362
-        shown.pack_reported("c", {"epoch": 1, "num_epochs": 2})
-        assert told().startswith("dn: shown: replicates 7 done, 1 running, 0 left, about ")
+        shown.pack_ended("b", {})
+        assert said().startswith("dn: shown: M × 4 stopped early; replicates 3 done, 0 running, 0 left, 1 failed, 4 st")
 
 
 def test_a_terminal_gets_no_lines(plan: Plan, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,5 +97,6 @@ def test_a_terminal_gets_no_lines(plan: Plan, clock: Clock, capsys: pytest.Captu
     with shown.sweep(plan):
         shown.pack_started("a", "M", 3)
         clock.now = 4000
+        shown.time_passes()
         shown.pack_ended("a", {"done_training": True})
     assert capsys.readouterr().err == ""

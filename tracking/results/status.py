@@ -5,11 +5,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from tracking import schema
 from tracking.manifest import Manifest, ManifestMethod
 from tracking.store import runs
 from tracking.store.driver import Driver, driver_from_tags
+from tracking.store.location import StoreLocation
 from tracking.store.runs import Replicate, State
 from tracking.store.sweep_store import SweepStore
 
@@ -63,23 +65,57 @@ class Status:
     def lines(self, now: float) -> list[str]:
         """Return the status in words: the sweep, its methods, and what failed and why."""
         lines = [f"{self.name}: {self._counts(self.replicates)}", f"  {self._driver(now)}"]
-        methods = dict.fromkeys(replicate.method for replicate in self.replicates)
-        width = max(map(len, methods), default=0)
-        for method in methods:
-            own = [replicate for replicate in self.replicates if replicate.method == method]
-            lines.append(f"  {method:<{width}}  {self._counts(own)}")
-        reasons = Counter((r.method, r.reason) for r in self.replicates if r.state == "failed")
-        lines += [f"  failed × {count}: {method}: {reason}" for (method, reason), count in reasons.items()]
+        width = max(map(len, self._by_method), default=0)
+        lines += [f"  {method:<{width}}  {self._counts(own)}" for method, own in self._by_method.items()]
+        lines += [f"  failed × {count}: {method}: {reason}" for (method, reason), count in self._reasons.items()]
         if self.count("failed"):
             lines.append("  `dn sweep FILE --retry-failed` runs the failed ones again")
         return lines
 
-    def _counts(self, replicates: Iterable[Entry]) -> str:
+    def as_json(self, now: float) -> dict[str, Any]:
+        """Return the same as data: counts of the sweep and of each method, failures, the driver, seconds to go."""
+        return {
+            "name": self.name,
+            "complete": self.done,
+            "replicates": self._numbers(self.replicates),
+            "methods": [{"label": label, **self._numbers(own)} for label, own in self._by_method.items()],
+            "failures": [
+                {"method": method, "reason": reason, "count": count}
+                for (method, reason), count in self._reasons.items()
+            ],
+            "driver": None if self.driver is None else self.driver.model_dump(include={"host", "pid", "began", "last"}),
+            "seconds_left": self.seconds_left(now),
+        }
+
+    @cached_property
+    def _by_method(self) -> dict[str, list[Entry]]:
+        found: dict[str, list[Entry]] = {}
+        for replicate in self.replicates:
+            found.setdefault(replicate.method, []).append(replicate)
+        return found
+
+    @cached_property
+    def _reasons(self) -> Counter[tuple[str, str]]:
+        return Counter((item.method, item.reason) for item in self.replicates if item.state == "failed")
+
+    def _numbers(self, replicates: Iterable[Entry]) -> dict[str, int]:
         states = Counter(replicate.state for replicate in replicates)
-        begun = "running" if self.driver else "interrupted"
-        words = ((begun, "incomplete"), ("left", None), ("failed", "failed"), ("stopped early", "stopped"))
-        parts = [f"{states['finished']} of {states.total()} done"]
-        return ", ".join(parts + [f"{states[state]} {word}" for word, state in words if states[state]])  # type: ignore[index]
+        begun, at_work = states["incomplete"], self.driver is not None
+        return {
+            "total": states.total(),
+            "done": states["finished"],
+            "running": begun if at_work else 0,
+            "interrupted": 0 if at_work else begun,
+            "left": states[None],
+            "failed": states["failed"],
+            "stopped": states["stopped"],
+        }
+
+    def _counts(self, replicates: Iterable[Entry]) -> str:
+        numbers = self._numbers(replicates)
+        total, done = numbers.pop("total"), numbers.pop("done")
+        words = (f"{count} {word}{' early' * (word == 'stopped')}" for word, count in numbers.items() if count)
+        return ", ".join([f"{done} of {total} done", *words])
 
     def _driver(self, now: float) -> str:
         if self.driver is None:
@@ -103,6 +139,12 @@ def read(sweep: SweepStore) -> Status:
     if driver is not None and driver.is_known_dead:
         driver = None
     return Status(manifest.name, tuple(_entries(manifest, known)), driver)
+
+
+def read_all(location: StoreLocation) -> list[Status]:
+    """Return the status of every sweep of a store, by name. Experiments that are no sweeps are passed over."""
+    sweeps = (SweepStore.find(location, name) for name in SweepStore.names(location))
+    return [read(sweep) for sweep in sweeps if runs.find_manifest(sweep) is not None]
 
 
 def _entries(manifest: Manifest, known: Mapping[str, Replicate]) -> Iterable[Entry]:

@@ -23,13 +23,18 @@ class SweepStore:
     experiment_id: str
 
     @classmethod
+    def names(cls, location: StoreLocation) -> list[str]:
+        """Return the names of the experiments of a store, sorted: its sweeps, and what else is kept there."""
+        return sorted(name for name in queries_of(location).experiment_names() if name != "Default")
+
+    @classmethod
     def find(cls, location: StoreLocation, name: str) -> "SweepStore":
         """Return the sweep ``name``. StoreError names the ones there are."""
         found = cls.find_or_none(location, name)
         if found is not None:
             return found
-        names = sorted(other for other in queries_of(location).experiment_names() if other != "Default")
-        raise StoreError(f"no sweep {name!r} in the store {location.shown}; it holds: {', '.join(names) or 'none'}")
+        held = ", ".join(cls.names(location)) or "none"
+        raise StoreError(f"no sweep {name!r} in the store {location.shown}; it holds: {held}")
 
     @classmethod
     def find_or_none(cls, location: StoreLocation, name: str) -> "SweepStore | None":
