@@ -20,6 +20,7 @@ from tracking import figures, report
 from tracking.errors import StoreError
 from tracking.manifest import Selection
 from tracking.report import wording
+from tracking.store import ui_view
 from tracking.store.cell_params import settings_of
 from tracking.store.location import StoreLocation
 
@@ -132,6 +133,42 @@ def test_the_page_says_what_was_run(written: tuple[Recorder, Path]) -> None:
         assert text in page
 
 
+def test_the_page_begins_with_the_answer_and_ends_with_how_it_was_made(written: tuple[Recorder, Path]) -> None:
+    page = page_of(written[1])
+    parts = [
+        'class="headline"',
+        ">Results<",
+        ">Layer by layer<",
+        ">Methods<",
+        ">Figures<",
+        ">Runs<",
+        ">How it was made<",
+    ]
+    places = [page.index(part) for part in parts]
+    assert places == sorted(places)
+    headline = page[places[0] :].partition("</p>")[0]
+    assert "&lt;b&gt;ℓ1&lt;/b&gt; &amp; " in headline
+    assert " of the weights (whole: " in headline
+    assert "no verdict" not in headline  # the two have one seed in common
+    assert "; not compared)" in headline
+    assert "<li>Missing: " in page
+
+
+def test_the_page_names_every_run_and_links_those_of_a_server(written: tuple[Recorder, Path]) -> None:
+    recorder, out = written
+    page = page_of(out)
+    for row in recorder.read().rows:
+        assert f"<code>{row.run_id}</code>" in page
+    assert "/#/experiments/" not in page  # an embedded store has no address
+    assert ui_view.run_link("http://host:1/", "7", "abc") == "http://host:1/#/experiments/7/runs/abc"
+
+
+def test_pictures_are_described_by_their_numbers(written: tuple[Recorder, Path]) -> None:
+    described = re.findall(r'alt="([^"]*)"', page_of(written[1]))
+    assert len(described) == 8
+    assert all(re.search(r"\. whole: \d+ of 1888 neurons, \d+\.\d\d % of the weights, ", text) for text in described)
+
+
 def test_labels_are_escaped(written: tuple[Recorder, Path]) -> None:
     assert "<b>ℓ1" not in page_of(written[1])
     assert "&lt;b&gt;ℓ1&lt;/b&gt; &amp; " in page_of(written[1])
@@ -145,7 +182,7 @@ def test_what_is_missing_shows_as_missing(written: tuple[Recorder, Path]) -> Non
     labels = re.findall(r'<th class="reproduced">(.*?)</th>', results)
     place = labels.index("absent")
     lines = results.split("<tr>")[2:]
-    values = [re.findall(r'<td class="reproduced">(.*?)</td>', line)[place] for line in lines]
+    values = [re.findall(r'<td class="reproduced[^"]*">(.*?)</td>', line)[place] for line in lines]
     assert set(values[:-1]) == {"—"}
     assert values[-1] == "0 of 2"
 

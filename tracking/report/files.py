@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from dn_distributed.files import check_replaceable
@@ -15,7 +16,7 @@ from tracking.report.page import Picture
 from tracking.results import cells, equal_score, threshold_curves
 from tracking.results import rows as reader
 from tracking.results.rows_file import Shipped, as_json, load
-from tracking.store import embedded, report_run, runs
+from tracking.store import embedded, report_run, runs, ui_view
 from tracking.store.location import StoreLocation
 from tracking.store.sweep_store import SweepStore
 from tracking.tables import configurations, findings, formats, grids
@@ -50,7 +51,8 @@ def write(
         tell(line)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
-        _write_files(made, data, Shipped(manifest, snapshot, provenance.read(sweep, data.methods)))
+        shipped = Shipped(manifest, snapshot, provenance.read(sweep, data.methods))
+        _write_files(made, data, shipped, _run_link(sweep))
         _publish(made, out)
         if embedded.is_writable(location):
             report_run.attach_report(sweep, run_id, made)
@@ -77,7 +79,16 @@ def write_from_rows(path: Path, out: Path) -> Path:
     return out / PAGE
 
 
-def _write_files(folder: Path, data: FigureData, shipped: Shipped) -> None:
+def _run_link(sweep: SweepStore) -> Callable[[str], str] | None:
+    """Where a server's UI shows a run, by its id; None of an embedded store, which has no address."""
+    if sweep.location.database is not None:
+        return None
+    return partial(ui_view.run_link, sweep.location.uri, sweep.experiment_id)
+
+
+def _write_files(
+    folder: Path, data: FigureData, shipped: Shipped, run_link: Callable[[str], str] | None = None
+) -> None:
     manifest, methods = data.manifest, data.methods
     table = tables.build(manifest, methods)
     found = findings.find(table, methods, equal_score.at_equal_score(manifest, data.points()))
@@ -95,7 +106,7 @@ def _write_files(folder: Path, data: FigureData, shipped: Shipped) -> None:
     for picture in pictures:
         (folder / FIGURES / f"{picture.name}.png").write_bytes(picture.png)
     names = [*texts, *(f"{FIGURES}/{picture.name}.png" for picture in pictures)]
-    html = page.render(data, grid, statistics, shipped.provenance, pictures, names)
+    html = page.render(data, found, shipped.provenance, pictures, names, run_link)
     (folder / PAGE).write_text(html, encoding="utf-8")
 
 

@@ -1,9 +1,10 @@
 """The page of a report: what its template is filled with."""
 
 import base64
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
+from itertools import islice
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -12,6 +13,7 @@ from markupsafe import Markup
 from tracking import figures
 from tracking.figures import Drawn, FigureData
 from tracking.manifest import Manifest, ManifestMethod
+from tracking.report import results_table
 from tracking.report.wording import (
     coefficients_in_words,
     distinct,
@@ -22,9 +24,14 @@ from tracking.report.wording import (
 )
 from tracking.results.cells import MethodResult
 from tracking.results.rows_file import Provenance
-from tracking.tables import formats
-from tracking.tables.grids import Grid, Statistics
-from tracking.tables.number_text import MISSING
+from tracking.tables import answer, formats, grids
+from tracking.tables.columns import Column
+from tracking.tables.findings import COMPARED, Findings
+from tracking.tables.number_text import MISSING, number
+
+_MOST_TOLD = 8
+"""Methods that the alternative text of a picture gives the figures of."""
+_MOST_RUNS = 2000
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,11 @@ class Picture:
     heading: str
     caption: str
     png: bytes
+
+    def alternative(self, methods: Sequence[str]) -> str:
+        """Return what stands for the picture where it cannot be seen; ``methods``: the figures of each in words."""
+        more = f"; and {len(methods) - _MOST_TOLD} more methods" if len(methods) > _MOST_TOLD else ""
+        return f"{self.heading}. {'; '.join(methods[:_MOST_TOLD])}{more}".rstrip(". ") + "."
 
     @classmethod
     def of(cls, drawn: Drawn) -> "Picture":
@@ -49,13 +61,15 @@ class Picture:
 
 def render(
     data: FigureData,
-    table: Grid,
-    statistics: Statistics,
+    found: Findings,
     provenance: Provenance,
     pictures: Sequence[Picture],
     names: Sequence[str],
+    run_link: Callable[[str], str] | None = None,
 ) -> str:
-    """Return the page as HTML. ``names``: the files beside it."""
+    """Return the page as HTML. ``names``: the files beside it. ``run_link``: where a run is shown, by its id."""
+    said, statistics = answer.answer(found), grids.of_findings(results_table.in_page_words(found))
+    of_layers = results_table.layers(found.table)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     text = files("tracking.report").joinpath("report.html.jinja").read_text(encoding="utf-8")
     template = environment.from_string(text)
@@ -64,14 +78,49 @@ def render(
         subtitle=_subtitle(data.manifest),
         facts=[*_facts(data.manifest, data.methods), *provenance.items()],
         methods=[_method(*pair) for pair in zip(data.manifest.methods, data.methods, strict=True)],
-        table=Markup(formats.as_html(replace(table, notes=()))),
-        notes=table.notes,
+        answer=said,
+        table=Markup(formats.html_table(results_table.totals(found))),
+        layers=Markup(formats.html_table(of_layers)) if len(of_layers.body) > 1 else "",
+        caption=results_table.CAPTION,
+        notes=found.table.notes,
+        runs=_runs(data.methods, found.table.columns, run_link),
+        num_runs=sum(len(method.chosen.rows) for method in data.methods if method.chosen),
         grids=[(grid.title, Markup(formats.html_table(grid))) for grid in statistics.grids],
         statistics=statistics,
-        pictures=pictures,
+        pictures=[(picture, picture.alternative(said.methods)) for picture in pictures],
         missing=data.missing,
         names=names,
     )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A line of the page's list of replicates."""
+
+    label: str
+    seed: int
+    figures: Sequence[str]
+    run_id: str
+    link: str
+
+
+def _runs(
+    methods: Sequence[MethodResult], every: Sequence[Column], run_link: Callable[[str], str] | None
+) -> dict[str, Any]:
+    """The replicates that the table is over, with the quantities that methods are compared by."""
+    shown = [column.for_page for column in every if column.key in COMPARED]
+    counted = ((method.label, row) for method in methods if method.chosen is not None for row in method.chosen.rows)
+    lines = [
+        _Run(
+            label,
+            row.seed,
+            [MISSING if (value := column.value(row)) is None else number(column, value) for column in shown],
+            row.run_id,
+            run_link(row.run_id) if run_link is not None and row.run_id else "",
+        )
+        for label, row in islice(counted, _MOST_RUNS)
+    ]
+    return {"head": [column.heading for column in shown], "lines": lines}
 
 
 def _subtitle(manifest: Manifest) -> str:

@@ -50,6 +50,11 @@ def tag(manifest: Manifest, now: int) -> str:
     return json.dumps({"name": NAME, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"})
 
 
+def run_link(address: str, experiment_id: str, run_id: str) -> str:
+    """Return the address at which the UI opens a run."""
+    return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
 def link(address: str, experiment_id: str) -> str:
     """Return the address at which the UI opens a sweep in this view."""
     return f"{address}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={KEY}"

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Literal
 
 from dn_distributed import score_names
+from dn_distributed.scores import ACCURACY, MSE, NMSE
 from dn_distributed.sparsity import NetworkCounts
 from tracking.results import inference
 from tracking.results.inference import Interval
@@ -47,6 +48,11 @@ def layer_neurons(index: int) -> str:
     return f"neurons_{index}"
 
 
+def is_of_layer(key: str) -> bool:
+    """Return whether a column is one of ``layer_density`` or ``layer_neurons``."""
+    return key.startswith(("density_", "neurons_")) and key.rpartition("_")[2].isdigit()
+
+
 @dataclass(frozen=True)
 class Column:
     """One quantity of a table."""
@@ -64,11 +70,20 @@ class Column:
     """Whether methods are compared by ratios of it, not by differences: sizes, and errors, which span decades."""
     paper_title: str = ""
     """What the paper's tables call it, where that is another name."""
+    page_title: str = ""
+    """What a report's page calls it, where that is another name: weights left, for density."""
+    higher_is_better: bool | None = False
+    """None of a score whose direction nobody has said."""
 
     @property
     def plain(self) -> "Column":
         """The column under the name that it has outside of the paper's tables: what they call sparsity is density."""
         return replace(self, paper_title="")
+
+    @property
+    def for_page(self) -> "Column":
+        """The column under the name that a report's page has for it."""
+        return replace(self, title=self.page_title or self.title, paper_title="")
 
     @property
     def is_error(self) -> bool:
@@ -104,10 +119,13 @@ class Column:
         return f"{title} (of {self.total})" if self.total is not None else title
 
 
-def columns_for(scores: Sequence[str], template: Row) -> list[Column]:
-    """Return the columns of a task with these scores whose networks look like ``template``."""
+def columns_for(scores: Sequence[str], template: Row, *, higher_is_better: bool | None = None) -> list[Column]:
+    """Return the columns of a task with these scores whose networks look like ``template``.
+
+    ``higher_is_better``: of the first score.
+    """
     return [
-        *_score_columns(scores),
+        *_score_columns(scores, higher_is_better),
         *_weight_columns(template.counts),
         *_neuron_columns(template.counts),
         *_recovery_columns(template),
@@ -123,9 +141,11 @@ def _weight_columns(counts: NetworkCounts) -> Iterator[Column]:
     """Weights left of each regularised layer and of all, inputs first."""
     for place, layer in enumerate(counts.layers):
         key, value = layer_density(place), _of(counts, _layer_density(place))
-        yield Column(key, f"density {layer.name}", value, "percent", paper_title=f"sparsity {layer.name}")
-    yield Column(DENSITY, "total density", _of(counts, _density), "percent", paper_title="total sparsity")
-    yield Column(COMPRESSION, "compression rate", _of(counts, _compression), "ratio")
+        paper, page = f"sparsity {layer.name}", f"weights left in {layer.name}"
+        yield Column(key, f"density {layer.name}", value, "percent", paper_title=paper, page_title=page)
+    value = _of(counts, _density)
+    yield Column(DENSITY, "total density", value, "percent", paper_title="total sparsity", page_title="weights left")
+    yield Column(COMPRESSION, "compression rate", _of(counts, _compression), "ratio", higher_is_better=True)
 
 
 def _neuron_columns(counts: NetworkCounts) -> Iterator[Column]:
@@ -139,18 +159,25 @@ def _neuron_columns(counts: NetworkCounts) -> Iterator[Column]:
     if hidden:
         yield Column(HIDDEN, "hidden alive", _of(counts, lambda c: c.hidden_alive), "count", hidden)
     yield Column(DENSE_SIZE, "dense size", _of(counts, lambda c: c.dense_size), "count", weights, by_ratio=True)
-    yield Column(DENSE_COMPRESSION, "dense compression", _of(counts, _dense_compression), "ratio")
+    yield Column(
+        DENSE_COMPRESSION, "dense compression", _of(counts, _dense_compression), "ratio", higher_is_better=True
+    )
 
 
-def _score_columns(scores: Sequence[str]) -> Iterator[Column]:
+_DIRECTIONS = {score.name: score.higher_is_better for score in (ACCURACY, MSE, NMSE)} | {"loss": False}
+"""Of the scores that are known here."""
+
+
+def _score_columns(scores: Sequence[str], higher_is_better: bool | None) -> Iterator[Column]:
     """Before and after pruning. The first score is the one that published figures are of."""
     for place, name in enumerate(scores):
+        higher = higher_is_better if place == 0 else _DIRECTIONS.get(name)
         kind: Literal["percent", "score"] = "percent" if name == "accuracy" else "score"
         for key, stage in zip((SCORE_BEFORE, SCORE_AFTER), score_names.STAGES, strict=True):
             value = _metric(score_names.final("test", name, stage))
             key_of_this = key if place == 0 else f"{key}_{name}"
             heading = f"test {name} {stage.removesuffix('_pruning')} P"
-            yield Column(key_of_this, heading, value, kind, by_ratio=kind == "score")
+            yield Column(key_of_this, heading, value, kind, by_ratio=kind == "score", higher_is_better=higher)
 
 
 def _recovery_columns(template: Row) -> list[Column]:
@@ -170,6 +197,7 @@ def _recovery_columns(template: Row) -> list[Column]:
             kind,
             is_yes_or_no=name == SUPPORT_EXACT,
             by_ratio=kind == "score",
+            higher_is_better=kind == "percent",
         )
         for name, kind in shown.items()
     ]

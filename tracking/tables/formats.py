@@ -172,14 +172,26 @@ def html_text(text: str) -> str:
 
 def html_table(grid: Grid) -> str:
     """Return a grid as a ``<table>`` element without its notes; no style of its own."""
-    kinds = [f' class="{kind}"' for kind in grid.kinds] or [""] * (len(grid.head) - 1)
+    kinds = grid.kinds or [""] * (len(grid.head) - 1)
 
-    def cells(tag: str, values: Sequence[str]) -> str:
-        return "".join(f"<{tag}{kind}>{html_text(value)}</{tag}>" for kind, value in zip(kinds, values, strict=True))
+    def cells(tag: str, values: Sequence[str], line: int = -1) -> str:
+        classes = [
+            " ".join(filter(None, [kind, grid.marks.get((line, place), "")])) for place, kind in enumerate(kinds, 1)
+        ]
+        return "".join(
+            f"<{tag}{_class(name)}>{html_text(value)}</{tag}>" for name, value in zip(classes, values, strict=True)
+        )
 
     head = f"<tr><th>{html_text(grid.head[0])}</th>{cells('th', grid.head[1:])}</tr>"
-    body = (f'<tr><th scope="row">{html_text(name)}</th>{cells("td", values)}</tr>' for name, *values in grid.body)
+    body = (
+        f'<tr><th scope="row">{html_text(name)}</th>{cells("td", values, line)}</tr>'
+        for line, (name, *values) in enumerate(grid.body)
+    )
     return f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def _class(name: str) -> str:
+    return f' class="{name}"' if name else ""
 
 
 def as_html(grid: Grid) -> str:

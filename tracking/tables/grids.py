@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tracking.results import equal_score, fronts, inference
 from tracking.results.cells import deviation
@@ -28,6 +28,8 @@ class Grid:
     kinds: Sequence[str] = ()
     """Of a comparison table, for each column but the first: reproduced, published or difference."""
     notes: Sequence[str] = ()
+    marks: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    """By place in the body and in its line: a class of the cell, where HTML is to set it apart."""
 
     @property
     def head(self) -> Sequence[str]:

@@ -59,6 +59,23 @@ def geometric_mean(column: Column, found: Stat | None) -> str:
     return number(column, average.mean) + ("" if average.factor is None else f" ×÷ {average.factor:.3g}")
 
 
+def in_prose(column: Column, value: float) -> str:
+    """Return a mean as a sentence has it: of a count from 100 on without decimals."""
+    return fixed(exact(value), 0) if column.kind == "count" and value >= 100 else number(column, value)
+
+
+def difference_in_prose(column: Column, value: float, *, signed: bool = False) -> str:
+    """Return a difference of means, without its unit: a share in points."""
+    beside = max(abs(value), 1e-3) if column.kind == "score" else 1.0
+    return number(column, value, beside=beside, signed=signed)
+
+
+def percent(share: float) -> str:
+    """Return a share of 1 in per cent, without the sign, with few digits: 28, 5.2, 99.38."""
+    value = 100 * share
+    return f"{value:.{1 if value < 10 else 0 if value < 99 else 2}f}"
+
+
 def published(column: Column, figure: Figure) -> str:
     """Return a published figure with no digit that was not printed."""
     text, power = number(column, figure.value), _power_of_ten(column)

@@ -1,0 +1,188 @@
+"""The answer in words, on results made up so that it is plain."""
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from dn_distributed.config import Cell
+from tests.tracking.fabricated import make_cell, make_manifest, make_row
+from tracking.manifest import Manifest
+from tracking.report import results_table
+from tracking.results.cells import gather
+from tracking.results.equal_score import EqualScore
+from tracking.results.rows import Row, Snapshot
+from tracking.tables import findings, formats
+from tracking.tables import table as tables
+from tracking.tables.answer import Answer, answer
+
+ONE, TWO, THREE = (make_cell(l1=float(place)) for place in (1, 2, 3))
+WOBBLE = (0.0, 0.01, 0.02, 0.01, 0.0, 0.02)
+
+
+def answer_of(manifest: Manifest, rows: Sequence[Row]) -> Answer:
+    methods = gather(manifest, Snapshot(tuple(rows), ()))
+    return answer(findings.find(tables.build(manifest, methods), methods, EqualScore()))
+
+
+def rows_of(cell: Cell, density: float, errors: Sequence[float]) -> list[Row]:
+    return [make_row(cell, seed, density=density, test__nmse__after_pruning=value) for seed, value in enumerate(errors)]
+
+
+def errors(middle: float, seeds: int = 6) -> list[float]:
+    return [middle * (1 + by) for by in WOBBLE[:seeds]]
+
+
+def compared(rows: Mapping[str, tuple[Cell, Sequence[Row]]], seeds: int = 6) -> Answer:
+    manifest = make_manifest({label: [cell] for label, (cell, _) in rows.items()}, seeds=range(seeds))
+    return answer_of(manifest, [row for _, found in rows.values() for row in found])
+
+
+def detail(found: Answer, name: str) -> str:
+    (text,) = (text for text in found.details if text.startswith(name))
+    return text
+
+
+def test_the_answer_says_what_is_left_and_what_it_costs() -> None:
+    found = compared({"DN": (ONE, rows_of(ONE, 0.1, errors(0.128))), "P": (TWO, rows_of(TWO, 0.9, errors(0.1)))})
+    assert found.headline.startswith("DN leaves ")
+    assert " of 26 neurons (P: " in found.headline
+    assert found.headline.endswith(" and costs 28 % more test nmse (the same in every seed, n = 6).")
+    assert detail(found, "Weights left: ").startswith("Weights left: fewest DN, ")
+    assert "points fewer (" in detail(found, "Weights left: ")
+    assert detail(found, "Dense size: ").startswith("Dense size: smallest DN, ")
+    assert detail(found, "Test nmse: ").startswith("Test nmse: best P, 0.1010 (DN: 0.1293): 22 % better (")
+    assert not any(text.startswith("Price") for text in found.details)  # the score's own line says it
+    assert "Holm" in found.rule
+
+
+def test_a_method_that_is_better_in_both_pays_nothing() -> None:
+    found = compared({"DN": (ONE, rows_of(ONE, 0.1, errors(0.05))), "P": (TWO, rows_of(TWO, 0.9, errors(0.1)))})
+    assert " and is 50 % better in test nmse (" in found.headline
+
+
+def test_a_price_of_more_than_twice_is_a_factor() -> None:
+    found = compared({"DN": (ONE, rows_of(ONE, 0.1, errors(0.3))), "P": (TWO, rows_of(TWO, 0.9, errors(0.1)))})
+    assert " and costs 3 times the test nmse (" in found.headline
+
+
+def test_a_difference_whose_interval_holds_zero_is_not_shown() -> None:
+    like = [value + by for value, by in zip(errors(0.1), (-0.01, 0.01, -0.02, 0.02, 0.01, -0.01), strict=True)]
+    found = compared({"DN": (ONE, rows_of(ONE, 0.1, like)), "P": (TWO, rows_of(TWO, 0.9, errors(0.1)))})
+    assert "; test nmse 0." in found.headline
+    assert ": no difference shown (× 0." in found.headline
+    assert "best" not in detail(found, "Test nmse: ")
+    assert "lowest mean" in detail(found, "Test nmse: ")
+
+
+def test_the_price_against_the_best_score_is_said_where_another_method_lies_between() -> None:
+    found = compared(
+        {
+            "DN": (ONE, rows_of(ONE, 0.1, errors(0.4)[::-1])),
+            "P": (TWO, rows_of(TWO, 0.9, errors(0.1))),
+            "ℓ1": (THREE, rows_of(THREE, 0.5, errors(0.2))),
+        }
+    )
+    assert detail(found, "Price of DN").startswith("Price of DN against P: 4 times worse (3.9")
+
+
+def test_below_five_seeds_there_is_no_verdict() -> None:
+    seeds = 3
+    found = compared(
+        {
+            "DN": (ONE, rows_of(ONE, 0.1, errors(0.2, seeds))),
+            "P": (TWO, rows_of(TWO, 0.9, errors(0.1, seeds))),
+            "ℓ1": (THREE, rows_of(THREE, 0.5, errors(0.15, seeds))),
+        },
+        seeds,
+    )
+    assert found.headline.endswith("; no verdict of fewer than 5 seeds.")
+    said = " ".join([found.headline, *found.details])
+    for claim in ("fewest", "smallest", "best", "costs", "better", "worse", " to "):
+        assert claim not in said.replace("no verdict of fewer", "")
+    assert detail(found, "Weights left: ").startswith("Weights left: lowest mean DN, ")
+
+
+def test_one_seed_is_compared_with_nothing() -> None:
+    found = compared({"DN": (ONE, rows_of(ONE, 0.1, [0.2])), "P": (TWO, rows_of(TWO, 0.9, [0.1]))}, 1)
+    assert "not compared" in found.headline
+    assert "fewest" not in detail(found, "Weights left: ")
+
+
+def test_one_method_is_described() -> None:
+    found = compared({"DN": (ONE, rows_of(ONE, 0.1, errors(0.2)))})
+    assert found.headline.startswith("DN: ")
+    assert found.headline.endswith(" weights (of 105), test nmse 0.2020.")
+    assert (found.details, found.rule) == ((), "")
+
+
+def test_methods_that_leave_the_same_are_a_tie() -> None:
+    found = compared({"a": (ONE, rows_of(ONE, 1.0, errors(0.2))), "b": (TWO, rows_of(TWO, 1.0, errors(0.1)))})
+    assert found.headline == "No method leaves less than the others; best test nmse: b, 0.1010."
+    assert detail(found, "Weights left: ") == "Weights left: a and b, the same: 100.00 %."
+
+
+def test_two_that_tie_are_ahead_of_a_third() -> None:
+    found = compared(
+        {
+            "a": (ONE, rows_of(ONE, 0.0, errors(0.2))),
+            "b": (TWO, rows_of(TWO, 0.0, errors(0.3)[::-1])),
+            "P": (THREE, rows_of(THREE, 0.9, errors(0.1))),
+        }
+    )
+    assert found.headline.startswith("a and b leave 0 of 26 neurons (P: ")
+    assert "costs" not in found.headline
+    assert detail(found, "Weights left: ").startswith("Weights left: fewest a and b, 0.00 % (P: ")
+    assert detail(found, "Price of b").startswith("Price of b against P: 3 times worse (")
+
+
+def test_what_is_missing_is_said() -> None:
+    lost, absent = rows_of(ONE, 0.1, errors(0.2))[:5], make_cell(l1=9.0)
+    rows = {"DN": (ONE, lost), "P": (TWO, rows_of(TWO, 0.9, errors(0.1))), "absent": (absent, [])}
+    found = compared(rows)
+    assert "n = 5" in found.headline
+    assert detail(found, "Missing") == "Missing: DN (5 of 6 seeds) and absent (0 of 6 seeds)."
+
+
+def test_a_score_that_is_no_number_is_not_ranked() -> None:
+    found = compared(
+        {"DN": (ONE, rows_of(ONE, 0.1, [float("nan"), *errors(0.2, 5)])), "P": (TWO, rows_of(TWO, 0.9, errors(0.1)))}
+    )
+    assert "nmse" not in found.headline
+    assert detail(found, "No finite mean") == "No finite mean of test nmse: DN."
+
+
+def test_nothing_finished_is_no_answer() -> None:
+    found = compared({"DN": (ONE, []), "P": (TWO, [])})
+    assert found.headline == "There is no answer yet: no replicate has a result."
+    assert found.details == ("Missing: DN (0 of 6 seeds) and P (0 of 6 seeds).",)
+
+
+@pytest.mark.parametrize("count", [5, 6])
+def test_accuracy_is_better_the_higher(count: int) -> None:
+    cells = {label: make_cell("lenet300", l1=l1) for label, l1 in (("DN", 1.0), ("P", 2.0))}
+    rows = [
+        make_row(cells[label], seed, density=density, test__accuracy__after_pruning=accuracy + WOBBLE[seed] * by)
+        for label, density, accuracy, by in (("DN", 0.001, 0.95, 0.1), ("P", 0.9, 0.97, 0.2))
+        for seed in range(count)
+    ]
+    found = answer_of(make_manifest({label: [cell] for label, cell in cells.items()}, seeds=range(count)), rows)
+    assert " and costs 2." in found.headline
+    assert " points of test accuracy (" in found.headline
+    assert detail(found, "Test accuracy: ").startswith("Test accuracy: best P, 97.")
+
+
+def test_the_page_marks_the_best_and_says_which_way_is_better() -> None:
+    rows = [*rows_of(ONE, 0.1, errors(0.128)), *rows_of(TWO, 0.9, errors(0.1)[::-1])]
+    methods = gather(make_manifest({"DN": [ONE], "P": [TWO]}, seeds=range(6)), Snapshot(tuple(rows), ()))
+    manifest = make_manifest({"DN": [ONE], "P": [TWO]}, seeds=range(6))
+    found = findings.find(tables.build(manifest, methods), methods, EqualScore())
+    grid = results_table.totals(found)
+    marked = {(grid.body[line][0], grid.head[place]): mark for (line, place), mark in grid.marks.items()}
+    assert marked[("↓ weights left (%)", "DN")] == "best"
+    assert marked[("↓ test nmse after P, geometric mean", "P")] == "best"
+    assert not any("fc1" in line[0] for line in grid.body)
+    assert any(line[0] == "↓ weights left in fc1 (%)" for line in results_table.layers(found.table).body)
+    assert 'class="reproduced best"' in formats.html_table(grid)
+    few = findings.find(tables.build(manifest, methods), (), EqualScore())
+    assert set(results_table.totals(few).marks.values()) == {"lead"}
+    assert {item.quantity for item in results_table.in_page_words(found).compared} >= {"weights left"}

@@ -1,0 +1,222 @@
+"""The answer of a sweep in words: which method leaves least, and at what price in score."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tracking.results.inference import exp
+from tracking.tables import columns, number_text, ranking
+from tracking.tables.columns import Column
+from tracking.tables.findings import Findings
+from tracking.tables.ranking import Difference, Rank
+from tracking.tables.verdicts import FEWEST_RUNS
+
+_SAVED = (columns.ALIVE, columns.DENSITY, columns.DENSE_SIZE)
+"""Keys of what methods leave; the answer begins with the first in which a lead is shown."""
+_WORDS = {
+    columns.ALIVE: ("Neurons", "fewest", "fewer", "more"),
+    columns.DENSITY: ("Weights left", "fewest", "fewer", "more"),
+    columns.DENSE_SIZE: ("Dense size", "smallest", "smaller", "larger"),
+}
+"""Of what methods leave: its name, and the words for the best, for less and for more of it."""
+_TENTH, _TWICE = 0.1, 2
+"""Ratios between which a change is said in per cent, else as a factor."""
+_MOST_NAMED = 5
+_OF_SCORES = ("best", "better", "worse")
+_RULE = (
+    "means over seeds, of errors and dense sizes geometric ones; a difference of two methods is said where it holds: "
+    f"paired by seed, p below 0.05 after Holm's correction, at least {FEWEST_RUNS} seeds; in brackets its 95 % "
+    "interval and the number of seeds"
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a sweep says, in sentences."""
+
+    headline: str
+    details: tuple[str, ...] = ()
+    """A sentence a quantity, what the savings cost, and what is missing."""
+    rule: str = ""
+    """What the averages are, and when a difference is said; empty of one method."""
+    methods: tuple[str, ...] = ()
+    """What each method leaves, and its score: a figure in words."""
+
+
+def answer(findings: Findings) -> Answer:
+    """Return the answer of a sweep; it says no more than its numbers and their comparisons carry."""
+    by_key = {column.key: column for column in findings.table.columns}
+    saved = [found for key in _SAVED if key in by_key and (found := ranking.rank(findings, by_key[key]))]
+    score = ranking.rank(findings, by_key[columns.SCORE_AFTER]) if by_key else None
+    missing = tuple(_missing(findings, [*saved, *filter(None, [score])]))
+    if score is None and not saved:
+        return Answer("There is no answer yet: no replicate has a result.", missing)
+    methods = tuple(filter(None, (_described(row.label, saved, score) for row in findings.table.rows)))
+    if len(findings.table.rows) == 1:
+        return Answer(f"{methods[0]}.", missing, methods=methods)
+    details = [*map(_detail, [*saved, *filter(None, [score])]), *_prices(saved, score)]
+    return Answer(_headline(findings, saved, score), (*details, *missing), _RULE, methods)
+
+
+def _described(label: str, saved: Sequence[Rank], score: Rank | None) -> str:
+    """What a method leaves, and its score; empty where neither is known."""
+    parts = [_left(found, label) for found in saved if label in found.averages]
+    if score is not None and label in score.averages:
+        parts.append(f"{_title(score.column)} {_value(score, label)}")
+    return f"{label}: {', '.join(parts)}" if parts else ""
+
+
+def _headline(findings: Findings, saved: Sequence[Rank], score: Rank | None) -> str:
+    """A quantity in which methods are ahead, one in which that is shown before others, and what they pay for it."""
+    differ = [found for found in saved if found.next is not None]
+    if not differ:
+        return f"No method leaves less than the others{_best_score(score)}."
+    leading = next((found for found in differ if _holds(found)), differ[0])
+    best, other = leading.best, leading.next or ""
+    lead = leading.differences[other]
+    doubt = (
+        "" if _holds(leading) or _is_of_few(lead) else f"; {_difference(leading.column, lead, before=': ', after='')}"
+    )
+    text = f"{_names(best)} {'leave' if len(best) > 1 else 'leaves'} {_left(leading, best[0])}"
+    text += f" ({other}: {_value(leading, other)}{doubt})"
+    if score is not None and len(best) == 1 and {*best, other} <= score.averages.keys():
+        text += _price(score, best[0], other, ranking.difference(findings, score.column, best[0], other))
+    return f"{text}{f'; no verdict of fewer than {FEWEST_RUNS} seeds' * _is_of_few(lead)}."
+
+
+def _holds(found: Rank) -> bool:
+    """Whether the best of a quantity is shown to be better than the next one."""
+    item = found.differences[found.next] if found.next is not None else None
+    return item is not None and item.holds
+
+
+def _is_of_few(item: Difference | None) -> bool:
+    return item is not None and item.verdict == "too few seeds"
+
+
+def _best_score(score: Rank | None) -> str:
+    return (
+        "" if score is None else f"; best {_title(score.column)}: {_names(score.best)}, {_value(score, score.best[0])}"
+    )
+
+
+def _price(score: Rank, best: str, other: str, item: Difference | None) -> str:
+    """What ``best`` costs in score against ``other``, as the end of a sentence."""
+    column, title = score.column, _title(score.column)
+    if item is None or not item.holds:
+        doubt = "" if _is_of_few(item) else f": {_difference(column, item)}"
+        return f"; {title} {_value(score, best)} against {_value(score, other)}{doubt}"
+    amount, ends = _amount(column, item)
+    if (item.amount > 0) == column.higher_is_better:
+        return f" and is {amount} better in {title} ({ends})"
+    if column.higher_is_better:
+        return f" and costs {amount} of {title} ({ends})"
+    return f" and costs {amount} {'the' if amount.endswith('times') else 'more'} {title} ({ends})"
+
+
+def _detail(found: Rank) -> str:
+    """The best of a quantity, the next one, and what can be said of the difference between them and to the others."""
+    column, best = found.column, _names(found.best)
+    name = _WORDS[column.key][0] if column.key in _WORDS else f"{_title(column)[:1].upper()}{_title(column)[1:]}"
+    if found.next is None:
+        return f"{name}: {best}, {'the same: ' * (len(found.best) > 1)}{_value(found, found.best[0])}."
+    claim = _words(column)[0] if found.is_shown else "highest mean" if column.higher_is_better else "lowest mean"
+    text = f"{name}: {claim} {best}, {_value(found, found.best[0])} ({found.next}: {_value(found, found.next)})"
+    doubtful = [
+        f"{label} ({_signed_ends(column, item)})"
+        for label, item in found.differences.items()
+        if item is not None and item.verdict == "not shown" and label != found.next
+    ]
+    more = f"; no difference from {_names(doubtful)} shown" if doubtful else ""
+    lead = found.differences[found.next]
+    return f"{text}{'' if _is_of_few(lead) else f': {_difference(column, lead)}'}{more}."
+
+
+def _prices(saved: Sequence[Rank], score: Rank | None) -> Iterator[str]:
+    """What the methods that leave least pay against the best score; where that is the next one, it has been said."""
+    for label in dict.fromkeys(label for found in saved if found.next is not None for label in found.best):
+        item = score.differences.get(label) if score is not None and label != score.next else None
+        if score is not None and item is not None and not _is_of_few(item):
+            yield f"Price of {label} against {_names(score.best)}: {_difference(score.column, item.mirrored)}."
+
+
+def _missing(findings: Findings, ranks: Sequence[Rank]) -> Iterator[str]:
+    """What has no result, or none that could be ranked."""
+    rows = findings.table.rows
+    lost = [f"{row.label} ({row.n} of {row.num_expected} seeds)" for row in rows if row.n < row.num_expected]
+    if lost:
+        yield f"Missing: {_names(lost)}."
+    unranked: dict[str, list[str]] = {}
+    for found in ranks:
+        labels = [row.label for row in rows if row.n and row.label not in found.averages]
+        if labels:
+            unranked.setdefault(_names(labels), []).append(_title(found.column))
+    for named, titles in unranked.items():
+        yield f"No finite mean of {_names(titles)}: {named}."
+
+
+def _difference(column: Column, item: Difference | None, before: str = " (", after: str = ")") -> str:
+    """One method less another, in words. ``before``, ``after``: what stands around an interval without a difference."""
+    if item is None:
+        return "not compared"
+    if _is_of_few(item):
+        return f"no verdict of fewer than {FEWEST_RUNS} seeds"
+    if not item.holds:
+        corrected = " after Holm's correction" * (item.low > 0 or item.high < 0)
+        return f"no difference shown{corrected}{before}{_signed_ends(column, item)}, n = {item.n}{after}"
+    amount, ends = _amount(column, item)
+    _, better, worse = _words(column)
+    return f"{amount} {better if (item.amount > 0) == column.higher_is_better else worse} ({ends})"
+
+
+def _amount(column: Column, item: Difference) -> tuple[str, str]:
+    """A difference that holds, with its unit and without its sign, and the ends of its interval."""
+    low, high = sorted((item.low, item.high), key=abs)
+    if not item.is_ratio:
+        amount, low_end, high_end = (number_text.difference_in_prose(column, abs(v)) for v in (item.amount, low, high))
+        unit = " points" if column.kind == "percent" else ""
+    elif not _TENTH < exp(item.amount) < _TWICE:
+        amount, low_end, high_end = (f"{exp(abs(value)):.3g}" for value in (item.amount, low, high))
+        unit = " times"
+    else:
+        amount, low_end, high_end = (number_text.percent(abs(exp(value) - 1)) for value in (item.amount, low, high))
+        unit = " %"
+    ends = "the same in every seed" if low_end == high_end else f"{low_end} to {high_end}"
+    return f"{amount}{unit}", f"{ends}, n = {item.n}"
+
+
+def _signed_ends(column: Column, item: Difference) -> str:
+    """The interval of a difference that is not shown."""
+    if item.is_ratio:
+        return f"{number_text.ratio(item.low)} to {number_text.ratio(item.high)}"
+    low, high = (number_text.difference_in_prose(column, end, signed=True) for end in (item.low, item.high))
+    return f"{low} to {high}{' points' * (column.kind == 'percent')}"
+
+
+def _words(column: Column) -> tuple[str, ...]:
+    """The best, better and worse."""
+    return _WORDS[column.key][1:] if column.key in _WORDS else _OF_SCORES
+
+
+def _title(column: Column) -> str:
+    return column.for_page.title.removesuffix(" after P")
+
+
+def _value(found: Rank, label: str) -> str:
+    return number_text.in_prose(found.column, found.averages[label]) + " %" * (found.column.kind == "percent")
+
+
+def _left(found: Rank, label: str) -> str:
+    """What a method leaves, with the noun."""
+    value, total = _value(found, label), found.column.total
+    if found.column.key == columns.DENSITY:
+        return f"{value} of the weights"
+    if found.column.key == columns.ALIVE:
+        return f"{value} of {total} neurons"
+    return f"a dense network of {value} weights (of {total})"
+
+
+def _names(labels: Sequence[str]) -> str:
+    """Labels as a sentence has them; of many how many more there are."""
+    if len(labels) > _MOST_NAMED:
+        labels = [*labels[: _MOST_NAMED - 1], f"{len(labels) - _MOST_NAMED + 1} more"]
+    return " and ".join(filter(None, [", ".join(labels[:-1]), labels[-1]]))

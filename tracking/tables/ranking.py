@@ -1,0 +1,119 @@
+"""Which method is best in a quantity, and what can be said of its lead. Numbers; ``answer`` says them in words."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from tracking.results.inference import Comparison
+from tracking.tables.columns import Column
+from tracking.tables.findings import Findings
+from tracking.tables.verdicts import FEWEST_RUNS
+
+Verdict = Literal["holds", "not shown", "too few seeds"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One method less another in a quantity, paired by seed; of a ratio the logarithms are subtracted."""
+
+    amount: float
+    low: float
+    high: float
+    """Ends of the 95 % interval of ``amount``."""
+    n: int
+    is_ratio: bool
+    verdict: Verdict
+
+    @property
+    def holds(self) -> bool:
+        """Whether it stands after correction, of enough seeds."""
+        return self.verdict == "holds"
+
+    @property
+    def mirrored(self) -> "Difference":
+        """The other method less the one."""
+        return replace(self, amount=-self.amount, low=-self.high, high=-self.low)
+
+
+@dataclass(frozen=True)
+class Rank:
+    """The methods by their average of a quantity: the geometric mean of what is compared by ratios, else the mean."""
+
+    column: Column
+    averages: Mapping[str, float]
+    """By method, the best first. What has no finite average is not in it."""
+    differences: Mapping[str, Difference | None]
+    """The best less each other method that is worse than it; None where the two cannot be compared."""
+
+    @property
+    def best(self) -> tuple[str, ...]:
+        """The best method; several where their averages are the same."""
+        return tuple(label for label in self.averages if label not in self.differences)
+
+    @property
+    def next(self) -> str | None:
+        """The best of the others."""
+        return next(iter(self.differences), None)
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the best one is better than each other method by a difference that holds."""
+        improves = 1 if self.column.higher_is_better else -1
+        shown = (item is not None and item.holds and item.amount * improves > 0 for item in self.differences.values())
+        return bool(self.differences) and all(shown)
+
+
+def rank(findings: Findings, column: Column) -> Rank | None:
+    """Return the methods by their average of a column; None where none has one, or nobody has said what is better."""
+    stats = {row.label: row.stats[column.key] for row in findings.table.rows if column.key in row.stats}
+    geometric = {label: average.mean for label, of in stats.items() if (average := of.geometric) is not None}
+    is_geometric = column.by_ratio and geometric.keys() == stats.keys()
+    found = geometric if is_geometric else {label: of.mean for label, of in stats.items()}
+    higher = column.higher_is_better
+    finite = [label for label, average in found.items() if math.isfinite(average)]
+    known = sorted(finite, key=found.__getitem__, reverse=bool(higher))
+    if not known or higher is None:
+        return None
+    averages = {label: found[label] for label in known}
+    best = [label for label in known if found[label] == found[known[0]]]
+    others = known[len(best) :]
+    return Rank(column, averages, {label: _weakest(findings, column, best, label) for label in others})
+
+
+def _weakest(findings: Findings, column: Column, best: Sequence[str], other: str) -> Difference | None:
+    """The difference of ``other`` from that of the best which it is told apart from least."""
+    pairs = [_comparison(findings, column, label, other) for label in best]
+    known = [pair for pair in pairs if pair is not None]
+    if len(known) < len(pairs):
+        return None
+    label, pair = max(zip(best, known, strict=True), key=lambda found: found[1].p_corrected)
+    return _seen_from(label, pair)
+
+
+def difference(findings: Findings, column: Column, first: str, second: str) -> Difference | None:
+    """Return ``first`` less ``second``; None where the two are not compared."""
+    found = _comparison(findings, column, first, second)
+    return None if found is None else _seen_from(first, found)
+
+
+def _comparison(findings: Findings, column: Column, first: str, second: str) -> Comparison | None:
+    for pair in findings.compared:
+        if pair.quantity == column.plain.title and (
+            (_stands_for(pair.first, first) and _stands_for(pair.second, second))
+            or (_stands_for(pair.first, second) and _stands_for(pair.second, first))
+        ):
+            return pair
+    return None
+
+
+def _stands_for(compared: str, label: str) -> bool:
+    """Whether ``label`` is what was compared, or one of several methods that are the same, as ``a = b``."""
+    return f" = {label} = " in f" = {compared} = "
+
+
+def _seen_from(first: str, pair: Comparison) -> Difference:
+    ends = (pair.interval.low, pair.interval.high)
+    verdict: Verdict = "too few seeds" if pair.n < FEWEST_RUNS else "holds" if pair.holds else "not shown"
+    found = Difference(pair.difference, *ends, pair.n, pair.is_ratio, verdict)
+    return found if _stands_for(pair.first, first) else found.mirrored
