@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dn_distributed import pruning, regularizers, sparsity
 from dn_distributed.errors import ArgumentError
-from dn_distributed.layers import check_groups, forward_order, is_chain, parts_of_filters, select
+from dn_distributed.layers import check_groups, forward_order, is_chain, is_followed_chain, parts_of_filters, select
 from dn_distributed.regularizers.base import as_number
 from dn_distributed.regularizers.dropout import NAMES as DROPOUTS
 
@@ -75,18 +75,45 @@ def prune(module: nn.Module, threshold: float, *, layers: Sequence[str] | None =
     return left
 
 
-def count(module: nn.Module, threshold: float = 0.0, *, layers: Sequence[str] | None = None) -> sparsity.NetworkCounts:
+def count(
+    module: nn.Module,
+    threshold: float = 0.0,
+    *,
+    layers: Sequence[str] | None = None,
+    example_input: Tensor | None = None,
+) -> sparsity.NetworkCounts:
     """Return what pruning at ``threshold`` leaves of a chain of layers, as ``dn measure`` does.
 
     ``layers`` names them in forward order, ``nn.Linear`` or ``nn.Conv2d``; None: every ``nn.Linear``, in the order that
     ``forward`` shows. It is then run once on a copy of the module, without numbers: meanwhile no other thread may run a
-    network. Layers with a convolution among them that are no chain, as of a residual network, are counted each for
-    itself. ArgumentError where that order cannot be known, where layers do not fit one another, and as ``masks``.
+    network. Fully connected layers are taken for a chain. Layers with a convolution among them that are none, as of a
+    residual network, are counted each for itself: alive is what has a weight.
+
+    With ``example_input``, a batch ``[B, ...]``, alive of layers that are no chain is what ``compact`` would leave:
+    units that are added to one another live and die together, and the network's outputs all stay.
+
+    ArgumentError where the order cannot be known, where layers do not fit one another, where the network cannot be
+    followed on the example, and as ``masks``.
     """
     names = forward_order(module) or None if layers is None else layers
     chosen = select(module, names)
     check_groups(chosen)
-    return sparsity.count(masks(module, threshold, layers=names), chain=is_chain(module, tuple(chosen)))
+    left = masks(module, threshold, layers=names)
+    if example_input is None or is_followed_chain(module, tuple(chosen)):
+        return sparsity.count(left, chain=is_chain(module, tuple(chosen)))
+    return sparsity.count(left, chain=False, needed=_needed(module, threshold, tuple(chosen), example_input))
+
+
+def _needed(
+    module: nn.Module, threshold: float, layers: Sequence[str], example_input: Tensor
+) -> dict[str, tuple[int, int]]:
+    """How many outputs and inputs the pruned network needs, by layer."""
+    from dn_distributed.compaction.graph import copied
+    from dn_distributed.compaction.needed import count_needed
+
+    pruned = copied(module)
+    prune(pruned, threshold, layers=layers)
+    return count_needed(pruned, example_input, layers)
 
 
 def _weights(module: nn.Module, layers: Sequence[str] | None) -> dict[str, Tensor]:

@@ -3,11 +3,23 @@
 from typing import Any
 
 import torch
+from torch import fx
+from torch.fx.graph_module import _USER_PRESERVED_ATTRIBUTES_KEY
 from torch.optim.adam import adam
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-__all__ = ["DispatchMode", "adam", "aten", "foreach_add_", "foreach_copy_", "tree_leaves", "tree_map", "writes"]
+__all__ = [
+    "DispatchMode",
+    "adam",
+    "aten",
+    "foreach_add_",
+    "foreach_copy_",
+    "set_for_copies_too",
+    "tree_leaves",
+    "tree_map",
+    "writes",
+]
 
 aten = torch.ops.aten
 foreach_add_ = torch._foreach_add_
@@ -22,6 +34,12 @@ class DispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False  # else torch's compiler is imported at the first operation, which takes a second
+
+
+def set_for_copies_too(module: fx.GraphModule, name: str, value: object) -> None:
+    """Set an attribute that ``copy.deepcopy`` of the module keeps: it loses others."""
+    setattr(module, name, value)
+    module.meta.setdefault(_USER_PRESERVED_ATTRIBUTES_KEY, {})[name] = value
 
 
 def writes(operation: Any) -> bool:

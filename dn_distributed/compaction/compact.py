@@ -11,6 +11,7 @@ from dn_distributed.compaction.proof import NotEqualError, prove
 from dn_distributed.compaction.shrink import shrink
 from dn_distributed.errors import ArgumentError
 from dn_distributed.text import first_line
+from dn_distributed.torch_internals import set_for_copies_too
 
 
 @torch.inference_mode(False)  # parameters that can be trained, and tensors that count what changes them
@@ -36,7 +37,7 @@ def compact(net: nn.Module, example_input: Tensor) -> fx.GraphModule:
     liveness = find_live(analyse(graph))
     before = dropped.sizes(liveness)
     small = shrink(liveness)
-    setattr(small, "dropped", dropped.describe(before, small, liveness))  # noqa: B010 (a module's attributes are typed)
+    set_for_copies_too(small, "dropped", dropped.describe(before, small, liveness))
     try:
         example = torch.cat([example_input, _noise_like(example_input)])
         prove(net, small, example, batch_size=len(example_input))

@@ -632,3 +632,14 @@ def test_a_network_is_made_smaller_in_inference_mode() -> None:
         small = dn.compact(in_place(lambda net, x: net.act(x), True), torch.randn(VECTOR))
     assert sizes(small)["one"] == (4, 3)
     small(torch.randn(VECTOR)).sum().backward()
+
+
+def test_a_copy_says_what_was_dropped_too() -> None:
+    first = nn.Linear(4, 5)
+    network = nn.Sequential(first, nn.ReLU(), nn.Linear(5, 2)).eval()
+    with torch.no_grad():
+        first.weight[:2] = 0
+    found = dn.compact(network, torch.randn(3, 4, generator=torch.Generator().manual_seed(0)))
+    assert isinstance(found.dropped, Dropped)
+    assert found.dropped.layers[0].outputs == 3
+    assert copy.deepcopy(found).dropped == found.dropped

@@ -11,8 +11,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
+from torchvision.models.resnet import BasicBlock
 
 import dn_distributed as dn
+from dn_distributed.compaction import Dropped
 from dn_distributed.labels import SHORTHANDS
 from dn_distributed.measure import measure
 from dn_distributed.regularizers import PENALTIES, build_penalties, resolve
@@ -336,3 +338,63 @@ def test_a_penalty_of_ones_own_is_a_coefficient(monkeypatch: pytest.MonkeyPatch)
     expected = sum(parameter.abs().pow(3).sum().item() for parameter in network.parameters())
     assert dn.penalty(network, cubic=2.0).item() == pytest.approx(2 * expected)
     assert build_penalties(resolve({"cubic": 2.0})) == [Cubic(2.0)]
+
+
+class Residual(nn.Module):
+    """What its first layer puts out is added to what the second does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.fc2, self.fc3 = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.relu(self.fc1(x))
+        outputs: Tensor = self.fc3(torch.relu(self.fc2(hidden)) + hidden)
+        return outputs
+
+
+class Blocks(nn.Module):
+    """A residual network of convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.block, self.fc = nn.Conv2d(1, 8, 3), BasicBlock(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.fc(self.block(torch.relu(self.conv(x))).mean((2, 3)))
+        return outputs
+
+
+@pytest.mark.parametrize(
+    ("make", "layers", "shape"),
+    [
+        (Residual, ["fc1", "fc2", "fc3"], (4, 6)),
+        (Blocks, ["conv", "block.conv1", "block.conv2", "fc"], (4, 1, 9, 9)),
+        (lambda: small(), ["1", "4"], (4, 6)),
+    ],
+    ids=["linear", "convolutions", "chain"],
+)
+def test_with_an_example_it_counts_what_compact_leaves(
+    make: Callable[[], nn.Module], layers: list[str], shape: tuple[int, ...]
+) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        network, example = make().eval(), torch.randn(shape)
+    reads_nothing = dict(zip(layers, (2, 3, 4), strict=False))  # units that have no weight, or that nothing reads
+    with torch.no_grad():
+        for name in layers[:-1]:
+            weight = network.get_submodule(name).get_parameter("weight")
+            weight[: reads_nothing[name]] = 0
+        network.get_submodule(layers[-1]).get_parameter("weight")[:, :4] = 0
+    threshold = 0.05
+    found = dn.count(network, threshold, layers=layers, example_input=example)
+    pruned = copy.deepcopy(network)
+    dn.prune(pruned, threshold, layers=layers)
+    dropped = dn.compact(pruned, example).dropped
+    assert isinstance(dropped, Dropped)
+    alive = {unit.name: unit.alive for unit in found.units}
+    outputs = {layer.name: layer.outputs for layer in dropped.layers}
+    assert {name: alive[name] for name in layers[:-1]} == {name: outputs[name] for name in layers[:-1]}
+    apart = dn.count(network, threshold, layers=layers)
+    assert apart.num_nonzero == found.num_nonzero
+    assert sum(unit.alive for unit in apart.units) != sum(alive.values()) or layers == ["1", "4"]

@@ -1,5 +1,6 @@
 """What the science knows of torch that torch does not promise: a version that has changed it fails here, in words."""
 
+import copy
 import inspect
 from typing import Any
 
@@ -15,6 +16,7 @@ NAMES = {
     "torch.utils.weak:WeakTensorKeyDictionary.__setitem__": "self key value",
     "torch.utils._pytree:tree_map": "func tree",
     "torch.optim.adam:adam": "params grads exp_avgs exp_avg_sqs max_exp_avg_sqs state_steps",
+    "torch.fx.graph_module:_USER_PRESERVED_ATTRIBUTES_KEY": None,
     "torch:_foreach_add_": None,
     "torch:_foreach_copy_": None,
 }
@@ -58,6 +60,15 @@ def test_what_writes_is_known() -> None:
     assert torch_internals.writes(aten.add_.Tensor), changed
     assert not torch_internals.writes(aten.add.Tensor), changed
     assert not torch_internals.writes("placeholder"), changed
+
+
+def test_a_copy_of_a_graph_has_an_attribute_that_was_set_for_it() -> None:
+    graph = torch.fx.symbolic_trace(torch.nn.Linear(1, 1))
+    torch_internals.set_for_copies_too(graph, "kept", "value")
+    again = copy.deepcopy(copy.deepcopy(graph))
+    assert getattr(again, "kept", None) == "value" == getattr(graph, "kept", None), (
+        f"torch {torch.__version__}: {_REMEDY}"
+    )
 
 
 def test_each_tensor_of_a_list_gets_its_own() -> None:
