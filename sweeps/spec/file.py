@@ -236,7 +236,8 @@ def _searchable_value(field: FieldInfo) -> Any:
         if isinstance(part, type) and issubclass(part, FrozenModel):
             return Annotated[dict[str, Any], _section(part)]
     if get_origin(field.annotation) is dict:
-        return field.annotation
+        of_keys, of_values = get_args(field.annotation)
+        return dict[of_keys, Annotated[of_values, WrapValidator(_value_or_space)]]  # type: ignore[valid-type]
     return Annotated[(field.annotation, *field.metadata, WrapValidator(_value_or_space))]
 
 

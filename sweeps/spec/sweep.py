@@ -161,7 +161,11 @@ def _value_in(cell: Cell, name: str) -> float | None:
         values = {cell.regularization.get(target, 0.0) for target in expand_shorthand(name)}
         return values.pop() if len(values) == 1 else None
     found: Any = cell
-    for part in name.split("."):
+    parts = name.split(".")
+    for number, part in enumerate(parts):
+        if isinstance(found, Mapping):  # by names of layers, which may have dots
+            found = found.get(".".join(parts[number:]))
+            break
         try:
             found = _phase(found, int(part)) if part.isdecimal() else getattr(found, part)
         except (AttributeError, IndexError, TypeError):

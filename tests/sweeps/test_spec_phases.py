@@ -156,7 +156,20 @@ def test_pruning_takes_a_target_or_a_threshold_for_each_layer(load: Load) -> Non
     assert pruning_in_words(cells(load(tuned + methods))[0]).endswith("10 % become 0 when the structure is fixed")
     searched = load(start + "pruning: {target_density: {grid: [0.1, 0.05]}}\n" + methods)
     assert [cell.pruning.target_density for cell in cells(searched)] == [0.1, 0.05]
+    searched = load(start + "pruning: {thresholds: {fc1: {grid: [0.02, 0.03]}, fc2: 0.1}}\n" + methods)
+    (method,), found = searched.methods, cells(searched)
+    assert list(method.spaces) == ["pruning.thresholds.fc1"]
+    assert [cell.pruning.thresholds for cell in found] == [{"fc1": 0.02, "fc2": 0.1}, {"fc1": 0.03, "fc2": 0.1}]
+    assert searched.assignment_of(method, found[1], "digest", 2560) == {"pruning.thresholds.fc1": 0.03}
+    drawn = load(
+        start
+        + "pruning: {thresholds: {fc1: {loguniform: [1e-3, 1e-1]}}}\nsearch: {algorithm: random, samples: 3}\n"
+        + methods
+    )
+    assert len({cell.key for cell in cells(drawn)}) == 3
     for wrong, message in (
+        ("{thresholds: {fc1: {grid: [0.1, -1]}}}", r"pruning\.thresholds\.fc1"),
+        ("{thresholds: {fc1: {sometimes: [0.1]}}}", r"pruning\.thresholds\.fc1: .*a search space has one key of: grid"),
         ("{thresholds: {conv1: 0.1}}", r"pruning\.thresholds\.conv1: the regularised layers of 'lenet300' are: fc1"),
         ("{thresholds: {fc1: -1}}", r"pruning\.thresholds\.fc1"),
         ("{threshold: 0.1, target_density: 0.1}", "give one of them"),
