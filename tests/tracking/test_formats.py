@@ -15,6 +15,7 @@ from tracking.results.rows import Snapshot
 from tracking.tables import formats, grids, number_text
 from tracking.tables import table as tables
 from tracking.tables.columns import Column
+from tracking.tables.grids import Grid
 from tracking.tables.table import Table
 
 CELLS = [make_cell(l1=float(place)) for place in (1, 2, 3)]
@@ -224,8 +225,21 @@ def test_a_terminal_table_has_published_figures_under_reproduced_ones(table: Tab
     console = Console(width=160, file=io.StringIO(), record=True)
     console.print(formats.terminal(grids.of_table(table)))
     text = console.export_text()
-    assert "3.58e-04 (+0.2608, n < 5)" in text
+    assert re.search(r"3\.58e-04 {2,}", text)  # of fewer than five runs there is no verdict
+    assert "The differences stand in the report." in text
     assert "2 of 3" in text
+
+
+@pytest.mark.parametrize(
+    ("difference", "shown"),
+    [("+0.1, inside", "2 ✓"), ("+0.1, outside by 0.05", "2 ✗"), ("+0.0, equal", "2 ="), ("+0.1, n < 5", "2")],
+)
+def test_a_terminal_marks_verdicts(difference: str, shown: str) -> None:
+    kinds = ["reproduced", "published", "difference"]
+    grid = Grid("t", [["", "M", "published", "difference"], ["score", "2.1", "2", difference]], kinds)
+    console = Console(width=80, file=io.StringIO(), record=True)
+    console.print(formats.terminal(grid))
+    assert shown in [line.strip() for line in console.export_text().splitlines()]
 
 
 @pytest.mark.parametrize("label", HOSTILE)

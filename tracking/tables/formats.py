@@ -18,12 +18,19 @@ from rich.text import Text
 from dn_distributed.text import one_line
 from tracking.results.cells import Stat
 from tracking.results.inference import Comparison
+from tracking.tables import verdicts
 from tracking.tables.columns import Column
 from tracking.tables.grids import Grid, Statistics
 from tracking.tables.table import Table, TableRow
 
 _ACROSS = 4
 """Methods side by side on a terminal."""
+_MARKS: dict[verdicts.Word, str] = {"equal": "=", "inside": "✓", "outside": "✗"}
+"""Verdicts on a terminal."""
+_LEGEND = (
+    "Beside a published figure: ✓ inside the interval of one more run, ✗ outside of it, = equal, nothing: no verdict. "
+    "The differences stand in the report."
+)
 _LONGEST_TEXT = 100_000
 """Characters of a label or a note: no limit but that of patience."""
 
@@ -208,20 +215,22 @@ def terminal_text(text: str) -> Text:
 def terminal(grid: Grid) -> rich.console.Group:
     """Return a comparison table for a terminal, quantities down and methods across, so that it fits a narrow window.
 
-    A published figure stands under the reproduced one, the difference in brackets. Many methods take several tables.
+    A published figure stands under the reproduced one, with its verdict as a mark; the differences are in the report.
+    Many methods take several tables.
     """
     starts = [place for place, kind in enumerate(grid.kinds, 1) if kind == "reproduced"]
     methods = [range(start, end) for start, end in itertools.pairwise([*starts, len(grid.head)])]
     parts = [methods[start : start + _ACROSS] for start in range(0, len(methods), _ACROSS)]
     shown = [_terminal_part(grid, part) for part in parts]
     shown[0].title = terminal_text(grid.title)
-    return rich.console.Group(*shown, *map(terminal_text, grid.notes))
+    legend = [_LEGEND] * ("published" in grid.kinds)
+    return rich.console.Group(*shown, *map(terminal_text, [*legend, *grid.notes]))
 
 
 def _terminal_part(grid: Grid, methods: Sequence[range]) -> rich.table.Table:
     """``methods``: the places of each one's columns."""
     part = rich.table.Table(box=box.SIMPLE_HEAD, title_justify="left")
-    part.add_column("published (difference)" * any(len(method) > 1 for method in methods))
+    part.add_column("published" * any(len(method) > 1 for method in methods))
     for method in methods:
         part.add_column(terminal_text(grid.head[method.start]), justify="right")
     for line in grid.body:
@@ -232,7 +241,8 @@ def _terminal_part(grid: Grid, methods: Sequence[range]) -> rich.table.Table:
 def _terminal_cell(reproduced: str, published: str = "", difference: str = "") -> Text:
     cell = Text(reproduced)
     if difference:
-        cell.append(f"\n{published} ({difference})", style="dim")
+        mark = next((mark for word, mark in _MARKS.items() if f", {word}" in difference), "")
+        cell.append(f"\n{published} {mark or ' '}", style="dim")
     return cell
 
 
