@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all test-oldest test-oldest-core lint docs bench faults paper paper-quick clean
+.PHONY: demo test test-all test-more test-cluster test-oldest test-oldest-core lint docs bench faults paper paper-quick clean
 
 PAPER := $(addprefix sweeps/paper/,regression.yaml regression-described.yaml regression-noise.yaml \
 	regression-noise-half.yaml regression-two-hidden.yaml regression-deep.yaml regression-decay.yaml regression-scripted-dropout.yaml \
@@ -16,7 +16,7 @@ demo: .venv/installed
 MORE := browser or cluster or postgres or slow
 # Processes of the first part of the tests, and of the second, whose sweeps fill the machine.
 WORKERS ?= 2
-MORE_WORKERS ?= 1
+MORE_WORKERS ?= 2
 # Whole files, those first that take longest, and together those that share what is slow to make: tests/distribution.py.
 PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 MORE_PARALLEL := $(if $(filter-out 1,$(MORE_WORKERS)),-n $(MORE_WORKERS) --dist loadfile --no-loadscope-reorder)
@@ -27,8 +27,14 @@ test: .venv/installed
 	$(BIN)/python -m pytest $(PARALLEL) -m "not ($(MORE))" $(COVERAGE)
 
 test-all: test
+	$(MAKE) test-more
+	$(MAKE) test-cluster
+
+test-more: .venv/installed
 	$(BIN)/python -m pytest $(MORE_PARALLEL) -m "($(MORE)) and not cluster"
-	$(BIN)/python -m pytest -m cluster tests/cluster # alone: its hosts fill the machine
+
+test-cluster: .venv/installed
+	$(BIN)/python -m pytest -m cluster tests/cluster
 
 # On the oldest versions that pyproject.toml allows of what this project uses itself: all that `make test` runs, less
 # what needs packages of the extra `dev`. CI runs test-oldest-core: what is nearest to Ray, MLflow and torch.
