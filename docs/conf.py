@@ -74,8 +74,17 @@ def _fields_as_attributes(
     return ("" if is_model else signature), returns
 
 
+def _copy_index(app: Sphinx, failed: Exception | None) -> None:
+    """The page over the shipped sweeps is HTML already; on the site it links tables as pages."""
+    if failed is None and app.builder.name == "html":
+        text = (HERE / "results/index.html").read_text(encoding="utf-8")
+        page = Path(app.outdir) / "results/index.html"
+        page.write_text(text.replace('/table.md"', '/table.html"'), encoding="utf-8")
+
+
 def setup(app: Sphinx) -> None:
     """Write the parts of pages that the code says, and the pages that lie elsewhere, before any page is read."""
     app.connect("builder-inited", _write_pages)
+    app.connect("build-finished", _copy_index)
     app.connect("source-read", _keep_links)
     app.connect("autodoc-process-signature", _fields_as_attributes)

@@ -85,3 +85,10 @@ def test_the_page_of_smaller_networks_is_that_of_its_results() -> None:
         assert line["proof"]["max_rel_float64"] <= TOLERANCE
         assert not line["proof"]["unexplained_predictions"]
         assert line["after"]["num_weights"] == sum(layer["weights"] for layer in line["dropped"]["layers"])
+
+
+def test_the_index_is_that_of_the_rows(page) -> None:  # type: ignore[no-untyped-def]
+    assert page.INDEX.read_text(encoding="utf-8") == page.render_index()
+    links = re.findall(r'<a href="([^"]+)"', page.render_index())
+    assert links
+    assert all((RESULTS / link).is_file() for link in links)

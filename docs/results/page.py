@@ -1,4 +1,4 @@
-"""Writes README.md of this folder from README.md.jinja: every result in it is computed from the rows beside it.
+"""Writes README.md of this folder from README.md.jinja, and index.html: all in them is computed from the rows here.
 
 Run ``python docs/results/page.py`` after a change of the text or of the rows; a test holds the page to both.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from tracking.report import index
 from tracking.results import cells, equal_score, fronts, inference, threshold_curves
 from tracking.results.cells import CellResult
 from tracking.results.inference import Comparison
@@ -24,6 +25,7 @@ from tracking.tables.columns import Column
 
 HERE = Path(__file__).parent
 PAGE, TEMPLATE = HERE / "README.md", HERE / "README.md.jinja"
+INDEX = HERE / index.INDEX
 
 _KEYS = {
     "before": columns.SCORE_BEFORE,
@@ -275,5 +277,11 @@ def _wrapped(text: str) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
+def render_index() -> str:
+    """Return the page over all shipped sweeps."""
+    return index.render(index.of_rows(HERE, "table.md"))
+
+
 if __name__ == "__main__":
+    INDEX.write_text(render_index(), encoding="utf-8")
     PAGE.write_text(render(), encoding="utf-8")

@@ -42,10 +42,11 @@ def command(
     """Write tables, figures and one self-contained page about a sweep.
 
     Compute tables and figures of the sweep NAME from the store alone, write them to a folder, and attach them to the
-    sweep's report run.
+    sweep's report run. Without NAME, write index.html: one page over all sweeps of the store, with links to the reports
+    in folders of the same names beside it.
     """
-    if (name is None) == (rows is None):
-        raise click.UsageError("give the NAME of a sweep or --from ROWS" + ", not both" * (name is not None))
+    if name is not None and rows is not None:
+        raise click.UsageError("give the NAME of a sweep or --from ROWS, not both")
     from sweeps.spec.own_modules import own_modules
     from tracking import report as writer
     from tracking.store import access
@@ -53,8 +54,10 @@ def command(
     own_modules(imports).load()
     if rows is not None:
         page = writer.write_from_rows(rows, folder)
+    elif name is not None:
+        page = _write(access.locate_existing(tracking_uri), name, folder, data_dir)
     else:
-        page = _write(access.locate_existing(tracking_uri), str(name), folder, data_dir)
+        page = writer.write_index(access.locate_existing(tracking_uri), folder)
     out.say(json.dumps({"report": str(page)}) if as_json else f"report: {page}")
     return OK
 

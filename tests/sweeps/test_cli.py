@@ -317,7 +317,7 @@ def test_a_plan_counts_packs_where_the_places_are_known(
         (["sweep", "[bold]s.yaml\x1b[31m"], "[bold]s.yaml\\x1b[31m: No such file"),
         (["sweeep"], "invalid choice: 'sweeep'"),
         ([], "missing command; see dn --help"),
-        (["report", "--out", "r"], "give the NAME of a sweep or --from ROWS; see dn report --help"),
+        (["report", "--out", "r"], "there is no store"),
         (["report", "x", "--from", "rows.json", "--out", "r"], "not both; see dn report --help"),
         (["measure", "w", "--layers", "a", "--threshold", "[red]"], "argument --threshold: '[red]' is not a valid"),
         (["report", "x", "--out", "s.yaml"], "argument --out: s.yaml: "),

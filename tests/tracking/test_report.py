@@ -23,6 +23,7 @@ from tracking.report import wording
 from tracking.store import ui_view
 from tracking.store.cell_params import settings_of
 from tracking.store.location import StoreLocation
+from tracking.store.notes import NOTE
 
 AWKWARD = '<b>ℓ1</b> & "P"'
 DATA_DIR = Path("unused")
@@ -161,6 +162,24 @@ def test_the_page_names_every_run_and_links_those_of_a_server(written: tuple[Rec
         assert f"<code>{row.run_id}</code>" in page
     assert "/#/experiments/" not in page  # an embedded store has no address
     assert ui_view.run_link("http://host:1/", "7", "abc") == "http://host:1/#/experiments/7/runs/abc"
+
+
+def test_the_answer_and_the_rows_are_in_the_notes_of_the_ui(written: tuple[Recorder, Path], tmp_path: Path) -> None:
+    recorder, _ = written
+    (run,) = recorder.runs("report")
+    link = f"(#/experiments/{recorder.experiment_id}/runs/{run.info.run_id}/artifacts/report/report.html)"
+    note = recorder.store.get_experiment(recorder.experiment_id).tags[NOTE]
+    assert "% of the weights (whole: " in note
+    assert link in note
+    by_label = {cell.info.run_name: cell for cell in recorder.runs("cell")}
+    row = by_label["whole"].data.tags[NOTE]
+    assert " of 1888 neurons, " in row
+    assert "(2 of 2 seeds)." in row
+    assert link in row
+    mine = f"what I saw\n\n{row}\nand more"
+    recorder.store.set_tag(by_label["whole"].info.run_id, NOTE, mine)
+    write(recorder, tmp_path)
+    assert recorder.store.get_run(by_label["whole"].info.run_id).data.tags[NOTE] == mine
 
 
 def test_pictures_are_described_by_their_numbers(written: tuple[Recorder, Path]) -> None:

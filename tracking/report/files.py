@@ -11,16 +11,18 @@ from dn_distributed.files import check_replaceable
 from tracking import figures
 from tracking.errors import StoreError
 from tracking.figures import FigureData
-from tracking.report import page, provenance
+from tracking.report import notes, page, provenance
 from tracking.report.page import Picture
 from tracking.results import cells, equal_score, threshold_curves
 from tracking.results import rows as reader
 from tracking.results.rows_file import Shipped, as_json, load
 from tracking.store import embedded, report_run, runs, ui_view
 from tracking.store.location import StoreLocation
+from tracking.store.notes import write_notes
 from tracking.store.sweep_store import SweepStore
-from tracking.tables import configurations, findings, formats, grids
+from tracking.tables import answer, configurations, findings, formats, grids
 from tracking.tables import table as tables
+from tracking.tables.answer import Answer
 
 PAGE = "report.html"
 ROWS = "rows.json"
@@ -52,10 +54,12 @@ def write(
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
         shipped = Shipped(manifest, snapshot, provenance.read(sweep, data.methods))
-        _write_files(made, data, shipped, _run_link(sweep))
+        said = _write_files(made, data, shipped, _run_link(sweep))
         _publish(made, out)
         if embedded.is_writable(location):
             report_run.attach_report(sweep, run_id, made)
+            link = notes.link(sweep.experiment_id, run_id, PAGE)
+            write_notes(sweep, notes.of_sweep(said, link), notes.of_cells(said, data.methods, link))
         else:
             tell("the store can only be read: the report is not attached to it")
     return out / PAGE
@@ -88,10 +92,12 @@ def _run_link(sweep: SweepStore) -> Callable[[str], str] | None:
 
 def _write_files(
     folder: Path, data: FigureData, shipped: Shipped, run_link: Callable[[str], str] | None = None
-) -> None:
+) -> Answer:
+    """Write all files of a report; return its answer."""
     manifest, methods = data.manifest, data.methods
     table = tables.build(manifest, methods)
     found = findings.find(table, methods, equal_score.at_equal_score(manifest, data.points()))
+    said = answer.answer(found)
     grid, statistics = grids.of_table(table), grids.of_findings(found)
     texts = {f"table.{ending}": text for ending, text in formats.by_ending(table, grid).items()}
     texts |= {ROWS: as_json(shipped), STATISTICS: formats.statistics_markdown(statistics)}
@@ -106,8 +112,9 @@ def _write_files(
     for picture in pictures:
         (folder / FIGURES / f"{picture.name}.png").write_bytes(picture.png)
     names = [*texts, *(f"{FIGURES}/{picture.name}.png" for picture in pictures)]
-    html = page.render(data, found, shipped.provenance, pictures, names, run_link)
+    html = page.render(data, found, said, shipped.provenance, pictures, names, run_link)
     (folder / PAGE).write_text(html, encoding="utf-8")
+    return said
 
 
 def _publish(made: Path, out: Path, replaced: Sequence[figures.Kind] = figures.FIGURES) -> None:

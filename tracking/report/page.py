@@ -3,17 +3,15 @@
 import base64
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from itertools import islice
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from tracking import figures
 from tracking.figures import Drawn, FigureData
 from tracking.manifest import Manifest, ManifestMethod
-from tracking.report import results_table
+from tracking.report import results_table, templates
 from tracking.report.wording import (
     coefficients_in_words,
     distinct,
@@ -24,7 +22,8 @@ from tracking.report.wording import (
 )
 from tracking.results.cells import MethodResult
 from tracking.results.rows_file import Provenance
-from tracking.tables import answer, formats, grids
+from tracking.tables import formats, grids
+from tracking.tables.answer import Answer
 from tracking.tables.columns import Column
 from tracking.tables.findings import COMPARED, Findings
 from tracking.tables.number_text import MISSING, number
@@ -62,18 +61,16 @@ class Picture:
 def render(
     data: FigureData,
     found: Findings,
+    said: Answer,
     provenance: Provenance,
     pictures: Sequence[Picture],
     names: Sequence[str],
     run_link: Callable[[str], str] | None = None,
 ) -> str:
     """Return the page as HTML. ``names``: the files beside it. ``run_link``: where a run is shown, by its id."""
-    said, statistics = answer.answer(found), grids.of_findings(results_table.in_page_words(found))
+    statistics = grids.of_findings(results_table.in_page_words(found))
     of_layers = results_table.layers(found.table)
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    text = files("tracking.report").joinpath("report.html.jinja").read_text(encoding="utf-8")
-    template = environment.from_string(text)
-    return template.render(
+    return templates.load("report.html.jinja").render(
         manifest=data.manifest,
         subtitle=_subtitle(data.manifest),
         facts=[*_facts(data.manifest, data.methods), *provenance.items()],
@@ -87,7 +84,7 @@ def render(
         num_runs=sum(len(method.chosen.rows) for method in data.methods if method.chosen),
         grids=[(grid.title, Markup(formats.html_table(grid))) for grid in statistics.grids],
         statistics=statistics,
-        pictures=[(picture, picture.alternative(said.methods)) for picture in pictures],
+        pictures=[(picture, picture.alternative([*said.methods.values()])) for picture in pictures],
         missing=data.missing,
         names=names,
     )

@@ -1,7 +1,7 @@
 """The answer of a sweep in words: which method leaves least, and at what price in score."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tracking.results.inference import exp
 from tracking.tables import columns, number_text, ranking
@@ -38,8 +38,8 @@ class Answer:
     """A sentence a quantity, what the savings cost, and what is missing."""
     rule: str = ""
     """What the averages are, and when a difference is said; empty of one method."""
-    methods: tuple[str, ...] = ()
-    """What each method leaves, and its score: a figure in words."""
+    methods: Mapping[str, str] = field(default_factory=dict)
+    """By label what a method leaves, and its score: its row in words."""
 
 
 def answer(findings: Findings) -> Answer:
@@ -50,9 +50,10 @@ def answer(findings: Findings) -> Answer:
     missing = tuple(_missing(findings, [*saved, *filter(None, [score])]))
     if score is None and not saved:
         return Answer("There is no answer yet: no replicate has a result.", missing)
-    methods = tuple(filter(None, (_described(row.label, saved, score) for row in findings.table.rows)))
+    described = {row.label: _described(row.label, saved, score) for row in findings.table.rows}
+    methods = {label: text for label, text in described.items() if text}
     if len(findings.table.rows) == 1:
-        return Answer(f"{methods[0]}.", missing, methods=methods)
+        return Answer(f"{next(iter(methods.values()))}.", missing, methods=methods)
     details = [*map(_detail, [*saved, *filter(None, [score])]), *_prices(saved, score)]
     return Answer(_headline(findings, saved, score), (*details, *missing), _RULE, methods)
 

@@ -1,0 +1,67 @@
+"""One page over all sweeps of a store."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.tracking.fabricated import Recorder, make_cell
+from tracking import report
+from tracking.errors import StoreError
+from tracking.report import index
+from tracking.store.location import StoreLocation
+
+
+@pytest.fixture(scope="module")
+def page(location: StoreLocation, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Two sweeps, of which one has a report, and an experiment that is no sweep."""
+    first, second = Recorder(location, "index-first"), Recorder(location, "index-second")
+    one, two = make_cell(l1=1.0), make_cell(l1=2.0)
+    first.finish(one, 0, 1, label="<b>M")
+    first.announce({"<b>M": [one], "absent": [two]})
+    second.finish(two, 0, 1)
+    second.announce({"M": [two]})
+    Recorder(location, "index-other")
+    out = tmp_path_factory.mktemp("index")
+    (out / "index-first").mkdir()
+    (out / "index-first" / report.PAGE).write_text("")
+    return report.write_index(location, out).read_text(encoding="utf-8")
+
+
+def line(page: str, *words: str) -> str:
+    (found,) = (row for row in page.split("<tr>") if all(word in row for word in words))
+    return found
+
+
+def test_each_method_of_each_sweep_has_a_line(page: str) -> None:
+    body = page.partition("<tbody>")[2].partition("</tbody>")[0]
+    names = re.findall(r'<th scope="row">(?:<a [^>]*>)?(index-\w+)', body)
+    assert sorted(names) == ["index-first", "index-first", "index-second"]
+    assert "index-other" not in page
+    assert "<b>M" not in page
+    assert 'data-value="2">2<' in line(page, "index-second")
+    assert "↓&nbsp;nmse" in line(page, "index-second")
+
+
+def test_a_sweep_links_the_report_that_lies_beside_the_page(page: str) -> None:
+    assert '<a href="index-first/report.html">index-first</a>' in page
+    assert 'href="index-second' not in page
+
+
+def test_what_is_missing_has_nothing_to_be_sorted_by(page: str) -> None:
+    absent = line(page, ">absent<")
+    assert "0 of 2" in absent
+    assert absent.count("—") == len(index._HEADINGS)
+    assert absent.count("data-value") == 1
+
+
+def test_the_page_stands_alone(page: str) -> None:
+    assert not re.search(r"https?://|\bsrc=|<link|url\(", page)
+    assert "default-src 'none'" in page
+    assert page.count("<script>") == 1
+
+
+def test_a_folder_in_its_place_is_one_line(location: StoreLocation, tmp_path: Path) -> None:
+    (tmp_path / index.INDEX).mkdir()
+    with pytest.raises(StoreError, match=r"index\.html: "):
+        report.write_index(location, tmp_path)

@@ -1,0 +1,121 @@
+"""One page over all sweeps: a line a method, to filter and to sort, with links to the reports."""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from markupsafe import Markup
+
+from dn_distributed.files import check_replaceable
+from tracking.errors import StoreError
+from tracking.manifest import Manifest
+from tracking.report import templates
+from tracking.report.files import PAGE, ROWS
+from tracking.results import cells
+from tracking.results import rows as reader
+from tracking.results.cells import MethodResult
+from tracking.results.rows_file import load
+from tracking.store import runs, ui_view
+from tracking.store.location import StoreLocation
+from tracking.store.sweep_store import SweepStore
+from tracking.tables import columns, number_text
+from tracking.tables import table as tables
+from tracking.tables.table import TableRow
+
+INDEX = "index.html"
+_COLUMNS = (columns.SCORE_AFTER, columns.DENSITY, columns.ALIVE, columns.DENSE_SIZE)
+_HEADINGS = ("test score", "weights left (%)", "neurons alive", "dense size")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A sweep as the page lists it."""
+
+    manifest: Manifest
+    methods: Sequence[MethodResult]
+    link: str = ""
+    """Where its report or its table is, from the page; empty where there is none."""
+    in_ui: str = ""
+    """Where the server's UI opens it."""
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A quantity of a method: its text, and the number that it is sorted by."""
+
+    text: str
+    more: str = ""
+    value: float | None = None
+
+
+def write_index(location: StoreLocation, folder: Path) -> Path:
+    """Write the page over all sweeps of a store into ``folder``, and return it.
+
+    It links the reports that lie beside it in folders called as their sweeps. StoreError where the store cannot be
+    read, or something that is no file stands in the page's place.
+    """
+    page = folder / INDEX
+    text = render(_of_store(location, folder))
+    try:
+        check_replaceable(page)
+    except OSError as error:
+        raise StoreError(f"{page}: {error.strerror}") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    page.write_text(text, encoding="utf-8")
+    return page
+
+
+def _of_store(location: StoreLocation, folder: Path) -> Iterator[Listed]:
+    for name in SweepStore.names(location):
+        sweep = SweepStore.find(location, name)
+        known = runs.find_manifest(sweep)
+        if known is None:  # an experiment that is no sweep
+            continue
+        _, manifest = known
+        link = f"{name}/{PAGE}" if (folder / name / PAGE).is_file() else ""
+        in_ui = "" if location.database is not None else ui_view.link(location.uri.rstrip("/"), sweep.experiment_id)
+        yield Listed(manifest, cells.gather(manifest, reader.read(sweep)), link, in_ui)
+
+
+def of_rows(folder: Path, page: str) -> Iterator[Listed]:
+    """Yield the sweeps whose rows lie in folders below this one. ``page``: what is linked beside the rows."""
+    for path in sorted(folder.rglob(ROWS)):
+        shipped = load(path)
+        link = (path.parent.relative_to(folder) / page).as_posix()
+        yield Listed(shipped.manifest, cells.gather(shipped.manifest, shipped.snapshot), link)
+
+
+def render(sweeps: Iterable[Listed]) -> str:
+    """Return the page as HTML: a table without JavaScript, and with it one to filter and to sort."""
+    script = files("tracking.report").joinpath("index.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    listed = list(sweeps)
+    return templates.load("index.html.jinja").render(
+        sweeps=[(sweep, list(_lines(sweep))) for sweep in listed],
+        headings=_HEADINGS,
+        num_methods=sum(len(sweep.methods) for sweep in listed),
+        script=Markup(script),
+        digest=digest,
+    )
+
+
+def _lines(sweep: Listed) -> Iterator[tuple[TableRow, list[_Cell]]]:
+    table = tables.build(sweep.manifest, sweep.methods)
+    by_key = {column.key: column for column in table.columns}
+    for row in table.rows:
+        found = []
+        for key in _COLUMNS:
+            stat = row.stats.get(key)
+            if stat is None:
+                found.append(_Cell(number_text.MISSING))
+                continue
+            column = by_key[key]
+            average = stat.geometric.mean if column.is_error and stat.geometric else stat.mean
+            unit = " %" if column.kind == "percent" and key == columns.SCORE_AFTER else ""
+            interval = number_text.mean_interval(column, stat) if stat.n > 1 else ""
+            total = f" of {column.total}" if column.total is not None else ""
+            found.append(_Cell(f"{number_text.in_prose(column, average)}{unit}{total}", interval, average))
+        yield row, found

@@ -1,0 +1,36 @@
+"""Descriptions that MLflow's UI shows of a sweep and of its cells. What a person has written in one stays."""
+
+from collections.abc import Mapping
+
+from tracking import schema
+from tracking.store.runs import one_per_cell
+from tracking.store.sweep_store import SweepStore
+
+NOTE = "mlflow.note.content"
+_BEGIN, _END = "<!-- dn report -->", "<!-- end of dn report -->"
+_LONGEST_OF_EXPERIMENT = 5000
+"""Characters that MLflow takes as a tag of an experiment."""
+
+
+def write_notes(sweep: SweepStore, of_sweep: str, of_cells: Mapping[str, str]) -> None:
+    """Write Markdown texts: of the sweep to its experiment, of cells by key to their runs."""
+    client = sweep.client
+    old = client.get_experiment(sweep.experiment_id).tags.get(NOTE, "")
+    new = with_part(old, of_sweep)
+    if new != old and len(new) <= _LONGEST_OF_EXPERIMENT:
+        client.set_experiment_tag(sweep.experiment_id, NOTE, new)
+    records = sweep.records("cell", tags=(schema.CELL_KEY, schema.SUMMARIZED, NOTE))
+    for key, record in one_per_cell(records).items():
+        old = record.tags.get(NOTE, "")
+        new = with_part(old, of_cells[key]) if key in of_cells else old
+        if new != old and len(new) <= schema.LONGEST_TAG:
+            client.set_tag(record.run_id, NOTE, new)
+
+
+def with_part(note: str, part: str) -> str:
+    """Return a note with ``part`` in place of the one that an earlier report wrote, or behind what is there."""
+    marked = f"{_BEGIN}\n{part}\n{_END}"
+    before, begin, rest = note.partition(_BEGIN)
+    if begin and _END in rest:
+        return f"{before}{marked}{rest.partition(_END)[2]}"
+    return f"{note}\n\n{marked}" if note else marked
