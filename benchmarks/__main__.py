@@ -6,13 +6,14 @@ import importlib.metadata
 import os
 from pathlib import Path
 
-from benchmarks import agreement, lenet5_step, overhead, precision, scale, shrinking, trainer, whole_sweep
+from benchmarks import agreement, full_length, lenet5_step, overhead, precision, scale, shrinking, trainer, whole_sweep
 from dn_distributed.hardware import cpu_name
 from sweeps.planning.data_dir import resolve_data_dir
 
 PARTS = {
     "trainer": ("(a) The trainer alone: milliseconds per replicate and step", trainer.run),
     "sweep": ("(b) A whole sweep against the tutorial way", whole_sweep.run),
+    "full_length": ("(j) A training at its full length against the tutorial way", full_length.run),
     "overhead": ("(c) What Ray and MLflow add to bare training", overhead.run),
     "scale": ("(d) Scale: ten thousand replicates, two thousand short packs", scale.run),
     "shrinking": ("(g) Trainings that drop units, with tensors that get smaller and without", shrinking.run),
