@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from dn_distributed.data import Dataset as Dataset
     from dn_distributed.data import ImageDataset as ImageDataset
     from dn_distributed.data import RawImages as RawImages
+    from dn_distributed.data import SampleDataset as SampleDataset
+    from dn_distributed.data import Samples as Samples
     from dn_distributed.data import SparseLinear as SparseLinear
     from dn_distributed.data import Split as Split
     from dn_distributed.data import Splits as Splits
@@ -56,7 +58,10 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "compaction": ("Dropped", "DroppedLayer", "NotEqualError", "Proof", "compact", "prove"),
     "config": ("Pruning", "Training"),
-    "data": ("Data", "Dataset", "ImageDataset", "RawImages", "SparseLinear", "Split", "Splits", "register_dataset"),
+    "data": (
+        *("Data", "Dataset", "ImageDataset", "RawImages", "SampleDataset", "Samples", "SparseLinear"),
+        *("Split", "Splits", "register_dataset"),
+    ),
     "errors": ("DropNeuronError",),
     "networks": ("count", "masks", "penalty", "prune"),
     "proximal": ("ProximalSteps",),

@@ -179,6 +179,10 @@ class Pruning(FrozenModel):
         return {key: value for key, value in fields.items() if key in ("threshold", "curve") or value}
 
 
+_PLACES = {"csv": "path", "parquet": "path", "image_folder": "path"}
+"""By dataset the option that says where its files are: a result depends on their content."""
+
+
 class Cell(FrozenModel):
     """A method with every hyper-parameter fixed, on one task and dataset: one line of a table."""
 
@@ -215,7 +219,10 @@ class Cell(FrozenModel):
     @property
     def key(self) -> str:
         """Identity: a hash of everything that changes a result, and of nothing that does not."""
-        return _digest({**self.model_dump(), "result_version": RESULT_VERSION})
+        fields = self.model_dump()
+        place = _PLACES.get(self.dataset["name"])
+        fields["dataset"] = {key: value for key, value in self.dataset.items() if key != place}
+        return _digest({**fields, "result_version": RESULT_VERSION})
 
     def replicate_key(self, seed: int) -> str:
         """Identity of the replicate of this cell with ``seed``."""

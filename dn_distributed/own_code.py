@@ -20,6 +20,7 @@ import torch
 
 from dn_distributed.data import Dataset
 from dn_distributed.data.images import ImageDataset
+from dn_distributed.data.samples import SampleDataset
 from dn_distributed.errors import ArgumentError
 from dn_distributed.regularizers import PENALTIES
 from dn_distributed.tasks import Task
@@ -33,9 +34,18 @@ SHIPPED = frozenset(
         "config",
         *(
             f"tasks.{name}"
-            for name in ("autoencoder", "base", "convnet", "lenet300", "lenet5", "lenet5_caffe", "regression")
+            for name in (
+                "autoencoder",
+                "base",
+                "convnet",
+                "lenet300",
+                "lenet5",
+                "lenet5_caffe",
+                "network",
+                "regression",
+            )
         ),
-        *(f"data.{name}" for name in ("base", "digits", "images", "linear")),
+        *(f"data.{name}" for name in ("base", "digits", "images", "linear", "samples", "table")),
         *(f"regularizers.{name}" for name in ("base", "dropneuron", "l1", "l2", "scripted_l2")),
     )
 )
@@ -68,7 +78,7 @@ def display_names(parts: Mapping[str, Any], task: str, dataset: str) -> dict[str
 
 
 def _of_task(task: Task) -> str | None:
-    source = of_class(type(task))
+    source = _of_function(task.network_source) if task.network_source is not None else of_class(type(task))
     if source is None:
         return None
     with torch.random.fork_rng(devices=[]):
@@ -78,7 +88,7 @@ def _of_task(task: Task) -> str | None:
 
 def _of_dataset(dataset: Dataset) -> str | None:
     """None also for images that are hashed themselves: their source says no more than they do."""
-    hashed = type(dataset).digest is ImageDataset.digest
+    hashed = type(dataset).digest in (ImageDataset.digest, SampleDataset.digest)
     return None if hashed else of_class(type(dataset))
 
 
@@ -95,6 +105,10 @@ def of_class(cls: type) -> str | None:
     return _digest([cls.__qualname__, *sorted(map(_code, files))])
 
 
+def _of_function(function: Any) -> str:
+    return _digest([function.__qualname__, *sorted(map(_code, _files(function)))])
+
+
 def _is_own(cls: type) -> bool:
     return cls.__module__ not in SHIPPED and cls.__module__.partition(".")[0] not in _FOREIGN
 
@@ -103,8 +117,8 @@ def _digest(texts: Iterable[str]) -> str:
     return hashlib.sha256(repr(list(texts)).encode()).hexdigest()[:32]
 
 
-def _files(cls: type) -> set[Path]:
-    """The source files that a class is made by."""
+def _files(cls: Any) -> set[Path]:
+    """The source files that a class or a function is made by."""
     path = getattr(sys.modules.get(cls.__module__), "__file__", None)
     if cls.__module__ == "__main__" or path is None or not path.endswith(".py") or not Path(path).is_file():
         raise ArgumentError(

@@ -52,8 +52,10 @@ def register(
 
 def check_kind(cls: Any) -> None:
     """ArgumentError where a task or a dataset is of a kind that no dataset or task goes with."""
-    if cls.kind not in (kinds := ("images", "linear")):
-        raise ArgumentError(f"{cls.__name__}: kind is {cls.kind!r}: give {' or '.join(map(repr, kinds))}")
+    if cls.kind not in (kinds := ("images", "linear", "samples")):
+        raise ArgumentError(
+            f"{cls.__name__}: kind is {cls.kind!r}: give {', '.join(map(repr, kinds[:-1]))} or {kinds[-1]!r}"
+        )
 
 
 def _class_variables(base: type) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from sphinx.pycode import ModuleAnalyzer
 
 from dn_distributed.config import Drop, Pruning, Training
@@ -141,9 +142,15 @@ def _named(registry: Mapping[str, type[BaseModel]]) -> Iterable[str]:
     for name, model in registry.items():
         fields = {key: field for key, field in model.model_fields.items() if key != "name"}
         texts = _field_texts(model)
-        options = [f"`{key}` ({_type(field)}; default {_default(field.default)}) {_cell(texts.get(key, ''))}".strip()
+        options = [f"`{key}` ({_type(field)}{_otherwise(field)}) {_cell(texts.get(key, ''))}".strip()
                    for key, field in fields.items()]  # fmt: skip
         yield f"| `{name}` | {_cell(_first_sentence(model))} | {'<br>'.join(options)} |"
+
+
+def _otherwise(field: FieldInfo) -> str:
+    if field.is_required():
+        return "; required"
+    return f"; default {_default(field.default)}" if field.default is not None else ""
 
 
 def _first_sentence(found: object) -> str:

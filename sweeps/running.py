@@ -15,7 +15,7 @@ from sweeps.console import Output, notify
 from sweeps.disk import explain_full_disk
 from sweeps.ending import Ending
 from sweeps.errors import ClusterError
-from sweeps.planning.data import load_data
+from sweeps.planning.data import fit_to_data
 from sweeps.planning.plan import Plan
 from sweeps.spec.load import load
 from sweeps.spec.own_modules import OwnModules, own_modules
@@ -138,8 +138,7 @@ def run(
                 retry_failed=retry_failed,
                 checkpoint_seconds=checkpoint_seconds,
             )
-            loaded = load(sweep, overrides)
-            data = load_data(loaded, Path(data_dir) if data_dir is not None else None)
+            loaded, data = fit_to_data(load(sweep, overrides), Path(data_dir) if data_dir is not None else None)
             location = store if isinstance(store, StoreLocation) else locate_store(store)
             silence_tune()
             with session(location, settings, ending) as here:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dn_distributed import exporting
-from dn_distributed.data import DATASETS
+from dn_distributed.data import DATASETS, RawImages
 from tests.tracking.stores import copy_of
 from tracking import load_results
 from tracking.store.location import FOLDER, StoreLocation
@@ -84,7 +84,7 @@ def test_a_residual_network_comes_out_smaller_and_equal(tmp_path: Path) -> None:
     assert "0 predictions changed" in shown
     small = exporting.load(tmp_path / "small")
     data = DATASETS["digits"](name="digits").load(tmp_path)
-    assert data is not None
+    assert isinstance(data, RawImages)
     inputs = data.test_images.float().div(255).view(-1, 1, 28, 28)
     with torch.no_grad():
         right = (small(inputs).argmax(1) == data.test_labels).double().mean()

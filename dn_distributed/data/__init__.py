@@ -2,10 +2,12 @@
 
 from typing import TypeVar
 
-from dn_distributed.data.base import Data, DataError, Dataset, RawImages, Split, Splits
+from dn_distributed.data.base import Data, DataError, Dataset, Raw, RawImages, Samples, Split, Splits
 from dn_distributed.data.digits import Digits
 from dn_distributed.data.images import ImageDataset, TorchvisionImages
 from dn_distributed.data.linear import Described, Scripted, SparseLinear
+from dn_distributed.data.samples import SampleDataset
+from dn_distributed.data.table import Csv, Parquet
 from dn_distributed.registry import check_kind, literal_names, register
 
 __all__ = [
@@ -14,7 +16,10 @@ __all__ = [
     "DataError",
     "Dataset",
     "ImageDataset",
+    "Raw",
     "RawImages",
+    "SampleDataset",
+    "Samples",
     "SparseLinear",
     "Split",
     "Splits",
@@ -28,6 +33,8 @@ DATASETS: dict[str, type[Dataset]] = {
     "digits": Digits,
     "linear_scripted": Scripted,
     "linear_described": Described,
+    "csv": Csv,
+    "parquet": Parquet,
 }
 
 OwnDataset = TypeVar("OwnDataset", bound=Dataset)

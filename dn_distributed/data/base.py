@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -75,6 +75,38 @@ class RawImages:
 
 
 @dataclass(frozen=True)
+class Samples:
+    """Three parts: float32 inputs ``[N, ...]``, with int64 labels ``[N]`` from 0 on, or float32 targets ``[N, n]``."""
+
+    train: Split
+    validation: Split
+    test: Split
+    num_classes: int | None = None
+    """Of labels; None where the targets are numbers."""
+    checksum: str = ""
+    """SHA-256 of the files that they were read from; left out: of the tensors."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one sample."""
+        return tuple(self.train.inputs.shape[1:])
+
+    @property
+    def num_outputs(self) -> int:
+        """How many numbers a network puts out for a sample: one a class, or one a target."""
+        return self.num_classes or self.train.targets.shape[1]
+
+    @property
+    def parts(self) -> dict[str, Split]:
+        """The three parts by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+Raw: TypeAlias = RawImages | Samples | None
+"""What a dataset is loaded as: images, samples of any shape, or nothing where it is generated for each seed."""
+
+
+@dataclass(frozen=True)
 class Data:
     """A task's data, ready to train: the same for all replicates, or made anew for each seed."""
 
@@ -96,15 +128,19 @@ class Dataset(FrozenModel, ABC):
 
     name: str
     kind: ClassVar[str]
-    """"images" or "linear": which tasks can use it."""
+    """"images", "linear" or "samples": which tasks can use it."""
 
     @abstractmethod
-    def digest(self, raw: RawImages | None) -> str:
+    def digest(self, raw: Any) -> str:
         """Return the SHA-256 of the data, or of the recipe that makes them."""
 
-    def load(self, data_dir: Path) -> RawImages | None:
-        """Return the raw images, or None for generated data. DataError if they cannot be had."""
+    def load(self, data_dir: Path) -> Raw:
+        """Return the raw data, or None for generated ones. DataError if they cannot be had."""
         return None
+
+    def located_in(self, data_dir: Path, beside: Path) -> Path:
+        """Return where the files lie: ``data_dir``, or ``beside``, the folder of the sweep file."""
+        return data_dir
 
     def check_present(self, data_dir: Path) -> None:
         """DataError where ``load`` would have to download first. Nothing to check for what is never downloaded."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import gzip
-import hashlib
 import io
 import os
 import sys
@@ -16,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dn_distributed.data.base import DataError, Dataset, RawImages
+from dn_distributed.data.base import DataError, Dataset, Raw, RawImages
+from dn_distributed.data.samples import digest_of
 from dn_distributed.files import open_regular
 from dn_distributed.text import first_line, one_line
 
@@ -36,11 +36,7 @@ _DEEPEST, _MOST_FOLDERS, _MOST_LISTED = 4, 500, 8  # of a look around for files 
 
 def digest_images(raw: RawImages) -> str:
     """Return the SHA-256 over all images and labels, in order."""
-    hasher = hashlib.sha256()
-    for tensor in (raw.train_images, raw.train_labels, raw.test_images, raw.test_labels):
-        hasher.update(str((tensor.dtype, tuple(tensor.shape))).encode())
-        hasher.update(tensor.contiguous().numpy().data)
-    return hasher.hexdigest()
+    return digest_of(raw.train_images, raw.train_labels, raw.test_images, raw.test_labels)
 
 
 class ImageDataset(Dataset):
@@ -48,9 +44,9 @@ class ImageDataset(Dataset):
 
     kind: ClassVar[str] = "images"
 
-    def digest(self, raw: RawImages | None) -> str:
+    def digest(self, raw: Raw) -> str:
         """Return the SHA-256 over the images themselves."""
-        assert raw is not None
+        assert isinstance(raw, RawImages)
         return digest_images(raw)
 
 

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from dn_distributed.config import Count
-from dn_distributed.data.base import Dataset, RawImages, Split, Splits
+from dn_distributed.data.base import Dataset, Raw, Split, Splits
 from dn_distributed.seeds import generator
 
 _MOST_NUMBERS = 10**8  # in a split
@@ -35,7 +35,7 @@ class SparseLinear(Dataset):
             raise ValueError(f"{self.samples} samples of {self.features} features are too many numbers")
         return self
 
-    def digest(self, raw: RawImages | None) -> str:
+    def digest(self, raw: Raw) -> str:
         """Return the SHA-256 of the recipe; the seed is part of a replicate's identity already."""
         return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
 

@@ -11,6 +11,7 @@ from dn_distributed.tasks.convnet import ConvNet
 from dn_distributed.tasks.lenet5 import LeNet5
 from dn_distributed.tasks.lenet5_caffe import LeNet5Caffe
 from dn_distributed.tasks.lenet300 import LeNet300
+from dn_distributed.tasks.network import Network
 from dn_distributed.tasks.regression import Regression
 
 __all__ = ["TASKS", "ImageTask", "LinearTask", "Task", "register_task"]
@@ -22,6 +23,7 @@ TASKS: dict[str, type[Task]] = {
     "lenet5": LeNet5,
     "lenet5_caffe": LeNet5Caffe,
     "convnet": ConvNet,
+    "network": Network,
 }
 
 OwnTask = TypeVar("OwnTask", bound=Task)

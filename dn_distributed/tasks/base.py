@@ -1,14 +1,14 @@
 """What a task is: network, data, loss, scores, and the layers that are regularised."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from dn_distributed.config import Count, FrozenModel, Pruning, Training
-from dn_distributed.data import Data, DataError, Dataset, RawImages, SparseLinear, Split, Splits
+from dn_distributed.data import Data, DataError, Dataset, Raw, RawImages, SparseLinear, Split, Splits
 from dn_distributed.data.images import SIZE
 from dn_distributed.regularizers import PENALTIES
 from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
@@ -24,7 +24,7 @@ class Task(FrozenModel, ABC):
     """
 
     name: str
-    kind: ClassVar[Literal["images", "linear"]]
+    kind: ClassVar[Literal["images", "linear", "samples", "any"]]
     """Which datasets fit: see ``Dataset.kind``."""
     scores: ClassVar[tuple[Score, ...]]
     """What is measured; the first is the one that methods are compared by."""
@@ -68,8 +68,27 @@ class Task(FrozenModel, ABC):
         """Return the mean loss of a batch ``[B, ...]`` of one replicate, without penalties."""
 
     @abstractmethod
-    def data(self, dataset: Dataset, raw: RawImages | None) -> Data:
+    def data(self, dataset: Dataset, raw: Any) -> Data:
         """Return the dataset as this task trains on it."""
+
+    @classmethod
+    def fits(cls, dataset: type[Dataset] | Dataset) -> bool:
+        """Return whether the task can be trained on a dataset of this kind."""
+        return cls.kind in ("any", dataset.kind)
+
+    def fitted_to(self, dataset: Dataset, raw: Raw) -> "Task":
+        """Return the task with the shapes that its data have. DataError where they do not fit."""
+        return self
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether layers and scores are known, which some tasks have from their data."""
+        return True
+
+    @property
+    def network_source(self) -> Any:
+        """A function of the user's own that makes the network: its source is part of the identity. None without."""
+        return None
 
     def layers_of(self, penalty: str) -> tuple[str, ...]:
         """Return the layers that a penalty touches: those in its reach, unless a task says otherwise."""
@@ -98,17 +117,9 @@ class ImageTask(Task):
     """Added to pixels in [0, 1]."""
     input_shape: ClassVar[tuple[int, ...]] = (784,)
 
-    def data(self, dataset: Dataset, raw: RawImages | None) -> Data:
+    def data(self, dataset: Dataset, raw: Raw) -> Data:
         """Scale the pixels, hold out the validation images, and keep all of it in memory as float32."""
-        _check_images(dataset.name, raw)
-        assert raw is not None
-        held_out = min(self.validation_size, len(raw.train_images) // 5)
-        train = self._split(raw.train_images, raw.train_labels)
-        splits = Splits(
-            train=train[held_out:],
-            validation=train[:held_out],
-            test=self._split(raw.test_images, raw.test_labels),
-        )
+        splits = image_splits(dataset.name, raw, self.validation_size, self._split)
         return Data(dataset.digest(raw), splits.num_train, shared=splits)
 
     def _split(self, images: Tensor, labels: Tensor) -> Split:
@@ -121,9 +132,17 @@ class ImageTask(Task):
         return labels
 
 
-def _check_images(name: str, raw: RawImages | None) -> None:
+def image_splits(name: str, raw: Raw, validation_size: int, split: Callable[[Tensor, Tensor], Split]) -> Splits:
+    """Return images as ``split`` makes samples of them; the first are held out, of a small dataset a fifth at most."""
+    images = _checked_images(name, raw)
+    held_out = min(validation_size, len(images.train_images) // 5)
+    train = split(images.train_images, images.train_labels)
+    return Splits(train[held_out:], train[:held_out], split(images.test_images, images.test_labels))
+
+
+def _checked_images(name: str, raw: Raw) -> RawImages:
     """DataError where a dataset gives other than what its type says: other numbers would be trained on all the same."""
-    if raw is None:
+    if not isinstance(raw, RawImages):
         raise DataError(f"dataset {name!r} has no images")
     for part, images, labels in (
         ("train", raw.train_images, raw.train_labels),
@@ -135,6 +154,7 @@ def _check_images(name: str, raw: RawImages | None) -> None:
         if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
             given = f"{labels.dtype} of the shape {tuple(labels.shape)}"
             raise DataError(f"dataset {name!r}: {part} labels must be int64 [{len(images)}], not {given}")
+    return raw
 
 
 class LinearTask(Task):
@@ -143,7 +163,7 @@ class LinearTask(Task):
     kind: ClassVar[Literal["linear"]] = "linear"
     default_dataset: ClassVar[str] = "linear_scripted"
 
-    def data(self, dataset: Dataset, raw: RawImages | None) -> Data:
+    def data(self, dataset: Dataset, raw: Raw) -> Data:
         """Every seed draws its own problem. DataError for a dataset that does not say how."""
         if not isinstance(dataset, SparseLinear):
             raise DataError(f"dataset {dataset.name!r} is no dn_distributed.SparseLinear: derive it from that")

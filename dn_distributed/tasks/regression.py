@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dn_distributed.config import Pruning, Training
-from dn_distributed.data import Data, Dataset, RawImages, SparseLinear
+from dn_distributed.data import Data, Dataset, Raw, SparseLinear
 from dn_distributed.errors import ArgumentError
 from dn_distributed.scores import MSE, NMSE, Score
 from dn_distributed.tasks.base import DROPNEURON, LinearTask
@@ -66,7 +66,7 @@ class Regression(LinearTask):
         """DropNeuron touches the first layer, everything else what it reaches."""
         return self.layers[:1] if penalty in DROPNEURON else super().layers_of(penalty)
 
-    def data(self, dataset: Dataset, raw: RawImages | None) -> Data:
+    def data(self, dataset: Dataset, raw: Raw) -> Data:
         """Every seed draws its own problem of 20 features. ArgumentError for another number of them."""
         if isinstance(dataset, SparseLinear) and dataset.features != NUM_FEATURES:
             raise ArgumentError(f"regression has {NUM_FEATURES} inputs, the dataset has {dataset.features} features")

@@ -15,7 +15,7 @@ from sweeps.console import notify, out
 from sweeps.ending import Ending
 from sweeps.exit_codes import FAILED, OK
 from sweeps.planning import plan as planning
-from sweeps.planning.data import load_data
+from sweeps.planning.data import fit_to_data
 from sweeps.planning.plan import Plan
 from sweeps.planning.stored import plan_from_store
 from sweeps.running import Settings, describe_stored, session, shortfall, silence_tune
@@ -51,12 +51,11 @@ class SweepOptions:
 
 def sweep(options: SweepOptions, ending: Ending) -> int:
     """Plan, run what is missing, and print the table of each sweep; returns the exit code."""
-    loaded = _load(options)
-    data = [load_data(item, options.data_dir, download=not options.dry_run) for item in loaded]
+    loaded = [fit_to_data(item, options.data_dir, download=not options.dry_run) for item in _load(options)]
     location = access.locate_answering(options.tracking_uri)
     slots = _slots(options)
     if options.dry_run:
-        plans = [_plan_of(item, its_data, location) for item, its_data in zip(loaded, data, strict=True)]
+        plans = [_plan_of(item, its_data, location) for item, its_data in loaded]
         if options.as_json:
             out.say(json.dumps([_as_json(plan, slots) for plan in plans], indent=1, ensure_ascii=False))
         else:
@@ -75,7 +74,7 @@ def sweep(options: SweepOptions, ending: Ending) -> int:
     )
     code = OK
     with session(location, settings, ending) as here:
-        for item, its_data in zip(loaded, data, strict=True):
+        for item, its_data in loaded:
             runner = here.runner(item, its_data)
             plan = runner.plan()
             _print_plan(plan, slots)

@@ -3,35 +3,55 @@
 from pathlib import Path
 
 from dn_distributed.config import Cell
-from dn_distributed.data import Data, DataError
+from dn_distributed.data import Data, DataError, Raw
+from dn_distributed.errors import ArgumentError
+from dn_distributed.tasks import Task
 from dn_distributed.tasks.label_checks import check_labels
 from sweeps.console import notify
 from sweeps.planning.data_dir import resolve_data_dir
+from sweeps.spec.load import with_task
 from sweeps.spec.spaces import Space
 from sweeps.spec.sweep import Method, Sweep
 from tracking.store.cell_params import check_storable
 
 
 def load_data(sweep: Sweep, data_dir: Path | None, *, download: bool = True) -> Data:
-    """Return the sweep's data. SpecError if they cannot be had or do not fit the sweep, DataError without the folder.
+    """Return the data of a sweep whose task needs none to be known: see ``fit_to_data``."""
+    return fit_to_data(sweep, data_dir, download=download)[1]
 
-    Without ``download`` nothing is fetched and nothing written: what is not there is an error.
+
+def fit_to_data(sweep: Sweep, data_dir: Path | None, *, download: bool = True) -> tuple[Sweep, Data]:
+    """Return a sweep with the shapes that its data have, and the data.
+
+    SpecError if they cannot be had or do not fit the sweep, DataError without the folder. Without ``download`` nothing
+    is fetched and nothing written: what is not there is an error.
     """
-    folder = resolve_data_dir(data_dir)
+    folder = sweep.dataset.located_in(resolve_data_dir(data_dir), sweep.path.absolute().parent)
     try:
         if not download:
             sweep.dataset.check_present(folder)
-        data = sweep.task.data(sweep.dataset, sweep.dataset.load(folder))
-        check_labels(sweep.task, data)
+        raw = sweep.dataset.load(folder)
+        task = _fitted_task(sweep, raw)
+        data = task.data(sweep.dataset, raw)
+        check_labels(task, data)
     except (DataError, ValueError) as error:
         raise sweep.places.error(("dataset",), str(error)) from error
     except (OSError, RuntimeError, LookupError, TypeError) as error:  # of a dataset of the user's own
         raise sweep.places.error(("dataset",), f"{type(error).__name__}: {error}") from error
+    if task != sweep.task:
+        sweep = with_task(sweep, task)
     _check_batches(sweep, data)
     for method in sweep.methods:
         _check_storable(sweep, method, data)
     _rehearse(sweep, data)
-    return data
+    return sweep, data
+
+
+def _fitted_task(sweep: Sweep, raw: Raw) -> Task:
+    try:
+        return sweep.task.fitted_to(sweep.dataset, raw)
+    except (DataError, ArgumentError) as error:
+        raise sweep.places.error(("task",), str(error)) from error
 
 
 def _rehearse(sweep: Sweep, data: Data) -> None:

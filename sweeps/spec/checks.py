@@ -29,7 +29,8 @@ def _problems(sweep: Sweep) -> Iterator[Problem]:
     for index, method in enumerate(sweep.methods):
         for key, message in _of_method(method, sweep.task):
             yield ("methods", index, key), message
-    yield from _of_pruning(sweep)
+    if sweep.task.is_fitted:
+        yield from of_fitted_task(sweep)
     yield from _of_equal_methods(sweep)
     yield from _of_precision(sweep)
     yield from _of_size(sweep)
@@ -60,6 +61,12 @@ def _of_method(method: Method, task: Task) -> Iterator[tuple[str, str]]:
         yield "step", f"no penalty of this method has a proximal form; {', '.join(FORMS)} have one"
     if method.baseline is not None and method.keys:
         yield method.keys[0], f"{method.baseline} takes no coefficient of a network"
+
+
+def of_fitted_task(sweep: Sweep) -> Iterator[Problem]:
+    """What is wrong with names of layers and scores, which a task may have from its data."""
+    yield from _of_pruning(sweep)
+    yield from _of_objective(sweep)
 
 
 def _of_pruning(sweep: Sweep) -> Iterator[Problem]:
@@ -116,7 +123,6 @@ def _too_many(keys: KeyPath, **counts: int) -> Iterator[Problem]:
 def _of_search(sweep: Sweep) -> Iterator[Problem]:
     kinds = {space.kind for method in sweep.methods for space in method.spaces.values()}
     algorithm = sweep.search.algorithm if sweep.search else "grid"
-    objective = sweep.search.objective if sweep.search else None
     if sweep.search is not None and not kinds:
         yield ("search",), "no hyper-parameter of this file is a search space"
     if algorithm == "grid" and kinds - {"grid"}:
@@ -124,6 +130,10 @@ def _of_search(sweep: Sweep) -> Iterator[Problem]:
         yield ("search", "algorithm"), f"grid search takes grid spaces only, not {others}"
     if algorithm == "optuna":
         yield from _of_optuna(sweep)
+
+
+def _of_objective(sweep: Sweep) -> Iterator[Problem]:
+    objective = sweep.search.objective if sweep.search else None
     valid = score_names.final_objectives(["loss", *(score.name for score in sweep.task.scores)])
     if objective is not None and objective not in valid:
         yield ("search", "objective"), f"unknown objective {quoted(objective)}; valid: {', '.join(valid)}"

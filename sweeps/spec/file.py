@@ -284,8 +284,8 @@ def _dataset(value: Any, info: ValidationInfo) -> Dataset:
     if task is None:
         raise ValueError("which one fits depends on the task")
     dataset = _named("dataset", DATASETS, task.default_dataset if value is None else value)
-    if task.kind != dataset.kind:
-        fitting = [name for name, cls in DATASETS.items() if cls.kind == task.kind]
+    if not task.fits(dataset):
+        fitting = [name for name, cls in DATASETS.items() if task.fits(cls)]
         raise ValueError(f"{dataset.name!r} does not fit task {task.name!r}; valid: {', '.join(fitting)}")
     return dataset
 
@@ -325,6 +325,10 @@ class SweepFile(Entry):
     """What the sweep is called: the MLflow experiment, and folders of reports."""
     task: Annotated[Task, BeforeValidator(_task)]
     """Network, data, loss and score: a name, or ``{name: …}`` with options of the task."""
+    network: Any = None
+    """In place of a task, a network for any dataset: ``{mlp: {hidden: [64, 64]}}`` or ``{mlp: [30, 64, 64, 2]}``,
+    ``torchvision:resnet18``, or ``module:function`` of your own, with arguments ``{name: torchvision:resnet18, args:
+    {…}}``. Short for ``task: {name: network, architecture: …}``."""
     dataset: Annotated[Dataset, BeforeValidator(_dataset)] = Field(None, validate_default=True)
     """A name, or ``{name: …}`` with options of the dataset; left out: as in the paper."""
     seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds)] = (0,)
@@ -345,6 +349,11 @@ class SweepFile(Entry):
     @classmethod
     def _nothing_empty(cls, value: Any) -> Any:
         if isinstance(value, dict):
+            if "network" in value and "task" in value:
+                reason = PydanticCustomError("two_tasks", "stands in place of 'task': give one of them")
+                raise _error_at(cls, "network", reason)
+            if "network" in value:
+                value = {**value, "task": {"name": "network", "architecture": value["network"]}}
             for key in ("dataset", "search"):
                 if key in value and value[key] is None:
                     reason = PydanticCustomError("empty", "nothing stands there; give a value, or leave the key out")

@@ -1,7 +1,8 @@
 """Reads a sweep file: what it says, with ``--set`` in place, and the file, line and key of what is wrong."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,12 +11,14 @@ from pydantic_core import ErrorDetails
 
 from dn_distributed import own_code
 from dn_distributed.config import FrozenModel, Pruning, Training
+from dn_distributed.data import Dataset
 from dn_distributed.labels import SHORTHANDS
 from dn_distributed.regularizers import PENALTIES, dropout, expand_shorthand
+from dn_distributed.tasks import Task
 from dn_distributed.text import one_line, quoted
 from sweeps.errors import SpecError
 from sweeps.spec import shipped
-from sweeps.spec.checks import check
+from sweeps.spec.checks import check, of_fitted_task
 from sweeps.spec.file import MethodEntry, SweepFile
 from sweeps.spec.spaces import Space, examples, fill, find_spaces
 from sweeps.spec.sweep import Method, Sweep
@@ -79,16 +82,16 @@ def _sweep(file: YamlFile, source: str) -> Sweep:
     places = file.places
     if taken := {*MethodEntry.model_fields, *SHORTHANDS, *dropout.NAMES} & set(PENALTIES):
         raise places.error((), f"a penalty of PENALTIES cannot be called {min(taken)!r}, which is another key")
+    if "network" in file.data:
+        lines = {("task", *keys[1:]): line for keys, line in places.lines.items() if keys[0] == "network"}
+        places.lines.update(lines)
     read = _validated(SweepFile, file.data, (), places)
     training, pruning = _training(read, places), _over_defaults(read.pruning, read.task.default_pruning)
     _check_section(Pruning, pruning, ("pruning",), places)
     spaces = {**find_spaces(read.training, "training"), **find_spaces(read.pruning, "pruning")}
     methods = tuple(_method(entry, spaces) for entry in read.methods)
     used = {target for method in methods for name in method.keys for target in expand_shorthand(name)} & set(PENALTIES)
-    try:
-        code = own_code.digests(read.task, read.dataset, sorted(used))
-    except ValueError as error:
-        raise places.error((), str(error)) from error
+    code = _code(read.task, read.dataset, used, places)
     sweep = Sweep(
         path=file.path,
         source=source,
@@ -107,6 +110,21 @@ def _sweep(file: YamlFile, source: str) -> Sweep:
     )
     check(sweep)
     return sweep
+
+
+def with_task(sweep: Sweep, task: Task) -> Sweep:
+    """Return the sweep with its task fitted to its data. SpecError where that shows a mistake in the file."""
+    fitted = replace(sweep, task=task, code=_code(task, sweep.dataset, sweep.penalties, sweep.places))
+    for keys, message in of_fitted_task(fitted):
+        raise sweep.places.error(keys, message)
+    return fitted
+
+
+def _code(task: Task, dataset: Dataset, penalties: Iterable[str], places: Places) -> dict[str, str]:
+    try:
+        return own_code.digests(task, dataset, sorted(penalties))
+    except ValueError as error:
+        raise places.error((), str(error)) from error
 
 
 def _method(entry: MethodEntry, shared: Mapping[str, Space]) -> Method:

@@ -13,7 +13,7 @@ from tests.dn_distributed.support import DataOf, MakeTrainer, gradients, make_ta
 
 CPU = torch.device("cpu")
 PENALTIES = {"l1": 1e-4, "l2": 1e-4, "dn": 1e-4}
-FULLY_CONNECTED = ("regression", "autoencoder", "lenet300")
+FULLY_CONNECTED = ("regression", "autoencoder", "lenet300", "network")
 LENGTHS = {
     **{name: {"steps": 100, "batch_size": 16} for name in FULLY_CONNECTED},
     **{name: {"steps": 5, "batch_size": 8} for name in ("lenet5", "lenet5_caffe", "convnet")},

@@ -41,7 +41,7 @@ def pictures(trained: Sequence[Trained], cell: Cell, data_dir: Path) -> Pictures
         return None
     dataset = dataset_of(cell)
     raw = dataset.load(data_dir)
-    assert raw is not None
+    assert isinstance(raw, RawImages)
     if dataset.digest(raw) != cell.dataset_digest:
         raise DataError(f"the images of {dataset.name!r} in {data_dir} are not those of this sweep")
     inputs = sample_inputs(task, dataset, raw)

@@ -1,0 +1,214 @@
+"""Tables in CSV and Parquet files: a column to predict, and numbers in the others to predict it from."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+
+from dn_distributed.data.base import DataError, Samples, Split
+from dn_distributed.data.samples import SampleDataset, check_samples
+from dn_distributed.files import open_regular
+from dn_distributed.seeds import generator
+from dn_distributed.text import first_line, quoted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PARTS = ("train", "validation", "test")
+_MOST_CLASSES = 20
+"""Whole numbers in the target with more values than these are taken for numbers, unless ``goal`` says otherwise."""
+_SHOWN = 10
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Table(SampleDataset):
+    """Rows of a file. Columns, and a target of numbers, are standardised: mean 0 and deviation 1 over training rows."""
+
+    path: Annotated[str, Field(min_length=1)]
+    """The file: beside the sweep file, or in the data folder (``--data-dir``). Its content, not its place, is part of
+    the identity of results."""
+    target: str
+    """The column to predict."""
+    goal: Literal["classification", "regression"] | None = None
+    """Left out: classification where the target is text, true and false, or at most 20 different whole numbers."""
+    ignore: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Columns that are not read."""
+    split: str | None = None
+    """A column that says of each row ``train``, ``validation`` or ``test``; left out: rows are drawn."""
+    validation: Share = 0.15
+    """The share of the rows that is drawn for validation."""
+    test: Share = 0.15
+    """The share that is drawn for testing."""
+    split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Of the draw: the same rows for all seeds of the sweep."""
+
+    @model_validator(mode="after")
+    def _rows_are_left(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation {self.validation} and test {self.test} leave nothing to train on")
+        return self
+
+    def located_in(self, data_dir: Path, beside: Path) -> Path:
+        """Return the folder of the sweep file where the file lies in it, else ``data_dir``."""
+        return beside if (beside / self.path).exists() else data_dir
+
+    def check_present(self, data_dir: Path) -> None:
+        """Nothing is ever downloaded: ``load`` says what is missing."""
+
+    def load(self, data_dir: Path) -> Samples:
+        """Read the file. DataError, in one line, for what cannot be trained on."""
+        path = data_dir / Path(self.path).expanduser()
+        try:
+            with open_regular(path) as file:
+                checksum = hashlib.sha256(file.read()).hexdigest()
+                file.seek(0)
+                frame = self._read(file)
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror or error}") from error
+        except Exception as error:  # of pandas and pyarrow: ParserError, UnicodeDecodeError, ArrowInvalid and others
+            raise DataError(f"{path}: no {self.name} file ({first_line(error)})") from error
+        try:
+            return self._samples(frame, checksum)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+
+    @abstractmethod
+    def _read(self, file: BinaryIO) -> pd.DataFrame:
+        """Return the rows of the file."""
+
+    def _samples(self, frame: pd.DataFrame, checksum: str) -> Samples:
+        frame.columns = frame.columns.map(str)
+        for column in (self.target, *self.ignore, *filter(None, (self.split,))):
+            if column not in frame.columns:
+                raise DataError(f"no column {quoted(column)}; there are: {_list(frame.columns)}")
+        frame = frame.drop(columns=[name for name in self.ignore if name != self.target])
+        _check_whole(frame)
+        rows = self._rows(frame)
+        target = frame[self.target]
+        inputs = _numbers(frame.drop(columns=[self.target, *filter(None, (self.split,))]))
+        if not inputs.shape[1]:
+            raise DataError("there is no column but the target")
+        x = _standardised(inputs, rows["train"])
+        if self.goal == "classification" or (self.goal is None and _names_classes(target)):
+            values = target.to_numpy() if _is_numeric(target) else target.astype(str).to_numpy(dtype=object)
+            classes, labels = np.unique(values, return_inverse=True)
+            _check_classes(classes, labels, rows)
+            y, num_classes = torch.from_numpy(labels.astype(np.int64)), len(classes)
+        else:
+            y, num_classes = _standardised(_numbers(target.to_frame()), rows["train"]), 0
+        parts = {part: Split(x[rows[part]].contiguous(), y[rows[part]].contiguous()) for part in _PARTS}
+        samples = Samples(**parts, num_classes=num_classes or None, checksum=checksum)
+        check_samples(self.name, samples)
+        return samples
+
+    def _rows(self, frame: pd.DataFrame) -> dict[str, torch.Tensor]:
+        """Return by part the places of its rows, each at least one."""
+        if self.split is not None:
+            said = frame[self.split].astype(str)
+            if unknown := sorted(set(said) - set(_PARTS)):
+                raise DataError(f"column {quoted(self.split)} says {quoted(unknown[0])}; valid: {', '.join(_PARTS)}")
+            found = {part: torch.from_numpy(np.flatnonzero((said == part).to_numpy())) for part in _PARTS}
+        else:
+            order = torch.randperm(len(frame), generator=generator(self.split_seed, "split"))
+            sizes = [round(share * len(frame)) for share in (self.validation, self.test)]
+            validation, test, train = torch.split(order, [*sizes, len(frame) - sum(sizes)])
+            found = {"train": train, "validation": validation, "test": test}
+        if any(not len(rows) for rows in found.values()):
+            counts = ", ".join(f"{len(rows)} {part}" for part, rows in found.items())
+            raise DataError(f"{len(frame)} rows are too few ({counts}): each part needs one at least")
+        return found
+
+
+class Csv(Table):
+    """A table in a CSV file whose first line names the columns."""
+
+    name: Literal["csv"] = "csv"
+    separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    """What stands between two values."""
+
+    def _read(self, file: BinaryIO) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.read_csv(file, sep=self.separator, low_memory=False)
+
+
+class Parquet(Table):
+    """A table in a Parquet file."""
+
+    name: Literal["parquet"] = "parquet"
+
+    def _read(self, file: BinaryIO) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.read_parquet(file)
+
+
+def _list(columns: Any) -> str:
+    more = f" and {len(columns) - _SHOWN} more" * (len(columns) > _SHOWN)
+    return ", ".join(columns[:_SHOWN]) + more
+
+
+def _check_whole(frame: pd.DataFrame) -> None:
+    """DataError at the first column in which a value is missing."""
+    for name, missing in frame.isna().items():
+        if count := int(missing.sum()):
+            first = int(missing.to_numpy().argmax()) + 1
+            raise DataError(
+                f"column {quoted(name)}: {count} of {len(frame)} values are missing, the first in row {first}"
+            )
+
+
+def _numbers(frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the columns as numbers ``[rows, columns]``. DataError at the first that is none."""
+    for name, column in frame.items():
+        if not _is_numeric(column):
+            raise DataError(
+                f"column {quoted(name)} holds {quoted(str(column.iloc[0]))}, which is no number: encode it as "
+                "numbers (pandas.get_dummies), or name it under ignore"
+            )
+    numbers: np.ndarray[Any, np.dtype[np.float64]] = frame.to_numpy(dtype=np.float64)
+    for name, finite in zip(frame.columns, np.isfinite(numbers).all(0), strict=True):
+        if not finite:
+            raise DataError(f"column {quoted(name)} holds an infinite number")
+    return numbers
+
+
+def _standardised(numbers: np.ndarray[Any, np.dtype[np.float64]], train: torch.Tensor) -> torch.Tensor:
+    """Return float32 with mean 0 and standard deviation 1 over the training rows; a constant column is 0."""
+    of_train = numbers[train.numpy()]
+    deviation = of_train.std(0)
+    deviation[deviation == 0] = 1
+    return torch.from_numpy(((numbers - of_train.mean(0)) / deviation).astype(np.float32))
+
+
+def _is_numeric(column: pd.Series[Any]) -> bool:
+    from pandas.api import types
+
+    is_number = types.is_numeric_dtype(column) or types.is_bool_dtype(column)
+    return bool(is_number and not types.is_complex_dtype(column))
+
+
+def _names_classes(target: pd.Series[Any]) -> bool:
+    if not _is_numeric(target) or target.dtype == bool:
+        return True
+    values = target.unique()
+    return len(values) <= _MOST_CLASSES and bool((values == np.round(values)).all())
+
+
+def _check_classes(classes: Any, labels: Any, rows: dict[str, torch.Tensor]) -> None:
+    """DataError for one class alone, and for one that is in no training row."""
+    if len(classes) < 2:
+        raise DataError(f"the target is {quoted(str(classes[0]))} in every row: nothing is to be told apart")
+    absent = set(range(len(classes))) - set(labels[rows["train"].numpy()].tolist())
+    if absent:
+        raise DataError(
+            f"class {quoted(str(classes[min(absent)]))} of the target is in no row to train on "
+            "(goal: regression, if the target is a number)"
+        )

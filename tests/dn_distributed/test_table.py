@@ -1,0 +1,106 @@
+"""Tables in files: what is read from them, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from dn_distributed.data import DATASETS, DataError, Samples
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    draw = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "a": draw.normal(5, 2, 40),
+            "b": draw.integers(0, 9, 40),
+            "kind": np.where(np.arange(40) % 4 == 0, "x", "y"),
+            "price": draw.normal(100, 20, 40),
+            "part": ["train"] * 20 + ["validation"] * 10 + ["test"] * 10,
+        }
+    )
+
+
+def load(frame: pd.DataFrame, folder: Path, name: str = "csv", **options: Any) -> Samples:
+    if name == "csv":
+        frame.to_csv(folder / "table", index=False)
+    else:
+        frame.to_parquet(folder / "table")
+    defaults = {"target": "kind", "ignore": ["price", "part"]}
+    dataset = DATASETS[name](**{"name": name, "path": "table", **defaults, **options})
+    samples = dataset.load(folder)
+    assert isinstance(samples, Samples)
+    assert dataset.digest(samples) == samples.checksum
+    return samples
+
+
+@pytest.mark.parametrize("name", ["csv", "parquet"])
+def test_text_is_a_label_and_numbers_are_standardised_on_training_rows(
+    frame: pd.DataFrame, tmp_path: Path, name: str
+) -> None:
+    samples = load(frame, tmp_path, name)
+    assert (samples.num_classes, samples.input_shape) == (2, (2,))
+    assert [len(split.inputs) for split in samples.parts.values()] == [28, 6, 6]
+    train = samples.train.inputs
+    torch.testing.assert_close(train.mean(0), torch.zeros(2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(train.std(0, correction=0), torch.ones(2))
+    assert set(samples.train.targets.tolist()) == {0, 1}
+
+
+def test_a_column_may_say_which_rows_are_for_what(frame: pd.DataFrame, tmp_path: Path) -> None:
+    samples = load(frame, tmp_path, split="part", ignore=["kind"], target="price")
+    assert samples.num_classes is None
+    assert samples.num_outputs == 1
+    a = torch.tensor(frame["a"].to_numpy())
+    expected = (a - a[:20].mean()) / a[:20].std(correction=0)
+    torch.testing.assert_close(samples.train.inputs[:, 0], expected[:20].float())
+    torch.testing.assert_close(samples.test.inputs[:, 0], expected[30:].float())
+    torch.testing.assert_close(samples.train.targets.mean(), torch.tensor(0.0), atol=1e-6, rtol=0)
+
+
+def test_the_drawn_rows_follow_from_their_seed_alone(frame: pd.DataFrame, tmp_path: Path) -> None:
+    first, again, other = (load(frame, tmp_path, split_seed=seed).test.inputs for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_whole_numbers_are_labels_unless_the_goal_says_otherwise(frame: pd.DataFrame, tmp_path: Path) -> None:
+    numbers = frame.assign(kind=np.arange(40) % 3)
+    assert load(numbers, tmp_path).num_classes == 3
+    assert load(numbers, tmp_path, goal="regression").num_classes is None
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        ({}, {"target": "cost"}, "no column 'cost'; there are: a, b, kind, price, part"),
+        ({"a": [np.nan, *range(39)]}, {}, "column 'a': 1 of 40 values are missing, the first in row 1"),
+        ({"a": ["blue"] * 40}, {}, "column 'a' holds 'blue', which is no number"),
+        ({"a": [np.inf, *range(39)]}, {}, "column 'a' holds an infinite number"),
+        ({"kind": ["x"] * 39 + ["z"]}, {"split": "part", "ignore": ["price"]}, "class 'z' .* no row to train on"),
+        ({"kind": ["x"] * 40}, {}, "nothing is to be told apart"),
+        ({"part": ["learn"] * 40}, {"split": "part", "ignore": ["price"]}, "says 'learn'; valid: train, validation"),
+        ({"part": ["train"] * 40}, {"split": "part", "ignore": ["price"]}, "40 rows are too few"),
+        ({}, {"ignore": ["a", "b", "price", "part"]}, "no column but the target"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_refused_in_one_line(
+    frame: pd.DataFrame, tmp_path: Path, change: dict[str, Any], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        load(frame.assign(**change), tmp_path, **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["csv", "parquet"])
+def test_what_is_no_table_is_refused(tmp_path: Path, name: str) -> None:
+    dataset = DATASETS[name](**{"name": name, "path": "table", "target": "x"})
+    with pytest.raises(DataError, match="No such file"):
+        dataset.load(tmp_path)
+    (tmp_path / "table").write_bytes(b"\x00\xff\xfe")
+    with pytest.raises(DataError, match="table: no"):
+        dataset.load(tmp_path)

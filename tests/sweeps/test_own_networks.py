@@ -1,0 +1,126 @@
+"""Networks that a sweep file describes, on data of one's own: fitted, or refused while planning."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sweeps.errors import SpecError
+from sweeps.planning import plan as planning
+from sweeps.planning.data import fit_to_data
+from sweeps.spec.load import load
+from sweeps.spec.sweep import Sweep
+
+FILE = """
+name: own
+network: {mlp: {hidden: [8]}}
+dataset: {name: csv, path: table.csv, target: label}
+training: {epochs: 1, batch_size: 8}
+methods: [{label: DN+P, dn: 1.0e-3}]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.normal(size=(60, 3)), columns=["a", "b", "c"]).assign(label=np.arange(60) % 2)
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    (tmp_path / "own.yaml").write_text(FILE)
+    return tmp_path
+
+
+def fitted(folder: Path, *overrides: str) -> Sweep:
+    return fit_to_data(load(folder / "own.yaml", overrides), None)[0]
+
+
+def keys(folder: Path, *overrides: str) -> list[str]:
+    sweep, data = fit_to_data(load(folder / "own.yaml", overrides), None)
+    return [cell.cell.key for cell in planning.make(sweep, data, {}, {}).cells]
+
+
+def test_shapes_come_from_the_data(folder: Path) -> None:
+    task = fitted(folder).task
+    assert [tuple(p.shape) for p in task.network().parameters() if p.ndim == 2] == [(8, 3), (2, 8)]
+    assert task.layers == ("fc1", "fc2")
+    assert [score.name for score in task.scores] == ["accuracy"]
+    assert [score.name for score in fitted(folder, "dataset.goal=regression").task.scores] == ["nmse", "mse"]
+
+
+def test_the_task_is_made_again_from_its_identity(folder: Path) -> None:
+    task = fitted(folder).task
+    again = type(task)(**task.identity())
+    assert again == task
+    assert again.layers == task.layers
+
+
+def test_the_content_of_a_file_is_part_of_the_identity_and_its_place_is_not(folder: Path) -> None:
+    before = keys(folder)
+    (folder / "table.csv").rename(folder / "other.csv")
+    assert keys(folder, "dataset.path=other.csv") == before
+    with (folder / "other.csv").open("a") as file:
+        file.write("1,2,3,1\n")
+    assert keys(folder, "dataset.path=other.csv") != before
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("network.mlp=[4, 8, 2]", "own.yaml.*the network takes 4 inputs, the data of 'csv' have 3"),
+        ("network.mlp=[3, 8, 5]", "the network puts out 5 numbers, the data of 'csv' have 2 classes"),
+        ("network=torchvision:resnet18", "does not take inputs of the shape 3 that 'csv' has"),
+        ("network=torchvision:resnet", "torchvision has no network 'resnet'; valid: alexnet"),
+        ("network={name: 'torchvision:alexnet', args: {weights: DEFAULT}}", "weights would be downloaded"),
+        ("network=nowhere:net", "network nowhere:net: No module named 'nowhere'"),
+        ("network=mlp", "expected {mlp: "),
+        ("network.mlp=[3]", "expected .inputs, …, outputs. or"),
+        ("pruning.thresholds.fc3=0.1", "the regularised layers of 'network' are: fc1, fc2"),
+        ("dataset.target=x", "table.csv: no column 'x'"),
+        ("task=lenet300", "network: stands in place of 'task'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(folder: Path, override: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message) as caught:
+        fitted(folder, override)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("penalized: [fc1, fc7]", "regularised layer 'fc7' is no nn.Linear"),
+        ("goal: regression", "goal of the task is regression, that of the data of 'csv' classification"),
+        ("input_shape: [4]", "input_shape of the task is 4, that of the data of 'csv' 3"),
+    ],
+)
+def test_options_of_the_task_that_do_not_fit_are_refused(folder: Path, options: str, message: str) -> None:
+    (folder / "own.yaml").write_text(FILE.replace("network: {mlp", "task: {name: network, XX, architecture: {mlp"))
+    text = (folder / "own.yaml").read_text().replace("XX", options).replace("[8]}}", "[8]}}}")
+    (folder / "own.yaml").write_text(text)
+    with pytest.raises(SpecError, match=message):
+        fitted(folder)
+
+
+def test_the_source_of_a_function_of_ones_own_is_part_of_the_identity(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(folder))
+    module = folder / "nets_of_this_test.py"
+    text = (
+        "from torch import nn\n"
+        "def small(num_outputs, width):\n"
+        "    return nn.Sequential(nn.Linear(3, width), nn.ReLU(), {})\n"
+    )
+    made = "network={name: 'nets_of_this_test:small', args: {width: 5}}"
+    module.write_text(text.format("nn.Linear(width, num_outputs)"))
+    before = keys(folder, made)
+    assert fitted(folder, made).task.layers == ("0", "2")
+    monkeypatch.delitem(sys.modules, "nets_of_this_test")
+    module.write_text(text.format("nn.Linear(width, num_outputs, bias=False)"))
+    assert keys(folder, made) != before
+    monkeypatch.delitem(sys.modules, "nets_of_this_test")
+    module.write_text(text.format("nn.Linear(width, 7)"))
+    with pytest.raises(SpecError, match="puts out 7 numbers"):
+        keys(folder, made)
+    monkeypatch.delitem(sys.modules, "nets_of_this_test")
