@@ -197,7 +197,7 @@ def test_what_is_missing_shows_as_missing(written: tuple[Recorder, Path]) -> Non
     page = page_of(written[1])
     assert "absent: 2 of 2 replicates are missing." in page
     assert "1 of 2 replicates are missing." in page
-    results = page[page.index("<table><thead><tr><th></th>") :].partition("</table>")[0]
+    results = page[page.index("<table><thead><tr><td></td>") :].partition("</table>")[0]
     labels = re.findall(r'<th class="reproduced">(.*?)</th>', results)
     place = labels.index("absent")
     lines = results.split("<tr>")[2:]

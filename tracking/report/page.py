@@ -26,6 +26,7 @@ from tracking.tables import formats, grids
 from tracking.tables.answer import Answer
 from tracking.tables.columns import Column
 from tracking.tables.findings import COMPARED, Findings
+from tracking.tables.grids import Grid
 from tracking.tables.number_text import MISSING, number
 
 _MOST_TOLD = 8
@@ -76,18 +77,23 @@ def render(
         facts=[*_facts(data.manifest, data.methods), *provenance.items()],
         methods=[_method(*pair) for pair in zip(data.manifest.methods, data.methods, strict=True)],
         answer=said,
-        table=Markup(formats.html_table(results_table.totals(found))),
-        layers=Markup(formats.html_table(of_layers)) if len(of_layers.body) > 1 else "",
+        table=_html(results_table.totals(found)),
+        layers=_html(of_layers) if len(of_layers.body) > 1 else "",
         caption=results_table.CAPTION,
         notes=found.table.notes,
         runs=_runs(data.methods, found.table.columns, run_link),
         num_runs=sum(len(method.chosen.rows) for method in data.methods if method.chosen),
-        grids=[(grid.title, Markup(formats.html_table(grid))) for grid in statistics.grids],
+        grids=[(grid.title, _html(grid)) for grid in statistics.grids],
         statistics=statistics,
         pictures=[(picture, picture.alternative([*said.methods.values()])) for picture in pictures],
         missing=data.missing,
         names=names,
     )
+
+
+def _html(grid: Grid) -> Markup:
+    """A table whose empty heads are no heads: a reader that speaks has nothing to say of them."""
+    return Markup(formats.html_table(grid).replace("<th></th>", "<td></td>"))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,111 @@
+"""A report and the page over all sweeps as people meet them: wide and narrow, light and dark, by keyboard, on paper.
+
+With DN_SHOTS=FOLDER the pages are kept as pictures.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.browser.test_ui import CHROMIUM
+from tracking import report
+from tracking.report import index
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+WIDTHS = (1400, 400)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: chromium)"),
+    pytest.mark.timeout(600),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Addresses of the pages by name."""
+    folder = tmp_path_factory.mktemp("pages")
+    made = report.write_from_rows(RESULTS / "paper-regression-described" / report.ROWS, folder)
+    return {"report": made.as_uri(), "index": (RESULTS / index.INDEX).as_uri()}
+
+
+def opened(browser: Browser, address: str, width: int, scheme: Literal["light", "dark"] = "light") -> Page:
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(address)
+    return page
+
+
+@pytest.mark.parametrize("name", ["report", "index"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_page_can_be_read_by_everybody(
+    browser: Browser, pages: dict[str, str], name: str, scheme: Literal["light", "dark"], width: int
+) -> None:
+    page = opened(browser, pages[name], width, scheme)
+    if folder := os.environ.get("DN_SHOTS"):
+        page.screenshot(path=str(Path(folder) / f"{name}-{width}-{scheme}.png"))
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    found = Axe().run(page).response["violations"]
+    assert [(item["id"], [node["html"] for node in item["nodes"]]) for item in found] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.context.close()
+
+
+def test_the_index_is_filtered_and_sorted(browser: Browser, pages: dict[str, str]) -> None:
+    page = opened(browser, pages["index"], WIDTHS[0])
+    shown = page.locator("tbody tr:visible")
+    total = shown.count()
+    page.get_by_label("Filter by words").fill("paper-lenet5 dn")
+    expect(page.get_by_role("status")).to_have_text(re.compile(f"of {total} lines"))
+    assert 0 < shown.count() < total
+    page.get_by_label("Filter by words").fill("")
+    weights = page.get_by_role("columnheader", name="weights left (%)")
+    for turned in (False, True):
+        weights.get_by_role("button").press("Enter")
+        values = page.evaluate("[...document.querySelectorAll('tbody tr')].map(row => row.cells[5].dataset.value)")
+        numbers = [float(value) for value in values if value is not None]
+        assert numbers == sorted(numbers, reverse=turned)
+        assert values[len(numbers) :] == [None] * (len(values) - len(numbers))  # what is missing comes last
+    expect(weights).to_have_attribute("aria-sort", "descending")
+    page.context.close()
+
+
+def test_the_index_is_a_table_without_scripts(browser: Browser, pages: dict[str, str]) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(pages["index"])
+    expect(page.get_by_role("columnheader", name="weights left (%)")).to_be_visible()
+    expect(page.get_by_label("Filter by words")).to_be_hidden()
+    context.close()
+
+
+def test_what_is_folded_is_printed(browser: Browser, pages: dict[str, str]) -> None:
+    page = opened(browser, pages["report"], WIDTHS[0], "dark")
+    folded = page.locator("details table").first
+    expect(folded).to_be_hidden()
+    page.emulate_media(media="print")
+    assert page.evaluate("document.querySelector('details table').checkVisibility({contentVisibilityAuto: true})")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.context.close()
+
+
+def test_focus_is_seen(browser: Browser, pages: dict[str, str]) -> None:
+    page = opened(browser, pages["report"], WIDTHS[0])
+    page.keyboard.press("Tab")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.context.close()
