@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,9 +72,26 @@ class Session:
         """Run what is missing of a sweep, and return the plan as it stands afterwards."""
         if plan.num_to_run and self._capacity is None:
             settings = self._settings
-            ray = connection.connect(settings.address, settings.num_cpus, settings.slots, self._ending)
+            ray = connection.connect(
+                settings.address,
+                settings.num_cpus,
+                settings.slots,
+                self._ending,
+                preload="sweeps.tune.warming" if self._uses_all_cpus(plan) else "",
+            )
             self._capacity = self._stack.enter_context(ray)
         return runner.run(plan, self._capacity, progress)
+
+    def _uses_all_cpus(self, plan: Plan) -> bool:
+        """Whether each CPU gets a pack, so that no worker imports in vain what a pack needs: torch takes its memory.
+
+        False with GPUs: what a worker may use of them is set after its start.
+        """
+        resources = plan.sweep.resources
+        if resources.gpu or resources.cpu > 1:
+            return False
+        num_cpus = self._settings.num_cpus or os.cpu_count() or 1
+        return len(plan.packs(num_cpus)) + sum(plan.open_samples.values()) >= num_cpus
 
 
 @contextlib.contextmanager

@@ -68,24 +68,32 @@ class Capacity:
 
 @contextlib.contextmanager
 def connect(
-    address: str | None, num_cpus: int | None = None, slots: int | None = None, ending: Ending | None = None
+    address: str | None,
+    num_cpus: int | None = None,
+    slots: int | None = None,
+    ending: Ending | None = None,
+    *,
+    preload: str = "",
 ) -> Iterator[Capacity]:
     """Start Ray on this machine, or join the cluster at ``address``; leave it at the end.
 
     ``slots``: see ``Capacity.slots_override``. ``ending``: watches Ray's processes, and ends what is left of them.
+    ``preload``: a module that every worker of a Ray started here imports at once, one for each CPU.
     """
     ray_settings.apply()
     import ray
 
     if ray.is_initialized():
         raise ClusterError("this process is on a Ray already; call ray.shutdown() before a sweep starts or joins one")
-    from sweeps.cluster.ray_internals import reread_settings
+    from sweeps.cluster.ray_internals import reread_settings, workers_alike
 
     ending = ending or Ending()
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(_leave, ending)
         reread_settings()
         if address is None:
-            _start(num_cpus)
+            _start(num_cpus, preload)
+            stack.enter_context(workers_alike())
             ending.watch_ray({pid: name for pid in ending.processes() if (name := name_of(pid)) in _ESSENTIAL})
         else:
             _join(address)
@@ -96,21 +104,25 @@ def connect(
         grown = _resources_when_grown(Path(os.path.expanduser(LAUNCHER_CONFIG))) if joined else {}
         cpus, gpus = (max(total.get(name, 0.0), grown.get(name, 0.0)) for name in ("CPU", "GPU"))
         yield Capacity(cpus, gpus, alive, joined, slots, grows=bool(grown))
-    finally:
-        ending.watch_ray({})
-        ray.shutdown()
-        ending.end_processes()
 
 
-def _start(num_cpus: int | None) -> None:
+def _leave(ending: Ending) -> None:
+    import ray
+
+    ending.watch_ray({})
+    ray.shutdown()
+    ending.end_processes()
+
+
+def _start(num_cpus: int | None, preload: str) -> None:
     """Start Ray for this sweep alone."""
-    from sweeps.cluster.ray_internals import WithoutDriverPaths, interpreter, without_usage_reports
+    from sweeps.cluster.ray_internals import WithoutDriverPaths, interpreter, only_what_runs_packs, preloading
 
     if os.environ["RAY_AUTH_MODE"] == "token":
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # no other process need know it, and no home
     if len(os.environ.get("TMPDIR", "")) > _LONGEST_FOLDER:
         os.environ.setdefault("RAY_TMPDIR", "/tmp")
-    with _as_cluster_error("Ray could not be started on this machine"), without_usage_reports():
+    with _as_cluster_error("Ray could not be started on this machine"), only_what_runs_packs(), preloading(preload):
         job = WithoutDriverPaths(runtime_env=interpreter())
         _init("local", job, num_cpus=num_cpus, include_dashboard=False)
 
