@@ -45,7 +45,7 @@ SHIPPED = frozenset(
                 "regression",
             )
         ),
-        *(f"data.{name}" for name in ("base", "digits", "images", "linear", "samples", "table")),
+        *(f"data.{name}" for name in ("base", "digits", "images", "linear", "pictures", "samples", "table")),
         *(f"regularizers.{name}" for name in ("base", "dropneuron", "l1", "l2", "scripted_l2")),
     )
 )

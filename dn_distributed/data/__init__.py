@@ -6,6 +6,7 @@ from dn_distributed.data.base import Data, DataError, Dataset, Raw, RawImages, S
 from dn_distributed.data.digits import Digits
 from dn_distributed.data.images import ImageDataset, TorchvisionImages
 from dn_distributed.data.linear import Described, Scripted, SparseLinear
+from dn_distributed.data.pictures import Flowers, ImageFolder, TorchvisionPictures
 from dn_distributed.data.samples import SampleDataset
 from dn_distributed.data.table import Csv, Parquet
 from dn_distributed.registry import check_kind, literal_names, register
@@ -35,6 +36,11 @@ DATASETS: dict[str, type[Dataset]] = {
     "linear_described": Described,
     "csv": Csv,
     "parquet": Parquet,
+    "cifar10": TorchvisionPictures,
+    "cifar100": TorchvisionPictures,
+    "svhn": TorchvisionPictures,
+    "flowers102": Flowers,
+    "image_folder": ImageFolder,
 }
 
 OwnDataset = TypeVar("OwnDataset", bound=Dataset)

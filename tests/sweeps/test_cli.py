@@ -208,7 +208,7 @@ def test_a_wrong_sweep_file_is_one_line_and_exit_code_2(tmp_path: Path, capsys: 
     path.write_text("name: x\ntask: lenet300\nmethod: []\n")
     assert cli.main(["sweep", str(path)]) == 2
     assert capsys.readouterr().err == (
-        f"dn: {path}:3: method: unknown key; valid: name, task, dataset, seeds, training, pruning, methods, "
+        f"dn: {path}:3: method: unknown key; valid: name, task, network, dataset, seeds, training, pruning, methods, "
         "resources, search\n"
     )
 

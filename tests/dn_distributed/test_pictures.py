@@ -1,0 +1,105 @@
+"""Colour images, made, in torchvision's layouts and in folders."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from scipy.io import savemat
+
+from dn_distributed.data import DATASETS, DataError, Samples
+
+DRAW = np.random.default_rng(0)
+
+
+@pytest.fixture
+def any_checksum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torchvision holds files against the checksums of the real ones."""
+    for module in ("cifar", "svhn", "flowers102"):
+        monkeypatch.setattr(
+            f"torchvision.datasets.{module}.check_integrity", lambda path, md5=None: Path(path).is_file()
+        )
+
+
+def load(name: str, folder: Path, **options: Any) -> Samples:
+    dataset = DATASETS[name](**{"name": name, **options})
+    samples = dataset.load(folder)
+    assert isinstance(samples, Samples)
+    channels = samples.train.inputs.transpose(0, 1).flatten(1)
+    torch.testing.assert_close(channels.mean(1), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(channels.std(1), torch.ones(3), atol=1e-2, rtol=0)
+    return samples
+
+
+def images(folder: Path, count: int, *, size: int = 12) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        pixels = DRAW.integers(0, 256, (size, size + 4, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"image_{number + 1:05d}.jpg")
+
+
+@pytest.mark.usefixtures("any_checksum")
+@pytest.mark.parametrize(("name", "classes"), [("cifar10", 10), ("cifar100", 100)])
+def test_cifar(tmp_path: Path, name: str, classes: int) -> None:
+    cls = {"cifar10": torchvision.datasets.CIFAR10, "cifar100": torchvision.datasets.CIFAR100}[name]
+    folder = tmp_path / cls.base_folder
+    folder.mkdir()
+    key = "labels" if name == "cifar10" else "fine_labels"
+    for file, _ in (*cls.train_list, *cls.test_list):
+        content = {"data": DRAW.integers(0, 256, (classes * 2, 3072), dtype=np.uint8), key: [*range(classes)] * 2}
+        (folder / file).write_bytes(pickle.dumps(content))
+    (folder / cls.meta["filename"]).write_bytes(pickle.dumps({cls.meta["key"]: [str(n) for n in range(classes)]}))
+    samples = load(name, tmp_path, validation_size=1)
+    assert (samples.input_shape, samples.num_classes) == ((3, 32, 32), classes)
+    assert len(samples.validation.inputs) == 1
+    assert len(samples.test.inputs) == 2 * classes
+
+
+@pytest.mark.usefixtures("any_checksum")
+def test_svhn(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        pixels = DRAW.integers(0, 256, (32, 32, 3, 60), dtype=np.uint8)
+        savemat(tmp_path / f"{part}_32x32.mat", {"X": pixels, "y": np.arange(60)[:, None] % 10 + 1})
+    samples = load("svhn", tmp_path)
+    assert (samples.input_shape, samples.num_classes) == ((3, 32, 32), 10)
+    assert [len(split.inputs) for split in samples.parts.values()] == [48, 12, 60]
+
+
+@pytest.mark.usefixtures("any_checksum")
+def test_flowers(tmp_path: Path) -> None:
+    folder = tmp_path / "flowers-102"
+    images(folder / "jpg", 306)
+    savemat(folder / "imagelabels.mat", {"labels": np.arange(306)[None] % 102 + 1})
+    ids = {name: np.arange(102)[None] + 1 + 102 * place for place, name in enumerate(("trnid", "valid", "tstid"))}
+    savemat(folder / "setid.mat", ids)
+    samples = load("flowers102", tmp_path, size=8)
+    assert (samples.input_shape, samples.num_classes) == ((3, 8, 8), 102)
+    assert [len(split.inputs) for split in samples.parts.values()] == [102, 102, 102]
+
+
+def test_a_folder_a_class(tmp_path: Path) -> None:
+    for part, count in (("train", 10), ("test", 3)):
+        for name in ("cat", "dog"):
+            images(tmp_path / "pets" / part / name, count)
+    samples = load("image_folder", tmp_path, path="pets", size=9)
+    assert (samples.input_shape, samples.num_classes) == ((3, 9, 9), 2)
+    assert [len(split.inputs) for split in samples.parts.values()] == [16, 4, 6]
+    images(tmp_path / "pets" / "validation" / "cow", 1)
+    with pytest.raises(DataError, match="validation: other classes than in train: cow"):
+        load("image_folder", tmp_path, path="pets", size=9)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "svhn", "flowers102"])
+def test_what_is_not_there_is_not_downloaded(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=f"dataset '{name}' is not in .*download=True"):
+        load(name, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="train: no folder of a class each"):
+        load("image_folder", tmp_path, path="pets", size=9)
