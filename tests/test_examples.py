@@ -67,6 +67,31 @@ def test_a_task_and_a_dataset_of_ones_own_are_swept(empty: StoreLocation, tmp_pa
     assert "6 done, 0 to run" in _run(*sweep, "--dry-run", folder=tmp_path)
 
 
+def test_a_table_is_swept_without_code(empty: StoreLocation, tmp_path: Path) -> None:
+    copy_of(empty, tmp_path / FOLDER)
+    for name in ("table.py", "table.yaml"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    _run("table.py", folder=tmp_path)
+    sweep = ("-m", "dn_distributed", "sweep", "table.yaml", "--num-cpus", "1", "--set=seeds=1")
+    assert "table: network on csv, 3 methods, 3 cells, 1 seeds: 3 replicates" in _run(*sweep, folder=tmp_path)
+    for method in load_results("table", tmp_path / "dn-store").methods:
+        assert method.chosen is not None
+        (row,) = method.chosen.rows
+        assert row.metrics["test/accuracy/after_pruning"] > 0.85
+
+
+@pytest.mark.slow
+def test_resnet18_of_torchvision_is_swept_on_colour_images(empty: StoreLocation, tmp_path: Path) -> None:
+    copy_of(empty, tmp_path / FOLDER)
+    for name in ("resnet18.py", "resnet18.yaml"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    ours = ("--import", "resnet18", "--num-cpus", "1")
+    shown = _run("-m", "dn_distributed", "sweep", "resnet18.yaml", *ours, folder=tmp_path)
+    assert "resnet18: network on colours, 2 methods, 2 cells, 1 seeds: 2 replicates" in shown
+    accuracies = re.search(r"test accuracy after P(.*)", shown)
+    assert accuracies is not None
+
+
 @pytest.mark.slow
 def test_a_residual_network_comes_out_smaller_and_equal(tmp_path: Path) -> None:
     for name in ("narrow_resnet18.py", "narrow_resnet18.yaml"):

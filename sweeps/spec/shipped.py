@@ -6,7 +6,7 @@ from pathlib import Path
 from sweeps.errors import SpecError
 
 _PACKAGE = Path(__file__).parents[1]
-_FOLDERS = ("demo", "paper", "recipes", "compact")
+_FOLDERS = ("demo", "paper", "recipes", "compact", "more")
 
 
 @cache

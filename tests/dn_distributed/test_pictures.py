@@ -8,21 +8,13 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from PIL import Image
 from scipy.io import savemat
 
 from dn_distributed.data import DATASETS, DataError, Samples
+from tests.made_pictures import any_checksum as any_checksum
+from tests.made_pictures import images, make_flowers
 
 DRAW = np.random.default_rng(0)
-
-
-@pytest.fixture
-def any_checksum(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torchvision holds files against the checksums of the real ones."""
-    for module in ("cifar", "svhn", "flowers102"):
-        monkeypatch.setattr(
-            f"torchvision.datasets.{module}.check_integrity", lambda path, md5=None: Path(path).is_file()
-        )
 
 
 def load(name: str, folder: Path, **options: Any) -> Samples:
@@ -33,13 +25,6 @@ def load(name: str, folder: Path, **options: Any) -> Samples:
     torch.testing.assert_close(channels.mean(1), torch.zeros(3), atol=1e-4, rtol=0)
     torch.testing.assert_close(channels.std(1), torch.ones(3), atol=1e-2, rtol=0)
     return samples
-
-
-def images(folder: Path, count: int, *, size: int = 12) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(count):
-        pixels = DRAW.integers(0, 256, (size, size + 4, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"image_{number + 1:05d}.jpg")
 
 
 @pytest.mark.usefixtures("any_checksum")
@@ -71,11 +56,7 @@ def test_svhn(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("any_checksum")
 def test_flowers(tmp_path: Path) -> None:
-    folder = tmp_path / "flowers-102"
-    images(folder / "jpg", 306)
-    savemat(folder / "imagelabels.mat", {"labels": np.arange(306)[None] % 102 + 1})
-    ids = {name: np.arange(102)[None] + 1 + 102 * place for place, name in enumerate(("trnid", "valid", "tstid"))}
-    savemat(folder / "setid.mat", ids)
+    make_flowers(tmp_path)
     samples = load("flowers102", tmp_path, size=8)
     assert (samples.input_shape, samples.num_classes) == ((3, 8, 8), 102)
     assert [len(split.inputs) for split in samples.parts.values()] == [102, 102, 102]

@@ -12,6 +12,8 @@ from sweeps.planning import plan as planning
 from sweeps.planning.data import fit_to_data
 from sweeps.spec.load import load
 from sweeps.spec.sweep import Sweep
+from tests.made_pictures import any_checksum as any_checksum
+from tests.made_pictures import make_flowers
 
 FILE = """
 name: own
@@ -124,3 +126,13 @@ def test_the_source_of_a_function_of_ones_own_is_part_of_the_identity(
     with pytest.raises(SpecError, match="puts out 7 numbers"):
         keys(folder, made)
     monkeypatch.delitem(sys.modules, "nets_of_this_test")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("any_checksum")
+def test_the_shipped_sweep_of_alexnet_fits_flowers(tmp_path: Path) -> None:
+    make_flowers(tmp_path)
+    overrides = {"dataset.size": 64, "training.batch_size": 8, "methods": [{"label": "DN+DO+P", "dn": 1e-5}]}
+    task = fit_to_data(load("more/alexnet-flowers", overrides), tmp_path)[0].task
+    assert task.layers == ("classifier.1", "classifier.4", "classifier.6")
+    assert task.network().get_submodule("classifier.6").out_features == 102
