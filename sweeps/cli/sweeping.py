@@ -10,6 +10,7 @@ from typing import Any
 from rich.text import Text
 
 from dn_distributed.data import Data
+from dn_distributed.tasks.coverage import coverage
 from sweeps.cli import report
 from sweeps.console import notify, out
 from sweeps.ending import Ending
@@ -61,6 +62,8 @@ def sweep(options: SweepOptions, ending: Ending) -> int:
         else:
             for plan in plans:
                 _print_plan(plan, slots)
+                if share := coverage(plan.sweep.task):
+                    out.say(f"penalties, pruning and counts are {share}")
         return OK
     if not options.debug:
         silence_tune()

@@ -12,6 +12,7 @@ from dn_distributed.layers import is_chain
 from dn_distributed.regularizers import PENALTIES
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import TASKS, ImageTask
+from dn_distributed.tasks.coverage import coverage
 from tests.dn_distributed.support import make_task
 
 every_task = pytest.mark.parametrize("name", TASKS)
@@ -127,3 +128,9 @@ def test_a_regression_is_made_anew_for_each_seed() -> None:
 def test_data_carry_the_digest_of_their_dataset(digits: RawImages) -> None:
     assert make_task("lenet300").data(Digits(), digits).digest == Digits().digest(digits)
     assert make_task("regression").data(Scripted(), None).digest == Scripted().digest(None)
+
+
+def test_of_how_many_parameters_the_regularised_layers_are_is_said_where_not_of_all() -> None:
+    assert coverage(make_task("lenet300")) == ""
+    assert coverage(make_task("lenet5", filters=True)) == ""
+    assert coverage(make_task("lenet5")) == "of fc1, fc2: 96.9 % of all 1,663,370 parameters"
