@@ -82,7 +82,7 @@ ARROWS: dict[str, set[str]] = {
     "dn_distributed.training": {"compaction", "dropping", "proximal", "replicas", "tasks", "data", "regularizers", "*"},
     "dn_distributed.baselines": {"training", "data", "*"},
     "dn_distributed.own_code": {"tasks", "data", "regularizers", "*"},
-    "dn_distributed.networks": {"regularizers", "*"},
+    "dn_distributed.networks": {"compaction", "regularizers", "*"},
     "dn_distributed.exporting": {"compaction", "*"},
     "dn_distributed": {"compaction", "networks", "own_code", "proximal", "tasks", "data", "regularizers", "*"},
     "tracking.*": set(),
