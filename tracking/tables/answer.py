@@ -122,12 +122,14 @@ def _detail(found: Rank) -> str:
         return f"{name}: {best}, {'the same: ' * (len(found.best) > 1)}{_value(found, found.best[0])}."
     claim = _words(column)[0] if found.is_shown else "highest mean" if column.higher_is_better else "lowest mean"
     text = f"{name}: {claim} {best}, {_value(found, found.best[0])} ({found.next}: {_value(found, found.next)})"
-    doubtful = [
-        f"{label} ({_signed_ends(column, item)})"
+    doubtful = {
+        label: item
         for label, item in found.differences.items()
         if item is not None and item.verdict == "not shown" and label != found.next
-    ]
-    more = f"; no difference from {_names(doubtful)} shown" if doubtful else ""
+    }
+    named = _names([f"{label} ({_signed_ends(column, item)})" for label, item in doubtful.items()]) if doubtful else ""
+    corrected = " after Holm's correction" * any(_excludes_zero(item) for item in doubtful.values())
+    more = f"; no difference from {named} shown{corrected}" if doubtful else ""
     lead = found.differences[found.next]
     return f"{text}{'' if _is_of_few(lead) else f': {_difference(column, lead)}'}{more}."
 
@@ -162,11 +164,15 @@ def _difference(column: Column, item: Difference | None, before: str = " (", aft
     if _is_of_few(item):
         return f"no verdict of fewer than {FEWEST_RUNS} seeds"
     if not item.holds:
-        corrected = " after Holm's correction" * (item.low > 0 or item.high < 0)
+        corrected = " after Holm's correction" * _excludes_zero(item)
         return f"no difference shown{corrected}{before}{_signed_ends(column, item)}, n = {item.n}{after}"
     amount, ends = _amount(column, item)
     _, better, worse = _words(column)
     return f"{amount} {better if (item.amount > 0) == column.higher_is_better else worse} ({ends})"
+
+
+def _excludes_zero(item: Difference) -> bool:
+    return item.low > 0 or item.high < 0
 
 
 def _amount(column: Column, item: Difference) -> tuple[str, str]:
