@@ -25,6 +25,7 @@ from sweeps.spec.own_modules import OwnModules
 from sweeps.spec.sweep import Sweep
 from sweeps.spec.yaml_file import SpecError
 from sweeps.tune.progress import Progress
+from tracking.results.status import in_words
 from tracking.store import access
 from tracking.store.location import StoreLocation
 from tracking.store.sweep_store import SweepStore
@@ -64,6 +65,8 @@ def sweep(options: SweepOptions, ending: Ending) -> int:
                 _print_plan(plan, slots)
                 if share := coverage(plan.sweep.task):
                     out.say(f"penalties, pruning and counts are {share}")
+                if (seconds := _seconds(plan, slots)) is not None:
+                    out.say(f"training takes about {in_words(seconds)} here, by steps measured just now")
         return OK
     if not options.debug:
         silence_tune()
@@ -137,6 +140,13 @@ def _print_plan(plan: Plan, slots: Callable[[float], int] | None) -> None:
         out.say(remark)
 
 
+def _seconds(plan: Plan, slots: Callable[[float], int] | None) -> float | None:
+    """About how long training takes on this machine; None where it is done elsewhere, or cannot be known."""
+    from sweeps.tune import estimate
+
+    return None if slots is None else estimate.seconds(plan, slots(plan.sweep.resources.cpu))
+
+
 def _as_json(plan: Plan, slots: Callable[[float], int] | None) -> dict[str, Any]:
     sweep = plan.sweep
     sizes_known = slots is not None and not plan.measures_packs
@@ -153,6 +163,7 @@ def _as_json(plan: Plan, slots: Callable[[float], int] | None) -> dict[str, Any]
         "stopped": plan.count("stopped"),
         "to_run": plan.num_to_run,
         "packs": len(plan.packs(slots(sweep.resources.cpu))) if slots is not None and sizes_known else None,
+        "seconds": _seconds(plan, slots),
         "configurations_to_draw": sum(plan.open_samples.values()),
         "remarks": list(plan.remarks),
     }

@@ -11,7 +11,9 @@ from safetensors.torch import load, save
 
 from dn_distributed import baselines, score_names
 from dn_distributed.config import Baseline
+from dn_distributed.data import Splits
 from dn_distributed.hardware import cpu_name, device_name
+from dn_distributed.tasks import Task
 from dn_distributed.training import EpochReport, Trainer
 from sweeps.planning.plan import Pack
 from sweeps.tune.checkpoints import DamagedCheckpointError
@@ -30,18 +32,23 @@ class TaskError(Exception):
 def make_trainer(context: TrialContext, pack: Pack) -> Trainer:
     """Return the trainer of a pack at its first step. RuntimeError where the user's code is another here."""
     torch.set_num_threads(context.threads)
-    cell = pack.cell
     context.sweep.check_code()
+    return trainer_of(context.sweep.task, pack, splits_of(context, pack.seeds), context.device)
+
+
+def trainer_of(task: Task, pack: Pack, splits: Splits, device: str) -> Trainer:
+    """Return the trainer of a pack on its data, at its first step."""
+    cell = pack.cell
     return Trainer(
-        context.sweep.task,
+        task,
         cell.regularization,
         cell.phases,
         cell.pruning,
-        splits_of(context, pack.seeds),
+        splits,
         pack.seeds,
         curve=cell.pruning.curve,
         proximal=cell.step == "proximal",
-        device=context.device,
+        device=device,
     )
 
 

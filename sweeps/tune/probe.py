@@ -13,6 +13,7 @@ from sweeps.planning.plan import Pack, Plan
 from sweeps.tune.memory import is_out_of_memory, keep_freed_memory
 
 if TYPE_CHECKING:
+    from dn_distributed.training import Trainer
     from sweeps.tune.context import TrialContext
 
 SECONDS_A_SIZE = 1.0
@@ -65,16 +66,21 @@ def _seconds_a_step(context: "TrialContext", pack: Pack) -> float:
     from sweeps.tune.pack_training import make_trainer
 
     trainer = make_trainer(context, pack)
-    trainer.advance(2)  # the first compiles
-    begin, steps = time.monotonic(), trainer.step
-    while time.monotonic() - begin < SECONDS_A_SIZE and not trainer.finished:
-        trainer.advance(1)
-        if context.device == "cuda":
-            torch.cuda.synchronize()
-    seconds = time.monotonic() - begin
-    done = trainer.step - steps
+    seconds = seconds_a_step(trainer, SECONDS_A_SIZE, context.device)
     trainer.validate()  # whole batches of evaluation may be the peak
-    return seconds / done if done else 1e-9
+    return seconds
+
+
+def seconds_a_step(trainer: "Trainer", at_most: float, device: str) -> float:
+    """Train for about ``at_most`` seconds and return what a step took, after those that prepare it."""
+    trainer.advance(2)
+    begin, steps = time.monotonic(), trainer.step
+    while time.monotonic() - begin < at_most and not trainer.finished:
+        trainer.advance(1)
+        if device == "cuda":
+            torch.cuda.synchronize()
+    done = trainer.step - steps
+    return (time.monotonic() - begin) / done if done else 1e-9
 
 
 def _peak(device: str) -> int:
