@@ -128,10 +128,12 @@ class _Cleaner(Interpreter):
         return n.target in _FILLS or all(node in self._constants for node in n.all_input_nodes)
 
     def _changes_nothing(self, n: Node, result: Any) -> bool:
+        if n.target not in _RESHAPES | _PRODUCTS:
+            return False
+        before = self.env[n.all_input_nodes[0]]
         if n.target in _RESHAPES:
-            before = self.env[n.all_input_nodes[0]]
             return bool(result.shape == before.shape and result.stride() == before.stride())
-        return bool(n.target in _PRODUCTS and n.args[1] == 1 and result.is_floating_point())
+        return bool(n.args[1] == 1 and result.is_floating_point() and result.dtype == before.dtype)
 
     def clean(self) -> None:
         """Take out what was found."""

@@ -6,7 +6,7 @@ import time
 import click
 
 from sweeps.cli import options
-from sweeps.console import out
+from sweeps.console import notify, out
 from sweeps.exit_codes import OK
 
 
@@ -22,7 +22,7 @@ def command(as_json: bool, tracking_uri: str | None) -> int:
     from tracking.store import access
 
     now = time.time()
-    found = status.read_all(access.locate_existing(tracking_uri))
+    found = status.read_all(access.locate_existing(tracking_uri), notify)
     if as_json:
         out.say(json.dumps([item.as_json(now) for item in found], indent=1))
     else:

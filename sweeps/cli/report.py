@@ -57,7 +57,7 @@ def command(
     elif name is not None:
         page = _write(access.locate_existing(tracking_uri), name, folder, data_dir)
     else:
-        page = writer.write_index(access.locate_existing(tracking_uri), folder)
+        page = writer.write_index(access.locate_existing(tracking_uri), folder, notify)
     out.say(json.dumps({"report": str(page)}) if as_json else f"report: {page}")
     return OK
 

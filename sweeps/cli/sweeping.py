@@ -163,6 +163,7 @@ def _as_json(plan: Plan, slots: Callable[[float], int] | None) -> dict[str, Any]
         "stopped": plan.count("stopped"),
         "to_run": plan.num_to_run,
         "packs": len(plan.packs(slots(sweep.resources.cpu))) if slots is not None and sizes_known else None,
+        "counted": coverage(sweep.task) or None,
         "seconds": _seconds(plan, slots),
         "configurations_to_draw": sum(plan.open_samples.values()),
         "remarks": list(plan.remarks),

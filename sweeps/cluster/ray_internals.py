@@ -67,14 +67,18 @@ def only_what_runs_packs() -> Iterator[None]:
 
 @contextlib.contextmanager
 def preloading(module: str) -> Iterator[None]:
-    """Have each worker of a Ray that is started meanwhile import a module before its first task; empty: none."""
-    if module:
-        os.environ[PRELOAD] = module
+    """Have each worker of a Ray that is started meanwhile import a module before its first task; empty: none.
+
+    What a user has set stays.
+    """
+    if not module or PRELOAD in os.environ:
+        yield
+        return
+    os.environ[PRELOAD] = module
     try:
         yield
     finally:
-        if module:
-            os.environ.pop(PRELOAD, None)
+        os.environ.pop(PRELOAD, None)
 
 
 @contextlib.contextmanager

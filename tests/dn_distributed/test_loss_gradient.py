@@ -104,3 +104,11 @@ def test_a_product_that_is_used_otherwise_too_stays() -> None:
     graph = trace(both, x, out)
     assert operations(graph).count("aten.bmm.default") == 1
     assert all(map(torch.equal, graph(x, out), both(x, out)))
+
+
+def test_a_product_by_one_that_makes_numbers_of_labels_stays() -> None:
+    def mean(labels: Tensor) -> Tensor:
+        return (labels * 1.0).mean()
+
+    labels = torch.tensor([0, 1, 1])
+    assert torch.equal(trace(mean, labels)(labels), mean(labels))

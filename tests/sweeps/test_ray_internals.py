@@ -55,3 +55,10 @@ def test_workers_are_to_import_a_module_only_while_ray_is_started() -> None:
     with ray_internals.preloading("json"):
         assert os.environ[ray_internals.PRELOAD] == "json"
     assert ray_internals.PRELOAD not in os.environ
+
+
+def test_what_a_user_has_workers_import_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ray_internals.PRELOAD, "csv")
+    with ray_internals.preloading("json"):
+        assert os.environ[ray_internals.PRELOAD] == "csv"
+    assert os.environ[ray_internals.PRELOAD] == "csv"

@@ -17,7 +17,10 @@ from sweeps.spec import load as spec
 from sweeps.spec import shipped
 from tests.tracking.fabricated import Recorder, make_cell
 from tests.tracking.stores import copy_of
+from tracking.errors import StoreError
+from tracking.store import runs
 from tracking.store.location import StoreLocation
+from tracking.store.sweep_store import SweepStore
 
 ONE, TWO = make_cell(l1=0.1), make_cell(l1=0.2)
 
@@ -66,6 +69,26 @@ def test_the_sweeps_of_a_store(two_methods: Recorder, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == f"{two_methods.name}: 1 of 4 done, 1 interrupted, 1 left, 1 failed\n"
     assert cli.main(["list", "--json"]) == 0
     assert [item["name"] for item in json.loads(capsys.readouterr().out)] == [two_methods.name]
+
+
+def test_a_sweep_that_another_version_wrote_hides_no_other(
+    two_methods: Recorder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Recorder(two_methods.location, "another")
+    other.announce({"M": [ONE]}, seeds=(0,))
+    read = runs.find_manifest
+
+    def of_this_version(sweep: SweepStore) -> object:
+        if sweep.experiment_id == other.sweep.experiment_id:
+            raise StoreError("the store holds this sweep as another version wrote it")
+        return read(sweep)
+
+    monkeypatch.setattr(runs, "find_manifest", of_this_version)
+    for words in (["list"], ["report", "--out", "pages"]):
+        assert cli.main(words) == 0
+        said = capsys.readouterr()
+        assert said.err == "dn: another: the store holds this sweep as another version wrote it\n"
+    assert two_methods.name in Path("pages/index.html").read_text("utf-8")
 
 
 def test_without_a_store_there_is_nothing_to_list(

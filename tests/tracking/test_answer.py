@@ -14,6 +14,8 @@ from tracking.results.rows import Row, Snapshot
 from tracking.tables import findings, formats
 from tracking.tables import table as tables
 from tracking.tables.answer import Answer, answer
+from tracking.tables.columns import DENSITY
+from tracking.tables.ranking import Difference, Rank
 
 ONE, TWO, THREE = (make_cell(l1=float(place)) for place in (1, 2, 3))
 WOBBLE = (0.0, 0.01, 0.02, 0.01, 0.0, 0.02)
@@ -117,7 +119,7 @@ def test_one_method_is_described() -> None:
 
 def test_methods_that_leave_the_same_are_a_tie() -> None:
     found = compared({"a": (ONE, rows_of(ONE, 1.0, errors(0.2))), "b": (TWO, rows_of(TWO, 1.0, errors(0.1)))})
-    assert found.headline == "No method leaves less than the others; best test nmse: b, 0.1010."
+    assert found.headline == "No method leaves less than the others; lowest mean test nmse: b, 0.1010."
     assert detail(found, "Weights left: ") == "Weights left: a and b, the same: 100.00 %."
 
 
@@ -186,3 +188,24 @@ def test_the_page_marks_the_best_and_says_which_way_is_better() -> None:
     few = findings.find(tables.build(manifest, methods), (), EqualScore())
     assert set(results_table.totals(few).marks.values()) == {"lead"}
     assert {item.quantity for item in results_table.in_page_words(found).compared} >= {"weights left"}
+
+
+def test_a_lead_that_the_seeds_of_both_speak_against_is_said_with_that() -> None:
+    """Where seeds are missing, means and differences may point to different sides."""
+    low, high = rows_of(ONE, 0.4, errors(0.1)), rows_of(TWO, 0.35, errors(0.1))
+    others = [make_row(ONE, seed, density=0.1, test__nmse__after_pruning=0.1) for seed in range(6, 12)]
+    found = compared({"A": (ONE, [*low, *others]), "B": (TWO, high)}, seeds=12)
+    said = detail(found, "Weights left: ")
+    assert said.startswith("Weights left: lowest mean A, ")
+    assert "more (" in said
+    lead = Difference(0.05, 0.04, 0.06, 6, is_ratio=False, verdict="holds")
+    column = next(column for column in tables.build(make_manifest({"A": [ONE]}), ()).columns if column.key == DENSITY)
+    ranked = Rank(column, {"A": 0.3, "B": 0.35}, {"B": lead})
+    assert not ranked.is_ahead_of("B")
+    assert Rank(column, {"A": 0.3, "B": 0.35}, {"B": lead.mirrored}).is_ahead_of("B")
+
+
+def test_best_is_not_said_where_no_method_leaves_less_and_no_difference_is_shown() -> None:
+    like = [value + by for value, by in zip(errors(0.1), (-0.01, 0.01, -0.02, 0.02, 0.01, -0.01), strict=True)]
+    found = compared({"A": (ONE, rows_of(ONE, 0.5, like)), "B": (TWO, rows_of(TWO, 0.5, errors(0.1)))})
+    assert found.headline.startswith("No method leaves less than the others; lowest mean test nmse: ")

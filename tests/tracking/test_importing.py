@@ -1,4 +1,5 @@
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -285,7 +286,10 @@ def test_from_the_command_line_both_stores_give_the_same_report(
     written = [path.relative_to("there") for path in Path("there").rglob("*") if path.is_file()]
     assert written
     for path in written:
-        assert ("here" / path).read_bytes() == ("there" / path).read_bytes(), path
+        here_and_there = [(folder / path).read_bytes() for folder in (Path("here"), Path("there"))]
+        if path.name == "report.html":  # it names the runs, which are others in another store
+            here_and_there = [re.sub(rb"\b[0-9a-f]{32}\b", b"RUN", page) for page in here_and_there]
+        assert here_and_there[0] == here_and_there[1], path
 
 
 def test_a_wrong_file_is_one_line_and_exit_code_2(

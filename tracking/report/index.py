@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -51,14 +51,15 @@ class _Cell:
     value: float | None = None
 
 
-def write_index(location: StoreLocation, folder: Path) -> Path:
+def write_index(location: StoreLocation, folder: Path, tell: Callable[[str], None] = lambda text: None) -> Path:
     """Write the page over all sweeps of a store into ``folder``, and return it.
 
     It links the reports that lie beside it in folders called as their sweeps. StoreError where the store cannot be
-    read, or something that is no file stands in the page's place.
+    read, or something that is no file stands in the page's place. ``tell`` gets a line for each sweep that cannot be
+    read, as one that another version of this project wrote.
     """
     page = folder / INDEX
-    text = render(_of_store(location, folder))
+    text = render(_of_store(location, folder, tell))
     try:
         check_replaceable(page)
     except OSError as error:
@@ -68,16 +69,20 @@ def write_index(location: StoreLocation, folder: Path) -> Path:
     return page
 
 
-def _of_store(location: StoreLocation, folder: Path) -> Iterator[Listed]:
+def _of_store(location: StoreLocation, folder: Path, tell: Callable[[str], None]) -> Iterator[Listed]:
     for name in SweepStore.names(location):
-        sweep = SweepStore.find(location, name)
-        known = runs.find_manifest(sweep)
+        try:
+            sweep = SweepStore.find(location, name)
+            known = runs.find_manifest(sweep)
+            methods = cells.gather(known[1], reader.read(sweep)) if known is not None else ()
+        except StoreError as error:
+            tell(f"{name}: {error}")
+            continue
         if known is None:  # an experiment that is no sweep
             continue
-        _, manifest = known
         link = f"{name}/{PAGE}" if (folder / name / PAGE).is_file() else ""
         in_ui = "" if location.database is not None else ui_view.link(location.uri.rstrip("/"), sweep.experiment_id)
-        yield Listed(manifest, cells.gather(manifest, reader.read(sweep)), link, in_ui)
+        yield Listed(known[1], methods, link, in_ui)
 
 
 def of_rows(folder: Path, page: str) -> Iterator[Listed]:

@@ -2,12 +2,13 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from tracking import schema
+from tracking.errors import StoreError
 from tracking.manifest import Manifest, ManifestMethod
 from tracking.store import runs
 from tracking.store.driver import Driver, driver_from_tags
@@ -141,10 +142,20 @@ def read(sweep: SweepStore) -> Status:
     return Status(manifest.name, tuple(_entries(manifest, known)), driver)
 
 
-def read_all(location: StoreLocation) -> list[Status]:
-    """Return the status of every sweep of a store, by name. Experiments that are no sweeps are passed over."""
-    sweeps = (SweepStore.find(location, name) for name in SweepStore.names(location))
-    return [read(sweep) for sweep in sweeps if runs.find_manifest(sweep) is not None]
+def read_all(location: StoreLocation, tell: Callable[[str], None]) -> list[Status]:
+    """Return the status of every sweep of a store, by name. Experiments that are no sweeps are passed over.
+
+    ``tell`` gets a line for each that cannot be read, as one that another version of this project wrote.
+    """
+    found = []
+    for name in SweepStore.names(location):
+        try:
+            sweep = SweepStore.find(location, name)
+            if runs.find_manifest(sweep) is not None:
+                found.append(read(sweep))
+        except StoreError as error:
+            tell(f"{name}: {error}")
+    return found
 
 
 def _entries(manifest: Manifest, known: Mapping[str, Replicate]) -> Iterable[Entry]:

@@ -17,20 +17,25 @@ def write_notes(sweep: SweepStore, of_sweep: str, of_cells: Mapping[str, str]) -
     client = sweep.client
     old = client.get_experiment(sweep.experiment_id).tags.get(NOTE, "")
     new = with_part(old, of_sweep)
+    if len(new) > _LONGEST_OF_EXPERIMENT:
+        new = with_part(old, of_sweep.partition("\n\n")[0])
     if new != old and len(new) <= _LONGEST_OF_EXPERIMENT:
         client.set_experiment_tag(sweep.experiment_id, NOTE, new)
     records = sweep.records("cell", tags=(schema.CELL_KEY, schema.SUMMARIZED, NOTE))
     for key, record in one_per_cell(records).items():
         old = record.tags.get(NOTE, "")
-        new = with_part(old, of_cells[key]) if key in of_cells else old
+        new = with_part(old, of_cells.get(key, ""))  # it may stand for its method no more
         if new != old and len(new) <= schema.LONGEST_TAG:
             client.set_tag(record.run_id, NOTE, new)
 
 
 def with_part(note: str, part: str) -> str:
-    """Return a note with ``part`` in place of the one that an earlier report wrote, or behind what is there."""
-    marked = f"{_BEGIN}\n{part}\n{_END}"
+    """Return a note with ``part`` in place of the one that an earlier report wrote, or behind what is there.
+
+    With an empty one, what is there of an earlier report goes.
+    """
+    marked = f"{_BEGIN}\n{part}\n{_END}" if part else ""
     before, begin, rest = note.partition(_BEGIN)
     if begin and _END in rest:
-        return f"{before}{marked}{rest.partition(_END)[2]}"
-    return f"{note}\n\n{marked}" if note else marked
+        return f"{before}{marked}{rest.rpartition(_END)[2]}"
+    return f"{note}\n\n{marked}" if note and marked else note or marked

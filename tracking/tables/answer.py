@@ -74,9 +74,7 @@ def _headline(findings: Findings, saved: Sequence[Rank], score: Rank | None) -> 
     leading = next((found for found in differ if _holds(found)), differ[0])
     best, other = leading.best, leading.next or ""
     lead = leading.differences[other]
-    doubt = (
-        "" if _holds(leading) or _is_of_few(lead) else f"; {_difference(leading.column, lead, before=': ', after='')}"
-    )
+    doubt = "" if _holds(leading) or _is_of_few(lead) else f"; {_doubt(leading.column, lead)}"
     text = f"{_names(best)} {'leave' if len(best) > 1 else 'leaves'} {_left(leading, best[0])}"
     text += f" ({other}: {_value(leading, other)}{doubt})"
     if score is not None and len(best) == 1 and {*best, other} <= score.averages.keys():
@@ -86,8 +84,13 @@ def _headline(findings: Findings, saved: Sequence[Rank], score: Rank | None) -> 
 
 def _holds(found: Rank) -> bool:
     """Whether the best of a quantity is shown to be better than the next one."""
-    item = found.differences[found.next] if found.next is not None else None
-    return item is not None and item.holds
+    return found.next is not None and found.is_ahead_of(found.next)
+
+
+def _doubt(column: Column, lead: Difference | None) -> str:
+    """What stands against a lead: a difference that is not shown, or the other way round where seeds are missing."""
+    said = _difference(column, lead, before=": ", after="")
+    return f"on the seeds that both have {said}" if lead is not None and lead.holds else said
 
 
 def _is_of_few(item: Difference | None) -> bool:
@@ -95,9 +98,16 @@ def _is_of_few(item: Difference | None) -> bool:
 
 
 def _best_score(score: Rank | None) -> str:
-    return (
-        "" if score is None else f"; best {_title(score.column)}: {_names(score.best)}, {_value(score, score.best[0])}"
-    )
+    if score is None:
+        return ""
+    return f"; {_claim(score)} {_title(score.column)}: {_names(score.best)}, {_value(score, score.best[0])}"
+
+
+def _claim(found: Rank) -> str:
+    """The word for the best of a quantity: of its mean alone where no lead is shown."""
+    if found.is_shown:
+        return _words(found.column)[0]
+    return "highest mean" if found.column.higher_is_better else "lowest mean"
 
 
 def _price(score: Rank, best: str, other: str, item: Difference | None) -> str:
@@ -120,8 +130,7 @@ def _detail(found: Rank) -> str:
     name = _WORDS[column.key][0] if column.key in _WORDS else f"{_title(column)[:1].upper()}{_title(column)[1:]}"
     if found.next is None:
         return f"{name}: {best}, {'the same: ' * (len(found.best) > 1)}{_value(found, found.best[0])}."
-    claim = _words(column)[0] if found.is_shown else "highest mean" if column.higher_is_better else "lowest mean"
-    text = f"{name}: {claim} {best}, {_value(found, found.best[0])} ({found.next}: {_value(found, found.next)})"
+    text = f"{name}: {_claim(found)} {best}, {_value(found, found.best[0])} ({found.next}: {_value(found, found.next)})"
     doubtful = {
         label: item
         for label, item in found.differences.items()

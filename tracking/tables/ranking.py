@@ -59,9 +59,12 @@ class Rank:
     @property
     def is_shown(self) -> bool:
         """Whether the best one is better than each other method by a difference that holds."""
-        improves = 1 if self.column.higher_is_better else -1
-        shown = (item is not None and item.holds and item.amount * improves > 0 for item in self.differences.values())
-        return bool(self.differences) and all(shown)
+        return bool(self.differences) and all(map(self.is_ahead_of, self.differences))
+
+    def is_ahead_of(self, other: str) -> bool:
+        """Whether the best one is better than ``other`` by a difference that holds, on the seeds that both have."""
+        item, improves = self.differences[other], 1 if self.column.higher_is_better else -1
+        return item is not None and item.holds and item.amount * improves > 0
 
 
 def rank(findings: Findings, column: Column) -> Rank | None:
