@@ -199,7 +199,9 @@ def test_a_lead_that_the_seeds_of_both_speak_against_is_said_with_that() -> None
     assert said.startswith("Weights left: lowest mean A, ")
     assert "more (" in said
     lead = Difference(0.05, 0.04, 0.06, 6, is_ratio=False, verdict="holds")
-    column = next(column for column in tables.build(make_manifest({"A": [ONE]}), ()).columns if column.key == DENSITY)
+    manifest = make_manifest({"A": [ONE]}, seeds=range(6))
+    columns = tables.build(manifest, gather(manifest, Snapshot(tuple(low), ()))).columns
+    column = next(column for column in columns if column.key == DENSITY)
     ranked = Rank(column, {"A": 0.3, "B": 0.35}, {"B": lead})
     assert not ranked.is_ahead_of("B")
     assert Rank(column, {"A": 0.3, "B": 0.35}, {"B": lead.mirrored}).is_ahead_of("B")
