@@ -1,10 +1,19 @@
-"""Registers tasks, datasets and penalties of a user's own under their names."""
+"""Registers tasks, datasets and penalties of a user's own under their names, and the modules that may be run."""
 
 import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, get_args, get_origin
 
 from dn_distributed.errors import ArgumentError
+
+OWN_MODULES: set[str] = set()
+"""Names of the modules that the user has imported for sweeps, and of those of registered classes. A sweep file or a
+stored cell may name functions of these, and of their submodules, and of no others."""
+
+
+def is_own_module(name: str) -> bool:
+    """Return whether functions of the module of this name may be called."""
+    return any(f"{name}.".startswith(f"{module}.") for module in OWN_MODULES)
 
 
 def literal_names(cls: type) -> tuple[str, ...]:
@@ -48,6 +57,7 @@ def register(
             )
     check(cls)
     registry.update(dict.fromkeys(names, cls))
+    OWN_MODULES.add(cls.__module__)
 
 
 def check_kind(cls: Any) -> None:

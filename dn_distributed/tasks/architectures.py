@@ -13,6 +13,7 @@ from torch import nn
 
 from dn_distributed.config import Count, FrozenModel
 from dn_distributed.errors import ArgumentError
+from dn_distributed.registry import is_own_module
 from dn_distributed.text import first_line, quoted
 
 TORCHVISION = "torchvision"
@@ -133,11 +134,22 @@ def _torchvision(name: str) -> Callable[..., Any]:
 
 
 def _own(name: str) -> Callable[..., Any]:
+    """Return the function or class of this name. ArgumentError where it is none, or of a module that is not the user's.
+
+    Sweep files and stored cells come from anywhere: without this, one could run any function of any module.
+    """
     module, _, attribute = name.partition(":")
+    _check_own(name, module)
     try:
         found = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # whatever a module of the user's own raises
-        raise ArgumentError(f"network {name}: {first_line(error)} (--import names a module of this folder)") from error
-    if not callable(found):
+        raise ArgumentError(f"network {name}: {first_line(error)}") from error
+    if not (inspect.isfunction(found) or inspect.isclass(found)):
         raise ArgumentError(f"network {name}: {attribute} is no function")
-    return found  # type: ignore[no-any-return]
+    _check_own(name, found.__module__)
+    return found
+
+
+def _check_own(name: str, module: str) -> None:
+    if not is_own_module(module):
+        raise ArgumentError(f"network {name}: functions of {module!r} are run only where --import {module} names it")

@@ -327,8 +327,8 @@ class SweepFile(Entry):
     """Network, data, loss and score: a name, or ``{name: …}`` with options of the task."""
     network: Any = None
     """In place of a task, a network for any dataset: ``{mlp: {hidden: [64, 64]}}`` or ``{mlp: [30, 64, 64, 2]}``,
-    ``torchvision:resnet18``, or ``module:function`` of your own, with arguments ``{name: torchvision:resnet18, args:
-    {…}}``. Short for ``task: {name: network, architecture: …}``."""
+    ``torchvision:resnet18``, or ``module:function`` of a module that ``--import`` names, with arguments ``{name:
+    torchvision:resnet18, args: {…}}``. Short for ``task: {name: network, architecture: …}``."""
     dataset: Annotated[Dataset, BeforeValidator(_dataset)] = Field(None, validate_default=True)
     """A name, or ``{name: …}`` with options of the dataset; left out: as in the paper."""
     seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds)] = (0,)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dn_distributed.registry import OWN_MODULES
 from sweeps.errors import SpecError
 
 
@@ -34,11 +35,13 @@ class OwnModules:
             where = getattr(found, "__file__", None) or "Python itself"
             if hidden.is_file() and Path(where).resolve() != hidden.resolve():
                 raise SpecError(f"--import {name}: {hidden} has the name of another module ({where}); rename it")
+            OWN_MODULES.add(name)
         return self
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str | tuple[str, ...], ...]]:
         """A copy loads the modules in the process where it arrives, from where they were found in this one."""
-        return _loaded, (self.folder, self.names, tuple(dict.fromkeys(map(_root, self.names))))
+        roots = tuple(dict.fromkeys(map(_root, self.names)))
+        return _loaded, (self.folder, self.names, roots, tuple(sorted(OWN_MODULES)))
 
 
 def own_modules(names: Sequence[str]) -> OwnModules:
@@ -52,7 +55,8 @@ def _root(name: str) -> str:
     return str(path.parents[name.count(".") + (path.name == "__init__.py")])
 
 
-def _loaded(folder: str, names: tuple[str, ...], roots: tuple[str, ...]) -> OwnModules:
+def _loaded(folder: str, names: tuple[str, ...], roots: tuple[str, ...], registered: tuple[str, ...]) -> OwnModules:
+    OWN_MODULES.update(registered)
     sys.path.extend(root for root in roots if root not in sys.path)
     return OwnModules(folder, names).load()
 

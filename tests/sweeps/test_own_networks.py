@@ -1,19 +1,26 @@
 """Networks that a sweep file describes, on data of one's own: fitted, or refused while planning."""
 
+import pickle
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from dn_distributed import registry
+from dn_distributed.errors import ArgumentError
 from sweeps.errors import SpecError
 from sweeps.planning import plan as planning
 from sweeps.planning.data import fit_to_data
 from sweeps.spec.load import load
+from sweeps.spec.own_modules import OwnModules
 from sweeps.spec.sweep import Sweep
 from tests.made_pictures import any_checksum as any_checksum
 from tests.made_pictures import make_flowers
+from tests.tracking.fabricated import make_cell
+from tracking.results import networks
 
 FILE = """
 name: own
@@ -22,6 +29,8 @@ dataset: {name: csv, path: table.csv, target: label}
 training: {epochs: 1, batch_size: 8}
 methods: [{label: DN+P, dn: 1.0e-3}]
 """
+
+CALLS = "network={name: 'subprocess:getoutput', args: {cmd: 'touch called'}}"
 
 
 @pytest.fixture
@@ -74,7 +83,8 @@ def test_the_content_of_a_file_is_part_of_the_identity_and_its_place_is_not(fold
         ("network=torchvision:resnet18", "does not take inputs of the shape 3 that 'csv' has"),
         ("network=torchvision:resnet", "torchvision has no network 'resnet'; valid: alexnet"),
         ("network={name: 'torchvision:alexnet', args: {weights: DEFAULT}}", "weights would be downloaded"),
-        ("network=nowhere:net", "network nowhere:net: No module named 'nowhere'"),
+        ("network=nowhere:net", "network nowhere:net: functions of 'nowhere' are run only where --import nowhere "),
+        (CALLS, "functions of 'subprocess' are run only where --import subprocess names it"),
         ("network=mlp", "expected {mlp: "),
         ("network.mlp=[3]", "expected .inputs, …, outputs. or"),
         ("pruning.thresholds.fc3=0.1", "the regularised layers of 'network' are: fc1, fc2"),
@@ -104,10 +114,24 @@ def test_options_of_the_task_that_do_not_fit_are_refused(folder: Path, options: 
         fitted(folder)
 
 
+@pytest.fixture
+def nothing_imported(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No module of the user's is known, and after the test as many as before."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    before, modules = {*registry.OWN_MODULES}, {*sys.modules}
+    registry.OWN_MODULES.clear()
+    yield
+    registry.OWN_MODULES.clear()
+    registry.OWN_MODULES.update(before)
+    for name in {*sys.modules} - modules:
+        if name.startswith("nets_"):
+            del sys.modules[name]
+
+
+@pytest.mark.usefixtures("nothing_imported")
 def test_the_source_of_a_function_of_ones_own_is_part_of_the_identity(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(str(folder))
     module = folder / "nets_of_this_test.py"
     text = (
         "from torch import nn\n"
@@ -116,6 +140,10 @@ def test_the_source_of_a_function_of_ones_own_is_part_of_the_identity(
     )
     made = "network={name: 'nets_of_this_test:small', args: {width: 5}}"
     module.write_text(text.format("nn.Linear(width, num_outputs)"))
+    with pytest.raises(SpecError, match="only where --import nets_of_this_test names it"):
+        keys(folder, made)
+    assert "nets_of_this_test" not in sys.modules
+    OwnModules(str(folder), ("nets_of_this_test",)).load()
     before = keys(folder, made)
     assert fitted(folder, made).task.layers == ("0", "2")
     monkeypatch.delitem(sys.modules, "nets_of_this_test")
@@ -125,7 +153,43 @@ def test_the_source_of_a_function_of_ones_own_is_part_of_the_identity(
     module.write_text(text.format("nn.Linear(width, 7)"))
     with pytest.raises(SpecError, match="puts out 7 numbers"):
         keys(folder, made)
-    monkeypatch.delitem(sys.modules, "nets_of_this_test")
+
+
+@pytest.mark.usefixtures("nothing_imported")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("getoutput", "functions of 'subprocess' are run only"),
+        ("partly", "partly is no function"),
+        ("absent", "has no attribute 'absent'"),
+    ],
+)
+def test_of_a_module_of_ones_own_only_its_own_functions_are_run(folder: Path, name: str, message: str) -> None:
+    (folder / "nets_with_others.py").write_text(
+        "from functools import partial\nfrom subprocess import getoutput\npartly = partial(getoutput)\n"
+    )
+    OwnModules(str(folder), ("nets_with_others",)).load()
+    with pytest.raises(SpecError, match=message):
+        fitted(folder, f"network=nets_with_others:{name}")
+
+
+def test_a_stored_cell_runs_no_function(folder: Path) -> None:
+    task = fitted(folder).task.identity()
+    called = {**task, "architecture": {"name": "os:mkdir", "args": {"path": str(folder / "called")}}}
+    cell = make_cell().model_copy(update={"task": called})
+    with pytest.raises(ArgumentError, match="--import os names it"):
+        networks.task_of(cell).network()
+    assert not (folder / "called").exists()
+
+
+@pytest.mark.usefixtures("nothing_imported")
+def test_a_copy_allows_the_functions_of_registered_classes() -> None:
+    registry.OWN_MODULES.add("nets_registered")
+    sent = pickle.dumps(OwnModules("/elsewhere", ()))
+    registry.OWN_MODULES.clear()
+    pickle.loads(sent)
+    assert registry.is_own_module("nets_registered.parts")
+    assert not registry.is_own_module("nets_registered_not")
 
 
 @pytest.mark.slow
