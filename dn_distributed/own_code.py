@@ -20,7 +20,6 @@ import torch
 
 from dn_distributed.data import Dataset
 from dn_distributed.data.images import ImageDataset
-from dn_distributed.data.samples import SampleDataset
 from dn_distributed.errors import ArgumentError
 from dn_distributed.regularizers import PENALTIES
 from dn_distributed.tasks import Task
@@ -87,9 +86,11 @@ def _of_task(task: Task) -> str | None:
 
 
 def _of_dataset(dataset: Dataset) -> str | None:
-    """None also for images that are hashed themselves: their source says no more than they do."""
-    hashed = type(dataset).digest in (ImageDataset.digest, SampleDataset.digest)
-    return None if hashed else of_class(type(dataset))
+    """None also for images that are hashed themselves: their source says no more than they do.
+
+    Samples may come with the checksum of their files, which does not say what is made of these.
+    """
+    return None if type(dataset).digest is ImageDataset.digest else of_class(type(dataset))
 
 
 @cache
@@ -105,6 +106,7 @@ def of_class(cls: type) -> str | None:
     return _digest([cls.__qualname__, *sorted(map(_code, files))])
 
 
+@cache
 def _of_function(function: Any) -> str:
     return _digest([function.__qualname__, *sorted(map(_code, _files(function)))])
 

@@ -12,6 +12,7 @@ from dn_distributed import own_code
 from dn_distributed.data import DATASETS
 from dn_distributed.data.digits import Digits
 from dn_distributed.data.linear import Scripted
+from dn_distributed.data.table import Csv
 from dn_distributed.regularizers import PENALTIES
 from dn_distributed.tasks import TASKS
 from dn_distributed.tasks.lenet300 import LeNet300
@@ -139,6 +140,25 @@ def test_images_of_ones_own_are_told_by_themselves() -> None:
         pass
 
     assert own_code.digests(LeNet300(), Mine(), []) == {}
+
+
+def test_samples_of_ones_own_are_told_by_their_source_too() -> None:
+    class Mine(Csv):
+        pass
+
+    mine, shipped = Mine(path="a.csv", target="a"), Csv(path="a.csv", target="a")
+    assert set(own_code.digests(LeNet300(), mine, [])) == {own_code.DATASET}
+    assert own_code.digests(LeNet300(), shipped, []) == {}
+
+
+def test_a_functions_source_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "mine_edited.py"
+    file.write_text("def net():\n    return 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("mine_edited")
+    before = own_code._of_function(module.net)
+    file.write_text("def net():\n    return 2\n")
+    assert own_code._of_function(module.net) == before
 
 
 def test_generated_data_of_ones_own_are_told_by_their_source() -> None:
