@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, Self
@@ -57,7 +58,7 @@ class Table(SampleDataset):
 
     def located_in(self, data_dir: Path, beside: Path) -> Path:
         """Return the folder of the sweep file where the file lies in it, else ``data_dir``."""
-        return beside if (beside / self.path).exists() else data_dir
+        return beside if os.path.exists(beside / self.path) else data_dir
 
     def check_present(self, data_dir: Path) -> None:
         """Nothing is ever downloaded: ``load`` says what is missing."""
@@ -88,11 +89,11 @@ class Table(SampleDataset):
         for column in (self.target, *self.ignore, *filter(None, (self.split,))):
             if column not in frame.columns:
                 raise DataError(f"no column {quoted(column)}; there are: {_list(frame.columns)}")
-        frame = frame.drop(columns=[name for name in self.ignore if name != self.target])
+        frame = frame.drop(columns=[name for name in self.ignore if name not in (self.target, self.split)])
         _check_whole(frame)
         rows = self._rows(frame)
         target = frame[self.target]
-        inputs = _numbers(frame.drop(columns=[self.target, *filter(None, (self.split,))]))
+        inputs = frame.drop(columns=[self.target, *filter(None, (self.split,))])
         if not inputs.shape[1]:
             raise DataError("there is no column but the target")
         x = _standardised(inputs, rows["train"])
@@ -102,7 +103,7 @@ class Table(SampleDataset):
             _check_classes(classes, labels, rows)
             y, num_classes = torch.from_numpy(labels.astype(np.int64)), len(classes)
         else:
-            y, num_classes = _standardised(_numbers(target.to_frame()), rows["train"]), 0
+            y, num_classes = _standardised(target.to_frame(), rows["train"]), 0
         parts = {part: Split(x[rows[part]].contiguous(), y[rows[part]].contiguous()) for part in _PARTS}
         samples = Samples(**parts, num_classes=num_classes or None, checksum=checksum)
         check_samples(self.name, samples)
@@ -136,7 +137,10 @@ class Csv(Table):
     def _read(self, file: BinaryIO) -> pd.DataFrame:
         import pandas as pd
 
-        return pd.read_csv(file, sep=self.separator, low_memory=False)
+        frame = pd.read_csv(file, sep=self.separator, low_memory=False)
+        if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what has no name for names of rows
+            raise DataError("lines have more values than the first one has names of columns")
+        return frame
 
 
 class Parquet(Table):
@@ -180,12 +184,22 @@ def _numbers(frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
     return numbers
 
 
-def _standardised(numbers: np.ndarray[Any, np.dtype[np.float64]], train: torch.Tensor) -> torch.Tensor:
-    """Return float32 with mean 0 and standard deviation 1 over the training rows; a constant column is 0."""
+def _standardised(frame: pd.DataFrame, train: torch.Tensor) -> torch.Tensor:
+    """Return float32 with mean 0 and standard deviation 1 over the training rows; a column that is constant there is 0.
+
+    DataError at the first column whose numbers are too large, or too near one another.
+    """
+    numbers = _numbers(frame)
     of_train = numbers[train.numpy()]
-    deviation = of_train.std(0)
-    deviation[deviation == 0] = 1
-    return torch.from_numpy(((numbers - of_train.mean(0)) / deviation).astype(np.float32))
+    constant = of_train.min(0) == of_train.max(0)  # rounding may leave a deviation of 1e-17
+    with np.errstate(all="ignore"):
+        mean = np.where(constant, of_train[0], of_train.mean(0))
+        deviation = np.where(constant, 1, of_train.std(0))
+        standardised = ((numbers - mean) / deviation).astype(np.float32)
+    for name, finite in zip(frame.columns, np.isfinite(standardised).all(0) & np.isfinite(deviation), strict=True):
+        if not finite:
+            raise DataError(f"column {quoted(name)} cannot be standardised: its numbers are too large or too near")
+    return torch.from_numpy(standardised)
 
 
 def _is_numeric(column: pd.Series[Any]) -> bool:

@@ -86,6 +86,9 @@ def test_whole_numbers_are_labels_unless_the_goal_says_otherwise(frame: pd.DataF
         ({"part": ["learn"] * 40}, {"split": "part", "ignore": ["price"]}, "says 'learn'; valid: train, validation"),
         ({"part": ["train"] * 40}, {"split": "part", "ignore": ["price"]}, "40 rows are too few"),
         ({}, {"ignore": ["a", "b", "price", "part"]}, "no column but the target"),
+        ({"a": [1e300, *range(39)]}, {}, "column 'a' cannot be standardised"),
+        ({"price": [1e300, *range(39)]}, {"target": "price", "ignore": ["kind", "part"]}, "'price' cannot be stand"),
+        ({"a": [1e-200, *[0] * 39]}, {"split": "part", "ignore": ["price"]}, "column 'a' cannot be standardised"),
     ],
 )
 def test_what_cannot_be_trained_on_is_refused_in_one_line(
@@ -94,6 +97,24 @@ def test_what_cannot_be_trained_on_is_refused_in_one_line(
     with pytest.raises(DataError, match=message) as caught:
         load(frame.assign(**change), tmp_path, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_a_column_that_is_constant_in_training_rows_is_0_there(frame: pd.DataFrame, tmp_path: Path) -> None:
+    constant = load(frame.assign(a=[0.1] * 39 + [0.3]), tmp_path, split="part", ignore=["price"])
+    assert constant.train.inputs[:, 0].tolist() == [0.0] * 20
+    torch.testing.assert_close(constant.test.inputs[:, 0], torch.tensor([0.0] * 9 + [0.2]))
+
+
+def test_the_column_of_parts_may_stand_among_the_ignored_ones(frame: pd.DataFrame, tmp_path: Path) -> None:
+    one, other = (load(frame, tmp_path, split="part", ignore=ignore) for ignore in (["price"], ["price", "part"]))
+    assert torch.equal(one.train.inputs, other.train.inputs)
+
+
+def test_lines_with_a_value_more_than_the_header_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "table").write_text("a,b,x\n" + "1,2,3,4\n" * 40)
+    dataset = DATASETS["csv"](**{"name": "csv", "path": "table", "target": "x"})
+    with pytest.raises(DataError, match="lines have more values than the first one"):
+        dataset.load(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["csv", "parquet"])
