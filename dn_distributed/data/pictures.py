@@ -1,5 +1,6 @@
 """Colour images in torchvision's layout, and in folders of one's own, one a class. Never downloaded."""
 
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -99,7 +100,7 @@ class ImageFolder(PictureDataset):
 
     def located_in(self, data_dir: Path, beside: Path) -> Path:
         """Return the folder of the sweep file where ``path`` lies in it, else ``data_dir``."""
-        return beside if (beside / self.path).is_dir() else data_dir
+        return beside if os.path.isdir(beside / self.path) else data_dir
 
     def _read(self, data_dir: Path) -> tuple[dict[str, Pictures], int]:
         from torchvision import datasets
@@ -132,14 +133,18 @@ def _torchvision(name: str, root: Path, chosen: Mapping[str, Any]) -> Any:
 
 
 def _all(dataset: Any, size: int) -> Pictures:
+    """Return the images of one of torchvision's datasets. DataError, naming the file where it is known."""
+    from PIL.Image import DecompressionBombError
+
     images = torch.empty(len(dataset), 3, size, size, dtype=torch.uint8)
     labels = torch.empty(len(dataset), dtype=torch.int64)
     for place in range(len(dataset)):
         try:
             image, label = dataset[place]
-        except OSError as error:
-            raise DataError(f"image {place} cannot be read: {first_line(error)}") from error
-        images[place], labels[place] = _pixels(image, size), label
+            images[place], labels[place] = _pixels(image, size), label
+        except (OSError, SyntaxError, ValueError, DecompressionBombError) as error:  # as PIL finds a file damaged
+            file = dataset.samples[place][0] if hasattr(dataset, "samples") else f"image {place}"
+            raise DataError(f"{file}: cannot be read: {first_line(error)}") from error
     return images, labels
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from PIL import Image
 from scipy.io import savemat
 
 from dn_distributed.data import DATASETS, DataError, Samples
@@ -72,6 +73,24 @@ def test_a_folder_a_class(tmp_path: Path) -> None:
     images(tmp_path / "pets" / "validation" / "cow", 1)
     with pytest.raises(DataError, match="validation: other classes than in train: cow"):
         load("image_folder", tmp_path, path="pets", size=9)
+
+
+@pytest.mark.parametrize("damage", [b"nothing", None, "bomb"])
+def test_an_image_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes | str | None
+) -> None:
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            images(tmp_path / part / name, 5)
+    file = tmp_path / "train" / "dog" / "image_00001.png"
+    Image.new("RGB", (40, 40)).save(file)
+    if damage == "bomb":
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 700)
+    else:
+        written = file.read_bytes()
+        file.write_bytes(damage if isinstance(damage, bytes) else written[:33] + b"\0" * 20 + written[53:])
+    with pytest.raises(DataError, match=r"image_00001\.png: cannot be read"):
+        load("image_folder", tmp_path, path=".", size=9)
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "svhn", "flowers102"])
