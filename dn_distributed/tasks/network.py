@@ -1,7 +1,9 @@
 """A network that the sweep file describes, on any data: shapes come from the data, labels or numbers are learned."""
 
 import math
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property, partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -49,7 +51,10 @@ class Network(Task):
 
     @property
     def scores(self) -> tuple[Score, ...]:  # type: ignore[override]
-        """Accuracy, or the errors of a regression, of which the first is the share of the variance that is left."""
+        """Accuracy, or the errors of a regression: the NMSE, Σ(y−ŷ)²/Σy², and the mean squared error.
+
+        Where targets are standardised, as a table's are, the NMSE is the share of the variance that is left.
+        """
         return (NMSE, MSE) if self.goal == "regression" else (ACCURACY,)
 
     @property
@@ -146,7 +151,7 @@ class Network(Task):
     def data(self, dataset: Dataset, raw: Raw) -> Data:
         """Return samples as they are, images as pixels in [0, 1] of the shape ``[1, 28, 28]``."""
         if isinstance(dataset, SparseLinear):
-            return Data(dataset.digest(None), dataset.samples, generate=dataset.generate)
+            return Data(dataset.digest(None), dataset.samples, generate=partial(_without_truth, dataset))
         if isinstance(raw, Samples):
             check_samples(dataset.name, raw)
             splits = Splits(raw.train, raw.validation, raw.test)
@@ -159,6 +164,11 @@ class Network(Task):
         if self.goal == "regression":
             return functional.mse_loss(outputs, targets)
         return functional.cross_entropy(outputs, targets)
+
+
+def _without_truth(dataset: SparseLinear, seeds: Sequence[int]) -> Splits:
+    """The data without their coefficients: a network has none that could be held against them."""
+    return replace(dataset.generate(seeds), truth=None)
 
 
 def _pixels(images: Tensor, labels: Tensor) -> Split:

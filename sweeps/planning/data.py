@@ -7,6 +7,7 @@ from dn_distributed.data import Data, DataError, Raw
 from dn_distributed.errors import ArgumentError
 from dn_distributed.tasks import Task
 from dn_distributed.tasks.label_checks import check_labels
+from dn_distributed.text import first_line
 from sweeps.console import notify
 from sweeps.planning.data_dir import resolve_data_dir
 from sweeps.spec.load import with_task
@@ -26,8 +27,9 @@ def fit_to_data(sweep: Sweep, data_dir: Path | None, *, download: bool = True) -
     SpecError if they cannot be had or do not fit the sweep, DataError without the folder. Without ``download`` nothing
     is fetched and nothing written: what is not there is an error.
     """
-    folder = sweep.dataset.located_in(resolve_data_dir(data_dir), sweep.path.absolute().parent)
+    place = resolve_data_dir(data_dir)
     try:
+        folder = sweep.dataset.located_in(place, sweep.path.absolute().parent)
         if not download:
             sweep.dataset.check_present(folder)
         raw = sweep.dataset.load(folder)
@@ -52,6 +54,9 @@ def _fitted_task(sweep: Sweep, raw: Raw) -> Task:
         return sweep.task.fitted_to(sweep.dataset, raw)
     except (DataError, ArgumentError) as error:
         raise sweep.places.error(("task",), str(error)) from error
+    except (RuntimeError, MemoryError) as error:  # a network that is too large
+        message = f"the network cannot be built: {type(error).__name__}: {first_line(error)}"
+        raise sweep.places.error(("task",), message) from error
 
 
 def _rehearse(sweep: Sweep, data: Data) -> None:

@@ -1,5 +1,6 @@
 """The sweep files that come with the package, by name: ``demo/regression`` is there from any folder."""
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def find(path: Path) -> Path:
     SpecError, with the names that there are, where it looks like one of them and is none.
     """
     name = path.as_posix().removesuffix(".yaml")
-    if path.exists() or path.is_absolute() or path.suffix not in ("", ".yaml"):
+    if os.path.exists(path) or path.is_absolute() or path.suffix not in ("", ".yaml"):
         return path
     if name in names():
         return _PACKAGE / f"{name}.yaml"

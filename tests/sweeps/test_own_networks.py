@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from dn_distributed import registry
-from dn_distributed.errors import ArgumentError
+from dn_distributed.errors import ArgumentError, DataError
 from sweeps.errors import SpecError
 from sweeps.planning import plan as planning
 from sweeps.planning.data import fit_to_data
@@ -59,6 +59,17 @@ def test_shapes_come_from_the_data(folder: Path) -> None:
     assert [score.name for score in fitted(folder, "dataset.goal=regression").task.scores] == ["nmse", "mse"]
 
 
+def test_a_network_has_no_coefficients_to_be_held_against_those_of_generated_data(folder: Path) -> None:
+    _, data = fit_to_data(load(folder / "own.yaml", ["dataset=linear_scripted"]), None)
+    assert data.for_seeds([0, 1]).truth is None
+    assert pickle.loads(pickle.dumps(data)).for_seeds([0]).train.inputs.shape == (1, 500, 20)
+
+
+def test_a_name_that_is_too_long_for_a_file_is_refused() -> None:
+    with pytest.raises(SpecError, match="File name too long"):
+        load("x" * 300)
+
+
 def test_the_task_is_made_again_from_its_identity(folder: Path) -> None:
     task = fitted(folder).task
     again = type(task)(**task.identity())
@@ -80,6 +91,9 @@ def test_the_content_of_a_file_is_part_of_the_identity_and_its_place_is_not(fold
     [
         ("network.mlp=[4, 8, 2]", "own.yaml.*the network takes 4 inputs, the data of 'csv' have 3"),
         ("network.mlp=[3, 8, 5]", "the network puts out 5 numbers, the data of 'csv' have 2 classes"),
+        ("network.mlp=[1000000000, 1000000000, 2]", "task.*: the network cannot be built: "),
+        (f"dataset.path={'x' * 300}", "dataset: .*xxx"),
+        (f"dataset={{name: image_folder, size: 9, path: {'x' * 300}}}", "dataset: .*xxx"),
         ("network=torchvision:resnet18", "does not take inputs of the shape 3 that 'csv' has"),
         ("network=torchvision:resnet", "torchvision has no network 'resnet'; valid: alexnet"),
         ("network={name: 'torchvision:alexnet', args: {weights: DEFAULT}}", "weights would be downloaded"),
@@ -180,6 +194,13 @@ def test_a_stored_cell_runs_no_function(folder: Path) -> None:
     with pytest.raises(ArgumentError, match="--import os names it"):
         networks.task_of(cell).network()
     assert not (folder / "called").exists()
+
+
+def test_test_data_that_lay_beside_the_sweep_file_are_asked_for(folder: Path, tmp_path: Path) -> None:
+    sweep, data = fit_to_data(load(folder / "own.yaml"), None)
+    assert len(networks.load_test_split(sweep.task, sweep.dataset, 0, folder, data.digest).inputs) == 9
+    with pytest.raises(DataError, match=r"table\.csv: No such file.*give --data-dir FOLDER of the file"):
+        networks.load_test_split(sweep.task, sweep.dataset, 0, tmp_path / "elsewhere", data.digest)
 
 
 @pytest.mark.usefixtures("nothing_imported")

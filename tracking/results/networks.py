@@ -109,10 +109,16 @@ def load_test_split(task: Task, dataset: Dataset, seed: int, data_dir: Path, dig
 
     DataError where they cannot be had, or have another ``digest``; None: whatever they are.
     """
-    data = task.data(dataset, dataset.load(data_dir))
+    finds_beside = type(dataset).located_in is not Dataset.located_in
+    beside = " (files beside a sweep file are not looked for: give --data-dir FOLDER of the file)" * finds_beside
+    try:
+        raw = dataset.load(data_dir)
+    except DataError as error:
+        raise DataError(f"{error}{beside}") from error
+    data = task.data(dataset, raw)
     if digest is not None and data.digest != digest:
         where = f" in {data_dir}" if dataset.kind == "images" else ""
-        raise DataError(f"the data of {dataset.name!r}{where} are not those that the replicate was trained on")
+        raise DataError(f"the data of {dataset.name!r}{where} are not those that the replicate was trained on{beside}")
     splits = data.for_seeds([seed])
     if not splits.stacked:
         return splits.test
