@@ -95,7 +95,7 @@ class Made(Architecture):
             known = inspect.signature(function).parameters
             shapes = {"input_shape": tuple(input_shape), "num_outputs": num_outputs}
             from_data = {key: value for key, value in shapes.items() if key in known}
-        if "weights" in self.args and self.name.startswith(TORCHVISION):
+        if {"weights", "weights_backbone", "pretrained"} & self.args.keys() and self.name.startswith(TORCHVISION):
             raise ArgumentError(f"network {self.name}: weights would be downloaded; every replicate draws its own")
         try:
             network = function(**{**from_data, **self.args})

@@ -75,6 +75,8 @@ def test_files_called_as_modules_that_we_use_change_nothing_and_no_home_is_neede
         "-P",
         "-m",
         "dn_distributed",
+        "--log-level",
+        "warning",
         "sweep",
         "small.yaml",
         "--num-cpus",

@@ -97,6 +97,7 @@ def test_the_content_of_a_file_is_part_of_the_identity_and_its_place_is_not(fold
         ("network=torchvision:resnet18", "does not take inputs of the shape 3 that 'csv' has"),
         ("network=torchvision:resnet", "torchvision has no network 'resnet'; valid: alexnet"),
         ("network={name: 'torchvision:alexnet', args: {weights: DEFAULT}}", "weights would be downloaded"),
+        ("network={name: 'torchvision:alexnet', args: {pretrained: true}}", "weights would be downloaded"),
         ("network=nowhere:net", "network nowhere:net: functions of 'nowhere' are run only where --import nowhere "),
         (CALLS, "functions of 'subprocess' are run only where --import subprocess names it"),
         ("network=mlp", "expected {mlp: "),
