@@ -149,7 +149,6 @@ def _seconds(plan: Plan, slots: Callable[[float], int] | None) -> float | None:
 
 def _as_json(plan: Plan, slots: Callable[[float], int] | None) -> dict[str, Any]:
     sweep = plan.sweep
-    sizes_known = slots is not None and not plan.measures_packs
     return {
         "name": sweep.name,
         "task": sweep.task.name,
@@ -162,7 +161,7 @@ def _as_json(plan: Plan, slots: Callable[[float], int] | None) -> dict[str, Any]
         "failed": plan.count("failed"),
         "stopped": plan.count("stopped"),
         "to_run": plan.num_to_run,
-        "packs": len(plan.packs(slots(sweep.resources.cpu))) if slots is not None and sizes_known else None,
+        "packs": None if slots is None or plan.measures_packs else _num_packs(plan, slots),
         "counted": coverage(sweep.task) or None,
         "seconds": _seconds(plan, slots),
         "configurations_to_draw": sum(plan.open_samples.values()),
@@ -175,4 +174,8 @@ def _packs_in_words(plan: Plan, slots: Callable[[float], int] | None) -> str:
         return " in packs whose size is measured first"
     if slots is None:
         return " in packs that fit the cluster's room"
-    return f" in {len(plan.packs(slots(plan.sweep.resources.cpu)))} packs"
+    return f" in {_num_packs(plan, slots)} packs"
+
+
+def _num_packs(plan: Plan, slots: Callable[[float], int]) -> int:
+    return len(plan.packs(slots(plan.sweep.resources.cpu)))
