@@ -4,11 +4,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-
 from benchmarks.trainer import load as load_task
 from dn_distributed import regularizers
 from dn_distributed.config import Pruning
+from dn_distributed.hardware import on_threads
 from dn_distributed.training import Trainer
 from sweeps.planning.data import load_data
 from sweeps.spec.load import load
@@ -27,13 +26,9 @@ DENSITY = 0.05
 
 def run(data_dir: Path) -> list[str]:
     """Return tables of CPU seconds per replicate, on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with on_threads(1):
         recipes = [_recipe(name, *pack, data_dir) for name, packs in PACKS.items() for pack in packs]
         fine_tuned = [_fine_tuned(name, *pack, data_dir) for name, packs in FINE_TUNED.items() for pack in packs]
-    finally:
-        torch.set_num_threads(threads)
     return [
         "CPU seconds per replicate on one thread, each training at its full length, with what is measured after",
         "each epoch and at the end. Dense size: weights between the units that are left. It and the score are of the",

@@ -1,6 +1,8 @@
-"""Names of the processor and the device that results were computed on."""
+"""What results are computed on: names of the processor and the device, and how many threads torch takes."""
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -22,3 +24,14 @@ def cpu_name() -> str:
 def device_name(device: torch.device) -> str:
     """Return the name of a GPU, or of the processor."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
+
+
+@contextmanager
+def on_threads(number: int) -> Iterator[None]:
+    """Within, have torch compute on so many threads of the processor."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

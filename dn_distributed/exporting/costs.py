@@ -4,8 +4,7 @@ import math
 import statistics
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dn_distributed.hardware import on_threads
 from dn_distributed.torch_internals import DispatchMode, tree_leaves
 
 BATCH_SIZES = (1, 256)
@@ -141,7 +141,7 @@ def _peak_of_values(network: nn.Module, inputs: Tensor) -> int:
 
 
 def _latencies(networks: Sequence[nn.Module], batch: Tensor, num_threads: int, seconds: float) -> list[Latency]:
-    with _threads(num_threads):
+    with on_threads(num_threads):
         for network in networks:
             _run_for(network, batch, min(seconds, _WARM_UP_SECONDS))
         times: list[list[float]] = [[] for _ in networks]
@@ -150,16 +150,6 @@ def _latencies(networks: Sequence[nn.Module], batch: Tensor, num_threads: int, s
             for network, found in zip(networks, times, strict=True):
                 found.append(_milliseconds(network, batch))
     return [Latency(len(batch), *_median_of(found), len(found), num_threads) for found in times]
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _run_for(network: nn.Module, batch: Tensor, seconds: float) -> None:

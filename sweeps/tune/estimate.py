@@ -3,8 +3,7 @@
 import time
 from collections.abc import Hashable
 
-import torch
-
+from dn_distributed.hardware import on_threads
 from sweeps.planning.plan import Pack, Plan
 from sweeps.tune.memory import keep_freed_memory
 from sweeps.tune.pack_training import trainer_of
@@ -29,14 +28,10 @@ def seconds(plan: Plan, slots: int) -> float | None:
         kinds.setdefault((pack.cell.phases, pack.cell.step, len(pack.seeds)), []).append(pack)
     if not kinds:
         return None
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, int(plan.sweep.resources.cpu)))
     keep_freed_memory()
-    try:
-        most = sorted(kinds.values(), key=lambda own: -sum(len(pack.seeds) for pack in own))
+    most = sorted(kinds.values(), key=lambda own: -sum(len(pack.seeds) for pack in own))
+    with on_threads(max(1, int(plan.sweep.resources.cpu))):
         measured = [(own, _seconds_of(plan, own[0])) for own in most[:MOST_KINDS]]
-    finally:
-        torch.set_num_threads(threads)
     replicates = sum(len(pack.seeds) for own, _ in measured for pack in own)
     mean = sum(len(own) * each for own, each in measured) / replicates
     others = (mean * len(pack.seeds) for own in most[MOST_KINDS:] for pack in own)
