@@ -55,6 +55,22 @@ class Drop(FrozenModel):
     """Training samples on which scores and means are measured."""
 
 
+class Prune(FrozenModel):
+    """Weights that are removed for good when a phase begins: those smallest in absolute value."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    keep: Annotated[float, Field(gt=0, lt=1)]
+    """The share of the weights there still are that stays."""
+    within: Literal["network", "layer"] = "network"
+    """What the share is of: all regularised weights together, or those of each layer."""
+    rounds: Count = 1
+    """How often the phase runs, one after the other, each time with fewer weights."""
+    rewind_to: Annotated[int | None, Field(ge=0, le=10**9)] = None
+    """Give what stays the value that it had before this step of the whole training, 0 being the first, and begin the
+    optimiser anew; left out: each round goes on with the weights as they are."""
+
+
 _FIRST = ("epochs", "steps", "batch_size", "learning_rate", "learning_rate_decay", "shuffle")
 """What cells have always had. Of later fields the defaults are left out, so that earlier cells keep their keys."""
 
@@ -97,6 +113,8 @@ class Training(FrozenModel):
     """Fine-tuning: what ``pruning`` would drop is dropped when the phase begins, and stays 0."""
     drop: Drop | None = None
     """Remove units during the phase. A unit that is gone stays gone, in the phases after it too."""
+    prune: Prune | None = None
+    """Remove weights when the phase begins, once or in rounds. A weight that is gone stays gone."""
     precision: Precision = "float32"
     """Of the network's products while it trains: ``bf16`` (bfloat16) is faster for large layers where the processor has
     instructions for it; ``tf32`` (TensorFloat-32) is for NVIDIA GPUs. Weights, penalties, loss, optimiser and all
@@ -115,6 +133,8 @@ class Training(FrozenModel):
     def _one_way_to_drop(self) -> Self:
         if self.fixed_structure and self.drop is not None:
             raise ValueError("a phase with 'drop' changes the structure that 'fixed_structure' keeps: give one of them")
+        if self.prune is not None and (self.fixed_structure or self.drop is not None):
+            raise ValueError("'prune' does not go with 'drop' or 'fixed_structure': give them to phases of their own")
         return self
 
     @model_validator(mode="after")
@@ -135,8 +155,13 @@ class Training(FrozenModel):
 
     @property
     def changes_structure(self) -> bool:
-        """Whether units may be removed, or what was removed is kept out."""
-        return self.fixed_structure or self.drop is not None
+        """Whether weights or units may be removed, or what was removed is kept out."""
+        return self.prunes or self.drop is not None
+
+    @property
+    def prunes(self) -> bool:
+        """Whether weights are removed when the phase begins."""
+        return self.fixed_structure or self.prune is not None
 
     def steps_per_epoch(self, num_train: int) -> int:
         """Return the number of full batches in ``num_train`` samples; ValueError if there is none."""

@@ -8,20 +8,22 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from dn_distributed.config import Pruning
+from dn_distributed.config import Prune, Pruning
 from dn_distributed.errors import ArgumentError
 
-Cut: TypeAlias = float | Pruning
-"""What pruning drops: weights below a threshold, or as ``Pruning`` says."""
+Cut: TypeAlias = float | Pruning | Prune
+"""What pruning drops: weights below a threshold, or as ``Pruning`` or ``Prune`` says."""
 
 
 def masks(weights: Mapping[str, Tensor], cut: Cut, *, num_weights: int | None = None) -> dict[str, Tensor]:
     """Return, per layer, a boolean mask of the weights that stay: ``|w| >= threshold`` and ``w != 0``.
 
-    With a target density the weights are ``[K, ...]`` of K replicates, each of which has a threshold of its own, and
-    ``num_weights`` is what the density is of, where some weights are not here. ArgumentError for a threshold that is
-    negative, infinite or no number.
+    With a target density or a share the weights are ``[K, ...]`` of K replicates, each of which has a threshold of its
+    own, and ``num_weights`` is what the density is of, where some weights are not here. ArgumentError for a threshold
+    that is negative, infinite or no number.
     """
+    if isinstance(cut, Prune):
+        return _largest_share(weights, cut)
     if not isinstance(cut, Pruning):
         _check_threshold(cut)
         return {name: _mask(weight, cut) for name, weight in weights.items()}
@@ -32,7 +34,26 @@ def masks(weights: Mapping[str, Tensor], cut: Cut, *, num_weights: int | None = 
     if num_left >= sizes.shape[1]:
         return {name: weight != 0 for name, weight in weights.items()}
     largest = sizes.topk(num_left + 1, dim=1).values[:, -1]  # the largest of those that go
-    return {name: weight.abs() > largest.view(-1, *[1] * (weight.ndim - 1)) for name, weight in weights.items()}
+    return {name: _above(weight, largest) for name, weight in weights.items()}
+
+
+def _largest_share(weights: Mapping[str, Tensor], cut: Prune) -> dict[str, Tensor]:
+    """Magnitude pruning (Han et al., NeurIPS 2015): of each replicate the share ``keep`` of what is not 0 stays.
+
+    Ranked over all layers, or within each. That is ``round(keep · n)`` of n weights, where no two are equally large.
+    """
+    left: dict[str, Tensor] = {}
+    for names in [[name] for name in weights] if cut.within == "layer" else [list(weights)]:
+        sizes = torch.cat([weights[name].abs().flatten(1) for name in names], dim=1)
+        num_left = ((sizes != 0).sum(1, keepdim=True) * cut.keep).round().long()
+        ranked = torch.nn.functional.pad(sizes.sort(dim=1, descending=True).values, (0, 1))
+        largest = ranked.gather(1, num_left).flatten()  # the largest of those that go
+        left |= {name: _above(weights[name], largest) for name in names}
+    return left
+
+
+def _above(weight: Tensor, thresholds: Tensor) -> Tensor:
+    return weight.abs() > thresholds.view(-1, *[1] * (weight.ndim - 1))
 
 
 def _mask(weight: Tensor, threshold: float) -> Tensor:

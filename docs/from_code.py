@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.pycode import ModuleAnalyzer
 
-from dn_distributed.config import Drop, Pruning, Training
+from dn_distributed.config import Drop, Prune, Pruning, Training
 from dn_distributed.data import DATASETS
 from dn_distributed.tasks import TASKS
 from sweeps.cli.main import dn
@@ -207,6 +207,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "method": lambda: _keys(method_entry()),
     "training": lambda: _section(Training),
     "drop": lambda: _section(Drop),
+    "prune": lambda: _section(Prune),
     "pruning": lambda: _section(Pruning),
     "resources": lambda: _section(Resources),
     "search": lambda: _section(Search),

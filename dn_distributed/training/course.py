@@ -58,17 +58,30 @@ class Course:
 
     def begin(self, threshold: Cut) -> None:
         """Do what stands at the beginning of the phase; ``threshold``: of pruning, where it fixes the structure."""
+        cut = self.phase.training.prune or threshold
         if self._members is not None:
-            self._members.begin(threshold)
-        elif self.phase.training.fixed_structure:
+            self._members.begin(cut)
+        elif self.phase.training.prunes:
             replicas = self._equipment.replicas
-            left = pruning.masks(replicas.weights(), threshold)
+            left = pruning.masks(replicas.weights(), cut)
             structure = torch.ones_like(replicas.values, dtype=torch.bool)
             views = replicas.views(structure)
             for name, stays in pruning.changed(views, left, replicas.parts_of_filters).items():
                 views[name].copy_(stays)
             self._whole.keep_(structure)
             self._whole.structure = structure.to(replicas.values.dtype)  # also where it is all ones: it is state
+
+    def go_back_to_(self, values: Tensor, running: Tensor) -> None:
+        """Give what is there earlier values, parameters ``[K, P]`` and statistics; the optimiser begins anew."""
+        self.write_back()
+        replicas = self._equipment.replicas
+        structure = self._whole.structure if self._members is None else self._members.structure
+        replicas.values.copy_(values if structure is None else values * structure)
+        replicas.running.copy_(running)
+        for tensor in self._whole.optimizer.state().values():
+            tensor.zero_()
+        if self._members is not None:
+            self._members.restored()
 
     def take_step(self, step: int) -> Tensor:
         """Take a step of the phase and return the losses ``[K]`` before it."""

@@ -72,14 +72,19 @@ class Members:
             self._in_tensors.copy_(before._in_tensors)
         self._parts: list[Part] = []
 
-    def begin(self, threshold: Cut) -> None:
-        """Begin the phase: drop what pruning at ``threshold`` drops where the structure is fixed, or what is dead."""
+    @property
+    def structure(self) -> Tensor:
+        """What may be other than 0, as of the last ``write_back``, ``[K, P]``."""
+        return self._structure
+
+    def begin(self, cut: Cut) -> None:
+        """Begin the phase: drop what pruning at ``cut`` drops where the phase prunes, or what is dead."""
         training = self._phase.training
         if training.changes_structure:
             for row in range(len(self._structure)):
                 single = self._single(row)
-                if training.fixed_structure:
-                    self._fix(single, threshold)
+                if training.prunes:
+                    self._fix(single, cut)
                 else:
                     self._drop_what_is_dead(single)
                 self._write_back(single)
@@ -164,11 +169,11 @@ class Members:
             structure &= single.learner.structure.bool()
         single.learner.keep_(structure)
 
-    def _fix(self, single: Single, threshold: Cut) -> None:
+    def _fix(self, single: Single, cut: Cut) -> None:
         """Prune, and let nothing that is 0 be trained again."""
         samples, _ = self._batches.draw(single.row, _SAMPLES, "fix", self._phase.first_step)
         alive = self._alive(single)
-        structure = drop_what_pruning_leaves_dead_(single.replica, self._chain, alive, threshold, samples)
+        structure = drop_what_pruning_leaves_dead_(single.replica, self._chain, alive, cut, samples)
         single.learner.keep_(structure)
 
     def write_back(self) -> None:

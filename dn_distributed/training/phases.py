@@ -28,6 +28,11 @@ class Phase:
         return self.training.steps
 
     @property
+    def rewind_to(self) -> int | None:
+        """The step whose values weights get again when the phase begins."""
+        return None if self.training.prune is None else self.training.prune.rewind_to
+
+    @property
     def end(self) -> int:
         """The first step after it."""
         return self.first_step + self.num_steps
@@ -72,13 +77,16 @@ class Phase:
 
 
 def phases_of(training: Training | Sequence[Training], num_train: int) -> tuple[Phase, ...]:
-    """Return the phases of a training on ``num_train`` samples. ValueError where there is none, or no whole batch."""
-    given = (training,) if isinstance(training, Training) else tuple(training)
+    """Return the phases of a training on ``num_train`` samples; one that prunes in rounds is as many.
+
+    ValueError where there is none, or no whole batch, and where they do not go together.
+    """
+    given = [one for part in ([training] if isinstance(training, Training) else training) for one in _rounds(part)]
     if not given:
         raise ValueError("a training needs at least one phase")
-    fixed = [part.fixed_structure for part in given]
+    fixed = [part.prunes for part in given]
     if any(part.drop is not None and any(fixed[:number]) for number, part in enumerate(given)):
-        raise ValueError("a phase with 'drop' cannot come after one with 'fixed_structure': put it before")
+        raise ValueError("a phase with 'drop' cannot come after one with 'fixed_structure' or 'prune': put it before")
     phases: list[Phase] = []
     for number, part in enumerate(given):
         last = phases[-1] if phases else None
@@ -91,4 +99,15 @@ def phases_of(training: Training | Sequence[Training], num_train: int) -> tuple[
                 part.steps_per_epoch(num_train),
             )
         )
+    for phase in phases:
+        if (rewind_to := phase.rewind_to) is not None and rewind_to > phase.first_step:
+            raise ValueError(f"'rewind_to' is step {rewind_to}, and that phase begins before, at {phase.first_step}")
     return tuple(phases)
+
+
+def _rounds(training: Training) -> list[Training]:
+    """The phase as often as it runs."""
+    if training.prune is None:
+        return [training]
+    once = training.model_copy(update={"prune": training.prune.model_copy(update={"rounds": 1})})
+    return [once] * training.prune.rounds

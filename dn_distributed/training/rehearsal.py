@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from dn_distributed.regularizers import PENALTIES, Penalty
 from dn_distributed.replicas import Replicas
 from dn_distributed.replicas.checks import without_randomness
 from dn_distributed.tasks import Task
+from dn_distributed.training.phases import phases_of
 from dn_distributed.training.trainer import Trainer
 
 _SEEDS = (0, 1)
@@ -36,6 +38,7 @@ def rehearse(
     Returns what a user should know of a training that can be done: see ``Trainer.out_of_reach``.
     """
     phases = (training,) if isinstance(training, Training) else training
+    phases_of(phases, data.num_train)
     splits = _few(data.for_seeds(_SEEDS), min(_MOST_SAMPLES, *(phase.batch_size for phase in phases)))
     short = [_of_one_step(phase, splits.num_train) for phase in phases]
     with torch.random.fork_rng(devices=[]), _no_broadcasting():
@@ -47,9 +50,9 @@ def rehearse(
         if any(weight.ndim > 3 for weight in trainer.replicas.weights().values()):
             for name in PENALTIES.keys() & regularization.keys():
                 check_penalty(name, kernel=(3, 2))
-        fixed = [phase.fixed_structure for phase in phases]
-        if any(fixed):
-            trainer.advance(fixed.index(True))
+        prunes = [phase.prunes for phase in phases]
+        if any(prunes):
+            trainer.advance(prunes.index(True))
             _read_less_(trainer.replicas)
         trainer.advance(trainer.num_steps)
         trainer.outcomes()
@@ -69,8 +72,11 @@ def _cut(phases: Sequence[Training]) -> Cut:
 
 
 def _of_one_step(phase: Training, batch_size: int) -> Training:
-    changes = {"batch_size": batch_size, "steps": 1, "epochs": None, "warmup_steps": 0}
+    changes: dict[str, Any] = {"batch_size": batch_size, "steps": 1, "epochs": None, "warmup_steps": 0}
     on_gpus = {"precision": "float32"} if phase.precision == "tf32" else {}
+    if phase.prune is not None:
+        twice = {"rounds": min(2, phase.prune.rounds), "rewind_to": None if phase.prune.rewind_to is None else 0}
+        changes["prune"] = phase.prune.model_copy(update=twice)
     return phase.model_copy(update={**changes, **on_gpus})
 
 

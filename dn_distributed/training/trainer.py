@@ -25,6 +25,7 @@ from dn_distributed.training.evaluation import Evaluation
 from dn_distributed.training.outcome import EpochReport, Outcome
 from dn_distributed.training.penalties import penalties_of
 from dn_distributed.training.phases import phases_of
+from dn_distributed.training.rewinding import EarlierValues
 
 
 class Trainer:
@@ -81,8 +82,11 @@ class Trainer:
         self._evaluation = Evaluation(task, self.replicas, self._splits, dropout, shapes)
         self._loss_sum = torch.zeros(len(self.seeds), device=self.device)
         self._diverged = torch.zeros(len(self.seeds), dtype=torch.bool, device=self.device)
+        self._earlier = EarlierValues(self.replicas, self.phases)
+        if 0 in self._earlier.steps:
+            self._earlier.note(0)
         self._course = self._course_of(0, before=None)
-        self._course.begin(self.threshold)
+        self._begin()
 
     def _chain(self, sample: Tensor) -> Chain | None:
         """The chain of layers that may lose units. ArgumentError where a phase drops units, and they are no chain."""
@@ -160,13 +164,23 @@ class Trainer:
     def advance(self, num_steps: int) -> None:
         """Take ``num_steps`` optimiser steps (fewer where the training ends before)."""
         for _ in range(min(num_steps, self.num_steps - self.step)):
+            if self.step and self.step in self._earlier.steps:
+                self._course.write_back()
+                self._earlier.note(self.step)
             if self.step == self._course.phase.end:
                 self._course = self._course_of(self._course.phase.number + 1, before=self._course)
-                self._course.begin(self.threshold)
+                self._begin()
             if self.step == self._course.phase.epoch_start(self.step):
                 self._loss_sum.zero_()
             self._loss_sum += self._course.take_step(self.step)
             self.step += 1
+
+    def _begin(self) -> None:
+        """Do what stands at the beginning of the phase under way."""
+        self._course.begin(self.threshold)
+        rewind_to = self._course.phase.rewind_to
+        if rewind_to is not None and rewind_to < self.step:
+            self._course.go_back_to_(*self._earlier.at(rewind_to))
 
     @property
     def _pruned_at(self) -> Cut:
@@ -236,4 +250,4 @@ class Trainer:
         course.restored()
 
     def _state_tensors(self, course: Course) -> dict[str, Tensor]:
-        return {**course.tensors(), "loss_sum": self._loss_sum, "diverged": self._diverged}
+        return {**course.tensors(), **self._earlier.tensors(), "loss_sum": self._loss_sum, "diverged": self._diverged}

@@ -64,7 +64,7 @@ def _rehearse(sweep: Sweep, data: Data) -> None:
 
     What is shipped is known to train, in the form that the paper has.
     """
-    drops = any(phase.get("drop") or phase.get("fixed_structure") for phase in sweep.phases)
+    drops = any(phase.get(key) for phase in sweep.phases for key in ("drop", "fixed_structure", "prune"))
     if not drops and not sweep.code and sweep.task == type(sweep.task)(name=sweep.task.name):
         return
     from dn_distributed.training.rehearsal import check_penalty, rehearse

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dn_distributed.config import Cell, Drop, Pruning
+from dn_distributed.config import Cell, Drop, Prune, Pruning
 from sweeps.planning.data import load_data
 from sweeps.planning.manifest import _deviations
 from sweeps.spec.sweep import Sweep
@@ -177,3 +177,16 @@ def test_pruning_takes_a_target_or_a_threshold_for_each_layer(load: Load) -> Non
     ):
         with pytest.raises(SpecError, match=message):
             load(start + f"pruning: {wrong}\n" + methods)
+
+
+def test_rounds_of_pruning_are_searched_and_said_in_words(load: Load) -> None:
+    searched = "{keep: {grid: [0.5, 0.8]}, rounds: 2, rewind_to: {grid: [0, 5]}}"
+    sweep = load(BASE.replace("drop: {to: {grid: [0.1, 0.05]}}", f"prune: {searched}"))
+    found = cells(sweep)
+    assert len({cell.key for cell in found}) == 8
+    assert found[0].phases[1].prune == Prune(keep=0.5, rounds=2, rewind_to=0)
+    assert describe_cell(found[0])["training.1.prune.rewind_to"] == "0"
+    assert training_in_words(found[0].phases).endswith(
+        "all but the largest 50 % of the weights removed 2 times over, each time trained like this, "
+        "what stays going back to its value at step 0"
+    )

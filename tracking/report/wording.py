@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dn_distributed.config import Cell, Drop, Pruning, Training
+from dn_distributed.config import Cell, Drop, Prune, Pruning, Training
 from tracking.results import cells
 from tracking.tables.number_text import MISSING
 
@@ -49,7 +49,15 @@ def _phase_in_words(training: Training) -> str:
     parts += [_PENALTIES.get(training.penalties, "")] * (training.penalties != "on")
     parts += ["what pruning drops stays 0"] * training.fixed_structure
     parts += [_drop_in_words(training.drop)] if training.drop is not None else []
+    parts += [_prune_in_words(training.prune)] if training.prune is not None else []
     return ", ".join(parts)
+
+
+def _prune_in_words(prune: Prune) -> str:
+    of = "" if prune.within == "network" else " of each layer"
+    rounds = f" {prune.rounds} times over, each time trained like this" if prune.rounds > 1 else " at its beginning"
+    back = "" if prune.rewind_to is None else f", what stays going back to its value at step {prune.rewind_to}"
+    return f"all but the largest {100 * prune.keep:g} % of the weights{of} removed{rounds}{back}"
 
 
 def pruning_in_words(cell: Cell) -> str:
