@@ -6,10 +6,12 @@ import re
 import statistics
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+import torch
 
-from dn_distributed.compaction.proof import TOLERANCE
+from dn_distributed.compaction.proof import ROUNDING, TOLERANCE
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
@@ -61,6 +63,13 @@ def test_results_are_not_typed_into_the_text(page) -> None:  # type: ignore[no-u
     assert fractions <= page.SETTINGS, fractions - page.SETTINGS
 
 
+def check(proof: dict[str, Any]) -> None:
+    """They hold by the rule of now, though they were recorded under a weaker one: the least rounding explains them."""
+    assert proof["max_rel_float64"] <= TOLERANCE
+    assert proof["max_rel_float32"] <= ROUNDING * torch.finfo(torch.float32).eps
+    assert not proof["changed_predictions"]
+
+
 def test_the_page_of_recipes_is_that_of_its_rows_and_proofs() -> None:
     script = module_at(RESULTS / "recipes.py")
     proofs = json.loads(script.PROOFS.read_text("utf-8"))
@@ -72,8 +81,7 @@ def test_the_page_of_recipes_is_that_of_its_rows_and_proofs() -> None:
         assert statistics.fmean(script._error(row, "test") for row in rows) <= most_error
         for row in rows:
             proof = proofs[name][str(row.seed)]
-            assert proof["max_rel_float64"] <= TOLERANCE
-            assert not proof["unexplained_predictions"]
+            check(proof)
             assert proof["after"]["weights"] == row.counts.dense_size
 
 
@@ -82,8 +90,7 @@ def test_the_page_of_smaller_networks_is_that_of_its_results() -> None:
     found = json.loads(script.RESULTS.read_text("utf-8"))
     assert script.page(found) == script.PAGE.read_text("utf-8")
     for line in found.values():
-        assert line["proof"]["max_rel_float64"] <= TOLERANCE
-        assert not line["proof"]["unexplained_predictions"]
+        check(line["proof"])
         assert line["after"]["num_weights"] == sum(layer["weights"] for layer in line["dropped"]["layers"])
 
 

@@ -12,6 +12,11 @@ TOLERANCE = 1e-5
 """Largest difference in float64, relative to the largest output. Smaller: the rounding of folded biases to float32."""
 
 
+ROUNDING = 10
+"""How many times as far as the network itself rounds in float32 the two may lie apart there: a maximum over samples,
+and the smaller network adds up in another order."""
+
+
 class NotEqualError(DropNeuronError, ValueError):
     """A smaller network does not give what the network gives that it was made of."""
 
@@ -28,7 +33,11 @@ class Proof:
     changed_predictions: int | None
     """Samples whose largest output is another one in float32; None where outputs are no classes."""
     unexplained_predictions: int | None
-    """Those of them whose two largest outputs lie further apart than float32 rounds these networks' outputs."""
+    """Those of them whose two largest outputs lie so far apart that ``rounding_float32`` of both does not turn them."""
+    rounding_float32: float
+    """How far outputs may lie apart in float32 for its rounding: ``ROUNDING`` times as far as those of the full network
+    alone lie from its own in float64 (at least a unit in the last place of the largest output), and what lies between
+    the two networks in float64. Nothing of it is measured on the smaller network in float32, which it judges."""
 
     def check(self) -> None:
         """NotEqualError, in one line, where the networks are not equal."""
@@ -41,6 +50,11 @@ class Proof:
             raise NotEqualError(
                 f"the smaller network predicts another class for {self.unexplained_predictions} of {self.num_samples} "
                 "samples, which rounding does not explain: nothing is written"
+            )
+        if not self.max_abs_float32 <= self.rounding_float32:
+            raise NotEqualError(
+                f"the smaller network's outputs differ by {self.max_abs_float32:.2g} in float32 "
+                f"(its rounding explains {self.rounding_float32:.2g}): nothing is written"
             )
 
 
@@ -83,35 +97,42 @@ class _Comparison:
 
     def __init__(self, classes: bool) -> None:
         self._classes = classes
-        self._changed = self._unexplained = 0
-        self._largest, self._apart64, self._apart32 = (torch.zeros((), dtype=torch.float64) for _ in range(3))
+        self._margins: list[Tensor] = []
+        zero = torch.zeros((), dtype=torch.float64)
+        self._largest = self._apart64 = self._apart32 = self._rounding = zero
 
     def add(self, net64: Tensor, small64: Tensor, net32: Tensor, small32: Tensor) -> None:
         """Add the outputs ``[B, ...]`` of both networks in both precisions, all given in float64."""
         if net64.shape != small64.shape:
             raise NotEqualError(f"the smaller network puts out {list(small64.shape)}, not {list(net64.shape)}")
-        if net64.isnan().any():
+        if net64.isnan().any() or net32.isnan().any():
             raise NotEqualError("the network itself puts out NaN, which equals nothing: nothing is written")
-        apart = _apart(small64, net64)
-        self._largest = torch.maximum(self._largest, net64.where(net64.isfinite(), 0.0).abs().max().cpu())
-        self._apart64 = torch.maximum(self._apart64, apart.max().cpu())
-        self._apart32 = torch.maximum(self._apart32, _apart(small32, net32).max().cpu())
+        self._largest = _larger(self._largest, net64.where(net64.isfinite(), 0.0).abs())
+        self._apart64 = _larger(self._apart64, _apart(small64, net64))
+        self._apart32 = _larger(self._apart32, _apart(small32, net32))
+        self._rounding = _larger(self._rounding, _apart(net32, net64).where(net32.isfinite() & net64.isfinite(), 0.0))
         if self._classes:
-            changed = net32.argmax(1) != small32.argmax(1)
             first, second = net64.topk(2, dim=1).values.unbind(1)
-            rounding = sum(t.amax(1) for t in (_apart(net32, net64), _apart(small32, small64), apart))
-            self._changed += int(changed.sum())
-            self._unexplained += int((changed & (first - second > 2 * rounding)).sum())
+            self._margins.append(_apart(first, second)[net32.argmax(1) != small32.argmax(1)].cpu())
 
     def proof(self, num_samples: int) -> Proof:
         """Return the largest differences of all batches."""
         scale = self._largest if self._largest > 0 else torch.ones_like(self._largest)
+        least = torch.finfo(torch.float32).eps * self._largest
+        rounding = ROUNDING * torch.maximum(self._rounding, least) + self._apart64
+        margins = torch.cat(self._margins) if self._margins else torch.empty(0)
         return Proof(
             num_samples=num_samples,
             max_abs_float64=float(self._apart64),
             max_rel_float64=float(self._apart64 / scale),
             max_abs_float32=float(self._apart32),
             max_rel_float32=float(self._apart32 / scale),
-            changed_predictions=self._changed if self._classes else None,
-            unexplained_predictions=self._unexplained if self._classes else None,
+            changed_predictions=len(margins) if self._classes else None,
+            unexplained_predictions=int((margins > 2 * rounding).sum()) if self._classes else None,
+            rounding_float32=float(rounding),
         )
+
+
+def _larger(value: Tensor, others: Tensor) -> Tensor:
+    """The largest of all; NaN where one is."""
+    return torch.maximum(value, others.max().cpu())

@@ -410,6 +410,46 @@ def test_a_prediction_that_rounding_changes_is_explained() -> None:
     assert (proof.changed_predictions, proof.unexplained_predictions) == (3, 0)
 
 
+class WrongInFloat32(nn.Module):
+    """Gives what a network gives, and something else on top where it computes in float32."""
+
+    def __init__(self, net: nn.Module, added: Sequence[float]) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("added", torch.tensor(added))
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.net(x)
+        return outputs + self.get_buffer("added") if x.dtype == torch.float32 else outputs
+
+
+@pytest.mark.parametrize(
+    ("added", "classes", "said"),
+    [
+        ((0.0, 100.0, 0.0), True, r"another class for \d+ of 200 samples, which rounding does not explain"),
+        ((0.0, 100.0, 0.0), False, "differ by 1e[+]02 in float32"),
+        ((1e-3, 1e-3, 1e-3), True, "differ by 0.001 in float32"),
+        ((torch.nan, 0.0, 0.0), True, r"another class for \d+ of 200 samples"),
+        ((torch.nan, 0.0, 0.0), False, "differ by nan in float32"),
+        ((0.0, -torch.inf, 0.0), False, "differ by inf in float32"),
+    ],
+)
+def test_a_smaller_network_that_is_wrong_in_float32_alone_is_no_proof(
+    added: tuple[float, ...], classes: bool, said: str
+) -> None:
+    """Its own rounding does not count: else whatever it puts out would explain itself."""
+    torch.manual_seed(0)
+    net = mlp([4, 5, 3], nn.ReLU)
+    with pytest.raises(NotEqualError, match=said):
+        prove(net, WrongInFloat32(net, added), torch.randn(200, 4), classes=classes, batch_size=64)
+
+
+def test_a_network_that_is_nan_in_float32_alone_is_no_proof() -> None:
+    net = WrongInFloat32(mlp([4, 3], nn.ReLU), [torch.nan] * 3)
+    with pytest.raises(NotEqualError, match="the network itself puts out NaN"):
+        prove(net, net, torch.randn(5, 4))
+
+
 @pytest.mark.parametrize("norm", [nn.BatchNorm2d, lambda channels: nn.GroupNorm(3, channels)])
 def test_a_filter_without_weights_goes_with_what_normalises_it(norm: Callable[[int], nn.Module]) -> None:
     torch.manual_seed(0)
