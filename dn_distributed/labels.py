@@ -2,6 +2,7 @@
 
 SHORTHANDS: dict[str, tuple[str, ...]] = {
     "dn": ("dn_incoming", "dn_outgoing"),
+    "l0": ("l0_inputs", "l0_filters", "l0_units"),
     "l2_as_scripted": ("l2_but_last", "l1_of_last"),
 }
 """Keys of a sweep file that set several coefficients at once."""

@@ -14,6 +14,7 @@ ROWS = {
         ("replicas", "proximal"),
         ("tasks",),
         ("data", "regularizers"),
+        ("random_weights",),
     ),
 }
 """By package its parts, the upper ones importing the lower ones."""
@@ -26,6 +27,7 @@ TEXTS = {
     "tasks": "network, loss, score", "data": "splits in memory", "regularizers": "penalties, gradients",
     "proximal": "exact zeros by a step", "dropping": "units that go while training",
     "exporting": "networks as files", "compaction": "a smaller network",
+    "random_weights": "a distribution that is learned, for regularizers and replicas",
 }  # fmt: skip
 WIDTH, HEIGHT, GAP, MARGIN, LEFT = 300, 46, 14, 18, 170
 COLORS = {"sweeps": "#e8f0fb", "tracking": "#eef6ea", "dn_distributed": "#fdf3e3"}
@@ -65,7 +67,7 @@ def _row(row: tuple[str, ...], top: float) -> list[str]:
         x = MARGIN + LEFT + place * (width + 10)
         boxes.append(f'<rect x="{x}" y="{top}" width="{width}" height="{HEIGHT}" rx="6" fill="#fff" stroke="#8a94a3"/>')
         boxes.append(_text(x + 14, top + HEIGHT / 2, name, "bold", 15))
-        boxes.append(_text(x + 120, top + HEIGHT / 2, TEXTS[name], "normal", 13))
+        boxes.append(_text(x + max(120, 22 + 8 * len(name)), top + HEIGHT / 2, TEXTS[name], "normal", 13))
     return boxes
 
 

@@ -72,14 +72,17 @@ ARROWS: dict[str, set[str]] = {
     # A wing is a package, or a module that stands by itself; ``*`` are the other modules at the top of a package. Per
     # wing, the wings of the same package that it may import.
     "dn_distributed.*": set(),
-    "dn_distributed.regularizers": {"*"},
+    "dn_distributed.random_weights": {"*"},
+    "dn_distributed.regularizers": {"random_weights", "*"},
     "dn_distributed.proximal": {"regularizers", "*"},
     "dn_distributed.data": {"*"},
     "dn_distributed.tasks": {"data", "regularizers", "*"},
-    "dn_distributed.replicas": {"tasks", "regularizers", "*"},
+    "dn_distributed.replicas": {"tasks", "regularizers", "random_weights", "*"},
     "dn_distributed.compaction": {"*"},
     "dn_distributed.dropping": {"replicas", "tasks", "*"},
-    "dn_distributed.training": {"compaction", "dropping", "proximal", "replicas", "tasks", "data", "regularizers", "*"},
+    "dn_distributed.training": {
+        *("compaction", "dropping", "proximal", "replicas", "tasks", "data", "regularizers", "random_weights", "*")
+    },
     "dn_distributed.baselines": {"training", "data", "*"},
     "dn_distributed.own_code": {"tasks", "data", "regularizers", "*"},
     "dn_distributed.networks": {"compaction", "regularizers", "*"},

@@ -35,7 +35,7 @@ class NarrowReplica:
         self._select_inputs(replicas.device)
         self._masked = [None if i is None else i.to(replicas.device) for i in chain.dropout_index(left)]
         self._function = FunctionalNetwork(
-            task, self._network, self.parameters.names, dropouts=replicas.dropout_names, vectorized=False
+            task, self._network, self.parameters.names, drawn=replicas.drawn_names, vectorized=False
         )
 
     def _select_inputs(self, device: torch.device) -> None:

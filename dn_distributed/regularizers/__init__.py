@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from dn_distributed import random_weights
 from dn_distributed.errors import ArgumentError
 from dn_distributed.labels import SHORTHANDS
 from dn_distributed.registry import register
@@ -26,9 +27,13 @@ PENALTIES: dict[str, type[Penalty]] = {
 }
 
 
+OTHERS: tuple[str, ...] = (*dropout.NAMES, *random_weights.COEFFICIENTS)
+"""Coefficients that are no penalties of weights."""
+
+
 def coefficients() -> tuple[str, ...]:
     """Return every key that a method may set: those of penalties that a user has entered too."""
-    return (*PENALTIES, *SHORTHANDS, *dropout.NAMES)
+    return (*PENALTIES, *SHORTHANDS, *OTHERS)
 
 
 def expand_shorthand(name: str) -> tuple[str, ...]:
@@ -59,7 +64,7 @@ def resolve(chosen: Mapping[str, float]) -> dict[str, float]:
 
 
 def build_penalties(regularization: Mapping[str, float]) -> list[Penalty]:
-    """Return the penalties of a resolved regularisation; dropout is no penalty and is left out."""
+    """Return the penalties of a resolved regularisation; dropout and random weights are none, and left out."""
     return [PENALTIES[name](value) for name, value in regularization.items() if name in PENALTIES]
 
 
@@ -83,7 +88,7 @@ def register_penalty(cls: type[OwnPenalty]) -> type[OwnPenalty]:
     """
     how_to_name = 'give it a name of its own, name = "mine"'
     name = getattr(cls, "name", None)
-    if name in (*SHORTHANDS, *dropout.NAMES):
+    if name in (*SHORTHANDS, *OTHERS):
         raise ArgumentError(f"penalty {cls.__name__}: the name {name!r} is taken; {how_to_name}")
     if isinstance(name, str) and (why := _why_no_name(name)):
         raise ArgumentError(f"penalty {cls.__name__}: the name {name!r} {why}; {how_to_name}")

@@ -15,7 +15,7 @@ from dn_distributed.torch_internals import foreach_add_, foreach_copy_
 
 
 class FunctionalNetwork:
-    """Takes parameters, running statistics and dropout masks as lists of tensors, each in the order of its names."""
+    """Takes parameters, running statistics, and masks and noise as lists of tensors, each in the order of its names."""
 
     def __init__(
         self,
@@ -24,17 +24,20 @@ class FunctionalNetwork:
         names: Sequence[str],
         *,
         statistics: Sequence[str] = (),
-        dropouts: Sequence[str] = (),
+        drawn: Sequence[str] = (),
         vectorized: bool,
     ) -> None:
-        """``vectorized``: gradients are of K networks at once, in tensors with a leading K."""
+        """``drawn``: the buffers that masks and noise are given to.
+
+        ``vectorized``: gradients are of K networks at once, in tensors with a leading K.
+        """
         self._task, self._network, self._names = task, network, tuple(names)
-        self._statistics, self._dropouts, self._vectorized = tuple(statistics), tuple(dropouts), vectorized
+        self._statistics, self._drawn, self._vectorized = tuple(statistics), tuple(drawn), vectorized
         self._gradients: dict[tuple[torch.Size, torch.dtype], LossGradient] = {}
 
     @property
     def _identity(self) -> Hashable:
-        return type(self._task), self._task.model_dump_json(), self._vectorized, self._dropouts
+        return type(self._task), self._task.model_dump_json(), self._vectorized, self._drawn, self._names
 
     def __call__(
         self, values: list[Tensor], running: list[Tensor], masks: list[Tensor], inputs: Tensor
@@ -42,7 +45,7 @@ class FunctionalNetwork:
         """Return the outputs of one network, and its running statistics after them."""
         state = dict(zip(self._names, values, strict=True))
         state.update(zip(self._statistics, running, strict=True))
-        state.update({f"{name}.mask": mask for name, mask in zip(self._dropouts, masks, strict=True)})
+        state.update(zip(self._drawn, masks, strict=True))
         outputs = functional_call(self._network, state, (inputs,))  # enters what the network assigns into state
         return outputs, [state[name] for name in self._statistics]
 

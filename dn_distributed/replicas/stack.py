@@ -12,6 +12,7 @@ from torch.func import vmap
 from dn_distributed.config import Precision
 from dn_distributed.errors import ArgumentError
 from dn_distributed.layers import is_chain, parts_of_filters
+from dn_distributed.random_weights import RandomWeights
 from dn_distributed.regularizers.dropout import swap_dropout_
 from dn_distributed.replicas import checks
 from dn_distributed.replicas.batch_norm import swap_batch_norm_
@@ -25,8 +26,18 @@ from dn_distributed.tasks import Task
 class Replicas:
     """The stack. A replicate's numbers do not depend on which others share it."""
 
-    def __init__(self, task: Task, seeds: Sequence[int], dropout: float, device: torch.device) -> None:
-        """Draw K initial networks, one per seed. ArgumentError for a network that cannot be stacked."""
+    def __init__(
+        self,
+        task: Task,
+        seeds: Sequence[int],
+        dropout: float,
+        device: torch.device,
+        random_weights: RandomWeights | None = None,
+    ) -> None:
+        """Draw K initial networks, one per seed. ArgumentError for a network that cannot be stacked.
+
+        With ``random_weights`` the parameters of their distribution are among the others, which are 0.
+        """
         self._task, self.seeds, self.device = task, tuple(seeds), device
         self._vectorized = task.vectorize_on_cpu or device.type != "cpu"
         self.network = task.network()
@@ -36,7 +47,9 @@ class Replicas:
         self._dropout = dropout
         self._dropout_names = swap_dropout_(self.network, dropout)
         self._norm_names = swap_batch_norm_(self.network)
-        checks.check(self.network, task.layers, [*self._dropout_names, *self._norm_names])
+        self._random_names = random_weights.swap_(self.network, task.layers) if random_weights is not None else []
+        self._random_weights = random_weights
+        checks.check(self.network, task.layers, [*self._dropout_names, *self._norm_names, *self._random_names])
 
         shapes = {name: parameter.shape for name, parameter in self.network.named_parameters()}
         self._parameters = Parameters(shapes, task.layers, len(self.seeds), device)
@@ -50,10 +63,13 @@ class Replicas:
             self.network,
             self._parameters.names,
             statistics=self._statistics_names,
-            dropouts=self._dropout_names,
+            drawn=self.drawn_names,
             vectorized=self._vectorized,
         )
-        self._initialize()
+        if random_weights is None:
+            self._initialize()
+        else:
+            random_weights.initialize_(task.layers, self.parameters, self.seeds)
 
     def _own_statistics(self) -> dict[str, Tensor]:
         """The running statistics that the network holds, by name."""
@@ -90,6 +106,11 @@ class Replicas:
     def dropout_names(self) -> tuple[str, ...]:
         """Names of the dropout modules, of which each needs a mask; none without dropout."""
         return tuple(self._dropout_names)
+
+    @property
+    def drawn_names(self) -> tuple[str, ...]:
+        """Names of the buffers that masks and noise are given to, in the order in which they are given."""
+        return (*(f"{name}.mask" for name in self._dropout_names), *(f"{name}.noise" for name in self._random_names))
 
     def views(self, buffer: Tensor) -> dict[str, Tensor]:
         """Return the parts ``[K, *shape]`` of a buffer like ``values`` by the name of the parameter they belong to."""
@@ -149,12 +170,36 @@ class Replicas:
             raise ArgumentError("there is dropout, but the network has no nn.Dropout that it uses")
         return [found[0] if found else torch.Size() for found in shapes.values()]
 
+    def output_shapes(self, sample: Tensor) -> dict[str, torch.Size]:
+        """Return by regularised layer the shape of its outputs for a batch ``[B, ...]``, found by running it."""
+        shapes: dict[str, torch.Size] = {}
+        hooks = [
+            self.network.get_submodule(name).register_forward_hook(
+                lambda _module, _inputs, output, name=name: shapes.__setitem__(name, output.shape)
+            )
+            for name in self._task.layers
+        ]
+        with torch.no_grad():
+            self.network.eval()
+            self.call(*self.state_of_first(), [sample.new_ones(())] * len(self._dropout_names), sample)
+        for hook in hooks:
+            hook.remove()
+        return shapes
+
+    def noise_shapes(self, outputs: Mapping[str, torch.Size]) -> list[torch.Size]:
+        """Return the shape of the noise of each random layer for a batch; ``outputs`` as ``output_shapes`` gives."""
+        if self._random_weights is None:
+            return []
+        modules = dict(self.network.named_modules())
+        return [self._random_weights.noise_shape(modules[name], outputs[name]) for name in self._random_names]
+
     def add_loss_gradient_(
         self, inputs: Tensor, targets: Tensor, masks: list[Tensor], precision: Precision = "float32"
     ) -> Tensor:
         """Add the gradient of each replicate's mean loss to ``gradients``; return the losses ``[K]``.
 
-        Shapes: ``inputs`` and ``targets`` ``[K, B, ...]``; masks as ``MaskSource`` gives.
+        Shapes: ``inputs`` and ``targets`` ``[K, B, ...]``; masks as ``MaskSource`` gives, and behind them noise as
+        ``NoiseSource`` does.
         """
         values, into = self._parameters.values_in(precision), self._parameters.gradient_views
         inputs = lower(inputs, precision)

@@ -13,6 +13,7 @@ from dn_distributed.training.batches import Batches
 from dn_distributed.training.equipment import Equipment
 from dn_distributed.training.learner import Learner
 from dn_distributed.training.members import Members
+from dn_distributed.training.noisy import Noisy, has_random_weights
 from dn_distributed.training.optimizer import Optimizer
 from dn_distributed.training.phases import Phase
 
@@ -38,7 +39,11 @@ class Course:
         self._whole = Learner(replicas, equipment.penalties, optimizer, phase.training.precision)
         if before is not None:
             before.write_back()
-            self._whole.optimizer.go_on_from_(before._whole.optimizer)
+            if before._noisy is None:
+                self._whole.optimizer.go_on_from_(before._whole.optimizer)
+        self._noisy: Noisy | None = None
+        if has_random_weights(equipment, phase):
+            self._noisy = Noisy(equipment, phase, before=before._noisy if before is not None else None)
         self._members: Members | None = None
         changes_structure = any(training.changes_structure for training in so_far)
         if changes_structure and equipment.chain is not None:
@@ -90,6 +95,8 @@ class Course:
         masks = self._masks.masks(own_step, self._equipment.replicas.device)
         inputs = self._input_dropout(inputs, own_step)
         rate, factor = self.phase.learning_rate(step), self.phase.penalty_factor(step)
+        if self._noisy is not None:
+            return self._noisy.step_(inputs, targets, masks, own_step, rate, factor)
         if self._members is None:
             return self._whole.step_(inputs, targets, masks, rate, factor)
         losses = self._members.step_(inputs, targets, masks, rate, factor)
@@ -100,14 +107,18 @@ class Course:
         """Bring the stack's parameters up to date."""
         if self._members is not None:
             self._members.write_back()
+        elif self._noisy is not None:
+            self._noisy.write_back()
 
     def finite(self) -> Tensor:
         """Return which replicates have finite parameters, moments and statistics, ``[K]``."""
-        learner = self._members or self._whole
+        learner = self._members or self._noisy or self._whole
         return learner.finite() & self._equipment.replicas.running.isfinite().all(1)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what the rest of the phase depends on, by name, to be saved or overwritten."""
+        if self._noisy is not None:
+            return self._noisy.tensors()
         running = self._equipment.replicas.running
         statistics = {"running": running} if running.numel() else {}
         if self._members is not None:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from dn_distributed.data import Splits
 from dn_distributed.dropping.chain import Chain
+from dn_distributed.random_weights import RandomWeights
 from dn_distributed.replicas import Replicas
 from dn_distributed.tasks import Task
 from dn_distributed.training.penalties import Penalties
@@ -25,5 +27,12 @@ class Equipment:
     dropout_shapes: Sequence[torch.Size]
     chain: Chain | None
     """Of the regularised layers; None where units cannot be dropped while it trains, or no phase does."""
+    random_weights: RandomWeights | None = None
+    """What makes weights random in phases with penalties."""
     always_shrink: bool = False
     """Whether tensors get smaller where that costs more than it saves too, so that it is tried."""
+
+    def first_samples(self, count: int) -> Tensor:
+        """Return the inputs ``[count, ...]`` of the first training samples, of the first replicate."""
+        inputs = self.splits.train.inputs
+        return (inputs[0] if self.splits.stacked else inputs)[:count]

@@ -3,6 +3,7 @@
 Shapes: K replicates, P parameters, B samples of a batch.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -41,7 +42,16 @@ class Stack(Protocol):
 class Learner:
     """A stack with the penalties that act on it and the optimiser that moves it."""
 
-    def __init__(self, stack: Stack, penalties: Penalties, optimizer: Optimizer, precision: Precision) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        penalties: Penalties,
+        optimizer: Optimizer,
+        precision: Precision,
+        add_penalty_gradient_: Callable[[float], None] | None = None,
+    ) -> None:
+        """``add_penalty_gradient_``: adds the gradient of one more penalty, times a factor, to those of the stack."""
+        self._add_penalty_gradient_ = add_penalty_gradient_
         self.optimizer = optimizer
         self._stack, self._precision = stack, precision
         self._penalties = [(penalty, stack.touched(penalty.name, penalty.touches)) for penalty in penalties.in_gradient]
@@ -67,6 +77,8 @@ class Learner:
             scaled = replace(penalty, coefficient=penalty.coefficient * penalty_factor)
             for values, into in touched:
                 scaled.add_gradient_(values, into, leading=1)
+        if self._add_penalty_gradient_ is not None and penalty_factor:
+            self._add_penalty_gradient_(penalty_factor)
         with products_in(self._precision):
             losses = self._stack.add_loss_gradient_(inputs, targets, masks, self._precision)
         if self.structure is not None:

@@ -15,10 +15,12 @@ from dn_distributed.dropping.chain import NO_CHAIN, Chain, find_chain
 from dn_distributed.errors import ArgumentError
 from dn_distributed.layers import is_followed_chain
 from dn_distributed.pruning import Cut
+from dn_distributed.random_weights import random_weights_of
 from dn_distributed.regularizers.dropout import INPUT_NAME as INPUT_DROPOUT
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.replicas import Replicas, precision
 from dn_distributed.tasks import Task
+from dn_distributed.training import noisy
 from dn_distributed.training.course import Course
 from dn_distributed.training.equipment import Equipment
 from dn_distributed.training.evaluation import Evaluation
@@ -77,8 +79,10 @@ class Trainer:
             regularization.get(INPUT_DROPOUT, 0.0),
             shapes,
             self._chain(sample),
+            random_weights_of(regularization),
             always_shrink,
         )
+        noisy.check_phases(self._equipment, self.phases)
         self._evaluation = Evaluation(task, self.replicas, self._splits, dropout, shapes)
         self._loss_sum = torch.zeros(len(self.seeds), device=self.device)
         self._diverged = torch.zeros(len(self.seeds), dtype=torch.bool, device=self.device)

@@ -27,7 +27,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from dn_distributed import regularizers
+from dn_distributed import random_weights, regularizers
 from dn_distributed.config import Baseline, Count, FrozenModel, Pruning, Step, Training
 from dn_distributed.data import DATASETS, Dataset
 from dn_distributed.labels import SHORTHANDS
@@ -197,9 +197,11 @@ def _method_entry(coefficients: tuple[str, ...]) -> type[MethodEntry]:
 
 def _describe(coefficient: str) -> str:
     if coefficient in SHORTHANDS:
-        return f"Short for {' and '.join(SHORTHANDS[coefficient])}."
+        return f"Short for {', '.join(SHORTHANDS[coefficient][:-1])} and {SHORTHANDS[coefficient][-1]}."
     if coefficient in PENALTIES:
         return (inspect.getdoc(PENALTIES[coefficient]) or "").partition("\n\n")[0]
+    if coefficient in random_weights.COEFFICIENTS:
+        return random_weights.COEFFICIENTS[coefficient]
     if coefficient == dropout.INPUT_NAME:
         return "Inputs drop with this probability while training."
     return (

@@ -13,7 +13,7 @@ from dn_distributed import own_code
 from dn_distributed.config import FrozenModel, Pruning, Training
 from dn_distributed.data import Dataset
 from dn_distributed.labels import SHORTHANDS
-from dn_distributed.regularizers import PENALTIES, dropout, expand_shorthand
+from dn_distributed.regularizers import OTHERS, PENALTIES, expand_shorthand
 from dn_distributed.tasks import Task
 from dn_distributed.text import one_line, quoted
 from sweeps.errors import SpecError
@@ -80,7 +80,7 @@ def _key(node: Any, part: str, keys: KeyPath, shown: str) -> str | int:
 
 def _sweep(file: YamlFile, source: str) -> Sweep:
     places = file.places
-    if taken := {*MethodEntry.model_fields, *SHORTHANDS, *dropout.NAMES} & set(PENALTIES):
+    if taken := {*MethodEntry.model_fields, *SHORTHANDS, *OTHERS} & set(PENALTIES):
         raise places.error((), f"a penalty of PENALTIES cannot be called {min(taken)!r}, which is another key")
     if "network" in file.data:
         lines = {("task", *keys[1:]): line for keys, line in places.lines.items() if keys[0] == "network"}

@@ -408,3 +408,13 @@ def test_a_dictionary_may_hold_numpy_s_numbers_ranges_and_tuples() -> None:
     sweep = spec.load({**content, "methods": methods}, "training.batch_size=7")
     assert (sweep.seeds, sweep.phases[0]["epochs"], sweep.phases[0]["batch_size"]) == ((3, 4), 2, 7)
     assert sweep.methods[0].spaces["l1"].values == (1e-5, 1e-4)
+
+
+def test_coefficients_of_gates_are_keys_of_a_method(load: Load) -> None:
+    sweep = load("name: a\ntask: lenet300\nmethods: [{label: L0, l0: {grid: [1e-6, 2e-6]}}, {label: P}]\n")
+    first, second = sweep.methods
+    (values, _) = sweep.enumerated(first)
+    cell = sweep.cell(first, values, "digest", 2560)
+    assert cell.regularization == dict.fromkeys(("l0_filters", "l0_inputs", "l0_units"), 1e-6)
+    assert sweep.assignment_of(first, cell, "digest", 2560) == {"l0": 1e-6}
+    assert sweep.cell(second, {}, "digest", 2560).regularization == {}
