@@ -128,6 +128,23 @@ def forward_order(module: nn.Module) -> tuple[str, ...]:
     return tuple(used)
 
 
+def used_layers(module: nn.Module) -> tuple[str, ...]:
+    """Return the names of every ``nn.Linear`` and ``nn.Conv2d`` in the order in which ``forward`` first uses them.
+
+    ArgumentError where it cannot be followed. Mind the threads of ``forward_order``.
+    """
+    if isinstance(module, nn.Linear | nn.Conv2d):
+        return ("",)
+    used = dict.fromkeys(str(node.target) for node in _graph(module).nodes if node.op == "call_module")
+    return tuple(name for name in used if isinstance(module.get_submodule(name), nn.Linear | nn.Conv2d))
+
+
+def other_weights(module: nn.Module, names: Iterable[str]) -> list[str]:
+    """Return the names of the weights (parameters of more than one dimension) that are of none of the layers."""
+    counted = {_key(name) for name in names}
+    return [key for key, parameter in module.named_parameters() if parameter.ndim > 1 and key not in counted]
+
+
 def is_chain(module: nn.Module, names: Sequence[str]) -> bool:
     """Return whether each of the layers ``names`` takes what the one before gives, and nothing else does.
 

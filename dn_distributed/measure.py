@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from dn_distributed import pruning, sparsity
+from dn_distributed.errors import ArgumentError
 from dn_distributed.errors import MeasureError as MeasureError
 from dn_distributed.files import open_regular
-from dn_distributed.layers import check_groups, is_chain, select
+from dn_distributed.layers import Layer, check_groups, is_chain, is_followed_chain, other_weights, select, used_layers
+from dn_distributed.weights_file import masked
 
 
 def measure(path: Path, layers: Sequence[str], threshold: float) -> sparsity.NetworkCounts:
@@ -33,29 +35,48 @@ def measure(path: Path, layers: Sequence[str], threshold: float) -> sparsity.Net
 
 
 def measure_network(
-    path: Path,
-    network: nn.Module,
-    layers: Sequence[str] | None,
-    threshold: float,
-    hidden_rule: sparsity.HiddenRule = "min",
+    path: Path, network: nn.Module, layers: Sequence[str], threshold: float, hidden_rule: sparsity.HiddenRule = "min"
 ) -> sparsity.NetworkCounts:
     """Return the counts of the layers of a network of which ``path`` has the weights.
 
-    ``layers`` names them in forward order; None: all that are ``nn.Linear`` or ``nn.Conv2d``. Where they are no chain,
-    each is counted for itself. ``hidden_rule`` as for ``sparsity.count``. MeasureError where they cannot be counted.
+    ``layers`` names them in forward order. Where they are no chain, each is counted for itself. ``hidden_rule`` as for
+    ``sparsity.count``. MeasureError where they cannot be counted.
     """
     _check_threshold(threshold)
     try:
-        if layers is None:
-            layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
         chosen = select(network, layers)
         check_groups(chosen)
-        weights = {name: layer.weight.detach() for name, layer in chosen.items()}
-        pruning.check_finite(weights)
-        left = pruning.masks(weights, threshold)
-        return sparsity.count(left, hidden_rule, chain=is_chain(network, tuple(chosen)))
+        return sparsity.count(_left(chosen, threshold), hidden_rule, chain=is_chain(network, tuple(chosen)))
     except ValueError as error:
         raise MeasureError(f"{path}: {error}") from error
+
+
+def measure_all(path: Path, network: nn.Module, threshold: float) -> tuple[sparsity.NetworkCounts, list[str]]:
+    """Return the counts of every ``nn.Linear`` and ``nn.Conv2d`` that a network uses, and what of it is not counted.
+
+    ``path`` has its weights. Not counted, by the names of their weights, are layers of other kinds. Where a layer does
+    not alone read what the one before gives, each is counted for itself; so is a convolution with groups, whose inputs
+    are those of one group. MeasureError where they cannot be counted.
+    """
+    _check_threshold(threshold)
+    try:
+        names = used_layers(network)
+        others = other_weights(network, names)
+        if not names:
+            raise ArgumentError("the network has no nn.Linear or nn.Conv2d")
+        chosen = select(network, names)
+        has_groups = any(isinstance(layer, nn.Conv2d) and layer.groups > 1 for layer in chosen.values())
+        chain = not has_groups and not others and is_followed_chain(network, names)
+        return sparsity.count(_left(chosen, threshold), chain=chain), others
+    except ValueError as error:
+        raise MeasureError(f"{path}: {error}") from error
+
+
+def _left(layers: Mapping[str, Layer], threshold: float) -> dict[str, Tensor]:
+    """The masks of the weights that are left."""
+    weights = {name: layer.weight.detach() for name, layer in layers.items()}
+    pruning.check_finite(weights)
+    return pruning.masks(weights, threshold)
 
 
 def _check_threshold(threshold: float) -> None:
@@ -129,8 +150,8 @@ def _weight(tensors: Any, layer: str, names: Sequence[str], path: Path) -> Tenso
             found: Tensor = tensors.get_tensor(name)
             return found
         if {f"{name}_orig", f"{name}_mask"} <= set(names):
-            original, mask = (tensors.get_tensor(f"{name}_{part}") for part in ("orig", "mask"))
-            if original.shape != mask.shape:
-                raise MeasureError(f"{path}: {name}_mask is not of the shape of {name}_orig")
-            return original * mask  # type: ignore[no-any-return]
+            try:
+                return masked(name, *(tensors.get_tensor(f"{name}_{part}") for part in ("orig", "mask")))
+            except ArgumentError as error:
+                raise MeasureError(f"{path}: {error}") from error
     raise MeasureError(f"{path}: no tensor {layer!r}; it holds: {', '.join(sorted(names))}")

@@ -1,12 +1,13 @@
 """A whole network's numbers out of a safetensors file, as ``torch.nn.Module.state_dict`` names them."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import safetensors.torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
-from dn_distributed.errors import ExportError
+from dn_distributed.errors import ArgumentError, ExportError
 from dn_distributed.files import open_regular
 from dn_distributed.text import one_line
 
@@ -15,7 +16,7 @@ PICKLES = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
 def load_into(network: nn.Module, path: Path, title: str) -> nn.Module:
-    """Give a network the numbers of a file, and return it in evaluation mode.
+    """Give a network the numbers of a file, and return it in evaluation mode. Masks as of ``without_masks``.
 
     ExportError where they are not those of such a network, which errors call ``title``.
     """
@@ -33,8 +34,31 @@ def load_into(network: nn.Module, path: Path, title: str) -> nn.Module:
             ) from error
         raise ExportError(f"{path}: not a safetensors file ({one_line(str(error), 200)})") from error
     try:
-        network.load_state_dict(tensors)
+        network.load_state_dict(without_masks(tensors, network.state_dict()))
+    except ArgumentError as error:
+        raise ExportError(f"{path}: {error}") from error
     except RuntimeError as error:
         reason = " ".join(str(error).split()[6:])
         raise ExportError(f"{path}: not the weights of {title}: {one_line(reason, 300)}") from error
     return network.eval()
+
+
+def without_masks(tensors: Mapping[str, Tensor], wanted: Iterable[str]) -> dict[str, Tensor]:
+    """Return the tensors, with ``NAME_orig`` and ``NAME_mask`` of ``torch.nn.utils.prune`` as ``NAME`` where wanted.
+
+    ArgumentError for a mask of another shape.
+    """
+    found = dict(tensors)
+    for name in set(wanted) - found.keys():
+        if {f"{name}_orig", f"{name}_mask"} <= found.keys():
+            found[name] = masked(name, found.pop(f"{name}_orig"), found.pop(f"{name}_mask"))
+    return found
+
+
+def masked(name: str, original: Tensor, mask: Tensor) -> Tensor:
+    """Return the pruned tensor ``name``. ArgumentError for a mask of another shape, which torch would broadcast."""
+    if original.shape != mask.shape:
+        raise ArgumentError(
+            f"{name}_mask is not of the shape of {name}_orig: {list(mask.shape)}, not {list(original.shape)}"
+        )
+    return original * mask

@@ -21,9 +21,10 @@ from safetensors import SafetensorError
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from dn_distributed.errors import ExportError
+from dn_distributed.errors import ArgumentError, ExportError
 from dn_distributed.files import open_regular
 from dn_distributed.text import one_line, quoted
+from dn_distributed.weights_file import without_masks
 
 ARCHITECTURE, MODEL = "architecture.json", "model.safetensors"
 FORMAT = 1
@@ -180,24 +181,28 @@ def _encode(value: Any, where: str) -> Any:
 # Reading
 
 
-def load(folder: str | Path) -> fx.GraphModule:
+def load(folder: str | Path, model: str = MODEL) -> fx.GraphModule:
     """Return the network that ``save`` wrote to ``folder``, in evaluation mode.
 
-    ExportError for files that cannot be read, or that name what a network's file may not name.
+    ``model``: the name of the file there that has its numbers. What ``torch.nn.utils.prune`` made of them since is
+    read too. ExportError for files that cannot be read, or that name what a network's file may not name.
     """
-    path, model = Path(folder) / ARCHITECTURE, Path(folder) / MODEL
+    path, numbers = Path(folder) / ARCHITECTURE, Path(folder) / model
     try:
         with open_regular(path) as file:
             described = json.loads(file.read())
-        open_regular(model).close()
-        network, tensors = build(described), safetensors.torch.load_file(model)
+        open_regular(numbers).close()
+        network = build(described)
+        tensors = without_masks(safetensors.torch.load_file(numbers), network.state_dict())
     except OSError as error:
-        _refuse(f"{error.filename or model}: {(error.strerror or str(error)).lower()}")
+        _refuse(f"{error.filename or numbers}: {(error.strerror or str(error)).lower()}")
     except SafetensorError as error:
-        _refuse(f"{model}: not a safetensors file ({one_line(str(error))})")
+        _refuse(f"{numbers}: not a safetensors file ({one_line(str(error))})")
+    except ArgumentError as error:
+        _refuse(f"{numbers}: {error}")
     except (ValueError, RecursionError) as error:  # no JSON, or a description that is refused
         _refuse(f"{path}: {one_line(str(error))}")
-    return _filled(network, tensors, str(model))
+    return _filled(network, tensors, str(numbers))
 
 
 def build(described: Any) -> fx.GraphModule:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sweeps.cli import options
-from sweeps.console import out
+from sweeps.console import notify, out
 from sweeps.exit_codes import OK
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def command(
 
 
 def _counts(file: Path, layers: str | None, task: str | None, threshold: float) -> "NetworkCounts":
-    from dn_distributed.measure import measure, measure_network
+    from dn_distributed.measure import measure, measure_all, measure_network
 
     if layers is not None:
         return measure(file, layers.split(","), threshold)
@@ -60,6 +60,9 @@ def _counts(file: Path, layers: str | None, task: str | None, threshold: float) 
         return measure_network(file, network, of_task.layers, threshold, of_task.hidden_rule)
     from dn_distributed.exporting import architecture
 
-    if file.name != architecture.MODEL or not file.with_name(architecture.ARCHITECTURE).exists():
-        raise click.UsageError("give --layers, or --task: no architecture.json lies beside the file")
-    return measure_network(file, architecture.load(file.parent), None, threshold)
+    if not file.with_name(architecture.ARCHITECTURE).exists():
+        raise click.UsageError(f"give --layers, or --task: no {architecture.ARCHITECTURE} lies beside the file")
+    counts, others = measure_all(file, architecture.load(file.parent, file.name), threshold)
+    if others:
+        notify(f"not counted, as only nn.Linear and nn.Conv2d are: {', '.join(others)}")
+    return counts

@@ -3,12 +3,15 @@ import os
 import re
 import subprocess
 import sys
+from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
-from torch import nn
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 from torch.nn.utils import prune
 
 import dn_distributed as dn
@@ -127,6 +130,94 @@ def test_measure_takes_the_layers_of_an_architecture_beside_the_file(
     found = json.loads(capsys.readouterr().out)
     assert [layer["shape"] for layer in found["layers"]] == [[3, 1, 3, 3], [2, 12]]
     assert (found["num_nonzero"], found["dense_size"]) == (27 + 24, 27 + 24)
+
+
+class Net(nn.Module):
+    """Its parts by name, and a function of them as ``forward``."""
+
+    def __init__(self, forward: Callable[[Any, Tensor], Tensor], **parts: nn.Module) -> None:
+        super().__init__()
+        self._forward = forward
+        for name, part in parts.items():
+            self.add_module(name, part)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._forward(self, x)
+
+
+def measured(
+    net: nn.Module, example: Tensor, dead: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> tuple[Any, str]:
+    """What ``dn measure`` says of a network that lies there, and its messages. No weight enters unit 0 of one layer."""
+    exporting.save(dn.compact(net.eval(), example), folder, example)
+    tensors = load_file(folder / "model.safetensors")
+    save_file({**tensors, dead: tensors[dead].index_fill(0, torch.tensor([0]), 0)}, folder / "pruned.safetensors")
+    assert cli.main(["measure", str(folder / "pruned.safetensors"), "--threshold", "0", "--json"]) == 0
+    printed = capsys.readouterr()
+    return json.loads(printed.out), printed.err
+
+
+def test_measure_takes_layers_in_the_order_in_which_the_network_uses_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their names are in another one in the file: ``out`` before ``body.0``."""
+    net = nn.Sequential(OrderedDict(body=nn.Sequential(nn.Linear(4, 4), nn.ReLU()), out=nn.Linear(4, 4)))
+    exporting.save(dn.compact(net, torch.rand(2, 4)), tmp_path, torch.rand(2, 4))
+    with torch.no_grad():
+        net.get_parameter("out.weight")[:2] = 0
+    save_file(net.state_dict(), tmp_path / "model.safetensors")
+    assert cli.main(["measure", str(tmp_path / "model.safetensors"), "--threshold", "0", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    counts = dn.count(net)
+    assert [layer["name"] for layer in found["layers"]] == ["body.0", "out"]
+    assert found["dense_size"] == counts.dense_size == 24
+    assert found["neurons_alive"] == counts.neurons_alive
+
+
+def test_measure_counts_linear_layers_that_are_no_chain_each_for_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = {"stem": nn.Linear(4, 5), "one": nn.Linear(5, 3), "two": nn.Linear(3, 5), "head": nn.Linear(5, 2)}
+
+    def forward(net: Any, x: Tensor) -> Tensor:
+        x = net.stem(x)
+        return net.head(x + net.two(torch.relu(net.one(x))))
+
+    found, said = measured(Net(forward, **parts), torch.rand(2, 4), "stem.weight", tmp_path, capsys)
+    assert [layer["name"] for layer in found["layers"]] == list(parts)
+    assert [unit["alive"] for unit in found["neurons"]] == [4, 3, 5, 2]
+    assert said == ""
+
+
+def test_measure_counts_convolutions_with_groups_and_names_what_it_does_not_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = nn.Sequential(nn.Conv2d(2, 4, 1), nn.Conv2d(4, 8, 3, groups=2), nn.Flatten(2), nn.Conv1d(8, 2, 1))
+    found, said = measured(net, torch.rand(2, 2, 4, 4), "0.weight", tmp_path, capsys)
+    assert [(layer["name"], layer["shape"]) for layer in found["layers"]] == [("0", [4, 2, 1, 1]), ("1", [8, 2, 3, 3])]
+    assert (found["num_weights"], found["num_nonzero"], found["dense_size"]) == (152, 150, 6 + 144)
+    assert said == "dn: not counted, as only nn.Linear and nn.Conv2d are: 3.weight\n"
+
+
+def test_measure_reads_masks_of_a_task_and_of_an_architecture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = TASKS["lenet300"](name="lenet300").network()
+    exporting.save(dn.compact(net, torch.rand(2, 784)), tmp_path, torch.rand(2, 784))
+    prune.random_unstructured(net.get_submodule("fc2"), "weight", amount=1000)  # type: ignore[no-untyped-call]
+    path = tmp_path / "pruned.safetensors"
+    save_file(net.state_dict(), path)
+    for named in (["--task", "lenet300"], []):
+        assert cli.main(["measure", str(path), *named, "--threshold", "0", "--json"]) == 0
+        assert [layer["num_nonzero"] for layer in json.loads(capsys.readouterr().out)["layers"]] == [
+            784 * 300, 29000, 1000,
+        ]  # fmt: skip
+        state = {**net.state_dict(), "fc2.weight_mask": torch.ones(100, 1)}
+        save_file(state, tmp_path / "wrong.safetensors")
+        assert cli.main(["measure", str(tmp_path / "wrong.safetensors"), *named, "--threshold", "0"]) == 2
+        said = capsys.readouterr().err
+        assert "fc2.weight_mask is not of the shape of fc2.weight_orig: [100, 1], not [100, 300]" in said
+        assert said.count("\n") == 1
 
 
 def test_measure_gives_null_where_nothing_is_left(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:

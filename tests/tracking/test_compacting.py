@@ -16,6 +16,7 @@ import torch
 from mlflow import MlflowClient
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn.utils import prune
 
 import tracking
 from dn_distributed import exporting
@@ -206,6 +207,20 @@ def test_a_file_of_a_tasks_weights_becomes_a_smaller_network(weights: Path, tmp_
     assert "# lenet300 from w.safetensors" in card
     assert "| test data | `digits` |" in card
     assert "| task | `lenet300` |" in card
+
+
+def test_a_file_with_masks_of_torchs_own_pruning_is_read(tmp_path: Path) -> None:
+    network = LENET300.network()
+    prune.ln_structured(network.get_submodule("fc1"), "weight", amount=200, n=1, dim=0)  # type: ignore[no-untyped-call]
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    options = Options(tmp_path / "small", onnx=False)
+    assert (
+        compact_file(tmp_path / "w.safetensors", LENET300, DIGITS, 0.0, tmp_path, options).dropped.layers[0].outputs
+        == 100
+    )
+    save_file({**network.state_dict(), "fc1.weight_mask": torch.ones(300, 1)}, tmp_path / "w.safetensors")
+    with pytest.raises(ExportError, match=r"w.safetensors: fc1.weight_mask is not of the shape of fc1.weight_orig"):
+        compact_file(tmp_path / "w.safetensors", LENET300, DIGITS, 0.0, tmp_path, options)
 
 
 @pytest.mark.parametrize("size", [640, 896, 19280])
