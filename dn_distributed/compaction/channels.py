@@ -70,7 +70,7 @@ class _Follower:
             return None if self._asks_for_other_sizes() else self._pin(f"{self._label!r} takes them apart")
         for follows, rule in self._rules(module, name):
             if follows:
-                return rule() or self._pin(f"{self._label!r} reads them in a way that is not known")
+                return rule() or self._pin(f"{self._label!r} {_why_not_followed(module)}")
         return self._pin(f"{self._label!r} may mix them")
 
     def _rules(self, module: nn.Module | None, name: str) -> Iterator[tuple[bool, Callable[[], Channels | None]]]:
@@ -190,14 +190,20 @@ class _Follower:
         return replace(inputs, constants=values.where(gain != 0, shift))
 
     def _group_norm(self) -> Channels | None:
-        """A group's statistics count every channel of it: whole groups stay or go."""
+        """A group's statistics count every channel of it: whole groups stay or go, and are constant or not."""
         inputs, norm = self._only_input(), self._module
         assert isinstance(norm, nn.GroupNorm)
         if inputs is None or inputs.dim != 1:
             return None
         groups = inputs.units.view(norm.num_groups, -1)
-        self._structure.units.unite(groups[:, :-1].flatten(), groups[:, 1:].flatten())
-        return replace(inputs, constants=_shift_where_gain_is_zero(norm, len(inputs.units)))
+        if groups.shape[1] > 1:
+            self._structure.units.unite(groups[:, :-1].flatten(), groups[:, 1:].flatten())
+            self._structure.coupled.append((inputs.units, "of the whole group that is normalised with them"))
+        constants = inputs.constants.view(groups.shape)  # a group is constant where all of it is
+        centred = constants - constants.mean(1, keepdim=True)
+        scaled = centred * (centred.square().mean(1, keepdim=True) + norm.eps).rsqrt()
+        gain, shift = _gain_and_shift(norm, len(inputs.units))
+        return replace(inputs, constants=(scaled.flatten() * gain + shift).where(gain != 0, shift))
 
     def _prelu(self) -> Channels | None:
         inputs, prelu = self._only_input(), self._module
@@ -268,8 +274,11 @@ class _Follower:
         if len(dimensions) != 1:
             return None
         self._structure.units.unite(one.units, other.units)
+        is_product = target_name(self._node) in _PRODUCTS
+        how = "multiplied with" if is_product else "added to"
+        self._structure.coupled.append((one.units, f"of units that they are {how}"))
         constants = self._computed([one, other])
-        if target_name(self._node) in _PRODUCTS:
+        if is_product:
             constants = torch.where((one.constants == 0) | (other.constants == 0), 0.0, constants)
         return replace(one, constants=constants)
 
@@ -303,6 +312,12 @@ class _Follower:
             else:
                 result = self._node.target(*args, **kwargs)
         return torch.as_tensor(result, dtype=torch.float64).flatten().where(known, torch.nan)
+
+
+def _why_not_followed(module: nn.Module | None) -> str:
+    if isinstance(module, _CONVS) and module.groups > 1:
+        return "is a convolution with groups, which is kept whole"
+    return "reads them in a way that is not known"
 
 
 def _is_unitwise(module: nn.Module) -> bool:

@@ -35,9 +35,9 @@ def compact(net: nn.Module, example_input: Tensor) -> fx.GraphModule:
             return compact(copied(net).float(), example).to(dtype=dtype)
     graph = trace(net, example_input)
     liveness = find_live(analyse(graph))
-    before = dropped.sizes(liveness)
+    before, others = dropped.sizes(liveness), dropped.other_weights(liveness.structure)
     small = shrink(liveness)
-    set_for_copies_too(small, "dropped", dropped.describe(before, small, liveness))
+    set_for_copies_too(small, "dropped", dropped.describe(before, others, small, liveness))
     try:
         example = torch.cat([example_input, _noise_like(example_input)])
         prove(net, small, example, batch_size=len(example_input))

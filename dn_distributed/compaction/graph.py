@@ -11,6 +11,7 @@ from torch.nn.utils import parametrize, prune
 from dn_distributed.errors import ArgumentError
 from dn_distributed.layers import TRACING, LayerTracer
 from dn_distributed.text import first_line
+from dn_distributed.weights_file import masked
 
 _RESHAPES = {"flatten", "view", "reshape"}
 _RESERVED = ("code", "dropped", "graph", "meta")
@@ -118,12 +119,17 @@ def _check(net: nn.Module, example_input: Tensor) -> None:
 
 
 def _with_plain_weights(net: nn.Module) -> nn.Module:
-    for module in list(net.modules()):
-        if parametrize.is_parametrized(module):
-            _remove_parametrizations(module)
+    for name, module in list(net.named_modules()):
         for hook in list(module._forward_pre_hooks.values()):
             if isinstance(hook, prune.BasePruningMethod):
+                parts = (getattr(module, f"{hook._tensor_name}_{part}") for part in ("orig", "mask"))
+                masked(f"{name}.{hook._tensor_name}".lstrip("."), *parts)  # for its error
                 prune.remove(module, hook._tensor_name)  # type: ignore[no-untyped-call]
+        if parametrize.is_parametrized(module):
+            try:
+                _remove_parametrizations(module)
+            except Exception as error:  # of anybody's parametrization
+                raise ArgumentError(f"the weights of {name!r} cannot be computed: {first_line(error)}") from error
     return net
 
 

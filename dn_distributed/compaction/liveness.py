@@ -1,5 +1,8 @@
 """Which units a network needs: those that are read on the way to an output and do not emit a constant."""
 
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -49,11 +52,25 @@ def find_live(structure: Structure) -> Liveness:
         for use in reversed(structure.layers):
             if use.inputs is not None:
                 reads, known, name = _reads(structure, use, live), use.inputs.known, str(use.node.target)
-                coupled = f"what {name!r} reads of them, or of units that they are added to, is not constant"
-                changed |= _revive(structure, live, causes, use.inputs.units[reads & ~known], coupled)
+                for units, why in _why_read(structure, name, use.inputs.units[reads & ~known]):
+                    changed |= _revive(structure, live, causes, units, why)
                 border = f"{name!r} pads with zeros, so that the constant that they emit ends at the border"
                 changed |= _revive(structure, live, causes, use.inputs.units[reads & known], border)
     return Liveness(structure, live, _without_empty_layers(structure, live), causes)
+
+
+def _why_read(structure: Structure, name: str, units: Tensor) -> Iterator[tuple[Tensor, str]]:
+    """Yield units that a layer reads, and why they stay where no weight enters them: by what they are united with."""
+    roots, parts = structure.units.roots, defaultdict[str, list[Tensor]](list)
+    for others, what in structure.coupled:
+        parts[what].append(others)
+    is_with = {what: torch.isin(roots(units), roots(torch.cat(others))) for what, others in parts.items()}
+    for chosen in itertools.product((False, True), repeat=len(is_with)):
+        among = torch.ones(len(units), dtype=torch.bool)
+        for is_chosen, found in zip(chosen, is_with.values(), strict=True):
+            among &= found == is_chosen
+        of = ["of them", *itertools.compress(is_with, chosen)]
+        yield units[among], f"what {name!r} reads {', or '.join(of)}{',' * (len(of) > 1)} is not constant"
 
 
 def _revive(structure: Structure, live: Tensor, causes: dict[int, str], units: Tensor, why: str) -> bool:

@@ -116,6 +116,8 @@ class Structure:
     layers: list[LayerUse] = field(default_factory=list)
     pinned: list[tuple[Tensor, str]] = field(default_factory=list)
     """Units that must stay, and why."""
+    coupled: list[tuple[Tensor, str]] = field(default_factory=list)
+    """Units that were united with others, and what is said of these: "of units that they are added to"."""
 
     @cached_property
     def used_once(self) -> set[str]:

@@ -64,7 +64,7 @@ def _plain(text: str) -> str:
 def _lines(before: Costs, after: Costs) -> Iterator[_Line]:
     largest = before.latencies[-1].batch_size
     for name, key in (
-        ("weights (dense size)", "num_weights"),
+        ("weights", "num_weights"),
         ("non-zero weights", "num_nonzero"),
         ("parameters", "num_parameters"),
         ("bytes on disk", "bytes_on_disk"),

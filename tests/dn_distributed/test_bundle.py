@@ -64,7 +64,7 @@ def test_the_folder_has_every_file_and_a_card_of_before_and_after(tmp_path: Path
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert card.startswith("# a ¦ title\n")
     assert "| method | `ℓ1+'P'` |" in card
-    assert f"| weights (dense size) | {done.before.num_weights:,} | {done.after.num_weights:,} |" in card
+    assert f"| weights | {done.before.num_weights:,} | {done.after.num_weights:,} |" in card
     assert "Inputs: `batch × 1 × 28 × 28`, float32" in card
     assert "of 20 test samples" in card
     assert "{{" not in card

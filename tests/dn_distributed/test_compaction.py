@@ -4,6 +4,7 @@ import copy
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
@@ -18,10 +19,24 @@ import dn_distributed as dn
 from dn_distributed.compaction import Dropped, NotEqualError, prove
 from dn_distributed.errors import ArgumentError
 
+
+class Function(nn.Module):
+    """An activation that is no module of torch. What enters is bounded, for ``exp``."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._function(torch.clamp(x, -10, 10))
+
+
 ACTIVATIONS: tuple[Callable[[], nn.Module], ...] = (
     *(nn.ReLU, nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.Softplus, nn.ELU, nn.LeakyReLU, nn.Hardswish, nn.Identity),
+    *(nn.Hardsigmoid, nn.LogSigmoid, lambda: Function(torch.exp), lambda: Function(torch.cos)),
     lambda: nn.ReLU(inplace=True),
 )
+"""Of sigmoid, softplus and those in the line before the last, the value at 0 is not 0."""
 
 
 def normalise_(net: nn.Module) -> None:
@@ -243,6 +258,100 @@ def test_a_residual_branch_that_dies_becomes_the_constants_that_it_emits() -> No
     assert dropped(small).stayed == {}
 
 
+def test_a_group_of_constants_goes_as_a_whole_and_half_a_group_stays_with_its_reason() -> None:
+    """Whatever the normalisation makes of them: its gain and shift are not pruned here."""
+    for dead, left in (((0, 1), 4), ((0, 2), 6)):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Conv2d(1, 6, 3), nn.GroupNorm(3, 6), nn.ReLU(), nn.Conv2d(6, 2, 3))
+        normalise_(net)
+        without(net[0], *dead)
+        small = dn.compact(net, torch.randn(2, 1, 9, 9))
+        assert sizes(small)["0"] == (1, left)
+        why = "what '3' reads of them, or of the whole group that is normalised with them, is not constant"
+        assert dropped(small).stayed == ({} if left < 6 else {why: 2})
+
+
+def joined(join: Callable[[Tensor, Tensor], Tensor], net: Any, x: Tensor) -> Any:
+    return net.out(join(net.one(x), net.two(x)))
+
+
+def test_the_reason_names_sums_and_products_only_where_there_are_some() -> None:
+    parts = {"one": without(nn.Linear(4, 5), 1), "two": nn.Linear(4, 5), "out": nn.Linear(5, 2)}
+    for join, said in ((torch.add, "added to"), (torch.mul, "multiplied with")):
+        small = dn.compact(Forward(partial(joined, join), **parts), torch.randn(3, 4))
+        why = f"what 'out' reads of them, or of units that they are {said}, is not constant"
+        assert dropped(small).stayed == {why: 1}
+    pool = nn.AvgPool2d(3, 1, 1)
+    assert dropped(dn.compact(image(lambda net, x: net.pool(x), pool=pool), torch.randn(IMAGE))).stayed == {
+        "what 'two' reads of them is not constant": 1
+    }
+
+
+@pytest.mark.parametrize(
+    ("part", "between", "why", "stays"),
+    [
+        (
+            nn.Conv1d(4, 4, 1, groups=2),
+            lambda part, x: part(x.transpose(1, 2)).transpose(1, 2),
+            "the units of a convolution with groups are not followed",
+            "'transpose' may mix them",
+        ),
+        (nn.LSTM(4, 4, batch_first=True), lambda part, x: part(x)[0], "the units of LSTM are not followed", "'part'"),
+        (
+            nn.MultiheadAttention(4, 2, batch_first=True),
+            lambda part, x: part(x, x, x, need_weights=False)[0],
+            "the units of MultiheadAttention are not followed",
+            "'part'",
+        ),
+    ],
+)
+def test_what_is_kept_whole_is_counted_and_named_with_the_reason(
+    part: nn.Module, between: Callable[[Any, Tensor], Tensor], why: str, stays: str
+) -> None:
+    """Its weights are part of the totals, and units before it stay for it."""
+    one, two = without(nn.Linear(3, 4), 1), nn.Linear(4, 2)
+    net = Forward(lambda net, x: net.two(between(net.part, net.one(x))), one=one, part=part, two=two)
+    found = dropped(dn.compact(net, torch.randn(2, 5, 3)))
+    assert {other.why for other in found.others} == {why}
+    assert all(other.name.startswith("part.") and other.weights == other.weights_before for other in found.others)
+    whole = sum(parameter.numel() for parameter in net.parameters() if parameter.ndim > 1)
+    assert found.weights_before == found.weights == whole
+    assert f"weights ({why})" in str(found)
+    assert [reason.startswith(stays) for reason in found.stayed] == [True]
+
+
+def test_a_convolution_with_groups_before_which_units_stay_says_so() -> None:
+    net = nn.Sequential(without(nn.Conv2d(2, 4, 1), 1), nn.Conv2d(4, 4, 1, groups=2), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    found = dropped(dn.compact(net, torch.randn(2, 2, 5, 5)))
+    assert found.stayed == {"'1' is a convolution with groups, which is kept whole": 1}
+    assert [(other.name, other.weights) for other in found.others] == [("1.weight", 8)]
+
+
+def test_the_totals_count_depthwise_tied_and_hooked_layers_and_what_is_left_of_them() -> None:
+    each, tied = nn.Conv2d(4, 4, 3, groups=4), nn.Linear(4, 4)
+    hooked, twice = nn.Linear(4, 3), nn.Linear(4, 4)
+    hooked.register_forward_hook(lambda module, inputs, output: output)
+    twice.weight = tied.weight
+
+    def forward(net: Any, x: Tensor) -> Tensor:
+        return net.hooked(net.twice(net.tied(net.each(net.one(x)).mean((2, 3)))))
+
+    parts = {"one": nn.Conv2d(2, 4, 1), "each": each, "tied": tied, "twice": twice, "hooked": hooked}
+    net = Forward(forward, **parts)
+    found = dropped(dn.compact(net, torch.randn(2, 2, 5, 5)))
+    assert (found.weights_before, found.weights) == (8 + 36 + 16 + 12,) * 2
+    assert [(other.name, other.why) for other in found.others] == [
+        ("each.weight", "its filters go with their channels"),
+        ("tied.weight", "it is used more than once, or shares its numbers"),
+        ("hooked.weight", "it has a hook"),
+    ]
+    narrow = nn.Sequential(nn.Conv2d(2, 4, 1), each, nn.Conv2d(4, 2, 1))
+    unread(narrow[2], 1)
+    found = dropped(dn.compact(narrow, torch.randn(2, 2, 5, 5)))
+    assert [(other.weights_before, other.weights) for other in found.others] == [(36, 27)]
+    assert (found.weights_before, found.weights) == (8 + 36 + 8, 6 + 27 + 6)
+
+
 def test_units_that_only_one_another_read_go() -> None:
     class Stream(nn.Module):
         """The second unit of the sum is read by the block that adds to it alone."""
@@ -304,6 +413,31 @@ def test_pruning_of_torch_and_parametrizations_become_plain_weights() -> None:
     assert sizes(small)["0"] == (4, 4)
     assert {name for name, _ in small.named_parameters()} == {"0.weight", "0.bias", "2.weight", "2.bias"}
     assert hasattr(net[0], "weight_orig"), "the network itself is left as it is"
+
+
+@pytest.mark.parametrize("shape", [(6, 1), (1, 4), (4,), (5, 4), (4, 6)])
+def test_a_mask_of_another_shape_is_refused_even_where_torch_would_broadcast_it(shape: tuple[int, ...]) -> None:
+    net = mlp([4, 6, 3], nn.ReLU)
+    torch_prune.identity(net[0], "weight")  # type: ignore[no-untyped-call]
+    net[0].weight_mask = torch.ones(shape)
+    with pytest.raises(
+        ArgumentError, match=r"0.weight_mask is not of the shape of 0.weight_orig: \[.*\], not \[6, 4\]"
+    ):
+        dn.compact(net, torch.randn(3, 4))
+
+
+def test_a_parametrization_that_fails_is_one_line() -> None:
+    class Fails(nn.Module):
+        def forward(self, weight: Tensor) -> Tensor:
+            if weight.requires_grad:
+                return weight
+            raise RuntimeError("no weights\ntoday")
+
+    net = mlp([4, 6, 3], nn.ReLU)
+    nn.utils.parametrize.register_parametrization(net[0], "weight", Fails())
+    net[0].parametrizations.weight.original.requires_grad_(False)  # type: ignore[union-attr]
+    with pytest.raises(ArgumentError, match=r"^the weights of '0' cannot be computed: no weights$"):
+        dn.compact(net, torch.randn(3, 4))
 
 
 def test_layers_that_share_a_weight_or_are_used_twice_stay_whole() -> None:

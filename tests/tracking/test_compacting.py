@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -178,6 +179,21 @@ def test_nothing_is_written_and_logged_where_the_outputs_differ(
     assert list(tmp_path.iterdir()) == []
     (row,) = recorder.read().rows
     assert not any(name.startswith(schema.COMPACT_FOLDER) for name in row.metrics)
+
+
+@pytest.mark.parametrize("identifier", ["0123456789abcdef", "no-run", "feed" * 9])
+def test_an_unknown_run_is_one_line_and_nothing_is_written(
+    identifier: str, recorder: Recorder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(recorder)
+    uri = ["--tracking-uri", recorder.location.uri]
+    assert main(["compact", identifier, "--out", str(tmp_path / "small"), *uri]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert re.fullmatch(
+        r"dn: .*(has no replicate whose run id or key begins|is neither a run's id nor).*\n", printed.err
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_regression_is_proven_on_the_data_of_its_seed(recorder: Recorder, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tracking import schema
 from tracking.errors import StoreError
 from tracking.results import networks
 from tracking.results.networks import find_network
+from tracking.store.masks import Mask
 from tracking.store.queries import StoredRun
 from tracking.store.sweep_store import SweepStore
 
@@ -123,6 +124,23 @@ def test_weights_of_another_network_are_refused(recorder: Recorder, monkeypatch:
     (row,) = recorder.read().rows
     monkeypatch.setitem(TASKS, "lenet300", TASKS["autoencoder"])
     with pytest.raises((StoreError, ValueError)):
+        tracking.load_network(row, recorder.location)
+
+
+def test_a_mask_of_another_shape_is_refused_where_it_has_as_many_entries(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder.finish(make_cell("lenet300", l1=5.0), 0)
+    (row,) = recorder.read().rows
+    genuine = networks.load_masks
+
+    def turned(path: Path) -> dict[str, Mask]:
+        return {name: mask.reshape(mask.shape[::-1]) for name, mask in genuine(path).items()}
+
+    monkeypatch.setattr(networks, "load_masks", turned)
+    with pytest.raises(
+        StoreError, match=r"the mask of layer 'fc1' has the shape \[784, 300\], its weight \[300, 784\]"
+    ):
         tracking.load_network(row, recorder.location)
 
 

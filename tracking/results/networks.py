@@ -126,10 +126,16 @@ def load_test_split(task: Task, dataset: Dataset, seed: int, data_dir: Path, dig
 
 
 def pruned_network(task: Task, weights: Mapping[str, NDArray[np.float32]], masks: Mapping[str, "Mask"]) -> nn.Module:
-    """Return a task's network with these weights, and 0 where a layer's mask says so, in evaluation mode."""
+    """Return a task's network with these weights, and 0 where a layer's mask says so, in evaluation mode.
+
+    ValueError for a mask of another shape than its weight, and the errors of ``load_state_dict``.
+    """
     network = task.network()
     tensors = {name: torch.from_numpy(value) for name, value in weights.items()}
-    left = {name: torch.from_numpy(mask).reshape(tensors[f"{name}.weight"].shape) for name, mask in masks.items()}
+    left = {name: torch.from_numpy(mask) for name, mask in masks.items()}
+    for name, mask in left.items():
+        if (size := list(tensors[f"{name}.weight"].shape)) != list(mask.shape):
+            raise ValueError(f"the mask of layer {name!r} has the shape {list(mask.shape)}, its weight {size}")
     tensors |= pruning.changed(tensors, left, parts_of_filters(network, task.layers))
     network.load_state_dict(tensors)
     return network.eval()
