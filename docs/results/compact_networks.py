@@ -1,16 +1,17 @@
 """Makes smaller networks of replicates in a store, and the table of them in ``compact/``.
 
-    dn sweep sweeps/compact/*.yaml
     python docs/results/compact_networks.py dn-store
 
-Names of sweeps after the store, and ``--method``, restrict it to these; the others stay as they are on the page. Each
-network is proven equal on the whole test set first.
+The page says which sweeps are to be run first. Names of sweeps after the store, and ``--method``, restrict it to these;
+the others stay as they are on the page. Each network is proven equal on the whole test set first.
 """
 
 import argparse
 import dataclasses
 import json
 import tempfile
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +25,53 @@ from tracking.store.location import StoreLocation
 from tracking.sweep_results import Results
 
 HERE = Path(__file__).parent / "compact"
-SWEEPS = ("regression", "lenet300", "autoencoder", "lenet5", "lenet5-filters", "convnet")
+SWEEPS = ("regression", "lenet300", "autoencoder", "lenet5-filters", "convnet")
+OUTPUTS = "they are outputs of the network"
+_LENET5 = 1662752
+"""Weights of LeNet-5 and of the convnet."""
 RESULTS, PAGE = HERE / "results.json", HERE / "README.md"
 
 HEAD = """# Smaller networks, proven equal
 
 One replicate of each experiment, seed 0, ℓ1 with DropNeuron as the paper has it, and LeNet-5 with its filters
-penalised too, at the paper's coefficient and at ten times that, where nothing is left. `python
-docs/results/compact_networks.py dn-store` makes the smaller networks of the sweeps in `sweeps/compact` and writes
-this page; LeNet-5 as published is of the sweep `lenet5-thresholds`. The two ResNet-18 are those of
-`examples/narrow_resnet18.yaml` on digits, with batch (`resnet18`) and with group normalisation
-(`task.norm=group`), pruned at the largest of 0.0003, 0.0005, 0.001, 0.0015, 0.002 and 0.003 that costs at most a
-point of validation accuracy.
+penalised too, at the paper's coefficient and at ten times that, where nothing is left. The rows of regression,
+LeNet-300-100, autoencoder, LeNet-5 with filters and convnet are of sweeps in `sweeps/compact`, LeNet-5 as published is
+of the sweep `lenet5-thresholds`:
 
-Before: the pruned network, zeros and all. Apart: the largest difference of an output on the whole test set, as a
-share of the largest output. Milliseconds: medians of many runs on one thread in float32, both networks in turns,
-on a machine that did other work too; their 95 % intervals are in `results.json`.
+```text
+dn sweep compact/regression compact/lenet300 compact/autoencoder compact/lenet5-filters compact/convnet
+dn sweep paper/lenet5-thresholds
+python docs/results/compact_networks.py dn-store
+python docs/results/compact_networks.py dn-store lenet5-thresholds --method ℓ1+DN+P
+```
+
+The two ResNet-18 are `narrow_resnet18.yaml` on digits, with batch and with group normalisation, pruned at the largest
+T of 0.0003, 0.0005, 0.001, 0.0015, 0.002 and 0.003 that costs at most a point of validation accuracy. In `examples`:
+
+```text
+dn sweep narrow_resnet18.yaml --import narrow_resnet18 --set name=resnet18 --set pruning.threshold=T
+dn sweep narrow_resnet18.yaml --import narrow_resnet18 --set name=resnet18-groupnorm --set task.norm=group \\
+  --set pruning.threshold=T
+python ../docs/results/compact_networks.py dn-store resnet18 resnet18-groupnorm --import narrow_resnet18 --method DN+P
+```
+
+The proof compares outputs on the whole test set: *apart* is the largest difference, as a share of the largest output.
+Before is the pruned network, zeros and all. *Weights written* are those of the smaller network's files, where an output
+that is constant stays an output; the *dense size* of the tables of sweeps leaves such outputs out.
 
 """
 COLUMNS = (
-    "network", "score", "weights", "dense size", "bytes", "multiply-adds", "ms, batch 1", "ms, batch 256",
+    "network", "score", "weights", "weights written", "bytes", "multiply-adds",
     "apart in float64", "in float32", "predictions changed",
 )  # fmt: skip
+COSTS = ("network", "ms, batch 1", "times as fast", "ms, batch 256", "times as fast", "peak memory, batch 256")
+LATENCY = """## Latency and memory
+
+Medians of many runs on one thread in float32, with the 95 % interval of the median; both networks of a row ran in
+turns, on a machine that did other work too. Rows were measured at different times: compare within a row, not across.
+Memory: parameters, inputs and the values between layers, in bytes.
+
+"""
 
 
 def main() -> None:
@@ -96,19 +122,30 @@ def _plain(done: Compacted) -> dict[str, Any]:
 
 def page(found: dict[str, dict[str, Any]]) -> str:
     """Return the page of these results."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "| :-- |" + " --: |" * (len(COLUMNS) - 1)]
-    lines += ["| " + " | ".join(_cells(line)) + " |" for line in found.values()]
     dropped = [text for line in found.values() for text in _layers(line)]
-    return HEAD + "\n".join([*lines, "", "## Layer by layer", "", *dropped])
+    parts = [
+        HEAD + _table(COLUMNS, [_cells(line) for line in found.values()]),
+        LATENCY + _table(COSTS, [_costs(line) for line in found.values()]),
+        *(_filled(text) for text in _statements(found)),
+        "## Layer by layer",
+        "\n".join(dropped),
+    ]
+    return "\n\n".join(parts)
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+
+
+def _table(columns: tuple[str, ...], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(columns) + " |", "| :-- |" + " --: |" * (len(columns) - 1)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
 def _cells(line: dict[str, Any]) -> list[str]:
     before, after, proof = line["before"], line["after"], line["proof"]
-    score = f"{line['test']:.2%}" if line["score"] == "accuracy" else f"{line['test']:.4f}"
-    latencies = [
-        f"{full['median']:.3g} → {small['median']:.3g}"
-        for full, small in zip(before["latencies"], after["latencies"], strict=True)
-    ]
+    test = line["test"]
+    score = f"{test:.2%}" if line["score"] == "accuracy" else f"{test:.4f}" if test >= 1e-3 else f"{test:.1e}"
     changed = proof["changed_predictions"]
     return [
         line["network"],
@@ -117,11 +154,68 @@ def _cells(line: dict[str, Any]) -> list[str]:
         f"{after['num_weights']} (÷ {before['num_weights'] / after['num_weights']:.1f})",
         f"{before['bytes_on_disk']} → {after['bytes_on_disk']}",
         f"{before['multiply_adds']} → {after['multiply_adds']}",
-        *latencies,
         f"{proof['max_rel_float64']:.1e}",
         f"{proof['max_rel_float32']:.1e}",
         "" if changed is None else str(changed),
     ]
+
+
+def _pairs(line: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The latencies before and after, by batch size."""
+    return list(zip(line["before"]["latencies"], line["after"]["latencies"], strict=True))
+
+
+def _times(full: dict[str, Any], small: dict[str, Any]) -> str:
+    return f"{full['median'] / small['median']:.2f}"
+
+
+def _costs(line: dict[str, Any]) -> list[str]:
+    cells = [line["network"]]
+    for full, small in _pairs(line):
+        shown = [f"{time['median']:.3g} ({time['low']:.3g} to {time['high']:.3g})" for time in (full, small)]
+        cells += [" → ".join(shown), _times(full, small)]
+    return [*cells, f"{line['before']['peak_memory']} → {line['after']['peak_memory']}"]
+
+
+def _statements(found: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """What the rows say of filters, of rows that are slower, and of outputs that stay."""
+    convolutions = [line for line in found.values() if line["before"]["num_weights"] == _LENET5]
+    said = "; ".join(f"{line['network']}: {_filters(line)}, {_faster(line)}" for line in convolutions)
+    if said:
+        medians = ", ".join(f"{_pairs(line)[0][0]['median']:.3g}" for line in convolutions)
+        yield (
+            f"What dropping filters does to latency, in LeNet-5 and in the convnet, which has its size. {said}. "
+            "Filters go without a penalty on them too, where no weight of the layer that reads them is left. Before, "
+            f"these networks are of the same size and take {medians} ms with a batch of 1: rows cannot be compared."
+        )
+    slower = [
+        f"{line['network']} with a batch of {full['batch_size']} ({full['median']:.3g} → {small['median']:.3g} ms)"
+        for line in found.values()
+        for full, small in _pairs(line)
+        if small["low"] > full["high"]
+    ]
+    if slower:
+        yield f"Slower than before, beyond both intervals: {'; '.join(slower)}."
+    for line in found.values():
+        count = line["dropped"]["stayed"].get(OUTPUTS)
+        if count and line["after"]["num_nonzero"]:
+            inputs, written = line["dropped"]["layers"][-1]["inputs"], line["after"]["num_weights"]
+            yield (
+                f"{line['network']}: {count} outputs are constant and stay, with {inputs} weights each, all 0. Without "
+                f"them the {written} weights are {written - count * inputs}: the dense size in the tables of sweeps."
+            )
+
+
+def _filters(line: dict[str, Any]) -> str:
+    layers = [layer for layer in line["dropped"]["layers"] if layer["name"].startswith("conv")]
+    return "filters " + " and ".join(f"{layer['outputs_before']} → {layer['outputs']}" for layer in layers)
+
+
+def _faster(line: dict[str, Any]) -> str:
+    times = [
+        f"{_times(full, small)} times as fast with a batch of {full['batch_size']}" for full, small in _pairs(line)
+    ]
+    return " and ".join(times)
 
 
 def _layers(line: dict[str, Any]) -> list[str]:
@@ -130,6 +224,10 @@ def _layers(line: dict[str, Any]) -> list[str]:
         f"- `{layer['name']}`: {layer['inputs_before']} → {layer['inputs']} inputs, "
         f"{layer['outputs_before']} → {layer['outputs']} units"
         for layer in line["dropped"]["layers"]
+    ]
+    lines += [
+        f"- `{other['name']}`: {other['weights_before']} → {other['weights']} weights ({other['why']})"
+        for other in line["dropped"].get("others", [])
     ]
     lines += [f"- {count} units that no weight enters stay: {why}" for why, count in line["dropped"]["stayed"].items()]
     return [*lines, ""]

@@ -5,6 +5,7 @@ Run ``python docs/results/page.py`` after a change of the text or of the rows; a
 
 from __future__ import annotations
 
+import json
 import re
 import statistics
 import textwrap
@@ -262,7 +263,13 @@ def results(name: str) -> Results:
 def render() -> str:
     """Return the page."""
     environment = Environment(loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True)
-    return _wrapped(environment.get_template(TEMPLATE.name).render(R=results, verdicts=verdicts_of))
+    return _wrapped(environment.get_template(TEMPLATE.name).render(R=results, verdicts=verdicts_of, written=_written))
+
+
+def _written(network: str) -> int:
+    """Return the weights of a smaller network in ``compact``, by its name there."""
+    found = json.loads((HERE / "compact" / "results.json").read_text(encoding="utf-8"))
+    return int(found[network]["after"]["num_weights"])
 
 
 def _wrapped(text: str) -> str:
