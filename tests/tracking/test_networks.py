@@ -14,7 +14,7 @@ from tracking import schema
 from tracking.errors import StoreError
 from tracking.results import networks
 from tracking.results.networks import find_network
-from tracking.store.masks import Mask
+from tracking.store.masks import Mask, load_masks
 from tracking.store.queries import StoredRun
 from tracking.store.sweep_store import SweepStore
 
@@ -132,10 +132,8 @@ def test_a_mask_of_another_shape_is_refused_where_it_has_as_many_entries(
 ) -> None:
     recorder.finish(make_cell("lenet300", l1=5.0), 0)
     (row,) = recorder.read().rows
-    genuine = networks.load_masks
-
     def turned(path: Path) -> dict[str, Mask]:
-        return {name: mask.reshape(mask.shape[::-1]) for name, mask in genuine(path).items()}
+        return {name: mask.reshape(mask.shape[::-1]) for name, mask in load_masks(path).items()}
 
     monkeypatch.setattr(networks, "load_masks", turned)
     with pytest.raises(
