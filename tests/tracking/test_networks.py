@@ -132,6 +132,7 @@ def test_a_mask_of_another_shape_is_refused_where_it_has_as_many_entries(
 ) -> None:
     recorder.finish(make_cell("lenet300", l1=5.0), 0)
     (row,) = recorder.read().rows
+
     def turned(path: Path) -> dict[str, Mask]:
         return {name: mask.reshape(mask.shape[::-1]) for name, mask in load_masks(path).items()}
 
