@@ -14,22 +14,21 @@ from dn_distributed.scores import MSE, NMSE, Score
 from dn_distributed.tasks.base import DROPNEURON, LinearTask
 from dn_distributed.tasks.initialize import normal_
 
-NUM_FEATURES = 20
-
+Width = Annotated[int, Field(ge=1, le=4096)]
 
 class LinearStack(nn.Module):
-    """20 → hidden → … → 1 with linear activations; dropout on the hidden layers, and on the output if asked for."""
+    """features → hidden → … → 1, all linear; dropout on the hidden layers, and on the output if asked for."""
 
-    def __init__(self, hidden: tuple[int, ...], dropout_on_output: bool) -> None:
+    def __init__(self, features: int, hidden: tuple[int, ...], dropout_on_output: bool) -> None:
         super().__init__()
-        sizes = (NUM_FEATURES, *hidden, 1)
+        sizes = (features, *hidden, 1)
         self.depth = len(sizes) - 1
         for index in range(self.depth):
             self.add_module(f"fc{index + 1}", nn.Linear(sizes[index], sizes[index + 1]))
         self.dropouts = nn.ModuleList(nn.Dropout() for _ in range(len(hidden) + dropout_on_output))
 
     def forward(self, x: Tensor) -> Tensor:
-        """From ``[B, 20]`` to ``[B, 1]``."""
+        """From ``[B, features]`` to ``[B, 1]``."""
         for index in range(self.depth):
             x = self.get_submodule(f"fc{index + 1}")(x)
             if index < len(self.dropouts):
@@ -37,13 +36,12 @@ class LinearStack(nn.Module):
         return x
 
 
-Width = Annotated[int, Field(ge=1, le=4096)]
-
-
 class Regression(LinearTask):
     """20 → 5 → 1. DropNeuron acts on the first layer only, as in the published script."""
 
     name: Literal["regression"] = "regression"
+    features: Width = 20
+    """Inputs, as many as the dataset has features."""
     hidden: Annotated[tuple[Width, ...], Field(strict=False, max_length=100)] = (5,)
     """Sizes of the hidden layers; the paper also describes deeper stacks."""
     dropout_on_output: bool = False
@@ -67,20 +65,21 @@ class Regression(LinearTask):
         return self.layers[:1] if penalty in DROPNEURON else super().layers_of(penalty)
 
     def data(self, dataset: Dataset, raw: Raw) -> Data:
-        """Every seed draws its own problem of 20 features. ArgumentError for another number of them."""
-        if isinstance(dataset, SparseLinear) and dataset.features != NUM_FEATURES:
-            raise ArgumentError(f"regression has {NUM_FEATURES} inputs, the dataset has {dataset.features} features")
+        """Every seed draws its own problem. ArgumentError for another number of features than the task's."""
+        if isinstance(dataset, SparseLinear) and dataset.features != self.features:
+            raise ArgumentError(f"regression has {self.features} inputs, the dataset has {dataset.features} features")
         return super().data(dataset, raw)
 
     def network(self) -> nn.Module:
         """Return the untrained stack."""
-        return LinearStack(self.hidden, self.dropout_on_output)
+        return LinearStack(self.features, self.hidden, self.dropout_on_output)
 
     def identity(self) -> dict[str, Any]:
-        """Name and options; one that came later is left out where it is off, so that earlier keys stay."""
+        """Name and options; those that came later are left out at their defaults, so that earlier keys stay."""
         identity = super().identity()
-        if not self.dropout_on_output:
-            del identity["dropout_on_output"]
+        for name in ("dropout_on_output", "features"):
+            if identity[name] == type(self).model_fields[name].default:
+                del identity[name]
         return identity
 
     def initialize(self, network: nn.Module, draw: torch.Generator) -> None:

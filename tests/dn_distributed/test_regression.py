@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from dn_distributed.config import Training
+from dn_distributed.data.linear import Described
+from dn_distributed.errors import ArgumentError
 from dn_distributed.seeds import generator
 from dn_distributed.tasks.regression import Regression
 from tests.dn_distributed.support import MakeTrainer, linear, num_weights
@@ -90,6 +92,15 @@ def test_the_output_drops_where_it_is_asked_for(make_trainer: MakeTrainer) -> No
     dropped = (network(torch.ones(1000, 20)) == 0).double().mean().item()
     assert 0.4 < dropped < 0.6
     assert len([module for module in Regression().network().modules() if isinstance(module, torch.nn.Dropout)]) == 1
+
+
+def test_a_problem_may_have_more_features_which_the_identity_says() -> None:
+    task = Regression(features=30, hidden=(4,))
+    assert task.network()(torch.ones(7, 30)).shape == (7, 1)
+    assert task.identity() == {"name": "regression", "hidden": [4], "features": 30}
+    assert task.data(Described(features=30), None).num_train == 500
+    with pytest.raises(ArgumentError, match="30 inputs, the dataset has 20 features"):
+        task.data(Described(), None)
 
 
 def test_the_option_that_came_later_enters_the_identity_only_where_it_is_on() -> None:
