@@ -43,6 +43,9 @@ SHA256 = "dn.sha256"
 LONGEST_TAG, LONGEST_PARAM, LONGEST_NAME = 8000, 6000, 250
 """Characters that MLflow keeps of a tag and of a parameter's value, which it cuts without a word, and of a name."""
 
+NAME = r"^[\w :-][\w. :-]*(?:/[\w :-][\w. :-]*)*$"
+"""Of a metric, a parameter or a tag, as MLflow allows it: a path, none of whose parts begins with a dot."""
+
 LAYERS = "layers"
 """Parameter: the regularised layers with their shapes, as JSON."""
 SEED = "seed"

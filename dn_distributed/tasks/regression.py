@@ -16,6 +16,7 @@ from dn_distributed.tasks.initialize import normal_
 
 Width = Annotated[int, Field(ge=1, le=4096)]
 
+
 class LinearStack(nn.Module):
     """features → hidden → … → 1, all linear; dropout on the hidden layers, and on the output if asked for."""
 

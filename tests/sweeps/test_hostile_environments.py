@@ -188,6 +188,7 @@ def test_closed_streams_and_a_home_that_cannot_be_written_to(plain: Folder, tmp_
     assert_same(closed, plain)
 
 
+@pytest.mark.slow
 def test_a_store_that_was_moved_is_read_and_goes_on_where_it_lies(plain: Folder, tmp_path: Path) -> None:
     shutil.copytree(plain.path, tmp_path / "copy")
     before = snapshot(plain.path)

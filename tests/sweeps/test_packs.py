@@ -76,6 +76,7 @@ class Run:
         return {row.seed: row.metrics for row in rows}
 
 
+@pytest.mark.slow
 def test_a_pack_that_there_is_no_memory_for_is_tried_in_halves(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     after = run("{name: hungry, most: 1}", "5")
     assert (after.count("finished"), after.num_to_run) == (5, 0)
@@ -139,6 +140,7 @@ def test_a_pack_whose_worker_dies_is_taken_up_again(
     assert "dn: 1 packs were lost; trying again in 0.1 s" in said
 
 
+@pytest.mark.slow
 def test_a_pack_whose_store_is_away_is_taken_up_again_and_the_reason_told(
     run: Run, lives: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -114,6 +114,7 @@ print("and went on")
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_sweep_and_not_the_process(empty: StoreLocation, tmp_path: Path) -> None:
     copy_of(empty, tmp_path / FOLDER)
     (tmp_path / "long.py").write_text(LONG, encoding="utf-8")

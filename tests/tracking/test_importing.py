@@ -18,9 +18,10 @@ from tracking.portable.exporting import export
 from tracking.portable.importing import import_file, united
 from tracking.results import cells, means
 from tracking.results import rows as reader
-from tracking.store import artifacts, lease, report_run, runs
+from tracking.store import artifacts, lease, report_run, runs, sqlite_writer, sweep_store
 from tracking.store.connection import connect
 from tracking.store.location import StoreLocation
+from tracking.store.run_writer import ClientWriter
 from tracking.tables import formats
 from tracking.tables import table as tables
 
@@ -162,6 +163,9 @@ def test_what_is_there_stays_and_what_is_not_whole_is_completed(
         (MlflowClient, "log_batch", 5),
         (MlflowClient, "log_batch", 9),
         (MlflowClient, "set_terminated", 2),
+        (sqlite_writer, "_insert_tags", 3),
+        (sqlite_writer, "_insert_metrics", 2),
+        (sqlite_writer, "_insert_data", 1),
     ],
 )
 def test_an_interrupted_import_is_completed_by_the_next(
@@ -173,6 +177,8 @@ def test_an_interrupted_import_is_completed_by_the_next(
     call: str,
     number: int,
 ) -> None:
+    if owner is MlflowClient:
+        monkeypatch.setattr(sweep_store, "writer_of", lambda location: ClientWriter(connect(location)))
     here, path = exported
     renamed = f"interrupted-{call}-{number}"
     path = repack(path, tmp_path / "x.zip", rename(renamed))

@@ -13,9 +13,10 @@ from tracking.portable.exporting import export
 from tracking.portable.importing import import_file
 from tracking.results import means
 from tracking.results import rows as reader
-from tracking.store import cell_runs, runs
+from tracking.store import cell_runs, runs, sqlite_writer, sweep_store
 from tracking.store.cell_params import check_storable
 from tracking.store.location import StoreLocation
+from tracking.store.run_writer import ClientWriter
 
 CELL = make_cell(l1=1.0)
 CHILDREN = schema.PARENT
@@ -33,15 +34,25 @@ def points(recorder: Recorder, run_id: str, name: str) -> list[int]:
     return [point.step for point in recorder.store.get_metric_history(run_id, name)]
 
 
-@pytest.mark.parametrize("call", ["create_run", "log_batch", "set_tag", "set_terminated", "delete_run"])
+BY_CLIENT = [(MlflowClient, call) for call in ("create_run", "log_batch", "set_tag", "set_terminated", "delete_run")]
+BY_SQL: list[tuple[Any, str]] = [(MlflowClient, "set_tag"), (MlflowClient, "delete_run")]
+BY_SQL += [(sqlite_writer, part) for part in ("_insert_tags", "_insert_params", "_insert_metrics")]
+
+
+@pytest.mark.parametrize(
+    ("way", "owner", "call"),
+    [*(("client", *each) for each in BY_CLIENT), *(("sql", *each) for each in BY_SQL)],
+)
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_means_that_were_cut_short_anywhere_are_whole_after_the_next_command(
-    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, way: str, owner: Any, call: str, number: int
 ) -> None:
+    if way == "client":
+        monkeypatch.setattr(sweep_store, "writer_of", lambda _: ClientWriter(recorder.store))
     recorder.finish(CELL, 0, 1, epochs=2)
     summarize(recorder, 0, 1)
     recorder.finish(CELL, 2, epochs=2)
-    genuine, calls = getattr(MlflowClient, call), []
+    genuine, calls = getattr(owner, call), []
 
     def killed(*arguments: Any, **options: Any) -> Any:
         calls.append(call)
@@ -50,7 +61,7 @@ def test_means_that_were_cut_short_anywhere_are_whole_after_the_next_command(
         return genuine(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, call, killed)
+        patch.setattr(owner, call, killed)
         try:
             summarize(recorder, 0, 1, 2)
         except KeyboardInterrupt:

@@ -12,6 +12,7 @@ from tracking import schema
 from tracking.results.cells import deviation
 from tracking.results.rows import Row, read, read_histories
 from tracking.store.cell_runs import attach_replicates, cell_records, create_cell, ensure_cell
+from tracking.store.run_writer import Ending
 from tracking.store.runs import one_per_cell
 from tracking.store.sweep_store import SweepStore
 
@@ -31,9 +32,8 @@ def summarize_cell(sweep: SweepStore, cell: Cell, label: str, rows: Sequence[Row
     if rows and counted.tags.get(schema.SUMMARIZED) != seeds:
         if counted.metrics:
             run_id = create_cell(sweep, cell, label)
-        sweep.client.log_batch(run_id, metrics=[*_mean_curves(sweep, rows), *_final_summary(rows)])
-        sweep.client.set_tag(run_id, schema.SUMMARIZED, seeds)
-        sweep.client.set_terminated(run_id, "FINISHED")
+        figures = [*_mean_curves(sweep, rows), *_final_summary(rows)]
+        sweep.writer.end(run_id, Ending("FINISHED", figures, {schema.SUMMARIZED: seeds}))
     attach_replicates(sweep, {cell.key: run_id}, where)
     for record in found:
         if record.run_id != run_id:

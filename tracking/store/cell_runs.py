@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 
-from mlflow.entities import Param
-
 from dn_distributed.config import Cell
 from tracking import schema
 from tracking.store.cell_params import describe_cell
 from tracking.store.queries import StoredRun
+from tracking.store.run_writer import NewRun
 from tracking.store.runs import one_per_cell
 from tracking.store.sweep_store import SweepStore
 
@@ -21,8 +20,8 @@ def cell_records(
 
 def ensure_cell(sweep: SweepStore, cell: Cell, label: str) -> str:
     """Return the run id of a cell, made if absent and renamed if its label has changed."""
-    found = cell_records(sweep, {schema.CELL_KEY: cell.key})
-    return _ensure_cell(sweep, cell, label, one_per_cell(found).get(cell.key))
+    found = one_per_cell(cell_records(sweep, {schema.CELL_KEY: cell.key})).get(cell.key)
+    return create_cell(sweep, cell, label) if found is None else _renamed(sweep, found, label)
 
 
 def ensure_cells(sweep: SweepStore, labels: Iterable[tuple[Cell, str]]) -> dict[str, str]:
@@ -31,7 +30,11 @@ def ensure_cells(sweep: SweepStore, labels: Iterable[tuple[Cell, str]]) -> dict[
     Replicates whose cell run was deleted are put under the one that there is now.
     """
     by_key = one_per_cell(cell_records(sweep))
-    found = {cell.key: _ensure_cell(sweep, cell, label, by_key.get(cell.key)) for cell, label in labels}
+    cells = {cell.key: (cell, label) for cell, label in labels}
+    found = {key: _renamed(sweep, by_key[key], label) for key, (_, label) in cells.items() if key in by_key}
+    absent = {key: _new_run(*cell) for key, cell in cells.items() if key not in by_key}
+    made = sweep.writer.create(sweep.experiment_id, list(absent.values()))
+    found |= {key: run_id for key, (run_id, _) in zip(absent, made, strict=True)}
     attach_replicates(sweep, found, {})
     return found
 
@@ -45,9 +48,7 @@ def attach_replicates(sweep: SweepStore, cell_runs: Mapping[str, str], where: Ma
             sweep.client.set_tag(record.run_id, schema.PARENT, parent)
 
 
-def _ensure_cell(sweep: SweepStore, cell: Cell, label: str, found: StoredRun | None) -> str:
-    if found is None:
-        return create_cell(sweep, cell, label)
+def _renamed(sweep: SweepStore, found: StoredRun, label: str) -> str:
     if found.tags.get(schema.LABEL) != label:
         sweep.client.set_tag(found.run_id, schema.LABEL, label)
         sweep.client.update_run(found.run_id, name=label)
@@ -56,12 +57,15 @@ def _ensure_cell(sweep: SweepStore, cell: Cell, label: str, found: StoredRun | N
 
 def create_cell(sweep: SweepStore, cell: Cell, label: str) -> str:
     """Make a run for a cell, whether or not there is one, and return its id."""
+    ((run_id, _),) = sweep.writer.create(sweep.experiment_id, [_new_run(cell, label)])
+    return run_id
+
+
+def _new_run(cell: Cell, label: str) -> NewRun:
     tags = {
         schema.KIND: "cell",
         schema.CELL_KEY: cell.key,
         schema.LABEL: label,
         schema.CELL: cell.model_dump_json(),
     }
-    run = sweep.client.create_run(sweep.experiment_id, tags=tags, run_name=label)
-    sweep.client.log_batch(run.info.run_id, params=[Param(k, v) for k, v in describe_cell(cell).items()])
-    return str(run.info.run_id)
+    return NewRun(label, tags, describe_cell(cell))

@@ -1,15 +1,19 @@
-"""How the runs of a store are read: the quickest way that it knows."""
+"""How the runs of a store are read and written: the quickest way that it knows."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tracking.store.client import ClientQueries
+from tracking.store.connection import connect
 from tracking.store.http import HttpQueries
 from tracking.store.location import StoreLocation
 from tracking.store.queries import LoggedPoint, RunQueries, RunQuery, StoredRun
 from tracking.store.sqlite import SqliteQueries
+
+if TYPE_CHECKING:  # importing it takes MLflow, which those who only read do without
+    from tracking.store.run_writer import RunWriter
 
 Answer = TypeVar("Answer")
 
@@ -19,6 +23,15 @@ def queries_of(location: StoreLocation) -> RunQueries:
     if location.database is None:
         return HttpQueries(location)
     return _SqlFirst(SqliteQueries(location.database), ClientQueries(location))
+
+
+def writer_of(location: StoreLocation) -> "RunWriter":
+    """Return what makes and ends the runs of a store: by SQL in an embedded one, else the client."""
+    from tracking.store.run_writer import ClientWriter
+    from tracking.store.sqlite_writer import SqliteWriter
+
+    client = ClientWriter(connect(location))
+    return SqliteWriter(location.database, client) if location.database is not None else client
 
 
 class _SqlFirst(RunQueries):

@@ -77,6 +77,7 @@ def write(database: Path) -> Iterator[sqlite3.Connection]:
     """
     uri = f"file:{quote(str(database))}?mode=rw"
     with as_store_error(database), contextlib.closing(_connect(uri)) as connection:
+        connection.execute("pragma synchronous=NORMAL")  # as ``connection.commit_without_waiting`` has it
         connection.execute("begin immediate")
         yield connection
         connection.execute("commit")

@@ -44,8 +44,8 @@ Key = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 """Of a cell or a replicate."""
 Label = Annotated[str, AfterValidator(check_label)]
 Text = Annotated[str, Field(max_length=schema.LONGEST_TEXT), AfterValidator(_readable)]
-Name = Annotated[str, Field(max_length=_LONGEST_NAME, pattern=r"^[\w :-][\w. :-]*(?:/[\w :-][\w. :-]*)*$")]
-"""Of a metric or a parameter, as MLflow allows it: a path, none of whose parts begins with a dot."""
+Name = Annotated[str, Field(max_length=_LONGEST_NAME, pattern=schema.NAME)]
+"""Of a metric or a parameter."""
 Tag = Annotated[str, Field(max_length=_LONGEST_NAME, pattern=f"^(?:{MADE_BY})$")]
 Figure = Annotated[float, Field(allow_inf_nan=True), BeforeValidator(_from_text)]
 Epoch = Annotated[int, Field(ge=0, le=10**12)]

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric
 
 from dn_distributed import sparsity
 from dn_distributed.config import Cell
@@ -19,6 +19,8 @@ from tracking import schema
 from tracking.store import artifacts, checksums, commit
 from tracking.store.cell_params import check_length, describe_cell
 from tracking.store.outcomes import dataset_input, final_metrics, write_outcome_files
+from tracking.store.queries import StoredRun
+from tracking.store.run_writer import Ending, NewRun
 from tracking.store.runs import one_per_replicate, state_of
 from tracking.store.sweep_store import SweepStore
 
@@ -29,15 +31,13 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 20.0
 """Per-epoch figures reach the store at most this late; short packs write them once."""
-_WITH_THE_MARKER = 500
-"""Metrics that are written in one request with the tag that says how the run ended; MLflow takes 1000 entities."""
 
 
 class ReplicateRun:
     """The run of one replicate. ``start_replicates`` makes them."""
 
     def __init__(
-        self, store: "MlflowClient", cell: Cell, seed: int, run_id: str, began: int, logged_epoch: int, finished: bool
+        self, sweep: SweepStore, cell: Cell, seed: int, run_id: str, began: int, logged_epoch: int, finished: bool
     ) -> None:
         """``logged_epoch``: the last epoch whose figures the store has. A finished run is not written again.
 
@@ -45,7 +45,7 @@ class ReplicateRun:
         train the same, because a driver was taken for gone, write the same points, which MLflow keeps once.
         """
         self.run_id, self.finished = run_id, finished
-        self._store, self._cell, self._seed, self._began = store, cell, seed, began
+        self._sweep, self._cell, self._seed, self._began = sweep, cell, seed, began
         self._logged_epoch = logged_epoch
         self._buffer: list[Metric] = []
         self._last_flush = time.monotonic()
@@ -66,7 +66,7 @@ class ReplicateRun:
     def flush(self) -> None:
         """Write what is buffered."""
         if self._buffer:
-            self._store.log_batch(self.run_id, metrics=self._buffer)
+            self._sweep.client.log_batch(self.run_id, metrics=self._buffer)
         self._buffer = []
         self._last_flush = time.monotonic()
 
@@ -79,12 +79,12 @@ class ReplicateRun:
         with tempfile.TemporaryDirectory() as folder:
             write_outcome_files(outcome, Path(folder))
             sums = checksums.describe(Path(folder))
-            artifacts.add_folder(self._store, self.run_id, Path(folder))
-        self._store.log_inputs(self.run_id, datasets=[dataset_input(self._cell)])
+            artifacts.add_folder(self._sweep.client, self.run_id, Path(folder))
         self._add(final_metrics(outcome))
         params = {**describe_cell(self._cell), schema.SEED: str(self._seed), schema.LAYERS: layers}
         tags = {"device": device, schema.SHA256: sums, schema.COMPLETE: "true"}
-        end_run(self._store, self.run_id, self._buffer, params, tags, "FINISHED")
+        ending = Ending("FINISHED", self._buffer, tags, params, dataset_input(self._cell))
+        self._sweep.writer.end(self.run_id, ending)
         self._buffer = []  # all of it is written: the flush at a trial's end must not do it again
         self.finished = True
 
@@ -102,30 +102,7 @@ class ReplicateRun:
         self.flush()
         params = {**describe_cell(self._cell), schema.SEED: str(self._seed)}
         reason = one_line(text, schema.LONGEST_TEXT) or "no reason was given"
-        end_run(self._store, self.run_id, (), params, {tag: reason}, status)
-
-
-def end_run(
-    store: "MlflowClient",
-    run_id: str,
-    metrics: Sequence[Metric],
-    params: Mapping[str, str],
-    tags: Mapping[str, str],
-    status: str,
-    end: int | None = None,
-) -> None:
-    """Write the rest of a run and end it. ``tags``, one of which says how it ended, come with the last request.
-
-    ``end``: when it ended, in milliseconds since 1970; None: now.
-    """
-    store.log_batch(run_id, metrics=metrics[:-_WITH_THE_MARKER])
-    store.log_batch(
-        run_id,
-        metrics=metrics[-_WITH_THE_MARKER:],
-        params=[Param(key, value) for key, value in params.items()],
-        tags=[RunTag(key, value) for key, value in tags.items()],
-    )
-    store.set_terminated(run_id, status, end)
+        self._sweep.writer.end(self.run_id, Ending(status, (), {tag: reason}, params))
 
 
 def start_replicates(
@@ -133,30 +110,29 @@ def start_replicates(
 ) -> list[ReplicateRun]:
     """Return a run per seed, marked RUNNING: found by its key before it is made, so a retry continues it."""
     where, shown = {schema.CELL_KEY: cell.key}, (schema.REPLICATE_KEY, schema.PARENT, *schema.MARKS)
-    known = sweep.records("replicate", where, tags=shown, metrics=True)
-    found = one_per_replicate(known)
-    runs = []
-    for seed in seeds:
-        existing = found.get(cell.replicate_key(seed))
-        if existing is None:
-            run_id, began = _create_replicate(sweep, cell_run_id, cell, label, seed)
-            runs.append(ReplicateRun(sweep.client, cell, seed, run_id, began, logged_epoch=0, finished=False))
-            continue
-        logged_epoch = int(existing.metrics.get(schema.EPOCH, 0))
-        finished = state_of(existing) == "finished"
-        if not finished:
-            _reopen(sweep.client, existing.run_id, existing.tags, cell_run_id)
-        runs.append(
-            ReplicateRun(sweep.client, cell, seed, existing.run_id, existing.start_time, logged_epoch, finished)
-        )
-    return runs
+    known = one_per_replicate(sweep.records("replicate", where, tags=shown, metrics=True))
+    found = {seed: known[key] for seed in seeds if (key := cell.replicate_key(seed)) in known}
+    absent = {seed: _new_run(cell_run_id, cell, label, seed) for seed in seeds if seed not in found}
+    made = sweep.writer.create(sweep.experiment_id, list(absent.values()))
+    runs = {
+        seed: ReplicateRun(sweep, cell, seed, run_id, began, logged_epoch=0, finished=False)
+        for seed, (run_id, began) in zip(absent, made, strict=True)
+    }
+    runs |= {seed: _found_again(sweep, cell_run_id, cell, seed, record) for seed, record in found.items()}
+    return [runs[seed] for seed in seeds]
 
 
-def _create_replicate(sweep: SweepStore, cell_run_id: str, cell: Cell, label: str, seed: int) -> tuple[str, int]:
-    """The run's id, and when it was made."""
+def _new_run(cell_run_id: str, cell: Cell, label: str, seed: int) -> NewRun:
     tags = {**replicate_tags(cell_run_id, cell, label, seed), **_versions()}
-    run = sweep.client.create_run(sweep.experiment_id, tags=tags, run_name=replicate_name(label, seed))
-    return str(run.info.run_id), int(run.info.start_time)
+    return NewRun(replicate_name(label, seed), tags)
+
+
+def _found_again(sweep: SweepStore, cell_run_id: str, cell: Cell, seed: int, record: StoredRun) -> ReplicateRun:
+    finished = state_of(record) == "finished"
+    if not finished:
+        _reopen(sweep.client, record.run_id, record.tags, cell_run_id)
+    logged_epoch = int(record.metrics.get(schema.EPOCH, 0))
+    return ReplicateRun(sweep, cell, seed, record.run_id, record.start_time, logged_epoch, finished)
 
 
 def replicate_tags(cell_run_id: str, cell: Cell, label: str, seed: int) -> dict[str, str]:

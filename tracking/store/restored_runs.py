@@ -10,7 +10,8 @@ from tracking import schema
 from tracking.store import artifacts, checksums
 from tracking.store.outcomes import dataset_input
 from tracking.store.record import Record
-from tracking.store.replicate_runs import end_run, replicate_name, replicate_tags
+from tracking.store.replicate_runs import replicate_name, replicate_tags
+from tracking.store.run_writer import Ending, NewRun
 from tracking.store.runs import State
 from tracking.store.sweep_store import SweepStore
 
@@ -36,17 +37,15 @@ def restore_replicate(
     """
     tags = {**replicate_tags(cell_run_id, cell, record.label, record.seed), **record.tags}
     name = replicate_name(record.label, record.seed)
-    store = sweep.client
-    made = store.create_run(sweep.experiment_id, start_time=record.start, tags=tags, run_name=name)
-    run_id = made.info.run_id
-    if record.finished:
-        artifacts.add_folder(store, run_id, folder)
-        store.set_tag(run_id, schema.SHA256, checksums.describe(folder))
-        store.log_inputs(run_id, datasets=[dataset_input(cell)])
+    ((run_id, _),) = sweep.writer.create(sweep.experiment_id, [NewRun(name, tags, start=record.start)])
     tag, status = _ENDS[record.state]
-    end_run(store, run_id, _metrics_of(record), record.params, {tag: record.reason or "true"}, status, record.end)
+    ended, data = {tag: record.reason or "true"}, None
+    if record.finished:
+        artifacts.add_folder(sweep.client, run_id, folder)
+        ended, data = {schema.SHA256: checksums.describe(folder), **ended}, dataset_input(cell)
+    sweep.writer.end(run_id, Ending(status, _metrics_of(record), ended, record.params, data, record.end))
     for other in replaced:
-        store.delete_run(other)
+        sweep.client.delete_run(other)
 
 
 def _metrics_of(record: Record) -> list[Metric]:

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from tracking import schema
 from tracking.errors import StoreError
-from tracking.store.choice import queries_of
+from tracking.store.choice import queries_of, writer_of
 from tracking.store.connection import connect
 from tracking.store.location import StoreLocation
 from tracking.store.queries import RunQuery, StoredRun
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+    from tracking.store.run_writer import RunWriter
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,11 @@ class SweepStore:
     def client(self) -> "MlflowClient":
         """MLflow's client of the store, made once in a process."""
         return connect(self.location)
+
+    @property
+    def writer(self) -> "RunWriter":
+        """What makes and ends runs of the store."""
+        return writer_of(self.location)
 
     def records(
         self,
