@@ -7,7 +7,7 @@ from pathlib import Path
 from sweeps.errors import SpecError
 
 _PACKAGE = Path(__file__).parents[1]
-_FOLDERS = ("demo", "paper", "recipes", "compact", "more", "rivals")
+_FOLDERS = ("demo", "paper", "recipes", "compact", "more", "rivals", "questions")
 
 
 @cache

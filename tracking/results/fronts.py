@@ -5,7 +5,7 @@ Points are chosen on validation data; what is shown of them is measured on test 
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -186,21 +186,48 @@ def read_at(found: Sequence[Point], size: Size, seed: int, level: float, *, high
 
     The line is straight for the logarithm of what is left over the score, or over the logarithm of an error.
     """
-    own = [Point(point.cell_key, point.threshold, {seed: point.seeds[seed]}) for point in found]
-    ordered = front(own, size, higher_is_better=higher_is_better)
+    own = of_seeds(found, [seed])
+    between = around(front(own, size, higher_is_better=higher_is_better), level, higher_is_better=higher_is_better)
+    return between.read(size, seed) if between is not None else None
+
+
+def of_seeds(found: Sequence[Point], seeds: Collection[int]) -> list[Point]:
+    """Return points as they are with these seeds alone."""
+    return [Point(point.cell_key, point.threshold, {seed: point.seeds[seed] for seed in seeds}) for point in found]
+
+
+@dataclass(frozen=True)
+class Between:
+    """A place on the line between two neighbouring points of a front."""
+
+    points: tuple[Point, ...]
+    """The smaller one first; one where the smallest network of all is good enough already."""
+    share: float
+    """How far the place is on the way from the first to the second."""
+    by_logarithm: bool
+    """Whether scores are errors, and lie on a line by their logarithms."""
+
+    def read(self, size: Size, seed: int) -> Reading:
+        """Return what a seed's own networks of these points are at this place."""
+        first, last = (point.seeds[seed] for point in (self.points[0], self.points[-1]))
+        if len(self.points) == 1:
+            return Reading(first.left[size], first.test, self.points)
+        left = _between(first.left[size], last.left[size], self.share, by_logarithm=True)
+        return Reading(left, _between(first.test, last.test, self.share, by_logarithm=self.by_logarithm), self.points)
+
+
+def around(ordered: Sequence[Point], level: float, *, higher_is_better: bool) -> Between | None:
+    """Return the place of a validation score on a front, smallest first; None where no point is as good."""
     good = (i for i, p in enumerate(ordered) if (p.validation >= level if higher_is_better else p.validation <= level))
     place = next(good, None)
     if place is None:
         return None
-    after = ordered[place]
+    by_logarithm, after = not higher_is_better, ordered[place]
     if place == 0:
-        return Reading(after.left[size], after.test, (after,))
+        return Between((after,), 1.0, by_logarithm)
     before = ordered[place - 1]
-    by_logarithm = not higher_is_better
     share = _share(before.validation, after.validation, level, by_logarithm=by_logarithm)
-    left = _between(before.left[size], after.left[size], share, by_logarithm=True)
-    test = _between(before.test, after.test, share, by_logarithm=by_logarithm)
-    return Reading(left, test, (before, after))
+    return Between((before, after), share, by_logarithm)
 
 
 def _share(first: float, last: float, at: float, *, by_logarithm: bool) -> float:
