@@ -9,10 +9,11 @@ from dn_distributed.errors import ArgumentError
 from dn_distributed.random_weights.base import RandomWeights
 from dn_distributed.random_weights.hard_concrete import HardConcrete
 from dn_distributed.random_weights.noise import NoiseSource
+from dn_distributed.random_weights.variational import SparseVariationalDropout
 
 __all__ = ["COEFFICIENTS", "NoiseSource", "RandomWeights", "random_weights_of"]
 
-WAYS: tuple[type[RandomWeights], ...] = (HardConcrete,)
+WAYS: tuple[type[RandomWeights], ...] = (HardConcrete, SparseVariationalDropout)
 
 COEFFICIENTS: Mapping[str, str] = {name: text for way in WAYS for name, text in way.coefficients.items()}
 """By key of a method, what it says."""

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dn_distributed.random_weights.base import RandomWeights
+from dn_distributed.random_weights.layers import RandomConv2d, RandomLinear
 from dn_distributed.seeds import generator
 
 LOWER, UPPER, TEMPERATURE = -0.1, 1.1, 2 / 3
@@ -55,12 +56,9 @@ def _unset(num_gates: int) -> Tensor:
     return torch.zeros(math.ceil(num_gates / _PADDED_TO) * _PADDED_TO)
 
 
-class _GatedLinear(nn.Linear):
-    noise: Tensor
-
+class _GatedLinear(RandomLinear):
     def __init__(self, layer: nn.Linear) -> None:
-        super().__init__(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
-        self.weight, self.bias = layer.weight, layer.bias
+        super().__init__(layer)
         self.log_alpha = nn.Parameter(_unset(layer.in_features))
         self.register_buffer("noise", _unset(layer.in_features))
 
@@ -69,30 +67,16 @@ class _GatedLinear(nn.Linear):
         return functional.linear(inputs, self.weight * gates, self.bias)
 
 
-class _GatedConv2d(nn.Conv2d):
-    noise: Tensor
-
+class _GatedConv2d(RandomConv2d):
     def __init__(self, layer: nn.Conv2d) -> None:
-        super().__init__(
-            layer.in_channels,
-            layer.out_channels,
-            layer.kernel_size,  # type: ignore[arg-type]
-            layer.stride,  # type: ignore[arg-type]
-            layer.padding,  # type: ignore[arg-type]
-            layer.dilation,  # type: ignore[arg-type]
-            bias=layer.bias is not None,
-            padding_mode=layer.padding_mode,
-            device="meta",
-        )
-        self.weight, self.bias = layer.weight, layer.bias
+        super().__init__(layer)
         self.log_alpha = nn.Parameter(_unset(layer.out_channels))
         self.register_buffer("noise", _unset(layer.out_channels))
 
     def forward(self, inputs: Tensor) -> Tensor:
         gates = sampled_gate(self.log_alpha, self.noise)[: self.out_channels].to(self.weight.dtype)
         bias = None if self.bias is None else self.bias * gates
-        outputs: Tensor = self._conv_forward(inputs, self.weight * gates.view(-1, 1, 1, 1), bias)
-        return outputs
+        return self.convolved(inputs, self.weight * gates.view(-1, 1, 1, 1), bias)
 
 
 class HardConcrete(RandomWeights):

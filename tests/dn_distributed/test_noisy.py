@@ -16,7 +16,7 @@ from tests.dn_distributed.support import DataOf, assert_resumes_at_every_step, m
 Make = Callable[..., Trainer]
 EPOCH: dict[str, Any] = {"epochs": 1, "batch_size": 40}
 """Of five steps, with the 200 samples of ``few_data``."""
-WAYS: dict[str, dict[str, float]] = {"l0": {"l0": 1e-5}}
+WAYS: dict[str, dict[str, float]] = {"l0": {"l0": 1e-5}, "sparse_vd": {"sparse_vd": 1e-4}}
 PHASES: tuple[dict[str, Any], ...] = (
     {"steps": 2, "epochs": None, "penalties": "off"},
     {"steps": 3, "epochs": None, "penalties": "linear"},
@@ -101,3 +101,8 @@ def test_structures_and_random_weights_do_not_go_together(few_data: DataOf, make
     task = make_task("lenet300")
     phases = [Training(**EPOCH), Training(**EPOCH, fixed_structure=True, penalties="off")]
     assert rehearse(task, resolve(WAYS[way]), phases, few_data(task)) == []
+
+
+def test_a_method_has_one_way_of_random_weights(make: Make) -> None:
+    with pytest.raises(ArgumentError, match="l0_units and sparse_vd both make weights random"):
+        make("lenet300", [1], {}, l0_units=1e-3, sparse_vd=1e-3)
