@@ -1,4 +1,4 @@
-"""``dn ui``: MLflow's own server, on the loopback address."""
+"""``dn ui``: the sweeps of a store and MLflow's own UI, on the loopback address."""
 
 import signal
 import subprocess
@@ -22,17 +22,18 @@ _LOOPBACK = "127.0.0.1"
 @click.option("--port", type=options.PORT, default=5000, show_default=True, metavar="N", help=f"Port on {_LOOPBACK}.")
 @options.tracking_uri
 def command(port: int, tracking_uri: str | None) -> int:
-    """Open the MLflow UI on the store, on this machine only.
+    """Open the sweeps of the store and the MLflow UI, on this machine only.
 
-    Serve the MLflow UI of the embedded store on the loopback address until Ctrl-C.
+    Serve the page over all sweeps of the embedded store, their reports and the MLflow UI on the loopback address until
+    Ctrl-C.
     """
     from tracking.server import mlflow_process
-    from tracking.store import access, embedded
+    from tracking.store import access, embedded, ui_view
 
     location = access.locate_answering(tracking_uri)
     if location.database is None:
         out.say(f"the server at {location.uri} has its own UI:")
-        _print_links(location, location.uri.rstrip("/"))
+        _print_links(location, ui_view.page_of(location.uri))
         return OK
     access.check_exists(location)
     mlflow_process.check_port_is_free(_LOOPBACK, port)
@@ -43,31 +44,44 @@ def command(port: int, tracking_uri: str | None) -> int:
         else:
             shown = embedded.copy_into(Path(folder), location)
             notify("the store can only be read: a copy is shown, as it is now, and what is changed in it is not kept")
-        return _serve(shown, location, port)
+        return _serve(shown, location, port, Path(folder))
 
 
-def _serve(shown: "StoreLocation", location: "StoreLocation", port: int) -> int:
-    """Serve the database of ``shown`` with the artifacts of ``location``; returns the server's exit code."""
+def _serve(shown: "StoreLocation", location: "StoreLocation", port: int, folder: Path) -> int:
+    """Serve the database of ``shown`` with the artifacts of ``location``; returns the server's exit code.
+
+    ``folder``: for the pages that are made.
+    """
+    from sweeps.planning.data_dir import resolve_data_dir
+    from tracking import variables
     from tracking.server import mlflow_process
+    from tracking.store import ui_view
 
     names = mlflow_process.loopback_names(port)
     command = mlflow_process.command(_LOOPBACK, port, 1, names)
     assert location.artifacts is not None
     for option in ("--default-artifact-root", "--artifacts-destination"):
         command += [option, location.artifacts.as_uri()]
-    out.say(f"MLflow UI: http://{names[0]}  (Ctrl-C ends it)")
-    _print_links(shown, f"http://{names[0]}")
-    server = subprocess.Popen(command, env=mlflow_process.environment(shown.for_mlflow))
+    address = f"http://{names[0]}"
+    out.say(f"sweeps: {address}  (Ctrl-C ends it)")
+    out.say(f"MLflow UI: {address}/{ui_view.PAGE}")
+    _print_links(shown, f"{address}/{ui_view.PAGE}")
+    of_pages = {
+        variables.UI_STORE: location.uri,
+        variables.UI_FOLDER: str(folder),
+        variables.DATA_DIR: str(resolve_data_dir(None)),
+    }
+    server = subprocess.Popen(command, env=mlflow_process.environment(shown.for_mlflow, of_pages))
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())  # else it would outlive this command
     return server.wait()
 
 
-def _print_links(location: "StoreLocation", address: str) -> None:
-    """Where the UI opens each sweep on the comparison of its methods."""
+def _print_links(location: "StoreLocation", page: str) -> None:
+    """Where the UI, whose page is at ``page``, opens each sweep on the comparison of its methods."""
     from tracking.store import ui_view
     from tracking.store.connection import connect
 
     for experiment in connect(location).search_experiments():
         if ui_view.TAG in experiment.tags:
-            link = ui_view.link(address, experiment.experiment_id)
+            link = ui_view.link(page, experiment.experiment_id)
             out.say(f"  {experiment.name}: {link}")

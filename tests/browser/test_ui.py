@@ -49,7 +49,7 @@ class Served:
 
     address: str
     link: str
-    """As ``dn ui`` prints it."""
+    """Of the sweep in MLflow's UI, as ``dn ui`` prints it."""
     experiment_id: str
     runs: dict[str, str]
     """Run ids of cells by label, of replicates as "LABEL seed N", and of the report."""
@@ -127,6 +127,30 @@ def close_the_assistant(page: Page) -> None:
     button = page.get_by_role("button", name="Close", exact=True)
     if button.count():
         button.first.click()
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_the_first_page_lists_the_sweeps_and_leads_to_each(served: Served, page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(served.address)
+    expect(page.get_by_role("heading", name="All sweeps")).to_be_visible()
+    shoot(page, f"ui-sweeps-{width}")
+    page.get_by_role("link", name="seen", exact=True).first.click()
+    expect(page).to_have_url(f"{served.address}/sweeps/seen")
+    expect(page.get_by_role("heading", name="seen", exact=True)).to_be_visible()
+    page.get_by_text("replicates behind the table").click()
+    page.get_by_role("link", name=served.runs["P seed 0"]).click()
+    expect(page.get_by_text("P seed 0", exact=True).first).to_be_visible()
+    page.goto(f"{served.address}/sweeps/seen")
+    page.get_by_role("link", name="All sweeps").click()
+    page.get_by_role("link", name="seen in the UI").first.click()
+    expect(page.get_by_role("link", name="ℓ1+DN+P", exact=True)).to_be_visible()
+
+
+def test_an_address_of_mlflow_at_the_root_leads_to_its_own_page(served: Served, page: Page) -> None:
+    page.goto(f"{served.address}/#/experiments/{served.experiment_id}/runs/{served.runs['P']}")
+    expect(page).to_have_url(re.compile(rf"^{served.address}/mlflow#/experiments/"))
+    expect(page.get_by_text("compression_rate", exact=True).first).to_be_attached()
 
 
 def test_the_table_opens_on_the_methods_with_their_means(served: Served, page: Page) -> None:

@@ -12,6 +12,7 @@ import mlflow
 import pytest
 
 from tests.internals import find
+from tracking.server import mlflow_internals as server_internals
 from tracking.store import mlflow_internals
 from tracking.store.location import StoreLocation
 
@@ -100,3 +101,9 @@ def test_a_login_is_sent_as_it_is_at_each_request(monkeypatch: pytest.MonkeyPatc
     assert "Authorization" not in resolve()
     login[0] = ("a", "b")
     assert resolve()["Authorization"] == "Basic YTpi"
+
+
+def test_mlflows_own_page_is_answered_by_the_function_that_is_moved() -> None:
+    application = find("mlflow.server:app", f"MLflow {mlflow.__version__}", _REMEDY)
+    (rule,) = (rule for rule in application.url_map.iter_rules() if str(rule) == "/")
+    assert rule.endpoint == server_internals._PAGE, _REMEDY

@@ -12,9 +12,10 @@ from tracking import figures
 from tracking.errors import StoreError
 from tracking.figures import FigureData
 from tracking.report import notes, page, provenance
-from tracking.report.page import Picture
+from tracking.report.page import Picture, Served
 from tracking.results import cells, equal_score, threshold_curves
 from tracking.results import rows as reader
+from tracking.results.cells import MethodResult
 from tracking.results.rows_file import Shipped, as_json, load
 from tracking.store import embedded, report_run, runs, ui_view
 from tracking.store.location import StoreLocation
@@ -36,12 +37,19 @@ _NO_STORE = "Made from shipped rows: figures of weights and of the course of tra
 
 
 def write(
-    location: StoreLocation, name: str, out: Path, data_dir: Path, tell: Callable[[str], None] = lambda text: None
+    location: StoreLocation,
+    name: str,
+    out: Path,
+    data_dir: Path,
+    tell: Callable[[str], None] = lambda text: None,
+    *,
+    served: Served | None = None,
 ) -> Path:
     """Write the report of the sweep ``name`` into ``out``, attach it to the sweep's report run, return the page.
 
     Files of an earlier report there are replaced. StoreError where the store does not hold the sweep. ``tell`` gets a
-    line for each replicate whose files are damaged, and one where the report cannot be attached.
+    line for each replicate whose files are damaged, and one where the report cannot be attached. A page that is
+    ``served`` beside MLflow's UI links to it, and nothing is written to the store.
     """
     sweep = SweepStore.find(location, name)
     run_id, manifest = runs.read_manifest(sweep)
@@ -54,15 +62,28 @@ def write(
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
         shipped = Shipped(manifest, snapshot, provenance.read(sweep, data.methods))
-        said = _write_files(made, data, shipped, _run_link(sweep))
+        said = _write_files(made, data, shipped, _run_link(sweep, served), served)
         _publish(made, out)
-        if embedded.is_writable(location):
-            report_run.attach_report(sweep, run_id, made)
-            link = notes.link(sweep.experiment_id, run_id, PAGE)
-            write_notes(sweep, notes.of_sweep(said, link), notes.of_cells(said, data.methods, link))
-        else:
-            tell("the store can only be read: the report is not attached to it")
+        if served is None:
+            _attach(sweep, run_id, made, said, data.methods, tell)
     return out / PAGE
+
+
+def _attach(
+    sweep: SweepStore,
+    run_id: str,
+    folder: Path,
+    said: Answer,
+    methods: Sequence[MethodResult],
+    tell: Callable[[str], None],
+) -> None:
+    """Give the store the files of a report, and its answer as notes."""
+    if not embedded.is_writable(sweep.location):
+        tell("the store can only be read: the report is not attached to it")
+        return
+    report_run.attach_report(sweep, run_id, folder)
+    link = notes.link(sweep.experiment_id, run_id, PAGE)
+    write_notes(sweep, notes.of_sweep(said, link), notes.of_cells(said, methods, link))
 
 
 def write_from_rows(path: Path, out: Path) -> Path:
@@ -83,15 +104,20 @@ def write_from_rows(path: Path, out: Path) -> Path:
     return out / PAGE
 
 
-def _run_link(sweep: SweepStore) -> Callable[[str], str] | None:
-    """Where a server's UI shows a run, by its id; None of an embedded store, which has no address."""
-    if sweep.location.database is not None:
+def _run_link(sweep: SweepStore, served: Served | None) -> Callable[[str], str] | None:
+    """Where a UI shows a run, by its id; None of an embedded store that is not served: it has no address."""
+    if served is None and sweep.location.database is not None:
         return None
-    return partial(ui_view.run_link, sweep.location.uri, sweep.experiment_id)
+    page = served.mlflow if served is not None else ui_view.page_of(sweep.location.uri)
+    return partial(ui_view.run_link, page, sweep.experiment_id)
 
 
 def _write_files(
-    folder: Path, data: FigureData, shipped: Shipped, run_link: Callable[[str], str] | None = None
+    folder: Path,
+    data: FigureData,
+    shipped: Shipped,
+    run_link: Callable[[str], str] | None = None,
+    served: Served | None = None,
 ) -> Answer:
     """Write all files of a report; return its answer."""
     manifest, methods = data.manifest, data.methods
@@ -112,7 +138,7 @@ def _write_files(
     for picture in pictures:
         (folder / FIGURES / f"{picture.name}.png").write_bytes(picture.png)
     names = [*texts, *(f"{FIGURES}/{picture.name}.png" for picture in pictures)]
-    html = page.render(data, found, said, shipped.provenance, pictures, names, run_link)
+    html = page.render(data, found, said, shipped.provenance, pictures, names, run_link, served)
     (folder / PAGE).write_text(html, encoding="utf-8")
     return said
 

@@ -1,3 +1,5 @@
+const mlflow = document.body.dataset.mlflow;
+if (mlflow && location.hash.startsWith("#/")) location.replace(mlflow + location.hash); // a link to MLflow's page at "/"
 
 const table = document.querySelector("table");
 const body = table.tBodies[0];

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -14,6 +15,7 @@ from tracking.errors import StoreError
 from tracking.manifest import Manifest
 from tracking.report import templates
 from tracking.report.files import PAGE, ROWS
+from tracking.report.page import Served
 from tracking.results import cells
 from tracking.results import rows as reader
 from tracking.results.cells import MethodResult
@@ -51,15 +53,22 @@ class _Cell:
     value: float | None = None
 
 
-def write_index(location: StoreLocation, folder: Path, tell: Callable[[str], None] = lambda text: None) -> Path:
+def write_index(
+    location: StoreLocation,
+    folder: Path,
+    tell: Callable[[str], None] = lambda text: None,
+    *,
+    served: Served | None = None,
+) -> Path:
     """Write the page over all sweeps of a store into ``folder``, and return it.
 
-    It links the reports that lie beside it in folders called as their sweeps. StoreError where the store cannot be
-    read, or something that is no file stands in the page's place. ``tell`` gets a line for each sweep that cannot be
-    read, as one that another version of this project wrote.
+    It links the reports that lie beside it in folders called as their sweeps; where it is ``served`` beside MLflow's
+    UI, every report, and the UI. StoreError where the store cannot be read, or something that is no file stands in the
+    page's place. ``tell`` gets a line for each sweep that cannot be read, as one that another version of this project
+    wrote.
     """
     page = folder / INDEX
-    text = render(_of_store(location, folder, tell))
+    text = render(_of_store(location, folder, tell, served), served)
     try:
         check_replaceable(page)
     except OSError as error:
@@ -69,7 +78,9 @@ def write_index(location: StoreLocation, folder: Path, tell: Callable[[str], Non
     return page
 
 
-def _of_store(location: StoreLocation, folder: Path, tell: Callable[[str], None]) -> Iterator[Listed]:
+def _of_store(
+    location: StoreLocation, folder: Path, tell: Callable[[str], None], served: Served | None
+) -> Iterator[Listed]:
     for name in SweepStore.names(location):
         try:
             sweep = SweepStore.find(location, name)
@@ -80,9 +91,12 @@ def _of_store(location: StoreLocation, folder: Path, tell: Callable[[str], None]
             continue
         if known is None:  # an experiment that is no sweep
             continue
-        link = f"{name}/{PAGE}" if (folder / name / PAGE).is_file() else ""
-        in_ui = "" if location.database is not None else ui_view.link(location.uri.rstrip("/"), sweep.experiment_id)
-        yield Listed(known[1], methods, link, in_ui)
+        if served is not None:
+            link, ui = f"{served.home}sweeps/{quote(name, safe='')}", served.mlflow
+        else:
+            link = f"{name}/{PAGE}" if (folder / name / PAGE).is_file() else ""
+            ui = "" if location.database is not None else ui_view.page_of(location.uri)
+        yield Listed(known[1], methods, link, ui and ui_view.link(ui, sweep.experiment_id))
 
 
 def of_rows(folder: Path, page: str) -> Iterator[Listed]:
@@ -93,7 +107,7 @@ def of_rows(folder: Path, page: str) -> Iterator[Listed]:
         yield Listed(shipped.manifest, cells.gather(shipped.manifest, shipped.snapshot), link)
 
 
-def render(sweeps: Iterable[Listed]) -> str:
+def render(sweeps: Iterable[Listed], served: Served | None = None) -> str:
     """Return the page as HTML: a table without JavaScript, and with it one to filter and to sort."""
     script = files("tracking.report").joinpath("index.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -104,6 +118,7 @@ def render(sweeps: Iterable[Listed]) -> str:
         num_methods=sum(len(sweep.methods) for sweep in listed),
         script=Markup(script),
         digest=digest,
+        served=served,
     )
 
 

@@ -59,6 +59,16 @@ class Picture:
         return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
 
 
+@dataclass(frozen=True)
+class Served:
+    """Where a page's neighbours are, from the page, when ``dn ui`` serves it."""
+
+    home: str
+    """The page over all sweeps; their reports are in ``sweeps`` below it."""
+    mlflow: str
+    """The page of MLflow's UI."""
+
+
 def render(
     data: FigureData,
     found: Findings,
@@ -67,6 +77,7 @@ def render(
     pictures: Sequence[Picture],
     names: Sequence[str],
     run_link: Callable[[str], str] | None = None,
+    served: Served | None = None,
 ) -> str:
     """Return the page as HTML. ``names``: the files beside it. ``run_link``: where a run is shown, by its id."""
     statistics = grids.of_findings(results_table.in_page_words(found))
@@ -88,6 +99,7 @@ def render(
         pictures=[(picture, picture.alternative([*said.methods.values()])) for picture in pictures],
         missing=data.missing,
         names=names,
+        served=served,
     )
 
 

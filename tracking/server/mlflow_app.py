@@ -1,8 +1,8 @@
 """MLflow's server as ``dn server`` and ``dn ui`` run it: what a store of results does not need is closed.
 
 ``python -m tracking.server.mlflow_app server …`` is ``mlflow server …`` with two differences. Its workers serve
-``create_app``, which MLflow finds by the entry point ``dn`` of this package; and where there is a login, the
-administrator has the password of today before the first request.
+``create_app``, which MLflow finds by the entry point ``dn`` of this package, for ``dn ui`` with pages of sweeps; and
+where there is a login, the administrator has the password of today before the first request.
 """
 
 import json
@@ -32,12 +32,13 @@ _LONGEST_BODY = 16_000_000  # bytes; MLflow's own limits, of what it keeps in me
 
 def create_app() -> Application:
     """Return MLflow's application with ``runs_route`` and its login if there is one, behind ``middleware``."""
-    from tracking.server import artifact_root, runs_route
+    from tracking.server import artifact_root, runs_route, sweep_pages
 
     artifact_root.restrict_to(mlflow_internals.artifact_destination())
     routes = mlflow_internals.routes()
     routes.before_request(_refuse_deep_json)
     runs_route.add_to(routes)
+    sweep_pages.add_to(routes)
     has_login = mlflow_internals.CONFIG_OF_LOGIN in os.environ
     application = _behind_login() if has_login else _read_whole(mlflow_internals.open_application())
     return middleware.close_paths(_CLOSED, middleware.allow_origins(mlflow_internals.allowed_origins(), application))

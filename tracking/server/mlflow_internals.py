@@ -13,6 +13,7 @@ CONFIG_OF_LOGIN = "MLFLOW_AUTH_CONFIG_PATH"
 ADMINISTRATOR_PASSWORD = "MLFLOW_AUTH_ADMIN_PASSWORD"
 """MLflow's variable for the password of its administrator."""
 _DESTINATION = "_MLFLOW_SERVER_ARTIFACT_DESTINATION"  # MLflow keeps the name in one module or another
+_PAGE = "serve"  # the function that answers "/", as Flask knows it
 
 Check = Callable[..., None]
 """Is called with the arguments of a function of MLflow before it, and raises where it must not run."""
@@ -28,6 +29,17 @@ def routes() -> Flask:
     from mlflow.server import app
 
     return app
+
+
+def move_page(path: str) -> None:
+    """Serve MLflow's own page, which is at ``/``, at ``path`` too: beside ``/``, whence it loads its parts."""
+    application = routes()
+    application.add_url_rule(path, "dn_mlflow_page", application.view_functions[_PAGE])
+
+
+def replace_page(answer: Callable[[], Any]) -> None:
+    """Answer ``/`` with what ``answer`` returns."""
+    routes().view_functions[_PAGE] = answer
 
 
 def allowed_origins() -> list[str]:

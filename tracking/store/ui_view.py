@@ -15,6 +15,8 @@ from tracking.manifest import Manifest
 KEY = "dn-methods"
 TAG = f"mlflow.sharedViewState.{KEY}"
 NAME = "Methods"
+PAGE = "mlflow"
+"""Where MLflow's own page is on the server of ``dn ui``, whose first page lists the sweeps."""
 
 
 def columns(manifest: Manifest) -> list[str]:
@@ -50,11 +52,16 @@ def tag(manifest: Manifest, now: int) -> str:
     return json.dumps({"name": NAME, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"})
 
 
-def run_link(address: str, experiment_id: str, run_id: str) -> str:
-    """Return the address at which the UI opens a run."""
-    return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+def run_link(page: str, experiment_id: str, run_id: str) -> str:
+    """Return the address at which the UI, whose page is at ``page``, opens a run."""
+    return f"{page}#/experiments/{experiment_id}/runs/{run_id}"
 
 
-def link(address: str, experiment_id: str) -> str:
-    """Return the address at which the UI opens a sweep in this view."""
-    return f"{address}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={KEY}"
+def link(page: str, experiment_id: str) -> str:
+    """Return the address at which the UI, whose page is at ``page``, opens a sweep in this view."""
+    return f"{page}#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={KEY}"
+
+
+def page_of(server: str) -> str:
+    """Return the address of the UI's page on an MLflow server."""
+    return f"{server.rstrip('/')}/"

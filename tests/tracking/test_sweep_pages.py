@@ -1,0 +1,69 @@
+"""The pages of ``dn ui``, of the store as it is when they are asked for; in a browser: ``tests/browser``."""
+
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from tests.tracking.fabricated import Recorder, make_cell
+from tests.tracking.stores import copy_of
+from tracking.errors import StoreError
+from tracking.server import sweep_pages
+from tracking.server.sweep_pages import SweepPages
+from tracking.store.location import StoreLocation
+
+
+@pytest.fixture(scope="module")
+def recorder(empty: StoreLocation, tmp_path_factory: pytest.TempPathFactory) -> Recorder:
+    recorder = Recorder(copy_of(empty, tmp_path_factory.mktemp("of pages")), "a sweep/of two")
+    cell = make_cell(l1=1.0)
+    recorder.announce({"M": [cell]})
+    recorder.finish(cell, 0)
+    return recorder
+
+
+@pytest.fixture
+def pages(recorder: Recorder, tmp_path: Path) -> SweepPages:
+    return SweepPages(recorder.location, tmp_path)
+
+
+def made(pages: SweepPages, name: str | None = None) -> Path:
+    page = pages.make(name)
+    assert page is not None
+    return page
+
+
+def test_the_first_page_lists_the_sweeps_as_they_are(recorder: Recorder, pages: SweepPages) -> None:
+    first = made(pages)
+    text, when = first.read_text("utf-8"), first.stat().st_mtime_ns
+    assert '<a href="./sweeps/a%20sweep%2Fof%20two">' in text
+    assert f'href="mlflow#/experiments/{recorder.experiment_id}/runs?' in text
+    assert made(pages).stat().st_mtime_ns == when  # nothing has changed
+    Recorder(recorder.location, "another").announce({"M": [make_cell(l1=2.0)]})
+    assert ">another</a>" in made(pages).read_text("utf-8")
+
+
+def test_a_report_links_the_sweeps_and_its_runs_and_is_not_stored(recorder: Recorder, pages: SweepPages) -> None:
+    text = made(pages, recorder.name).read_text("utf-8")
+    assert '<a href="../">All sweeps</a>' in text
+    (run,) = recorder.runs("replicate")
+    assert f'href="../mlflow#/experiments/{recorder.experiment_id}/runs/{run.info.run_id}"' in text
+    (report,) = recorder.runs("report")
+    assert not recorder.artifact(report.info.run_id, "report").exists()
+
+
+def test_what_is_no_sweep_has_no_page(pages: SweepPages) -> None:
+    assert pages.make("none") is None
+
+
+def test_why_a_page_cannot_be_made_is_one_line(recorder: Recorder, pages: SweepPages) -> None:
+    Recorder(recorder.location, "no sweep")
+    with pytest.raises(StoreError, match=r"^the store does not know what this sweep compares: .*[^\n]$"):
+        pages.make("no sweep")
+
+
+def test_a_server_without_a_store_of_its_own_is_left_as_it_is() -> None:
+    application = Flask("a server")
+    before = {str(rule) for rule in application.url_map.iter_rules()}
+    sweep_pages.add_to(application, {})
+    assert {str(rule) for rule in application.url_map.iter_rules()} == before

@@ -1,0 +1,38 @@
+"""``python -m tracking.report STORE FOLDER [NAME]``: a page as ``dn ui`` serves it, made by a process of its own.
+
+The page over all sweeps, or the report of one with its files, written into the folder.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from dn_distributed.errors import DropNeuronError
+from tracking import variables
+from tracking.report.files import write
+from tracking.report.index import write_index
+from tracking.report.page import Served
+from tracking.store import ui_view
+from tracking.store.location import locate
+
+_NICE = 10  # a sweep that runs beside it goes first
+
+
+def main(store: str, folder: str, name: str | None = None) -> int:
+    """Write the page; return the exit code, and say on standard error in a line why it cannot be had."""
+    os.nice(_NICE)
+    location = locate(store)
+    try:
+        if name is None:
+            write_index(location, Path(folder), served=Served("./", ui_view.PAGE))
+        else:
+            data_dir = Path(os.environ.get(variables.DATA_DIR) or "data")
+            write(location, name, Path(folder), data_dir, served=Served("../", f"../{ui_view.PAGE}"))
+    except DropNeuronError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
