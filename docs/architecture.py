@@ -7,7 +7,7 @@ PICTURE = Path(__file__).parent / "images" / "architecture.svg"
 
 ROWS = {
     "sweeps": (("cli",), ("tune",), ("cluster", "planning"), ("spec",)),
-    "tracking": (("report", "portable"), ("figures",), ("tables",), ("results", "server"), ("store",)),
+    "tracking": (("report", "portable"), ("charts",), ("figures",), ("tables",), ("results", "server"), ("store",)),
     "dn_distributed": (
         ("training", "exporting"),
         ("dropping", "compaction"),
@@ -22,6 +22,7 @@ TEXTS = {
     "cli": "the verbs of dn", "tune": "packs as trials of Ray Tune", "cluster": "Ray, started or joined",
     "planning": "what is missing, in packs", "spec": "the sweep file as values",
     "report": "one page and its files", "portable": "export and import", "figures": "drawings",
+    "charts": "drawings that answer a hand",
     "tables": "columns, verdicts, formats", "results": "rows, cells, statistics", "server": "MLflow and PostgreSQL",
     "store": "runs, written and read", "training": "the loop, its state", "replicas": "networks stacked as one",
     "tasks": "network, loss, score", "data": "splits in memory", "regularizers": "penalties, gradients",

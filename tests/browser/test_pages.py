@@ -57,6 +57,8 @@ def test_a_page_can_be_read_by_everybody(
     browser: Browser, pages: dict[str, str], name: str, scheme: Literal["light", "dark"], width: int
 ) -> None:
     page = opened(browser, pages[name], width, scheme)
+    if name == "report":
+        page.locator(".chart svg").nth(1).wait_for()
     if folder := os.environ.get("DN_SHOTS"):
         page.screenshot(path=str(Path(folder) / f"{name}-{width}-{scheme}.png"))
     page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
@@ -64,6 +66,73 @@ def test_a_page_can_be_read_by_everybody(
     assert [(item["id"], [node["html"] for node in item["nodes"]]) for item in found] == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.context.close()
+
+
+def with_charts(browser: Browser, address: str) -> Page:
+    page = opened(browser, address, WIDTHS[0])
+    page.locator(".chart svg").nth(1).wait_for()
+    return page
+
+
+def test_charts_stand_for_the_pictures_and_ask_for_nothing(browser: Browser, pages: dict[str, str]) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    asked: list[str] = []
+    said: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(pages["report"])
+    expect(page.locator("#tradeoff .chart svg")).to_be_visible()
+    expect(page.locator("#tradeoff img")).to_be_hidden()
+    expect(page.locator("#neurons img")).to_be_visible()
+    assert [address for address in asked if not address.startswith(("data:", "blob:"))] == [pages["report"]]
+    assert said == []
+    context.close()
+
+
+def test_a_chart_says_whose_point_is_under_the_pointer(browser: Browser, pages: dict[str, str]) -> None:
+    page = with_charts(browser, pages["report"])
+    point = page.locator("#tradeoff .chart svg path[aria-label*='seed']").first
+    point.scroll_into_view_if_needed()
+    point.dispatch_event("mousemove", {"bubbles": True})
+    point.dispatch_event("pointermove", {"bubbles": True})
+    tip = page.locator("#vg-tooltip-element")
+    expect(tip).to_contain_text("method")
+    expect(tip).to_contain_text("seed")
+    page.context.close()
+
+
+def test_a_method_is_hidden_in_all_charts_at_once(browser: Browser, pages: dict[str, str]) -> None:
+    page = with_charts(browser, pages["report"])
+    marks = page.locator("#tradeoff .chart svg path[aria-label*='method: P;']")
+    assert marks.count() > 0
+    page.locator("#methods").get_by_label("P", exact=True).press("Space")
+    expect(marks).to_have_count(0)
+    expect(page.locator("#tradeoff").get_by_label("P", exact=True)).not_to_be_checked()
+    page.context.close()
+
+
+def test_a_chart_shows_another_quantity_and_is_kept_as_a_file(browser: Browser, pages: dict[str, str]) -> None:
+    page = with_charts(browser, pages["report"])
+    figure = page.locator("#methods")
+    figure.get_by_label("Show").select_option("weights left (%)")
+    expect(figure.locator("svg").get_by_text("weights left (%)")).to_be_visible()
+    for kind, begin in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
+        with page.expect_download() as download:
+            figure.get_by_role("button", name=kind).click()
+        assert download.value.suggested_filename == f"paper-regression-described-methods.{kind.lower()}"
+        assert Path(download.value.path()).read_bytes().startswith(begin)
+    page.context.close()
+
+
+def test_without_scripts_a_report_has_its_pictures(browser: Browser, pages: dict[str, str]) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(pages["report"])
+    expect(page.locator("#tradeoff img")).to_be_visible()
+    expect(page.locator("#methods")).to_be_hidden()
+    context.close()
 
 
 def test_the_index_is_filtered_and_sorted(browser: Browser, pages: dict[str, str]) -> None:

@@ -1,5 +1,6 @@
 import base64
 import csv
+import hashlib
 import io
 import json
 import math
@@ -98,8 +99,18 @@ def test_every_picture_is_small_and_whole(written: tuple[Recorder, Path]) -> Non
             picture.verify()
 
 
+def without_scripts(page: str) -> tuple[str, list[str]]:
+    """A page without its scripts, and what stands in them."""
+    element = r"<script(?: type=\"[a-z/]+\")?(?: id=\"charts\")?>(.*?)</script>"
+    return re.sub(element, "", page, flags=re.DOTALL), re.findall(element, page, flags=re.DOTALL)
+
+
 def test_the_page_stands_alone(written: tuple[Recorder, Path]) -> None:
-    page = page_of(written[1])
+    page, scripts = without_scripts(page_of(written[1]))
+    data, script = scripts
+    assert "script-src 'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'" in page
+    assert '"charts":' in data
+    assert "<" not in data
     assert "<script" not in page
     assert "<link" not in page
     assert "@import" not in page

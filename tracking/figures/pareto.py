@@ -31,14 +31,14 @@ CAPTION = (
     "latency is that of the smaller networks of `dn compact`, of configurations at their own threshold alone."
 )
 
-_Split = Literal["validation", "test"]
-_SPLITS: tuple[_Split, ...] = ("validation", "test")
+Split = Literal["validation", "test"]
+SPLITS: tuple[Split, ...] = ("validation", "test")
 _RING = style.sign("o", 12)
 _MOST_SHOWN = 2.5  # from the best to the worst, in distances from the best to the middle
 
 
 @dataclass(frozen=True)
-class _Shown:
+class ShownMethod:
     """What is drawn of a method."""
 
     label: str
@@ -56,7 +56,7 @@ class _Shown:
         """Those of all panels."""
         return list({id(point): point for points in self.by_size.values() for point in points}.values())
 
-    def place(self, size: Size, split: _Split) -> tuple[float, float] | None:
+    def place(self, size: Size, split: Split) -> tuple[float, float] | None:
         """Return where what stands for the method stands; None where it has no place."""
         if not self.rows:
             return None
@@ -75,8 +75,24 @@ def pareto(manifest: Manifest, methods: Sequence[MethodResult], points: Mapping[
 
     ``points``: at the thresholds of the curves; without any, those with a latency. None where there are neither.
     """
+    shown = shown_methods(manifest, methods, points)
+    if not shown:
+        return None
+    figure = style.new_figure(7.6)
+    _draw(figure, manifest, shown)
+    style.legend_above(figure, _legend(manifest, shown))
+    measured = points if any(points.values()) else _compacted(manifest, methods)
+    found = {label: tuple(filter(_has_a_place, some)) for label, some in measured.items()}
+    style.note(figure, _notes(methods, measured, found))
+    return figure
+
+
+def shown_methods(
+    manifest: Manifest, methods: Sequence[MethodResult], points: Mapping[str, Sequence[Point]]
+) -> list[ShownMethod]:
+    """Return what there is to show of each method that has a point; ``points`` as ``pareto`` takes them."""
     styles = method_styles(manifest.methods)
-    compacted = {method.label: fronts.compacted_points(manifest, method) for method in methods}
+    compacted = _compacted(manifest, methods)
     if not any(points.values()):
         points = compacted
     sizes = fronts.sizes([point for found in points.values() for point in found])
@@ -86,14 +102,11 @@ def pareto(manifest: Manifest, methods: Sequence[MethodResult], points: Mapping[
         method.label: {**dict.fromkeys(sizes, found[method.label]), "latency": timed[method.label]}
         for method in methods
     }
-    shown = [_shown(manifest, m, styles[m.label], by_size[m.label]) for m in methods if any(by_size[m.label].values())]
-    if not shown:
-        return None
-    figure = style.new_figure(7.6)
-    _draw(figure, manifest, shown)
-    style.legend_above(figure, _legend(manifest, shown))
-    style.note(figure, _notes(methods, points, found))
-    return figure
+    return [_shown(manifest, m, styles[m.label], by_size[m.label]) for m in methods if any(by_size[m.label].values())]
+
+
+def _compacted(manifest: Manifest, methods: Sequence[MethodResult]) -> dict[str, list[Point]]:
+    return {method.label: fronts.compacted_points(manifest, method) for method in methods}
 
 
 def _has_a_place(point: Point) -> bool:
@@ -102,22 +115,24 @@ def _has_a_place(point: Point) -> bool:
 
 def _shown(
     manifest: Manifest, method: MethodResult, marks: MethodStyle, by_size: Mapping[Size, tuple[Point, ...]]
-) -> _Shown:
+) -> ShownMethod:
     rows = method.chosen.rows if method.chosen is not None else ()
-    return _Shown(method.label, marks, by_size, rows, manifest.score, score_axis.published_point(manifest.task, method))
+    return ShownMethod(
+        method.label, marks, by_size, rows, manifest.score, score_axis.published_point(manifest.task, method)
+    )
 
 
-def _draw(figure: Figure, manifest: Manifest, shown: Sequence[_Shown]) -> None:
+def _draw(figure: Figure, manifest: Manifest, shown: Sequence[ShownMethod]) -> None:
     every = [point for item in shown for point in item.points]
     sizes = [size for size in fronts.SIZES if any(item.by_size.get(size) for item in shown)]
     values = [score for point in every for score in (point.validation, point.test)]
-    ends = _ends(manifest, shown)
+    ends = score_range(manifest, shown)
     within = [p for p in every if any(ends[0] <= score <= ends[1] for score in (p.validation, p.test))]
     grid = figure.subplots(2, len(sizes), sharex="col", sharey=True, squeeze=False)
     no_error = score_axis.axis(grid[0][0], manifest, [score for score in values if ends[0] <= score <= ends[1]])
     if not score_axis.is_logarithmic(manifest, values):
         grid[0][0].set_ylim(ends)
-    for line, split in zip(grid, _SPLITS, strict=True):
+    for line, split in zip(grid, SPLITS, strict=True):
         for axes, size in zip(line, sizes, strict=True):
             _draw_panel(axes, manifest, shown, size, split, no_error)
         line[0].set_ylabel(score_axis.title(manifest, f"{split} {{}}"))
@@ -128,7 +143,7 @@ def _draw(figure: Figure, manifest: Manifest, shown: Sequence[_Shown]) -> None:
         axes.set_xlabel("weights left (%)" if size == "density" else fronts.SIZES[size])
 
 
-def _ends(manifest: Manifest, shown: Sequence[_Shown]) -> tuple[float, float]:
+def score_range(manifest: Manifest, shown: Sequence[ShownMethod]) -> tuple[float, float]:
     """Return the scores between which the axis runs: networks pruned to chance would flatten the part that matters.
 
     Every method is there with its best point, and with what stands for it.
@@ -146,8 +161,8 @@ def _ends(manifest: Manifest, shown: Sequence[_Shown]) -> tuple[float, float]:
     losses = [loss(value) for value in values]
     best = min(losses)
     usual = statistics.median(losses) - best
-    needed = [min(loss(getattr(point, split)) for point in item.points) for item in shown for split in _SPLITS]
-    needed += [loss(place[1]) for item in shown for split in _SPLITS if (place := item.place("density", split))]
+    needed = [min(loss(getattr(point, split)) for point in item.points) for item in shown for split in SPLITS]
+    needed += [loss(place[1]) for item in shown for split in SPLITS if (place := item.place("density", split))]
     worst = max(losses) if max(losses) <= best + _MOST_SHOWN * usual else max(best + 1.6 * usual, *needed)
     margin = 0.05 * (worst - best) or 0.001
     ends = sorted(math.exp(end) if logarithmic else sign * end for end in (best - 2 * margin, worst + margin))
@@ -155,7 +170,7 @@ def _ends(manifest: Manifest, shown: Sequence[_Shown]) -> tuple[float, float]:
 
 
 def _draw_panel(
-    axes: Axes, manifest: Manifest, shown: Sequence[_Shown], size: Size, split: _Split, no_error: float
+    axes: Axes, manifest: Manifest, shown: Sequence[ShownMethod], size: Size, split: Split, no_error: float
 ) -> None:
     for item in shown:
         marks = item.marks
@@ -183,7 +198,7 @@ def _draw_panel(
     axes.grid(visible=True)
 
 
-def _draw_published(axes: Axes, shown: Sequence[_Shown]) -> None:
+def _draw_published(axes: Axes, shown: Sequence[ShownMethod]) -> None:
     colors: dict[tuple[float, float], list[str]] = {}
     for item in shown:
         if item.published is not None:
@@ -206,7 +221,7 @@ def _count_outside(axes: Axes, manifest: Manifest, values: Sequence[float], ends
         )  # fmt: skip
 
 
-def _legend(manifest: Manifest, shown: Sequence[_Shown]) -> list[tuple[str, Artist]]:
+def _legend(manifest: Manifest, shown: Sequence[ShownMethod]) -> list[tuple[str, Artist]]:
     entries: list[tuple[str, Artist]] = [
         (item.label, Line2D([], [], color=item.marks.color, ls=item.marks.line, marker=item.marks.marker, ms=5, lw=1.6))
         for item in shown

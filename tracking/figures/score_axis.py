@@ -14,7 +14,12 @@ from tracking.tables import columns, published
 
 def title(manifest: Manifest, what: str) -> str:
     """Return what an axis of the score says, ``what`` with a ``{}`` for its name."""
-    return what.format(manifest.score) + " (%)" * (manifest.score == "accuracy")
+    return what.format(manifest.score) + " (%)" * (scale(manifest) != 1)
+
+
+def scale(manifest: Manifest) -> float:
+    """Return what a score is multiplied by where it is shown: an accuracy is in per cent."""
+    return 100.0 if manifest.score == "accuracy" else 1.0
 
 
 def is_logarithmic(manifest: Manifest, values: Sequence[float]) -> bool:
@@ -25,7 +30,7 @@ def is_logarithmic(manifest: Manifest, values: Sequence[float]) -> bool:
 
 def axis(axes: Axes, manifest: Manifest, values: Sequence[float]) -> float:
     """Make the y axis one of the score. Return the place of an error of 0, for ``style.at_least``."""
-    text = style.percent if manifest.score == "accuracy" else style.number
+    text = style.percent if scale(manifest) != 1 else style.number
     if is_logarithmic(manifest, values):
         return style.log_axis(axes, "y", values, text)
     axes.yaxis.set_major_formatter(lambda value, _: text(value))

@@ -161,16 +161,22 @@ def log_axis(axes: Axes, which: Literal["x", "y"], values: Sequence[float], text
     margin = max((high / low) ** 0.05, 1.1)
     low, high = min(low / margin, high / 2), high * margin
     zero = _zero(axes, which, low, high) if 0 in values else 0.0
+    ticks = log_ticks(low, high)
+    axes.set(**{f"{which}scale": "log", f"{which}lim": (zero / margin if zero else low, high)})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(FixedLocator([zero] * bool(zero) + ticks))
+    axis.set_major_formatter(lambda value, _: "0" if value == zero else text(value))
+    axis.set_minor_locator(NullLocator())
+    return zero
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return round numbers between the ends of a logarithmic axis."""
     steps = next(steps for limit, steps in _LOG_TICKS if high / low < limit)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     every = math.ceil(len(decades) / _MOST_DECADES)
     ticks = [step * 10.0**decade for decade in decades if decade % every == 0 for step in steps]
-    axes.set(**{f"{which}scale": "log", f"{which}lim": (zero / margin if zero else low, high)})
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(FixedLocator([zero] * bool(zero) + [tick for tick in ticks if low <= tick <= high]))
-    axis.set_major_formatter(lambda value, _: "0" if value == zero else text(value))
-    axis.set_minor_locator(NullLocator())
-    return zero
+    return [tick for tick in ticks if low <= tick <= high]
 
 
 def _zero(axes: Axes, which: Literal["x", "y"], low: float, high: float) -> float:
@@ -205,16 +211,17 @@ def _grow(figure: Figure, lines: int) -> None:
     figure.set_figheight(figure.get_figheight() + _LINE * lines)
 
 
-def as_png(figure: Figure) -> bytes:
-    """Return a figure as a PNG below ``MAX_BYTES``: with fewer colours, and coarser, where it must be."""
+def as_png(figure: Figure, most: int | None = None) -> bytes:
+    """Return a figure as a PNG below so many bytes (``MAX_BYTES``): with fewer colours, coarser, where it must be."""
+    most = MAX_BYTES if most is None else most
     resolution = _FINEST
     while True:
         image = _rasterize(figure, resolution)
         for version in (image, _with_few_colors(image)):
             data = _encode(version)
-            if len(data) < MAX_BYTES or resolution <= _COARSEST:
+            if len(data) < most or resolution <= _COARSEST:
                 return data
-        too_large = len(data) / MAX_BYTES
+        too_large = len(data) / most
         resolution = max(_COARSEST, int(resolution * min(0.9, too_large**-0.5)))
 
 

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 
 from dn_distributed import score_names
+from dn_distributed.config import Cell
 from tracking.figures import omissions, score_axis, style
 from tracking.figures.kind import Kind
 from tracking.figures.method_styles import MethodStyle, method_styles
@@ -31,8 +32,8 @@ _NOTHING = MarkerStyle((8, 2, 0))
 """Of a network without a weight: a star of eight lines."""
 
 
-_Size = Literal["density", "dense_size", "latency"]
-_PANELS: tuple[tuple[_Size, str, Callable[[float], str]], ...] = (
+LeftSize = Literal["density", "dense_size", "latency"]
+PANELS: tuple[tuple[LeftSize, str, Callable[[float], str]], ...] = (
     ("density", "weights left (%)", style.percent),
     ("dense_size", SIZES["dense_size"], style.abbreviated),
     ("latency", SIZES["latency"], style.number),
@@ -41,35 +42,36 @@ _PANELS: tuple[tuple[_Size, str, Callable[[float], str]], ...] = (
 
 
 @dataclass(frozen=True)
-class _Point:
+class NetworkPoint:
     """A network, or the mean of some."""
 
     seed: int
-    left: Mapping[_Size, float]
+    left: Mapping[LeftSize, float]
     """Of a published figure the density alone is known."""
     score: float
 
 
 @dataclass(frozen=True)
-class _Configuration:
+class Configuration:
     """Networks that differ in the seed alone."""
 
-    points: tuple[_Point, ...]
-    means: Mapping[_Size, _Point]
+    cell: Cell
+    points: tuple[NetworkPoint, ...]
+    means: Mapping[LeftSize, NetworkPoint]
     """Of those that have something left and a score; a size without such a one is missing."""
     is_chosen: bool
 
 
 @dataclass(frozen=True)
-class _Shown:
+class ShownMethod:
     """What is drawn of a method."""
 
     label: str
     marks: MethodStyle
-    configurations: tuple[_Configuration, ...]
-    published: _Point | None
+    configurations: tuple[Configuration, ...]
+    published: NetworkPoint | None
 
-    def points(self) -> list[_Point]:
+    def points(self) -> list[NetworkPoint]:
         """Every network that has a score."""
         return [p for made in self.configurations for p in made.points if math.isfinite(p.score)]
 
@@ -77,63 +79,76 @@ class _Shown:
 @style.styled
 def tradeoff(manifest: Manifest, methods: Sequence[MethodResult]) -> Figure | None:
     """Draw every finished network by density and test score. None without one that has a score."""
-    styles = method_styles(manifest.methods)
-    networks = [method for method in methods if all(result.cell.baseline is None for result in method.tried)]
-    logarithmic = score_axis.is_logarithmic(
-        manifest, [_point(manifest, row).score for method in networks for result in method.tried for row in result.rows]
-    )
-    every = [_shown(manifest, method, styles[method.label], logarithmic=logarithmic) for method in networks]
+    every = shown_methods(manifest, methods)
     shown = [item for item in every if item.points()]
     if not shown:
         return None
     figure = style.new_figure(4.6)
-    measured = [panel for panel in _PANELS if all(panel[0] in point.left for item in shown for point in item.points())]
+    measured = measured_panels(shown)
     panels = figure.subplots(1, len(measured), sharey=True)
     for axes, (size, title, text) in zip(panels, measured, strict=True):
         _draw(axes, manifest, shown, size, text)
         axes.set(xlabel=title)
     panels[0].set(ylabel=score_axis.title(manifest, "test {} after pruning"))
     style.legend_above(figure, _legend(manifest, shown))
-    unfinished = omissions.not_finished({method.label: method.tried for method in networks})
+    labels = {item.label for item in every}
+    unfinished = omissions.not_finished({method.label: method.tried for method in methods if method.label in labels})
     style.note(figure, [*unfinished, *_notes(every)])
     return figure
 
 
-def _shown(manifest: Manifest, method: MethodResult, marks: MethodStyle, *, logarithmic: bool) -> _Shown:
+def shown_methods(manifest: Manifest, methods: Sequence[MethodResult]) -> list[ShownMethod]:
+    """Return what there is to show of each method that trains networks."""
+    styles = method_styles(manifest.methods)
+    networks = [method for method in methods if all(result.cell.baseline is None for result in method.tried)]
+    logarithmic = score_axis.is_logarithmic(
+        manifest, [_point(manifest, row).score for method in networks for result in method.tried for row in result.rows]
+    )
+    return [_shown(manifest, method, styles[method.label], logarithmic=logarithmic) for method in networks]
+
+
+def measured_panels(shown: Sequence[ShownMethod]) -> list[tuple[LeftSize, str, Callable[[float], str]]]:
+    """Return the panels whose size every network has."""
+    return [panel for panel in PANELS if all(panel[0] in point.left for item in shown for point in item.points())]
+
+
+def _shown(manifest: Manifest, method: MethodResult, marks: MethodStyle, *, logarithmic: bool) -> ShownMethod:
     made = []
     for result in method.tried:
         points = tuple(_point(manifest, row) for row in result.rows)
         is_chosen = manifest.selection is not None and result is method.chosen
-        made.append(_Configuration(points, _means(points, logarithmic=logarithmic), is_chosen))
+        made.append(Configuration(result.cell, points, _means(points, logarithmic=logarithmic), is_chosen))
     star = score_axis.published_point(manifest.task, method)
-    return _Shown(method.label, marks, tuple(made), star and _Point(-1, {"density": star[0]}, star[1]))
+    return ShownMethod(method.label, marks, tuple(made), star and NetworkPoint(-1, {"density": star[0]}, star[1]))
 
 
-def _point(manifest: Manifest, row: Row) -> _Point:
-    left: dict[_Size, float] = {"density": row.counts.density, "dense_size": row.counts.dense_size}
+def _point(manifest: Manifest, row: Row) -> NetworkPoint:
+    left: dict[LeftSize, float] = {"density": row.counts.density, "dense_size": row.counts.dense_size}
     if LATENCY in row.metrics:
         left["latency"] = row.metrics[LATENCY]
-    return _Point(row.seed, left, row.metrics.get(score_names.final("test", manifest.score), math.nan))
+    return NetworkPoint(row.seed, left, row.metrics.get(score_names.final("test", manifest.score), math.nan))
 
 
-def _means(points: Sequence[_Point], *, logarithmic: bool) -> dict[_Size, _Point]:
+def _means(points: Sequence[NetworkPoint], *, logarithmic: bool) -> dict[LeftSize, NetworkPoint]:
     """The middle of the points as the axes of each panel show it."""
     found = {}
-    for size, _, _ in _PANELS:
+    for size, _, _ in PANELS:
         counted = [point for point in points if point.left.get(size, 0) > 0 and math.isfinite(point.score)]
         if counted:
             left = score_axis.middle([point.left[size] for point in counted], logarithmic=True)
             score = score_axis.middle([point.score for point in counted], logarithmic=logarithmic)
-            found[size] = _Point(-1, {size: left}, score)
+            found[size] = NetworkPoint(-1, {size: left}, score)
     return found
 
 
-def _draw(axes: Axes, manifest: Manifest, shown: Sequence[_Shown], size: _Size, text: Callable[[float], str]) -> None:
+def _draw(
+    axes: Axes, manifest: Manifest, shown: Sequence[ShownMethod], size: LeftSize, text: Callable[[float], str]
+) -> None:
     every = [point for item in shown for point in (*item.points(), *filter(None, [item.published]))]
     no_weight = style.log_axis(axes, "x", [point.left[size] for point in every if size in point.left], text)
     no_error = score_axis.axis(axes, manifest, [point.score for point in every])
 
-    def place(points: Sequence[_Point]) -> tuple[list[float], list[float]]:
+    def place(points: Sequence[NetworkPoint]) -> tuple[list[float], list[float]]:
         sizes, found = [point.left[size] for point in points], [point.score for point in points]
         return style.at_least(sizes, no_weight), style.at_least(found, no_error)
 
@@ -151,7 +166,7 @@ def _draw(axes: Axes, manifest: Manifest, shown: Sequence[_Shown], size: _Size, 
     axes.grid(visible=True)
 
 
-def _legend(manifest: Manifest, shown: Sequence[_Shown]) -> list[tuple[str, Line2D]]:
+def _legend(manifest: Manifest, shown: Sequence[ShownMethod]) -> list[tuple[str, Line2D]]:
     entries = [
         (item.label, Line2D([], [], color=item.marks.color, marker=item.marks.marker, ls="none")) for item in shown
     ]
@@ -164,7 +179,7 @@ def _legend(manifest: Manifest, shown: Sequence[_Shown]) -> list[tuple[str, Line
     return entries
 
 
-def _notes(every: Sequence[_Shown]) -> list[str]:
+def _notes(every: Sequence[ShownMethod]) -> list[str]:
     lost = [_counted(item, lambda point: point.left["density"] == 0) for item in every]
     no_score = [_counted(item, lambda point: not math.isfinite(point.score)) for item in every]
     return [
@@ -173,7 +188,7 @@ def _notes(every: Sequence[_Shown]) -> list[str]:
     ]
 
 
-def _counted(item: _Shown, is_so: Callable[[_Point], bool]) -> Count:
+def _counted(item: ShownMethod, is_so: Callable[[NetworkPoint], bool]) -> Count:
     points = [point for made in item.configurations for point in made.points]
     found = [point.seed for point in points if is_so(point)]
     which = omissions.seeds(found) if len(item.configurations) == 1 else ""

@@ -28,7 +28,7 @@ CAPTION = (
 
 
 @dataclass(frozen=True)
-class _Quantity:
+class Quantity:
     """What a panel shows."""
 
     metric: str
@@ -43,20 +43,13 @@ def training(manifest: Manifest, histories: Mapping[str, Sequence[History]]) -> 
 
     None where no epoch was logged.
     """
-    score = score_names.of_split("validation", manifest.score)
-    quantities = (
-        _Quantity(score, score_axis.title(manifest, "validation {}"), is_score=True),
-        _Quantity(schema.NUM_NONZERO, "weights left"),
-        _Quantity(schema.NEURONS_ALIVE, "neurons alive"),
-    )
-    logged = {name for each in histories.values() for history in each for name, points in history.items() if points}
-    shown = [quantity for quantity in quantities if quantity.metric in logged]
+    shown = logged_quantities(manifest, histories)
     if not shown:
         return None
     styles = method_styles(manifest.methods)
     figure = style.new_figure(3.9)
     for axes, quantity in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        by_label = {label: _by_epoch(each, quantity.metric) for label, each in histories.items()}
+        by_label = {label: by_epoch(each, quantity.metric) for label, each in histories.items()}
         _draw_panel(axes, manifest, quantity, by_label, styles)
     drawn = [(label, styles[label]) for label in histories]
     entries = [(label, Line2D([], [], color=marks.color, ls=marks.line, lw=2)) for label, marks in drawn]
@@ -65,31 +58,47 @@ def training(manifest: Manifest, histories: Mapping[str, Sequence[History]]) -> 
     return figure
 
 
+def logged_quantities(manifest: Manifest, histories: Mapping[str, Sequence[History]]) -> list[Quantity]:
+    """Return what has a value at some epoch."""
+    score = score_names.of_split("validation", manifest.score)
+    quantities = (
+        Quantity(score, score_axis.title(manifest, "validation {}"), is_score=True),
+        Quantity(schema.NUM_NONZERO, "weights left"),
+        Quantity(schema.NEURONS_ALIVE, "neurons alive"),
+    )
+    logged = {name for each in histories.values() for history in each for name, points in history.items() if points}
+    return [quantity for quantity in quantities if quantity.metric in logged]
+
+
+def is_logarithmic(manifest: Manifest, quantity: Quantity, values: Sequence[float]) -> bool:
+    """Return whether these values of a quantity stand on a logarithmic axis."""
+    return score_axis.is_logarithmic(manifest, values) if quantity.is_score else style.is_wide(values)
+
+
 def _draw_panel(
     axes: Axes,
     manifest: Manifest,
-    quantity: _Quantity,
-    by_label: Mapping[str, "_ByEpoch"],
+    quantity: Quantity,
+    by_label: Mapping[str, "ByEpoch"],
     styles: Mapping[str, MethodStyle],
 ) -> None:
     values = [value for points in by_label.values() for group in points.values() for value in group]
     axes.set(xlabel="epoch", title=quantity.title)
     axes.grid(visible=True)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    zero = 0.0
+    logarithmic, zero = is_logarithmic(manifest, quantity, values), 0.0
     if quantity.is_score:
         zero = score_axis.axis(axes, manifest, values)
-        is_logarithmic = score_axis.is_logarithmic(manifest, values)
     else:
         axes.yaxis.set_major_formatter(lambda value, _: _thousands(value))
-        is_logarithmic = style.is_wide(values)
-        if is_logarithmic:
+        if logarithmic:
             style.log_axis(axes, "y", values, _thousands)
     for label, points in by_label.items():
-        _draw(axes, points, styles[label], is_logarithmic=is_logarithmic, zero=zero)
-    if quantity.is_score and not is_logarithmic:
-        _without_the_start(axes, list(by_label.values()))
-    elif not is_logarithmic:
+        _draw(axes, points, styles[label], is_logarithmic=logarithmic, zero=zero)
+    if quantity.is_score and not logarithmic:
+        ends = range_after_the_start(list(by_label.values()))
+        axes.set_ylim(*(ends or (None, None)))
+    elif not logarithmic:
         axes.set_ylim(bottom=0)
 
 
@@ -115,11 +124,12 @@ def _notes(manifest: Manifest, histories: Mapping[str, Sequence[History]]) -> li
     ]
 
 
-_ByEpoch = Mapping[int, Sequence[float]]
+ByEpoch = Mapping[int, Sequence[float]]
 """The values of the seeds."""
 
 
-def _by_epoch(histories: Sequence[History], metric: str) -> _ByEpoch:
+def by_epoch(histories: Sequence[History], metric: str) -> ByEpoch:
+    """Return the values of a quantity at each epoch, of those that have one."""
     points: dict[int, list[float]] = {}
     for history in histories:
         for epoch, value in history.get(metric, {}).items():
@@ -127,7 +137,7 @@ def _by_epoch(histories: Sequence[History], metric: str) -> _ByEpoch:
     return points
 
 
-def _draw(axes: Axes, points: _ByEpoch, marks: MethodStyle, *, is_logarithmic: bool, zero: float) -> None:
+def _draw(axes: Axes, points: ByEpoch, marks: MethodStyle, *, is_logarithmic: bool, zero: float) -> None:
     """Draw a method's line and band."""
     epochs = sorted(points)
     whole = max(map(len, points.values()), default=0)
@@ -145,16 +155,17 @@ def _draw(axes: Axes, points: _ByEpoch, marks: MethodStyle, *, is_logarithmic: b
     axes.plot(epochs, [middle(v) for v in values], marks.line, color=marks.color, lw=1.8, marker=marker)
 
 
-def _without_the_start(axes: Axes, by_label: Sequence[_ByEpoch]) -> None:
-    """Limit the axis to what is reached after the first quarter: the first epochs would flatten the rest."""
+def range_after_the_start(by_label: Sequence[ByEpoch]) -> tuple[float, float] | None:
+    """Return between what the values lie after the first quarter: the first epochs would flatten the rest."""
     last = max((epoch for points in by_label for epoch in points), default=0)
     later = [
         value for points in by_label for epoch, group in points.items() if epoch > last / 4
         for value in group if math.isfinite(value)
     ]  # fmt: skip
-    if later and min(later) < max(later):
-        margin = 0.05 * (max(later) - min(later))
-        axes.set_ylim(min(later) - margin, max(later) + margin)
+    if not later or min(later) == max(later):
+        return None
+    margin = 0.05 * (max(later) - min(later))
+    return min(later) - margin, max(later) + margin
 
 
 KIND = Kind("training", "Training", CAPTION, lambda data: training(data.manifest, data.histories))

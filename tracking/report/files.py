@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from dn_distributed.files import check_replaceable
-from tracking import figures
+from tracking import charts, figures
 from tracking.errors import StoreError
 from tracking.figures import FigureData
 from tracking.report import notes, page, provenance
@@ -133,12 +133,14 @@ def _write_files(
         texts[CONFIGURATIONS] = configurations.as_csv(manifest, manifest.selection, methods)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    pictures = [Picture.of(drawn) for drawn in figures.draw(data)]
+    drawn = [*charts.draw(data, table)]
+    charted = {chart.name for chart in drawn}
+    pictures = [Picture.of(figure, stands_back=figure.name in charted) for figure in figures.draw(data)]
     (folder / FIGURES).mkdir()
     for picture in pictures:
         (folder / FIGURES / f"{picture.name}.png").write_bytes(picture.png)
     names = [*texts, *(f"{FIGURES}/{picture.name}.png" for picture in pictures)]
-    html = page.render(data, found, said, shipped.provenance, pictures, names, run_link, served)
+    html = page.render(data, found, said, shipped.provenance, pictures, drawn, names, run_link, served)
     (folder / PAGE).write_text(html, encoding="utf-8")
     return said
 

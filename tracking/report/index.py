@@ -1,7 +1,5 @@
 """One page over all sweeps: a line a method, to filter and to sort, with links to the reports."""
 
-import base64
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -110,14 +108,13 @@ def of_rows(folder: Path, page: str) -> Iterator[Listed]:
 def render(sweeps: Iterable[Listed], served: Served | None = None) -> str:
     """Return the page as HTML: a table without JavaScript, and with it one to filter and to sort."""
     script = files("tracking.report").joinpath("index.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     listed = list(sweeps)
     return templates.load("index.html.jinja").render(
         sweeps=[(sweep, list(_lines(sweep))) for sweep in listed],
         headings=_HEADINGS,
         num_methods=sum(len(sweep.methods) for sweep in listed),
         script=Markup(script),
-        digest=digest,
+        digest=templates.digest(script),
         served=served,
     )
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tracking import figures
+from tracking import charts, figures
+from tracking.charts import Chart
 from tracking.figures import Drawn, FigureData
 from tracking.manifest import Manifest, ManifestMethod
 from tracking.report import results_table, templates
@@ -32,6 +33,7 @@ from tracking.tables.number_text import MISSING, number
 _MOST_TOLD = 8
 """Methods that the alternative text of a picture gives the figures of."""
 _MOST_RUNS = 2000
+_MOST_BEHIND_A_CHART = 100_000  # bytes of a picture: the script that charts need takes nine times as much
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Picture:
     heading: str
     caption: str
     png: bytes
+    shown: bytes
+    """What the page holds, where that is a coarser one."""
 
     def alternative(self, methods: Sequence[str]) -> str:
         """Return what stands for the picture where it cannot be seen; ``methods``: the figures of each in words."""
@@ -49,14 +53,17 @@ class Picture:
         return f"{self.heading}. {'; '.join(methods[:_MOST_TOLD])}{more}".rstrip(". ") + "."
 
     @classmethod
-    def of(cls, drawn: Drawn) -> "Picture":
-        """Return a drawn figure as it is written to a file."""
-        return cls(drawn.name, drawn.heading, drawn.caption, figures.as_png(drawn.figure))
+    def of(cls, drawn: Drawn, *, stands_back: bool) -> "Picture":
+        """Return a drawn figure as it is written to a file. In the page it may stand back behind a chart."""
+        png = figures.as_png(drawn.figure)
+        is_large = stands_back and len(png) > _MOST_BEHIND_A_CHART
+        shown = figures.as_png(drawn.figure, _MOST_BEHIND_A_CHART) if is_large else png
+        return cls(drawn.name, drawn.heading, drawn.caption, png, shown)
 
     @property
     def uri(self) -> str:
         """The picture itself, as an address that a page can show."""
-        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
+        return f"data:image/png;base64,{base64.b64encode(self.shown).decode()}"
 
 
 @dataclass(frozen=True)
@@ -75,11 +82,17 @@ def render(
     said: Answer,
     provenance: Provenance,
     pictures: Sequence[Picture],
+    drawn: Sequence[Chart],
     names: Sequence[str],
     run_link: Callable[[str], str] | None = None,
     served: Served | None = None,
 ) -> str:
-    """Return the page as HTML. ``names``: the files beside it. ``run_link``: where a run is shown, by its id."""
+    """Return the page as HTML.
+
+    ``drawn``: the charts, which stand for the pictures of the same name where JavaScript runs. ``names``: the files
+    beside it. ``run_link``: where a run is shown, by its id.
+    """
+    script = charts.script() if drawn else ""
     statistics = grids.of_findings(results_table.in_page_words(found))
     of_layers = results_table.layers(found.table)
     return templates.load("report.html.jinja").render(
@@ -97,6 +110,10 @@ def render(
         grids=[(grid.title, _html(grid)) for grid in statistics.grids],
         statistics=statistics,
         pictures=[(picture, picture.alternative([*said.methods.values()])) for picture in pictures],
+        drawn=[chart for chart in drawn if chart.name not in {picture.name for picture in pictures}],
+        charts=Markup(charts.as_json(data.manifest, drawn)) if drawn else "",
+        script=Markup(script),
+        digest=templates.digest(script),
         missing=data.missing,
         names=names,
         served=served,

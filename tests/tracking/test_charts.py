@@ -1,0 +1,114 @@
+"""Charts as Vega-Lite: that Vega takes each view without a warning, and that the rows are the sweep's figures."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import vl_convert
+
+from tests.tracking.fabricated import make_cell, make_curve, make_manifest, make_row
+from tracking import charts
+from tracking.charts.chart import Chart, contrast_to_white, rounded, visible
+from tracking.figures.method_styles import _COLORS
+from tracking.figures.values import FigureData
+from tracking.results import cells, threshold_curves
+from tracking.results.rows import Snapshot
+from tracking.results.rows_file import load
+from tracking.tables import table as tables
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+CELLS = {"<b>M": make_cell(l1=1.0), "N": make_cell(l1=2.0, dn=0.5)}
+
+
+def drawn(data: FigureData) -> Mapping[str, Chart]:
+    return {chart.name: chart for chart in charts.draw(data, tables.build(data.manifest, data.methods))}
+
+
+@pytest.fixture(scope="module")
+def made_up() -> FigureData:
+    manifest = make_manifest({label: [cell] for label, cell in CELLS.items()})
+    rows = tuple(make_row(cell, seed, density=0.5 - 0.5 * seed) for cell in CELLS.values() for seed in (0, 1))
+    methods = cells.gather(manifest, Snapshot(rows, ()))
+    course = {"validation/nmse": {1: 0.5, 2: 0.25, 3: float("nan")}, "num_nonzero": {1: 9.0, 2: 4.0, 3: 2.0}}
+    curves = {cell.key: {seed: make_curve(0.5, 0.25) for seed in (0, 1)} for cell in CELLS.values()}
+    return FigureData(manifest, methods, histories={label: [course, course] for label in CELLS}, curves=curves)
+
+
+def shipped(name: str) -> FigureData:
+    found = load(RESULTS / name / "rows.json")
+    methods = cells.gather(found.manifest, found.snapshot)
+    curves = threshold_curves.load(RESULTS / name / "curves.json", found.manifest.score)
+    return FigureData(found.manifest, methods, curves=curves)
+
+
+@pytest.mark.parametrize("name", ["made up", "grid-lenet300", "paper-regression-described", "paper-autoencoder"])
+def test_vega_takes_every_view(name: str, made_up: FigureData, capfd: pytest.CaptureFixture[str]) -> None:
+    found = drawn(made_up if name == "made up" else shipped(name))
+    assert {"methods", "tradeoff"} <= found.keys()
+    for chart in found.values():
+        assert chart.views
+        for view in chart.views.values():
+            vl_convert.vegalite_to_vega({**view, "data": {"values": list(chart.rows)}, "width": 300})
+    assert "WARN" not in "".join(capfd.readouterr())
+
+
+def test_every_seed_is_a_point_of_the_scatter(made_up: FigureData) -> None:
+    rows = drawn(made_up)["tradeoff"].rows
+    points = [(row["method"], row["seed"]) for row in rows if row["kind"] == "seed"]
+    assert points == [(label, seed) for label in CELLS for seed in (0, 1)]
+    empty = [row for row in rows if row["kind"] == "seed" and row["seed"] == 1]
+    assert [row["density"] for row in empty] == [0, 0]
+
+
+def test_a_course_says_of_each_seed_what_it_was_and_has_a_gap_where_it_was_nothing(made_up: FigureData) -> None:
+    rows = drawn(made_up)["training"].rows
+    first = [row for row in rows if row["method"] == "N" and row["epoch"] == 1]
+    assert [(row["kind"], row["nmse"]) for row in first] == [("middle", 0.5), ("seed", 0.5), ("seed", 0.5)]
+    last = [row for row in rows if row["method"] == "N" and row["epoch"] == 3]
+    assert [row.get("nmse") for row in last] == [None, None, None]
+    assert [row["num_nonzero"] for row in last] == [2.0, 2.0, 2.0]
+
+
+def test_bars_are_the_means_of_the_table(made_up: FigureData) -> None:
+    table = tables.build(made_up.manifest, made_up.methods)
+    rows = [row for row in drawn(made_up)["methods"].rows if row["quantity"] == "neurons_alive" and "mean" in row]
+    assert [row["mean"] for row in rows] == [rounded(row.stats["neurons_alive"].mean) for row in table.rows]
+
+
+def test_a_front_has_the_points_that_nothing_beats(made_up: FigureData) -> None:
+    rows = [row for row in drawn(made_up)["pareto"].rows if row["kind"] == "point"]
+    assert {(row["threshold"], row["front_density"]) for row in rows if "front_density" in row} == {(0.0, 1)} | {
+        (row["threshold"], 1) for row in rows if row["density"] == 25
+    }
+
+
+def test_what_the_page_holds_is_bounded_and_ends_no_element(
+    made_up: FigureData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = charts.as_json(made_up.manifest, list(drawn(made_up).values()))
+    assert "<" not in text
+    page: dict[str, Any] = json.loads(text)
+    assert page["methods"] == list(CELLS)
+    monkeypatch.setattr("tracking.charts.chart.MOST_ROWS", 7)
+    assert all(len(chart.rows) <= 12 for chart in drawn(shipped("grid-lenet300")).values())
+
+
+def test_the_script_needs_no_network_and_ends_no_element() -> None:
+    script = charts.script()
+    assert "</script" not in script.lower()
+    assert len(script.encode()) < 1_000_000
+    assert script == charts.script()
+
+
+@pytest.mark.parametrize("color", _COLORS)
+def test_every_method_is_seen_on_white(color: str) -> None:
+    shown = visible(color)
+    assert contrast_to_white([int(shown[place : place + 2], 16) for place in (1, 3, 5)]) >= 3
+    assert visible("#000000") == "#000000"
+
+
+def test_a_page_without_results_has_no_charts() -> None:
+    manifest = make_manifest({label: [cell] for label, cell in CELLS.items()})
+    assert drawn(FigureData(manifest, cells.gather(manifest, Snapshot((), ())))) == {}

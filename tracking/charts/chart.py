@@ -1,0 +1,137 @@
+"""A chart as values: rows of numbers, and one or several views of them in Vega-Lite."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from tracking.figures import style
+from tracking.figures.method_styles import method_styles
+from tracking.manifest import Manifest
+
+Datum = dict[str, Any]
+Spec = dict[str, Any]
+
+MOST_ROWS = 3000
+"""Of a chart. A page is one file, and a browser draws each of them."""
+SHOWN = "shown"
+"""The parameter of every view that lists the methods to be seen."""
+_CONTRAST = 3.0
+_MARGIN = (0.92, 1.08)  # beyond the values, as factors
+_TICKS = 8  # of a logarithmic axis, about
+_DIGITS = 6  # that a number is given with
+
+_SHAPES = {
+    "o": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "D": "diamond",
+    "v": "triangle-down",
+    "P": "cross",
+    "X": "M-.9,-.55L-.55,-.9L0,-.35L.55,-.9L.9,-.55L.35,0L.9,.55L.55,.9L0,.35L-.55,.9L-.9,.55L-.35,0Z",
+    "<": "triangle-left",
+    ">": "triangle-right",
+}
+_DASHES = {"-": [1, 0], "--": [6, 3], ":": [2, 3]}
+"""As ``method_styles`` names markers and lines."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart of a page."""
+
+    name: str
+    """Of the figure that it stands for."""
+    heading: str
+    caption: str
+    rows: Sequence[Datum]
+    """What is drawn: the data of every view."""
+    views: Mapping[str, Spec]
+    """By the name that a reader chooses it by."""
+
+
+def as_json(manifest: Manifest, charts: Sequence[Chart]) -> str:
+    """Return what the script reads: JSON that no markup can end."""
+    labels = [method.label for method in manifest.methods]
+    page = {"sweep": manifest.name, "methods": labels, "charts": list(map(asdict, charts))}
+    text = json.dumps(page, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def rounded(value: float | None, scale: float = 1.0) -> float | None:
+    """Return a number times ``scale`` with the digits that a chart needs; None of what is no number."""
+    return None if value is None or not math.isfinite(value) else float(f"{scale * value:.{_DIGITS}g}")
+
+
+def view(manifest: Manifest, layers: Sequence[Spec], zoomed: Sequence[Literal["x", "y"]] = ("x", "y")) -> Spec:
+    """Return a view of layers over the rows of the methods that are to be seen, moved and zoomed by its first."""
+    labels = [method.label for method in manifest.methods]
+    by_hand = {"type": "interval", "encodings": zoomed, "zoom": "wheel![event.ctrlKey]"}
+    zoom = {"name": "zoom", "select": by_hand, "bind": "scales"}
+    first, *others = layers
+    return {
+        "params": [{"name": SHOWN, "value": labels}],
+        "transform": [{"filter": f"indexof({SHOWN}, datum.method) >= 0"}],
+        "layer": [{**first, "params": [zoom]}, *others],
+    }
+
+
+def of_method(manifest: Manifest, channel: str) -> Spec:
+    """Return the encoding of a row's method as ``color``, ``shape`` or ``strokeDash``, as figures have it.
+
+    Colours are darker where they would not be seen on white: a line may be thin here.
+    """
+    styles = method_styles(manifest.methods)
+    values: list[Any] = []
+    for marks in styles.values():
+        found = {"color": visible(marks.color), "shape": _SHAPES[marks.marker], "strokeDash": _DASHES[marks.line]}
+        values.append(found[channel])
+    scale = {"domain": [*styles], "range": values}
+    return {"field": "method", "type": "nominal", "scale": scale, "legend": {"title": None}}
+
+
+def visible(color: str) -> str:
+    """Return a colour (#RRGGBB), darkened as far as its contrast to white must be (WCAG 2, 1.4.11: graphics)."""
+    channels = [int(color[place : place + 2], 16) for place in (1, 3, 5)]
+    while contrast_to_white(channels) < _CONTRAST:
+        channels = [int(0.97 * channel) for channel in channels]
+    return "#" + "".join(f"{channel:02x}" for channel in channels)
+
+
+def contrast_to_white(channels: Sequence[int]) -> float:
+    """Return the contrast ratio of a colour, red, green and blue from 0 to 255, to white (WCAG 2)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (each / 255 for each in channels)]
+    return 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
+
+
+def quantity(
+    field: str,
+    title: str,
+    values: Sequence[float],
+    *,
+    logarithmic: bool,
+    domain: Sequence[float | None] | None = None,
+    from_zero: bool = False,
+) -> Spec:
+    """Return the encoding of a number; its axis begins where the ``values`` do, unless ``from_zero``.
+
+    A logarithmic one is linear near zeros, where there are any. ``domain``: its first ends, if not those of the values.
+    """
+    encoding = {"field": field, "type": "quantitative", "title": title}
+    positive = [value for value in values if value > 0]
+    if not logarithmic or not positive:
+        scale = {"type": "linear", "zero": from_zero} | ({"domain": domain} if domain else {})
+        return {**encoding, "scale": scale, "axis": {"labelOverlap": True}}
+    least, most = min(positive), max(positive)
+    axis: Spec = {"labelOverlap": True, "tickCount": _TICKS}
+    if 0 in values:
+        axis["values"] = [0, *style.log_ticks(least, most)]
+        return {**encoding, "scale": {"type": "symlog", "constant": least / 2}, "axis": axis}
+    ends = domain or [_MARGIN[0] * least, _MARGIN[1] * most]
+    return {**encoding, "scale": {"type": "log", "domain": ends}, "axis": axis}
+
+
+def tooltip(**titles: str) -> list[Spec]:
+    """Return what stands beside the pointer: fields by name, each with its title."""
+    return [{"field": field, "title": title} for field, title in titles.items()]

@@ -1,0 +1,119 @@
+"""Each configuration at each threshold, with each method's front: the best score to be had with so much left."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tracking.charts import chart as charts
+from tracking.charts.chart import Chart, Datum, Spec
+from tracking.figures import pareto, score_axis
+from tracking.figures.pareto import ShownMethod
+from tracking.manifest import Manifest
+from tracking.results import fronts
+from tracking.results.cells import MethodResult
+from tracking.results.fronts import Point, Size
+
+_CAPTION = (
+    "Each point is a configuration at a pruning threshold, mean over seeds. On validation data the steps are each "
+    "method's front, the best score to be had with so much left or less; on test data the points of the same fronts, "
+    "with one standard deviation over seeds. A ring is what stands for the method at the sweep's threshold. Scores far "
+    "worse than the rest lie outside of the first view."
+)
+
+
+def chart(manifest: Manifest, methods: Sequence[MethodResult], points: Mapping[str, Sequence[Point]]) -> Chart | None:
+    """Return the chart; None where no configuration was measured at several thresholds, or made smaller."""
+    shown = pareto.shown_methods(manifest, methods, points)
+    if not shown:
+        return None
+    sizes = [size for size in fronts.SIZES if any(item.by_size.get(size) for item in shown)]
+    rows = [row for item in shown for row in _rows(manifest, item, sizes)]
+    rows.sort(key=lambda row: not _is_needed(row, sizes))
+    kept = rows[: charts.MOST_ROWS]
+    ends = pareto.score_range(manifest, shown)
+    views = {
+        f"{_title(size)}, {split} data": _view(manifest, kept, size, split, ends)
+        for split in pareto.SPLITS
+        for size in sizes
+    }
+    return Chart("pareto", pareto.KIND.heading, _CAPTION, kept, views)
+
+
+def _title(size: Size) -> str:
+    return "weights left (%)" if size == "density" else fronts.SIZES[size]
+
+
+def _is_needed(row: Datum, sizes: Sequence[Size]) -> bool:
+    """Whether the row is on a front, or stands for its method: the others go first where there are too many."""
+    return row["kind"] == "chosen" or any(row.get(_front(size)) for size in sizes)
+
+
+def _front(size: Size) -> str:
+    return f"front_{size}"
+
+
+def _rows(manifest: Manifest, item: ShownMethod, sizes: Sequence[Size]) -> Iterator[Datum]:
+    scale = score_axis.scale(manifest)
+    better = manifest.score_higher_is_better
+    best = {size: {*map(id, fronts.front(item.by_size.get(size, ()), size, higher_is_better=better))} for size in sizes}
+    for point in item.points:
+        left: Datum = {size: _left(size, point.left[size]) for size in sizes if size in point.left}
+        on_front = {_front(size): 1 for size in sizes if id(point) in best[size]}
+        yield {
+            "method": item.label,
+            "kind": "point",
+            "threshold": charts.rounded(point.threshold),
+            "n": point.n,
+            **left,
+            **on_front,
+            "validation": charts.rounded(point.validation, scale),
+            "test": charts.rounded(point.test, scale),
+            "std": charts.rounded((point.test_std or 0.0), scale),
+        }
+    for size in sizes:
+        for split in pareto.SPLITS:
+            if place := item.place(size, split):
+                found: Datum = {size: _left(size, place[0]), split: charts.rounded(place[1], scale)}
+                yield {"method": item.label, "kind": "chosen", **found}
+
+
+def _left(size: Size, value: float) -> float | None:
+    return charts.rounded(value, 100 if size == "density" else 1)
+
+
+def _view(
+    manifest: Manifest, rows: Sequence[Datum], size: Size, split: pareto.Split, ends: tuple[float, float]
+) -> Spec:
+    scale = score_axis.scale(manifest)
+    domain = [charts.rounded(end, scale) for end in ends]
+    scores = [row[split] for row in rows if row.get(split) is not None]
+    logarithmic = score_axis.is_logarithmic(manifest, scores)
+    title = score_axis.title(manifest, f"{split} {{}}")
+    placed = [row for row in rows if row.get(size) is not None and row.get(split) is not None]
+    within = [row[size] for row in placed if ends[0] <= row[split] / scale <= ends[1]]
+    x = charts.quantity(size, _title(size), within, logarithmic=True)
+    y = charts.quantity(split, title, scores, logarithmic=logarithmic, domain=domain)
+    color = charts.of_method(manifest, "color")
+    said = charts.tooltip(method="method", threshold="threshold", n="mean of seeds", **{size: _title(size)}) + [
+        {"field": name, "title": f"{name} {manifest.score}"} for name in pareto.SPLITS
+    ]
+    encoding = {"x": x, "y": y, "color": color, "tooltip": said}
+
+    def layer(rule: str, mark: Spec, **encoded: Any) -> Spec:
+        there = {"filter": f"isValid(datum['{size}']) && isValid(datum['{split}']) && {rule}"}
+        return {"transform": [there], "mark": {"clip": True, **mark}, "encoding": {**encoding, **encoded}}
+
+    on_front = f"datum['{_front(size)}'] == 1"
+    shape = charts.of_method(manifest, "shape")
+    layers = [layer("datum.kind == 'point'", {"type": "point", "size": 18, "strokeWidth": 1, "opacity": 1})]
+    if split == "validation":
+        steps = {"type": "line", "interpolate": "step-after", "strokeWidth": 2}
+        layers.append(layer(on_front, steps, strokeDash=charts.of_method(manifest, "strokeDash")))
+    else:
+        high, low = "datum.test + datum.std", "datum.test - datum.std"
+        bars = layer(on_front, {"type": "rule"}, y={**y, "field": "low"}, y2={"field": "high"})
+        bars["transform"] += [{"calculate": low, "as": "low"}, {"calculate": high, "as": "high"}]
+        layers.append(bars)
+    layers.append(layer(on_front, {"type": "point", "filled": True, "size": 60, "opacity": 1}, shape=shape))
+    ring = {"type": "point", "filled": False, "size": 190, "strokeWidth": 1.5, "stroke": "#1f2328", "opacity": 1}
+    layers.append(layer("datum.kind == 'chosen'", ring))
+    return charts.view(manifest, layers)

@@ -1,0 +1,89 @@
+"""Every network by what is left of it and its test score."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tracking.charts import chart as charts
+from tracking.charts.chart import Chart, Datum, Spec
+from tracking.figures import score_axis, tradeoff
+from tracking.figures.tradeoff import Configuration, ShownMethod
+from tracking.manifest import Manifest
+from tracking.results.cells import MethodResult
+
+_CAPTION = (
+    "What pruning leaves against the test score of the pruned network. Small points are seeds, large ones the mean of "
+    "a configuration (of what is left and of errors the geometric mean); a ring is what stands for its method, a star "
+    "a published figure."
+)
+_STAR = "M0,-1L.2245,-.309L.9511,-.309L.3633,.118L.5878,.809L0,.382L-.5878,.809L-.3633,.118L-.9511,-.309L-.2245,-.309Z"
+
+
+def chart(manifest: Manifest, methods: Sequence[MethodResult]) -> Chart | None:
+    """Return the chart; None without a network that has a score."""
+    shown = [item for item in tradeoff.shown_methods(manifest, methods) if item.points()]
+    if not shown:
+        return None
+    sizes = {size: title for size, title, _ in tradeoff.measured_panels(shown)}
+    rows = [row for item in shown for row in _rows(manifest, item, sizes, every_seed=True)]
+    if len(rows) > charts.MOST_ROWS:
+        rows = [row for item in shown for row in _rows(manifest, item, sizes, every_seed=False)]
+    views = {title: _view(manifest, rows[: charts.MOST_ROWS], size, title) for size, title in sizes.items()}
+    return Chart("tradeoff", tradeoff.KIND.heading, _CAPTION, rows[: charts.MOST_ROWS], views)
+
+
+def _rows(manifest: Manifest, item: ShownMethod, sizes: Mapping[Any, str], *, every_seed: bool) -> Iterator[Datum]:
+    """Of the configurations that do not stand for the method the means alone, unless ``every_seed``."""
+    scale = score_axis.scale(manifest)
+    if item.published is not None:
+        density, score = 100 * item.published.left["density"], scale * item.published.score
+        yield {"method": item.label, "kind": "published", "density": density, "score": charts.rounded(score)}
+    for made in item.configurations:
+        named: Datum = {"method": item.label, "configuration": _configuration(made)}
+        for point in made.points if every_seed or made.is_chosen else ():
+            left = {size: _left(size, point.left[size]) for size in sizes}
+            yield {**named, "kind": "seed", "seed": point.seed, **left, "score": charts.rounded(point.score, scale)}
+        for size, mean in made.means.items():
+            if size in sizes:
+                kind = "chosen" if made.is_chosen else "mean"
+                left = {size: _left(size, mean.left[size])}
+                score_of_mean = charts.rounded(mean.score, scale)
+                yield {**named, "kind": kind, "n": len(made.points), **left, "score": score_of_mean}
+
+
+def _configuration(made: Configuration) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in made.cell.regularization.items()) or "no penalty"
+
+
+def _left(size: str, value: float) -> float | None:
+    return charts.rounded(value, 100 if size == "density" else 1)
+
+
+def _view(manifest: Manifest, rows: Sequence[Datum], size: str, title: str) -> Spec:
+    lefts = [row[size] for row in rows if row.get(size) is not None]
+    kinds = {row["kind"] for row in rows}
+    name = score_axis.title(manifest, "test {} after pruning")
+    scores = [row["score"] for row in rows if row["score"] is not None]
+    encoding = {
+        "x": charts.quantity(size, title, lefts, logarithmic=True),
+        "y": charts.quantity("score", name, scores, logarithmic=score_axis.is_logarithmic(manifest, scores)),
+        "color": charts.of_method(manifest, "color"),
+        "shape": charts.of_method(manifest, "shape"),
+    }
+    said = {"method": "method", "configuration": "coefficients"}
+    numbers = {size: title, "score": manifest.score}
+    seed, several = charts.tooltip(**said, seed="seed", **numbers), charts.tooltip(**said, n="mean of seeds", **numbers)
+    printed = charts.tooltip(method="published", **numbers)
+
+    def layer(kind: str, mark: Spec, tooltip: Sequence[Spec], **encoded: Any) -> Spec:
+        there = {"filter": f"datum.kind == '{kind}' && isValid(datum['{size}']) && isValid(datum.score)"}
+        mark = {"type": "point", "clip": True, **mark}
+        return {"transform": [there], "mark": mark, "encoding": {**encoding, **encoded, "tooltip": tooltip}}
+
+    dark = {"filled": True, "stroke": "#1f2328"}
+    layers = {
+        "seed": layer("seed", {"filled": True, "size": 28, "opacity": 1}, seed),
+        "mean": layer("mean", {"filled": True, "size": 130, "stroke": "white", "opacity": 1}, several),
+        "chosen": layer("chosen", {**dark, "size": 130, "strokeWidth": 1.5, "opacity": 1}, several),
+        "published": layer("published", {**dark, "size": 220, "opacity": 1}, printed, shape={"value": _STAR}),
+    }
+    return charts.view(manifest, [layer for kind, layer in layers.items() if kind in kinds])
