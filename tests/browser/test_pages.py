@@ -142,6 +142,7 @@ def test_the_index_is_filtered_and_sorted(browser: Browser, pages: dict[str, str
     page.get_by_label("Filter by words").fill("paper-lenet5 dn")
     expect(page.get_by_role("status")).to_have_text(re.compile(f"of {total} lines"))
     assert 0 < shown.count() < total
+    assert page.locator("figure:visible").count() == 1
     page.get_by_label("Filter by words").fill("")
     weights = page.get_by_role("columnheader", name="weights left (%)")
     for turned in (False, True):

@@ -1,14 +1,16 @@
 """One page over all sweeps of a store."""
 
+import math
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.tracking.fabricated import Recorder, make_cell
+from tests.tracking.fabricated import Recorder, make_cell, make_manifest
 from tracking import report
 from tracking.errors import StoreError
-from tracking.report import index
+from tracking.report import index, small_multiples
+from tracking.report.small_multiples import Measured
 from tracking.store.location import StoreLocation
 
 
@@ -59,6 +61,44 @@ def test_the_page_stands_alone(page: str) -> None:
     assert not re.search(r"https?://|\bsrc=|<link|url\(", page)
     assert "default-src 'none'" in page
     assert page.count("<script>") == 1
+
+
+def test_each_sweep_has_a_picture_that_says_what_it_shows(page: str) -> None:
+    pictures = re.findall(r'<figure data-sweep="([^"]+)">(.*?)</figure>', page, re.DOTALL)
+    assert sorted(name for name, _ in pictures) == ["index-first", "index-second"]
+    first = dict(pictures)["index-first"]
+    assert first.count("<path d=") == 2  # of one method, and beside its name below; "absent" has no figures
+    (text,) = re.findall(r"<desc[^>]*>(.*?)</desc>", first)
+    assert re.fullmatch(r"&lt;b&gt;M: nmse [\d.]+, [\d.]+ % of the weights left", text)
+
+
+MANIFEST = make_manifest({"A": [make_cell(l1=1.0)], "B": [make_cell(dn=1.0)], "C": [make_cell(l1=1.0, dn=1.0)]})
+
+
+def measured(label: str, score: float, left: float) -> Measured:
+    return Measured(label, score, left, f"{score:g}", f"{100 * left:g}")
+
+
+def test_marks_stand_by_score_and_weights_left_on_logarithmic_axes() -> None:
+    found = small_multiples.scatter(
+        MANIFEST, [measured("A", 0.01, 0.01), measured("B", 0.1, 0.1), measured("C", 1.0, 1.0)]
+    )
+    assert found is not None
+    xs, ys = [mark.x for mark in found.marks], [mark.y for mark in found.marks]
+    assert xs[2] - xs[1] == pytest.approx(xs[1] - xs[0]) != 0
+    assert ys[0] - ys[1] == pytest.approx(ys[1] - ys[2]) != 0
+    assert ys[0] > ys[2]  # a picture's y grows downwards
+    assert (found.score, found.left) == ("0.01 to 1", "1 to 100")
+    assert len({mark.color for mark in found.marks}) == len({mark.path for mark in found.marks}) == 3
+
+
+def test_what_has_nothing_left_stands_at_the_edge_and_what_is_no_number_nowhere() -> None:
+    shown = [measured("A", 0.5, 0.0), measured("B", 0.5, 0.5), measured("C", math.inf, 0.5)]
+    found = small_multiples.scatter(MANIFEST, shown)
+    assert found is not None
+    assert [mark.label for mark in found.marks] == ["A", "B"]
+    assert found.marks[0].y == found.marks[1].y
+    assert small_multiples.scatter(MANIFEST, shown[2:]) is None
 
 
 def test_a_folder_in_its_place_is_one_line(location: StoreLocation, tmp_path: Path) -> None:

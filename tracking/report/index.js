@@ -9,12 +9,15 @@ const count = document.querySelector("#count");
 filter.closest("p").hidden = false;
 filter.addEventListener("input", () => {
   const words = filter.value.toLowerCase().split(/\s+/);
+  const sweeps = new Set();
   let shown = 0;
   for (const row of body.rows) {
     const text = row.textContent.toLowerCase();
     row.hidden = !words.every((word) => text.includes(word));
     shown += !row.hidden;
+    if (!row.hidden) sweeps.add(row.cells[0].firstChild.textContent.trim());
   }
+  for (const figure of document.querySelectorAll("figure")) figure.hidden = !sweeps.has(figure.dataset.sweep);
   count.textContent = `${shown} of ${body.rows.length} lines`;
 });
 

@@ -11,9 +11,10 @@ from markupsafe import Markup
 from dn_distributed.files import check_replaceable
 from tracking.errors import StoreError
 from tracking.manifest import Manifest
-from tracking.report import templates
+from tracking.report import small_multiples, templates
 from tracking.report.files import PAGE, ROWS
 from tracking.report.page import Served
+from tracking.report.small_multiples import Measured, Scatter
 from tracking.results import cells
 from tracking.results import rows as reader
 from tracking.results.cells import MethodResult
@@ -110,7 +111,8 @@ def render(sweeps: Iterable[Listed], served: Served | None = None) -> str:
     script = files("tracking.report").joinpath("index.js").read_text(encoding="utf-8")
     listed = list(sweeps)
     return templates.load("index.html.jinja").render(
-        sweeps=[(sweep, list(_lines(sweep))) for sweep in listed],
+        sweeps=[(sweep, lines, _scatter(sweep, lines)) for sweep in listed for lines in [list(_lines(sweep))]],
+        picture=(small_multiples.WIDTH, small_multiples.HEIGHT),
         headings=_HEADINGS,
         num_methods=sum(len(sweep.methods) for sweep in listed),
         script=Markup(script),
@@ -136,3 +138,14 @@ def _lines(sweep: Listed) -> Iterator[tuple[TableRow, list[_Cell]]]:
             total = f" of {column.total}" if column.total is not None else ""
             found.append(_Cell(f"{number_text.in_prose(column, average)}{unit}{total}", interval, average))
         yield row, found
+
+
+def _scatter(sweep: Listed, lines: Sequence[tuple[TableRow, Sequence[_Cell]]]) -> Scatter | None:
+    score, left = _COLUMNS.index(columns.SCORE_AFTER), _COLUMNS.index(columns.DENSITY)
+    pairs = [(row.label, figures[score], figures[left]) for row, figures in lines]
+    measured = [
+        Measured(label, of_score.value, of_left.value, of_score.text, of_left.text)
+        for label, of_score, of_left in pairs
+        if of_score.value is not None and of_left.value is not None
+    ]
+    return small_multiples.scatter(sweep.manifest, measured)
