@@ -71,6 +71,23 @@ class Prune(FrozenModel):
     optimiser anew; left out: each round goes on with the weights as they are."""
 
 
+class Rewire(FrozenModel):
+    """Training with a fixed number of weights, some of which move to other places while it goes on: RigL."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    density: Annotated[float, Field(gt=0, lt=1)]
+    """The share of the regularised weights that there are, from the phase's first step on."""
+    layers: Literal["erdos_renyi", "uniform"] = "erdos_renyi"
+    """How many of them each layer has: more, for its size, where it is narrow; or the same share."""
+    every: Count = 100
+    """Steps from one move to the next."""
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """The share of the weights of a layer that moves at first; it falls to 0 along half a cosine."""
+    until: Annotated[float, Field(gt=0, le=1)] = 0.75
+    """The share of the phase over which weights move; then they stay where they are."""
+
+
 _FIRST = ("epochs", "steps", "batch_size", "learning_rate", "learning_rate_decay", "shuffle")
 """What cells have always had. Of later fields the defaults are left out, so that earlier cells keep their keys."""
 
@@ -115,6 +132,8 @@ class Training(FrozenModel):
     """Remove units during the phase. A unit that is gone stays gone, in the phases after it too."""
     prune: Prune | None = None
     """Remove weights when the phase begins, once or in rounds. A weight that is gone stays gone."""
+    rewire: Rewire | None = None
+    """Train with few weights from the first step on, which move (RigL). A phase after it keeps them."""
     precision: Precision = "float32"
     """Of the network's products while it trains: ``bf16`` (bfloat16) is faster for large layers where the processor has
     instructions for it; ``tf32`` (TensorFloat-32) is for NVIDIA GPUs. Weights, penalties, loss, optimiser and all
@@ -135,6 +154,8 @@ class Training(FrozenModel):
             raise ValueError("a phase with 'drop' changes the structure that 'fixed_structure' keeps: give one of them")
         if self.prune is not None and (self.fixed_structure or self.drop is not None):
             raise ValueError("'prune' does not go with 'drop' or 'fixed_structure': give them to phases of their own")
+        if self.rewire is not None and self.changes_structure:
+            raise ValueError("'rewire' does not go with 'drop', 'prune' or 'fixed_structure': give them other phases")
         return self
 
     @model_validator(mode="after")
@@ -157,6 +178,11 @@ class Training(FrozenModel):
     def changes_structure(self) -> bool:
         """Whether weights or units may be removed, or what was removed is kept out."""
         return self.prunes or self.drop is not None
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether there are weights that stay 0 in the phase, and after it."""
+        return self.changes_structure or self.rewire is not None
 
     @property
     def prunes(self) -> bool:

@@ -16,6 +16,7 @@ from dn_distributed.training.members import Members
 from dn_distributed.training.noisy import Noisy, has_random_weights
 from dn_distributed.training.optimizer import Optimizer
 from dn_distributed.training.phases import Phase
+from dn_distributed.training.rewiring import Rewiring
 
 
 class Course:
@@ -56,10 +57,16 @@ class Course:
                 one_by_one=any(training.drop is not None for training in so_far),
                 before=before._members if before is not None else None,
             )
-        elif changes_structure:
+            if before is not None and before._members is None and before._whole.structure is not None:
+                self._members.structure.copy_(before._whole.structure)
+        elif any(training.has_masks for training in so_far):
             self._whole.structure = torch.ones_like(replicas.values)
             if before is not None and before._whole.structure is not None:
                 self._whole.structure.copy_(before._whole.structure)
+        self._rewiring: Rewiring | None = None
+        self._has_moved_before = any(training.rewire is not None for training in so_far[:-1])
+        if phase.training.rewire is not None:
+            self._rewiring = Rewiring(replicas, equipment.task.layers, phase, phase.training.rewire)
 
     def begin(self, threshold: Cut) -> None:
         """Do what stands at the beginning of the phase; ``threshold``: of pruning, where it fixes the structure."""
@@ -73,8 +80,14 @@ class Course:
             views = replicas.views(structure)
             for name, stays in pruning.changed(views, left, replicas.parts_of_filters).items():
                 views[name].copy_(stays)
-            self._whole.keep_(structure)
-            self._whole.structure = structure.to(replicas.values.dtype)  # also where it is all ones: it is state
+            self._keep(structure)
+        elif self._rewiring is not None and not self._has_moved_before:
+            self._keep(self._rewiring.first_structure())
+
+    def _keep(self, structure: Tensor) -> None:
+        """Of the stack as a whole; ``structure``: what may be other than 0."""
+        self._whole.keep_(structure)
+        self._whole.structure = structure.to(self._equipment.replicas.values.dtype)  # it is state, also if all ones
 
     def go_back_to_(self, values: Tensor, running: Tensor) -> None:
         """Give what is there earlier values, parameters ``[K, P]`` and statistics; the optimiser begins anew."""
@@ -97,11 +110,23 @@ class Course:
         rate, factor = self.phase.learning_rate(step), self.phase.penalty_factor(step)
         if self._noisy is not None:
             return self._noisy.step_(inputs, targets, masks, own_step, rate, factor)
+        if self._rewiring is not None and self._rewiring.is_due(own_step):
+            losses = self._whole.compute_gradients_(inputs, targets, masks, factor)
+            self._move_weights(self._rewiring, own_step)
+            return losses
         if self._members is None:
             return self._whole.step_(inputs, targets, masks, rate, factor)
         losses = self._members.step_(inputs, targets, masks, rate, factor)
         self._members.after_step(step + 1)
         return losses
+
+    def _move_weights(self, rewiring: Rewiring, own_step: int) -> None:
+        """Let weights change their places: what is new begins at 0."""
+        before = self._whole.structure
+        assert before is not None
+        after = rewiring.moved(before, own_step)
+        self._whole.keep_(before.bool() & after)
+        self._keep(after)
 
     def write_back(self) -> None:
         """Bring the stack's parameters up to date."""

@@ -72,7 +72,13 @@ class Learner:
 
         Inputs and targets ``[K, B, ...]``. ``penalty_factor`` multiplies the coefficients of the penalties.
         """
-        gradients = self._stack.gradients.zero_()
+        losses = self.compute_gradients_(inputs, targets, masks, penalty_factor)
+        self.move_(rate, penalty_factor)
+        return losses
+
+    def compute_gradients_(self, inputs: Tensor, targets: Tensor, masks: list[Tensor], penalty_factor: float) -> Tensor:
+        """Leave in the stack the gradients of loss and penalties, of what stays 0 too; return the losses ``[K]``."""
+        self._stack.gradients.zero_()
         for penalty, touched in self._penalties if penalty_factor else ():
             scaled = replace(penalty, coefficient=penalty.coefficient * penalty_factor)
             for values, into in touched:
@@ -80,13 +86,16 @@ class Learner:
         if self._add_penalty_gradient_ is not None and penalty_factor:
             self._add_penalty_gradient_(penalty_factor)
         with products_in(self._precision):
-            losses = self._stack.add_loss_gradient_(inputs, targets, masks, self._precision)
+            return self._stack.add_loss_gradient_(inputs, targets, masks, self._precision)
+
+    def move_(self, rate: float, penalty_factor: float) -> None:
+        """Move the parameters by a step, given the gradients in the stack."""
+        gradients = self._stack.gradients
         if self.structure is not None:
             gradients.mul_(self.structure)
         self.optimizer.step_(gradients, rate)
         if self._proximal is not None and rate * penalty_factor:
             self._proximal.step_(partial(self.optimizer.step_sizes, rate), penalty_factor)
-        return losses
 
     def finite(self) -> Tensor:
         """Return which replicates have finite parameters and moments, ``[K]``."""

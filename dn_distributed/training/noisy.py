@@ -25,7 +25,7 @@ def check_phases(equipment: Equipment, phases: Sequence[Phase]) -> None:
     """ArgumentError where weights would be random in a phase that has a structure to keep."""
     for number, phase in enumerate(phases):
         before = [other.training for other in phases[: number + 1]]
-        if has_random_weights(equipment, phase) and any(training.changes_structure for training in before):
+        if has_random_weights(equipment, phase) and any(training.has_masks for training in before):
             raise ArgumentError(
                 f"phase {number + 1} drops, prunes or keeps what was left, which weights that are random "
                 f"({', '.join(COEFFICIENTS)}) do not go with: give it, and those after it, 'penalties: off'"

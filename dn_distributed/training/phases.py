@@ -84,9 +84,16 @@ def phases_of(training: Training | Sequence[Training], num_train: int) -> tuple[
     given = [one for part in ([training] if isinstance(training, Training) else training) for one in _rounds(part)]
     if not given:
         raise ValueError("a training needs at least one phase")
-    fixed = [part.prunes for part in given]
-    if any(part.drop is not None and any(fixed[:number]) for number, part in enumerate(given)):
-        raise ValueError("a phase with 'drop' cannot come after one with 'fixed_structure' or 'prune': put it before")
+    for number, part in enumerate(given):
+        before = given[:number]
+        if part.drop is not None and any(other.prunes or other.rewire for other in before):
+            raise ValueError(
+                "a phase with 'drop' cannot come after one with 'fixed_structure', 'prune' or 'rewire': put it before"
+            )
+        if part.rewire is not None and any(other.changes_structure for other in before):
+            raise ValueError("a phase with 'rewire' cannot come after one that drops or prunes: put it before")
+        if part.rewire is not None and any(other.rewire and _places(other) != _places(part) for other in before):
+            raise ValueError("phases with 'rewire' have the same 'density' and 'layers': the number of weights stays")
     phases: list[Phase] = []
     for number, part in enumerate(given):
         last = phases[-1] if phases else None
@@ -103,6 +110,10 @@ def phases_of(training: Training | Sequence[Training], num_train: int) -> tuple[
         if (rewind_to := phase.rewind_to) is not None and rewind_to > phase.first_step:
             raise ValueError(f"'rewind_to' is step {rewind_to}, and that phase begins before, at {phase.first_step}")
     return tuple(phases)
+
+
+def _places(training: Training) -> tuple[float, str] | None:
+    return None if training.rewire is None else (training.rewire.density, training.rewire.layers)
 
 
 def _rounds(training: Training) -> list[Training]:

@@ -45,7 +45,7 @@ def rehearse(
         trainer = Trainer(
             task, regularization, short, _cut(phases), splits, _SEEDS, proximal=proximal, always_shrink=True
         )
-        _check_start(task, trainer.replicas)
+        _check_start(task, trainer.device)
         _check_run(task, trainer.replicas, splits)
         if any(weight.ndim > 3 for weight in trainer.replicas.weights().values()):
             for name in PENALTIES.keys() & regularization.keys():
@@ -128,9 +128,9 @@ def _few(splits: Splits, count: int) -> Splits:
     return replace(splits, train=few(splits.train), validation=few(splits.validation), test=few(splits.test))
 
 
-def _check_start(task: Task, replicas: Replicas) -> None:
-    again = Replicas(task, replicas.seeds, 0.0, replicas.device)
-    if not torch.equal(again.values, replicas.values) or not torch.equal(again.running, replicas.running):
+def _check_start(task: Task, device: torch.device) -> None:
+    one, again = (Replicas(task, _SEEDS, 0.0, device) for _ in range(2))
+    if not torch.equal(one.values, again.values) or not torch.equal(one.running, again.running):
         raise ArgumentError(
             "the same seed does not draw the same initial network; draw with the generator that is given"
         )

@@ -64,7 +64,7 @@ def _rehearse(sweep: Sweep, data: Data) -> None:
 
     What is shipped is known to train, in the form that the paper has.
     """
-    drops = any(phase.get(key) for phase in sweep.phases for key in ("drop", "fixed_structure", "prune"))
+    drops = any(phase.get(key) for phase in sweep.phases for key in ("drop", "fixed_structure", "prune", "rewire"))
     if not drops and not sweep.code and sweep.task == type(sweep.task)(name=sweep.task.name):
         return
     from dn_distributed.training.rehearsal import check_penalty, rehearse

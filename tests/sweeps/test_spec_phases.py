@@ -2,7 +2,7 @@
 
 import pytest
 
-from dn_distributed.config import Cell, Drop, Prune, Pruning
+from dn_distributed.config import Cell, Drop, Prune, Pruning, Rewire
 from sweeps.planning.data import load_data
 from sweeps.planning.manifest import _deviations
 from sweeps.spec.sweep import Sweep
@@ -189,4 +189,14 @@ def test_rounds_of_pruning_are_searched_and_said_in_words(load: Load) -> None:
     assert training_in_words(found[0].phases).endswith(
         "all but the largest 50 % of the weights removed 2 times over, each time trained like this, "
         "what stays going back to its value at step 0"
+    )
+
+
+def test_moving_weights_are_searched_and_said_in_words(load: Load) -> None:
+    found = cells(load(BASE.replace("drop: {to: {grid: [0.1, 0.05]}}", "rewire: {density: {grid: [0.02, 0.1]}}")))
+    assert len({cell.key for cell in found}) == 4
+    assert found[0].phases[1].rewire == Rewire(density=0.02)
+    assert training_in_words(found[0].phases).endswith(
+        "2 % of the weights (Erdős–Rényi shares of layers), "
+        "30 % of them, ever fewer, moved every 100 steps over the first 75 % of it"
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dn_distributed.config import Cell, Drop, Prune, Pruning, Training
+from dn_distributed.config import Cell, Drop, Prune, Pruning, Rewire, Training
 from tracking.results import cells
 from tracking.tables.number_text import MISSING
 
@@ -50,7 +50,15 @@ def _phase_in_words(training: Training) -> str:
     parts += ["what pruning drops stays 0"] * training.fixed_structure
     parts += [_drop_in_words(training.drop)] if training.drop is not None else []
     parts += [_prune_in_words(training.prune)] if training.prune is not None else []
+    parts += [_rewire_in_words(training.rewire)] if training.rewire is not None else []
     return ", ".join(parts)
+
+
+def _rewire_in_words(rewire: Rewire) -> str:
+    places = {"erdos_renyi": "Erdős–Rényi shares of layers", "uniform": "the same share of each layer"}[rewire.layers]
+    over = f" over the first {100 * rewire.until:g} % of it" if rewire.until < 1 else ""
+    moves = f"{100 * rewire.fraction:g} % of them, ever fewer, moved every {rewire.every} steps{over}"
+    return f"{100 * rewire.density:g} % of the weights ({places}), {moves}"
 
 
 def _prune_in_words(prune: Prune) -> str:
