@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dn_distributed.random_weights.base import RandomWeights
-from dn_distributed.random_weights.layers import RandomConv2d, RandomLinear
+from dn_distributed.random_weights.layers import RandomConv2d, RandomLinear, replaceable
 from dn_distributed.seeds import generator
 
 LOWER, UPPER, TEMPERATURE = -0.1, 1.1, 2 / 3
@@ -101,9 +101,8 @@ class HardConcrete(RandomWeights):
         """As of the base class; the parameter is ``log_alpha``, padded."""
         names = []
         for name in layers:
-            layer = network.get_submodule(name)
+            layer = replaceable(network, name)
             if self._coefficients[self._kind(name == layers[0], isinstance(layer, nn.Linear))]:
-                assert isinstance(layer, nn.Linear | nn.Conv2d)
                 gated = _GatedLinear(layer) if isinstance(layer, nn.Linear) else _GatedConv2d(layer)
                 network.set_submodule(name, gated)
                 names.append(name)

@@ -2,6 +2,20 @@
 
 from torch import Tensor, nn
 
+from dn_distributed.errors import ArgumentError
+
+
+def replaceable(network: nn.Module, name: str) -> nn.Linear | nn.Conv2d:
+    """Return a layer by its name. ArgumentError where another in its place could compute something else."""
+    layer = network.get_submodule(name)
+    if type(layer) not in (nn.Linear, nn.Conv2d) or layer._forward_hooks or layer._forward_pre_hooks:
+        raise ArgumentError(
+            f"layer {name!r} is a {type(layer).__name__} of its own kind, or has hooks: weights can be random of "
+            "nn.Linear and nn.Conv2d as they are"
+        )
+    assert isinstance(layer, nn.Linear | nn.Conv2d)
+    return layer
+
 
 class RandomLinear(nn.Linear):
     """A fully connected layer in place of another."""

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dn_distributed.random_weights.base import RandomWeights
-from dn_distributed.random_weights.layers import RandomConv2d, RandomLinear
+from dn_distributed.random_weights.layers import RandomConv2d, RandomLinear, replaceable
 
 K1, K2, K3 = 0.63576, 1.87320, 1.48695
 _LARGEST_LOG_ALPHA = 3.0
@@ -88,8 +88,7 @@ class SparseVariationalDropout(RandomWeights):
     def swap_(self, network: nn.Module, layers: Sequence[str]) -> list[str]:
         """As of the base class; the parameter is ``log_variance``, of the shape of the weight."""
         for name in layers:
-            layer = network.get_submodule(name)
-            assert isinstance(layer, nn.Linear | nn.Conv2d)
+            layer = replaceable(network, name)
             network.set_submodule(name, _NoisyLinear(layer) if isinstance(layer, nn.Linear) else _NoisyConv2d(layer))
         return list(layers)
 

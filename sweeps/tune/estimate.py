@@ -3,6 +3,7 @@
 import time
 from collections.abc import Hashable
 
+from dn_distributed import random_weights
 from dn_distributed.hardware import on_threads
 from sweeps.planning.plan import Pack, Plan
 from sweeps.tune.memory import keep_freed_memory
@@ -25,7 +26,8 @@ def seconds(plan: Plan, slots: int) -> float | None:
     packs = [pack for pack in plan.packs(slots) if pack.cell.baseline is None]
     kinds: dict[Hashable, list[Pack]] = {}
     for pack in packs:
-        kinds.setdefault((pack.cell.phases, pack.cell.step, len(pack.seeds)), []).append(pack)
+        noise = frozenset(random_weights.COEFFICIENTS.keys() & pack.cell.regularization.keys())
+        kinds.setdefault((pack.cell.phases, pack.cell.step, noise, len(pack.seeds)), []).append(pack)
     if not kinds:
         return None
     keep_freed_memory()

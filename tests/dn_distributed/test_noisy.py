@@ -5,12 +5,16 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from dn_distributed.config import Drop, Prune, Training
 from dn_distributed.errors import ArgumentError
+from dn_distributed.random_weights import random_weights_of
 from dn_distributed.regularizers import resolve
+from dn_distributed.tasks import Task
 from dn_distributed.training import Trainer
 from dn_distributed.training.rehearsal import rehearse
+from tests.dn_distributed.own_models import BatchNormResNet
 from tests.dn_distributed.support import DataOf, assert_resumes_at_every_step, make_task
 
 Make = Callable[..., Trainer]
@@ -27,8 +31,9 @@ PHASES: tuple[dict[str, Any], ...] = (
 
 @pytest.fixture(scope="module")
 def make(few_data: DataOf) -> Make:
-    def make(task: str, seeds: Sequence[int], *phases: dict[str, Any], **coefficients: float) -> Trainer:
-        chosen = make_task(task, **({"initial": "he"} if task == "lenet300" else {}))
+    def make(task: str | Task, seeds: Sequence[int], *phases: dict[str, Any], **coefficients: float) -> Trainer:
+        options = {"initial": "he"} if task == "lenet300" else {}
+        chosen = make_task(task, **options) if isinstance(task, str) else task
         trainings = [Training(**{**EPOCH, **phase}) for phase in phases]
         return Trainer(chosen, resolve(coefficients), trainings, 0.0, few_data(chosen).for_seeds(seeds), seeds)
 
@@ -106,3 +111,46 @@ def test_structures_and_random_weights_do_not_go_together(few_data: DataOf, make
 def test_a_method_has_one_way_of_random_weights(make: Make) -> None:
     with pytest.raises(ArgumentError, match="l0_units and sparse_vd both make weights random"):
         make("lenet300", [1], {}, l0_units=1e-3, sparse_vd=1e-3)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_running_statistics_go_with_the_networks(make: Make, way: str) -> None:
+    task, phases = BatchNormResNet(), ({"steps": 2, "epochs": None}, {"steps": 2, "epochs": None, "penalties": "off"})
+    there, here, straight, pack = (make(task, seeds, *phases, **WAYS[way]) for seeds in ([2], [2], [2], [1, 2]))
+    for trainer in (straight, pack):
+        trainer.advance(2)
+        trainer.outcomes()
+    before = straight.replicas.running.clone()
+    torch.testing.assert_close(before, pack.replicas.running[1:], rtol=1e-4, atol=1e-5)  # convolutions, vectorised
+    for trainer in (straight, pack):
+        trainer.advance(2)
+    assert not torch.equal(straight.replicas.running, before)
+    torch.testing.assert_close(straight.replicas.running, pack.replicas.running[1:], rtol=1e-4, atol=1e-5)
+    assert_resumes_at_every_step(here, there, straight)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_products_may_be_in_bfloat16(make: Make, way: str) -> None:
+    pack, alone = (make("lenet300", seeds, {"precision": "bf16"}, **WAYS[way]) for seeds in ([1, 2], [2]))
+    for trainer in (pack, alone):
+        trainer.advance(5)
+        assert trainer.diverged() == []
+        trainer.outcomes()
+    assert torch.equal(pack.replicas.values[1], alone.replicas.values[0])
+
+
+class _OwnLayer(nn.Linear):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs.square())
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_layers_that_compute_something_else_are_not_replaced(make: Make, way: str) -> None:
+    ways = random_weights_of(resolve(WAYS[way]))
+    assert ways is not None
+    with pytest.raises(ArgumentError, match="layer '0' is a _OwnLayer of its own kind"):
+        ways.swap_(nn.Sequential(_OwnLayer(3, 2)), ["0"])
+    hooked = nn.Sequential(nn.Linear(3, 2))
+    hooked[0].register_forward_hook(lambda *_: None)
+    with pytest.raises(ArgumentError, match="or has hooks"):
+        ways.swap_(hooked, ["0"])
