@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dn_distributed import pruning, regularizers, sparsity
+from dn_distributed import pruning, random_weights, regularizers, sparsity
 from dn_distributed.errors import ArgumentError
 from dn_distributed.layers import check_groups, forward_order, is_chain, is_followed_chain, parts_of_filters, select
 from dn_distributed.regularizers.base import as_number
@@ -43,6 +43,8 @@ def penalty(
     named = {"dn": dn, "dn_incoming": dn_incoming, "dn_outgoing": dn_outgoing, "l1": l1, "l2": l2, **others}
     if not named.keys().isdisjoint(DROPOUTS):
         raise ArgumentError("dropout is no penalty: put nn.Dropout into the network")
+    if random := {"l0", *random_weights.COEFFICIENTS} & named.keys():
+        raise ArgumentError(f"{min(random)} is no penalty of weights as they are: it makes them random, in sweeps")
     numbers = {name: as_number(name, value) for name, value in named.items()}
     chosen = regularizers.resolve({name: value for name, value in numbers.items() if value or name in others})
     terms = [term(module, layers) for term in regularizers.build_penalties(chosen)]

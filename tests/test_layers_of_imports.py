@@ -85,7 +85,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "dn_distributed.baselines": {"training", "data", "*"},
     "dn_distributed.own_code": {"tasks", "data", "regularizers", "*"},
-    "dn_distributed.networks": {"compaction", "regularizers", "*"},
+    "dn_distributed.networks": {"compaction", "regularizers", "random_weights", "*"},
     "dn_distributed.exporting": {"compaction", "*"},
     "dn_distributed": {"compaction", "networks", "own_code", "proximal", "tasks", "data", "regularizers", "*"},
     "tracking.*": set(),

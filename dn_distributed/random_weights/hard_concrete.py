@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dn_distributed.errors import ArgumentError
 from dn_distributed.random_weights.base import RandomWeights
 from dn_distributed.random_weights.layers import RandomConv2d, RandomLinear, replaceable
 from dn_distributed.seeds import generator
@@ -106,6 +107,9 @@ class HardConcrete(RandomWeights):
                 gated = _GatedLinear(layer) if isinstance(layer, nn.Linear) else _GatedConv2d(layer)
                 network.set_submodule(name, gated)
                 names.append(name)
+        if not names:
+            given = " and ".join(name for name, value in self._coefficients.items() if value)
+            raise ArgumentError(f"{given}: no regularised layer has such gates")
         return names
 
     def noise_shape(self, layer: nn.Module, outputs: torch.Size) -> torch.Size:

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from dn_distributed import random_weights
 from dn_distributed.config import Cell
 from dn_distributed.data import Data, DataError, Raw
 from dn_distributed.errors import ArgumentError
+from dn_distributed.regularizers import expand_shorthand
 from dn_distributed.tasks import Task
 from dn_distributed.tasks.label_checks import check_labels
 from dn_distributed.text import first_line
@@ -64,8 +66,10 @@ def _rehearse(sweep: Sweep, data: Data) -> None:
 
     What is shipped is known to train, in the form that the paper has.
     """
-    drops = any(phase.get(key) for phase in sweep.phases for key in ("drop", "fixed_structure", "prune", "rewire"))
-    if not drops and not sweep.code and sweep.task == type(sweep.task)(name=sweep.task.name):
+    structured = any(phase.get(key) for phase in sweep.phases for key in ("drop", "fixed_structure", "prune", "rewire"))
+    regularizers = {part for method in sweep.methods for key in method.keys for part in expand_shorthand(key)}
+    noisy = not regularizers.isdisjoint(random_weights.COEFFICIENTS)
+    if not structured and not noisy and not sweep.code and sweep.task == type(sweep.task)(name=sweep.task.name):
         return
     from dn_distributed.training.rehearsal import check_penalty, rehearse
 

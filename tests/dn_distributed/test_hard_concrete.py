@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from dn_distributed.errors import ArgumentError
 from dn_distributed.random_weights import random_weights_of
 from dn_distributed.random_weights.hard_concrete import HardConcrete, gate, probability_open, sampled_gate
 from dn_distributed.regularizers import resolve
@@ -150,6 +151,8 @@ def test_closed_gates_are_exact_zeros_that_fine_tuning_keeps(make: Make) -> None
 
 
 def test_only_layers_with_a_coefficient_have_gates(make: Make) -> None:
+    with pytest.raises(ArgumentError, match="l0_filters: no regularised layer has such gates"):
+        make("lenet300", [1], {}, l0_filters=1e-3)
     trainer = make("lenet300", [1], {}, l0_units=1e-3)
     assert trainer._course._noisy is not None
     assert trainer._course._noisy._stack._random_names == ["fc2", "fc3"]

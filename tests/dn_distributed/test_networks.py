@@ -182,6 +182,8 @@ def test_convolutions_are_taken_where_they_are_named() -> None:
         ({"l3": 1.0}, r"^unknown regulariser 'l3'; valid: l1, l2"),
         ({"l3": 0.0}, r"^unknown regulariser 'l3'; valid: l1, l2"),
         ({"dropout": 0.5}, r"^dropout is no penalty: put nn.Dropout into the network$"),
+        ({"l0": 0.5}, r"^l0 is no penalty of weights as they are: it makes them random, in sweeps$"),
+        ({"sparse_vd": 0.5}, r"^sparse_vd is no penalty of weights as they are: it makes them random, in sweeps$"),
         ({"dn": 1.0, "dn_incoming": 1.0}, r"^dn_incoming is set twice"),
         ({"l1": 1.0, "layers": ["fc"]}, r"^layer 'fc' is no nn.Linear or nn.Conv2d of the module; it has: 1, 4$"),
         ({"l1": 1.0, "layers": ["1", "1"]}, r"name each layer once"),
