@@ -18,6 +18,7 @@ from dn_distributed.data import Dataset, Split
 from dn_distributed.exporting import architecture, bundle, onnx_file
 from dn_distributed.exporting.bundle import Exported
 from dn_distributed.exporting.costs import Costs
+from dn_distributed.hardware import cpu_name
 from dn_distributed.scores import ACCURACY
 from dn_distributed.tasks import Task
 from tracking import schema
@@ -55,25 +56,27 @@ def compact_replicate(stored: StoredNetwork, data_dir: Path, options: Options, m
     Its run gets the files, and the proof and the costs as metrics. With an ONNX file, it becomes a version of the
     registered model ``model_name`` (None: sweep and method), unless the same network is one already.
 
-    DropNeuronError where any of it cannot be, and nothing is written then.
+    DropNeuronError where any of it cannot be, a registry that does not answer or take the name among it, and nothing is
+    written then. Where the store fails later, the folder is there already: call it again.
     """
+    from tracking.store import registered_models
+
     bundle.check_target(options.folder)
+    name = registered_models.model_name(f"{stored.name} {stored.label}" if model_name is None else model_name)
     if options.onnx:
         onnx_file.check_installed()
+        registered_models.check(stored.sweep, name)
     network, split = stored.load(), stored.test_split(data_dir)
     settings = describe_cell(stored.cell)
     where = {"sweep": stored.name, "method": stored.label, "seed": str(stored.seed)}
     origin = {**where, "run": stored.run_id, "replicate": stored.key, **settings}
     title = f"{stored.name}: {stored.label}, seed {stored.seed}"
     small, done = _compact(network, task_of(stored.cell), split, options, title, origin)
-    from tracking.store import registered_models
-
     exported = done.exported
     files = sorted(bundle.FILES - {onnx_file.ONNX})
-    registered_models.record(stored.sweep, stored.run_id, exported.folder, files, dict(_metrics(done)))
+    registered_models.record(stored.sweep, stored.run_id, exported.folder, files, dict(_metrics(done)), cpu_name())
     if not options.onnx:
         return done
-    name = registered_models.model_name(model_name or f"{stored.name} {stored.label}")
     seed, digest = str(stored.seed), _digest(exported.folder)
     tags = {"seed": seed, schema.REPLICATE_KEY: stored.key, schema.NETWORK_SHA256: digest}
     there = registered_models.registered(stored.sweep, stored.run_id, name, tags)
@@ -157,5 +160,10 @@ def _costs(which: schema.BeforeOrAfter, costs: Costs) -> Iterator[tuple[str, flo
     for name in ("num_weights", "num_nonzero", "num_parameters", "bytes_on_disk", "multiply_adds", "peak_memory"):
         yield schema.compact_cost(which, name), getattr(costs, name)
     for time in costs.latencies:
-        for part, value in (("", time.median), ("/low", time.low), ("/high", time.high)):
+        for part, value in (
+            ("", time.median),
+            ("/low", time.low),
+            ("/high", time.high),
+            ("/threads", time.num_threads),
+        ):
             yield schema.compact_cost(which, f"latency_ms_batch_{time.batch_size}{part}"), value

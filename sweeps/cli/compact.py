@@ -82,7 +82,7 @@ def command(
 
 
 def say(done: "Compacted") -> None:
-    """Print what was dropped, what is proven, and where the files are."""
+    """Print what was dropped, what is proven, what it costs before → after, and where the files are."""
     before, after = done.exported.before, done.exported.after
     out.say(str(done.dropped))
     proof, changed = done.proof, done.proof.changed_predictions
@@ -90,7 +90,9 @@ def say(done: "Compacted") -> None:
     predictions = f"; {changed} predictions changed" * (changed is not None)
     out.say(f"same outputs on {proof.num_samples} test samples, apart by {apart}{predictions}")
     for full, small in zip(before.latencies, after.latencies, strict=True):
-        out.say(f"latency, batch of {full.batch_size}: {full.median:.3g} ms before, {small.median:.3g} ms after")
+        on = f"{full.num_threads} thread{'s' * (full.num_threads > 1)}"
+        times = " → ".join(f"{time.median:.3g} ms ({time.low:.3g} to {time.high:.3g})" for time in (full, small))
+        out.say(f"latency, batch of {full.batch_size}, {on}: {times}")
     out.say(f"bytes on disk: {before.bytes_on_disk} before, {after.bytes_on_disk} after")
     if done.model:
         out.say(f"registered model: {done.model}")

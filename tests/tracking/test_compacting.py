@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn.utils import prune
@@ -25,12 +27,14 @@ from dn_distributed.compaction import compact
 from dn_distributed.data import DATASETS
 from dn_distributed.errors import DropNeuronError, ExportError
 from dn_distributed.exporting import bundle, costs, onnx_file
+from dn_distributed.hardware import cpu_name
 from dn_distributed.tasks import TASKS
 from dn_distributed.weights_file import PICKLES
 from sweeps.cli.main import main
 from tests.tracking.fabricated import Recorder, make_cell
 from tracking import compacting, schema
 from tracking.compacting import Compacted, Options, compact_file, compact_replicate
+from tracking.errors import StoreError
 from tracking.portable.importing import import_file
 from tracking.results.networks import find_network
 from tracking.store import artifacts
@@ -84,6 +88,9 @@ def test_a_replicate_becomes_a_smaller_network_with_its_proof(recorder: Recorder
         for size in (1, 256)
         for part in ("", "/low", "/high")
     } <= metrics.keys()
+    threads = {name: value for name, value in metrics.items() if name.endswith("/threads")}
+    assert list(threads.values()) == [1.0] * 4
+    assert row.processor == cpu_name()
     card = (tmp_path / "small/README.md").read_text(encoding="utf-8")
     assert f"| run | `{run_id}` |" in card
     assert f"| replicate | `{row.replicate_key}` |" in card
@@ -102,6 +109,10 @@ def test_the_model_is_registered_and_loads_by_pyfunc_without_pickles(recorder: R
     mlflow.set_tracking_uri(recorder.location.for_mlflow)
     model = mlflow.pyfunc.load_model(f"models:/{name}/1")
     assert model.metadata.signature.inputs.inputs[0].shape == (-1, 784)
+    example = model.metadata.load_input_example(mlflow.artifacts.download_artifacts(f"models:/{name}/1"))
+    first = find_network(recorder.location, run_id).test_split(Path()).inputs[:8].numpy()
+    np.testing.assert_allclose(example, first, rtol=1e-6)
+    assert model.predict(example)["output"].shape == (8, 10)
     inputs = np.random.default_rng(0).random((3, 784), dtype=np.float32)
     expected = exporting.load(tmp_path / "small")(torch.from_numpy(inputs)).detach().numpy()
     np.testing.assert_allclose(model.predict(inputs)["output"], expected, rtol=1e-4, atol=1e-6)
@@ -122,8 +133,71 @@ def test_the_same_network_is_registered_once(
     assert compact_replicate(find_network(recorder.location, run_id), Path(), Options(tmp_path / "s"), "x").model == (
         "x, version 1"
     )
-    monkeypatch.setattr(compacting, "_digest", lambda _: "another network")
+    monkeypatch.setattr(compacting, "_digest", lambda _: "a" * 64)
     assert compacted(recorder, run_id, tmp_path / "small").model == first.replace("version 1", "version 2")
+
+
+def test_a_new_version_leaves_the_files_of_the_one_before(
+    recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version that was registered by its number gives the same outputs for ever."""
+    import mlflow
+
+    run_id = record(recorder)
+    name = compacted(recorder, run_id, tmp_path / "small").model.partition(",")[0]
+    mlflow.set_tracking_uri(recorder.location.for_mlflow)
+    inputs = np.random.default_rng(0).random((3, 784), dtype=np.float32)
+    first = mlflow.pyfunc.load_model(f"models:/{name}/1").predict(inputs)["output"]
+
+    def louder(network: nn.Module, example: torch.Tensor) -> torch.fx.GraphModule:
+        with torch.no_grad():
+            network.get_parameter("fc3.bias").add_(1)
+        return compact(network, example)
+
+    monkeypatch.setattr(compacting, "compact", louder)
+    assert compacted(recorder, run_id, tmp_path / "small").model == f"{name}, version 2"
+    predict = [mlflow.pyfunc.load_model(f"models:/{name}/{version}").predict(inputs)["output"] for version in (1, 2)]
+    np.testing.assert_array_equal(predict[0], first)
+    np.testing.assert_allclose(predict[1], first + 1, rtol=1e-5)
+    monkeypatch.undo()
+    assert compacted(recorder, run_id, tmp_path / "small").model == f"{name}, version 1 (of before: the same network)"
+
+
+def test_versions_whose_files_an_earlier_version_overwrote_are_not_taken_for_the_network(
+    recorder: Recorder, tmp_path: Path
+) -> None:
+    run_id = record(recorder)
+    name = compacted(recorder, run_id, tmp_path / "small").model.partition(",")[0]
+    there = recorder.store.get_model_version(name, "1")
+    again = {**there.tags, schema.NETWORK_SHA256: "b" * 64}
+    recorder.store.create_model_version(name, str(there.source), run_id, tags=again)
+    assert compacted(recorder, run_id, tmp_path / "small").model == f"{name}, version 3"
+
+
+def refuse(*args: object, **options: object) -> None:
+    raise MlflowException("the database is\nlocked", INTERNAL_ERROR)
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "said"),
+    [
+        ("", False, r"the model '' cannot be registered: .*"),
+        ("mine", True, r"the model 'mine' cannot be registered: .*the database is locked"),
+    ],
+)
+def test_nothing_is_written_where_the_registry_would_refuse(
+    name: str, broken: bool, said: str, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = find_network(recorder.location, record(recorder))
+    if broken:
+        monkeypatch.setattr(MlflowClient, "get_registered_model", refuse)
+    with pytest.raises(StoreError, match=said) as caught:
+        compact_replicate(stored, Path(), Options(tmp_path / "small"), name)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+    (row,) = recorder.read().rows
+    assert not any(metric.startswith(schema.COMPACT_FOLDER) for metric in row.metrics)
+    assert not artifacts.has(recorder.location, stored.run_id, schema.COMPACT_FOLDER)
 
 
 def test_an_export_leaves_smaller_networks_out_and_says_so(
@@ -149,7 +223,10 @@ def test_a_store_behind_a_server_gets_the_same(recorder: Recorder, served: Store
     done = compact_replicate(find_network(served, run_id), Path(), Options(tmp_path / "small"), "a model: mine")
     assert done.model == "a model- mine, version 1"
     assert recorder.store.get_model_version("a model- mine", "1").run_id == run_id
-    assert recorder.artifact(run_id, f"{schema.COMPACT_MODEL}/model.onnx").is_file()
+    version = recorder.store.get_model_version("a model- mine", "1")
+    folder = f"{schema.COMPACT_MODEL}/{version.tags[schema.NETWORK_SHA256][:16]}"
+    assert version.source == f"runs:/{run_id}/{folder}"
+    assert recorder.artifact(run_id, f"{folder}/model.onnx").is_file()
     (row,) = recorder.read().rows
     assert row.metrics[schema.compact_cost("before", "num_weights")] == 266200
 

@@ -383,6 +383,30 @@ def test_a_tradeoff_shows_the_latency_where_every_network_was_timed() -> None:
     assert len(drawn(tradeoff.tradeoff(*gathered({"A": [L1]}, [rows[0], make_row(L1, 1)]))).axes) == 2
 
 
+@pytest.mark.parametrize(
+    ("threads", "processors", "said"),
+    [
+        ((1, 1), ("A", "A"), ""),
+        ((1, None), ("A", ""), ""),
+        ((1, 4), ("A", "A"), "Latencies were measured on 1 and 4 threads: they do not compare."),
+        ((1, 1), ("A", "B"), "Latencies were measured on 2 kinds of processors (A; B): they do not compare."),
+    ],
+)
+def test_figures_say_where_latencies_were_measured_differently(
+    threads: tuple[int | None, ...], processors: tuple[str, ...], said: str
+) -> None:
+    rows = []
+    for seed, (number, processor) in enumerate(zip(threads, processors, strict=True)):
+        row = make_row(L1, seed)
+        timed = {fronts.LATENCY: 2.5} | ({} if number is None else {fronts.THREADS: float(number)})
+        rows.append(replace(row, metrics={**row.metrics, **timed}, processor=processor))
+    manifest, results = gathered({"A": [L1]}, rows)
+    assert fronts.unlike_timings(results) == [said] * bool(said)
+    for figure in (drawn(tradeoff.tradeoff(manifest, results)), drawn(pareto.pareto(manifest, results, {"A": []}))):
+        text = figure.get_supxlabel().replace("\n", " ")
+        assert text == said
+
+
 def test_a_search_shows_which_configuration_was_chosen() -> None:
     other = make_cell(l1=2.0)
     rows = [make_row(cell, seed) for cell in (L1, other) for seed in (0, 1)]

@@ -83,7 +83,8 @@ def pareto(manifest: Manifest, methods: Sequence[MethodResult], points: Mapping[
     style.legend_above(figure, _legend(manifest, shown))
     measured = points if any(points.values()) else _compacted(manifest, methods)
     found = {label: tuple(filter(_has_a_place, some)) for label, some in measured.items()}
-    style.note(figure, _notes(methods, measured, found))
+    timings = fronts.unlike_timings(methods) if any(item.by_size["latency"] for item in shown) else []
+    style.note(figure, [*timings, *_notes(methods, measured, found)])
     return figure
 
 

@@ -17,6 +17,7 @@ from tracking.figures.kind import Kind
 from tracking.figures.method_styles import MethodStyle, method_styles
 from tracking.figures.omissions import Count
 from tracking.manifest import Manifest
+from tracking.results import fronts
 from tracking.results.cells import MethodResult
 from tracking.results.fronts import LATENCY, SIZES
 from tracking.results.rows import Row
@@ -92,8 +93,10 @@ def tradeoff(manifest: Manifest, methods: Sequence[MethodResult]) -> Figure | No
     panels[0].set(ylabel=score_axis.title(manifest, "test {} after pruning"))
     style.legend_above(figure, _legend(manifest, shown))
     labels = {item.label for item in every}
-    unfinished = omissions.not_finished({method.label: method.tried for method in methods if method.label in labels})
-    style.note(figure, [*unfinished, *_notes(every)])
+    networks = [method for method in methods if method.label in labels]
+    unfinished = omissions.not_finished({method.label: method.tried for method in networks})
+    timings = fronts.unlike_timings(networks) if any(size == "latency" for size, *_ in measured) else []
+    style.note(figure, [*timings, *unfinished, *_notes(every)])
     return figure
 
 

@@ -30,6 +30,8 @@ but for the latency, which only ``dn compact`` measures."""
 
 LATENCY = schema.compact_cost("after", "latency_ms_batch_256")
 """Metric: the latency of a replicate's smaller network."""
+THREADS = f"{LATENCY}/threads"
+"""Metric: on how many threads it was measured."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,19 @@ def compacted_points(manifest: Manifest, method: MethodResult) -> list[Point]:
         for result in method.tried
         if result.complete and all(LATENCY in row.metrics for row in result.rows)
     ]
+
+
+def unlike_timings(methods: Sequence[MethodResult]) -> list[str]:
+    """Return in a sentence why the latencies of these methods do not compare; none where they do as far as is known."""
+    rows = [row for method in methods for result in method.tried for row in result.rows if LATENCY in row.metrics]
+    threads = sorted({int(row.metrics[THREADS]) for row in rows if THREADS in row.metrics})
+    processors = sorted({row.processor for row in rows} - {""})
+    parts = []
+    if len(threads) > 1:
+        parts.append(f"on {', '.join(map(str, threads[:-1]))} and {threads[-1]} threads")
+    if len(processors) > 1:
+        parts.append(f"on {len(processors)} kinds of processors ({'; '.join(processors)})")
+    return [f"Latencies were measured {' and '.join(parts)}: they do not compare."] if parts else []
 
 
 def _compacted(score: str, row: Row) -> Measured:

@@ -33,6 +33,8 @@ class Row:
     counts: NetworkCounts
     sha256: str = field(default="", compare=False, repr=False)
     """What ``checksums`` says of its files; empty where an earlier version wrote them, or they are elsewhere."""
+    processor: str = field(default="", compare=False, repr=False)
+    """On which ``dn compact`` measured its latencies; empty where it did not, or that is not known here."""
 
     def with_dropout_at_test(self) -> "Row":
         """Return the row with the test scores that leave dropout on in place of those that do not."""
@@ -61,7 +63,7 @@ class Snapshot:
 def read(sweep: SweepStore, cell_key: str | None = None) -> Snapshot:
     """Read every replicate of a sweep (or of a cell), in the order of cell and seed. A key is counted once."""
     where = {} if cell_key is None else {schema.CELL_KEY: cell_key}
-    shown = (schema.CELL_KEY, schema.REPLICATE_KEY, schema.SHA256, *schema.MARKS)
+    shown = (schema.CELL_KEY, schema.REPLICATE_KEY, schema.SHA256, schema.COMPACT_PROCESSOR, *schema.MARKS)
     params = (schema.SEED, schema.LAYERS)
     found = sweep.records("replicate", where, tags=shown, params=params, metrics=True)
     counted = [(record, state_of(record)) for record in one_per_replicate(found).values()]
@@ -91,6 +93,7 @@ def _row(record: StoredRun) -> Row:
         metrics={name: with_infinity(value) for name, value in record.metrics.items()},
         counts=counts_from_metrics(record.params[schema.LAYERS], record.metrics),
         sha256=record.tags.get(schema.SHA256, ""),
+        processor=record.tags.get(schema.COMPACT_PROCESSOR, ""),
     )
 
 
