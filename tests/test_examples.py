@@ -93,11 +93,16 @@ def test_resnet18_of_torchvision_is_swept_on_colour_images(empty: StoreLocation,
 
 
 @pytest.mark.slow
-def test_a_residual_network_comes_out_smaller_and_equal(tmp_path: Path) -> None:
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_a_residual_network_comes_out_smaller_and_equal(norm: str, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
     for name in ("narrow_resnet18.py", "narrow_resnet18.yaml"):
         shutil.copy(EXAMPLES / name, tmp_path)
     ours = ("--import", "narrow_resnet18")
-    short = [f"--set={change}" for change in ("seeds=1", "training.epochs=1", "task.width=4", "pruning.threshold=0.3")]
+    short = [
+        f"--set={change}"
+        for change in ("seeds=1", "training.epochs=1", "task.width=4", f"task.norm={norm}", "pruning.threshold=0.3")
+    ]
     _run("-m", "dn_distributed", "sweep", "narrow_resnet18.yaml", *ours, *short, folder=tmp_path)
     methods = {method.label: method for method in load_results("narrow-resnet18", tmp_path / "dn-store").methods}
     assert methods["DN+P"].chosen is not None
@@ -113,4 +118,8 @@ def test_a_residual_network_comes_out_smaller_and_equal(tmp_path: Path) -> None:
     inputs = data.test_images.float().div(255).view(-1, 1, 28, 28)
     with torch.no_grad():
         right = (small(inputs).argmax(1) == data.test_labels).double().mean()
+        expected = small(inputs[:5])
     assert float(right) == pytest.approx(row.metrics["test/accuracy/after_pruning"], abs=1e-9)
+    session = onnxruntime.InferenceSession(tmp_path / "small" / "model.onnx", providers=["CPUExecutionProvider"])
+    (outputs,) = session.run(["output"], {"input": inputs[:5].numpy()})
+    torch.testing.assert_close(torch.from_numpy(outputs), expected, rtol=1e-4, atol=1e-5)

@@ -11,10 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+import dn_distributed as dn
 from dn_distributed import exporting
 from dn_distributed.errors import ExportError
 from dn_distributed.exporting import architecture
 from tests.dn_distributed.exported_networks import NETWORKS, make
+from tests.dn_distributed.test_compaction import Branches, kill_, normalise_
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -27,6 +29,28 @@ def test_a_network_comes_back_with_the_same_outputs_to_the_bit(name: str, tmp_pa
     assert loaded.state_dict().keys() == network.state_dict().keys()
     assert {n for n, _ in loaded.named_parameters()} == {n for n, _ in network.named_parameters()}
     assert all(parameter.requires_grad for parameter in loaded.parameters())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_loaded_network_becomes_a_program_of_torch_export(name: str, tmp_path: Path) -> None:
+    """As ``docs/how-to/take-a-smaller-network-home.md`` says."""
+    network, inputs = make(name)
+    exporting.save(network, tmp_path, inputs)
+    program = torch.export.export(exporting.load(tmp_path), (inputs,))
+    torch.testing.assert_close(program.module()(inputs), network(inputs), rtol=1e-6, atol=1e-7)
+
+
+def test_a_smaller_network_becomes_a_program_of_torch_export_for_batches_of_any_size(tmp_path: Path) -> None:
+    """With an index of the inputs that are read, and the constants of a branch."""
+    torch.manual_seed(0)
+    network = Branches(nn.BatchNorm2d, nn.Sigmoid, 0).eval()
+    normalise_(network)
+    kill_(network, 0.5, 0)
+    inputs = torch.randn(6, 2, 9, 9)
+    exporting.save(dn.compact(network, inputs), tmp_path, inputs)
+    sizes = ({0: torch.export.Dim("batch", min=2)},)
+    program = torch.export.export(exporting.load(tmp_path), (inputs[:3],), dynamic_shapes=sizes)
+    torch.testing.assert_close(program.module()(inputs), network(inputs))
 
 
 def test_a_loaded_network_can_be_trained_further(tmp_path: Path) -> None:
