@@ -3,11 +3,12 @@
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from dn_distributed.config import Cell, FrozenModel
+from dn_distributed.coverage import Coverage
 from dn_distributed.text import quoted
 
 LONGEST_NAME = 100
@@ -142,12 +143,24 @@ class Manifest(FrozenModel):
     """Where training or pruning differ from the paper's settings, in words."""
     source: str = ""
     """A sweep file that asks for this; empty where an earlier version wrote it."""
+    coverage: Coverage | None = None
+    """What of the network is penalised, pruned and counted; None: all of it, or an earlier version wrote this."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_all(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Nothing is written of what holds for the whole network: as earlier versions wrote it."""
+        written: dict[str, Any] = serialize(self)
+        if self.coverage is None:
+            written.pop("coverage", None)
+        return written
 
     def check(self) -> None:
         """ValueError where it says what no sweep file may say: one from elsewhere is believed only where it fits."""
         if not is_name(self.name):
             raise ValueError(f"no name of a sweep: {quoted(self.name)}")
         check_seeds(self.seeds)
+        if self.coverage is not None and self.coverage.parameters >= self.coverage.all_parameters:
+            raise ValueError("layers that are said to be a part of a network have all of its parameters, or more")
         if not self.methods:
             raise ValueError("a sweep has methods")
         counts = [len(method.cells) for method in self.methods]

@@ -10,7 +10,6 @@ from typing import Any
 from rich.text import Text
 
 from dn_distributed.data import Data
-from dn_distributed.tasks.coverage import coverage
 from sweeps.cli import report
 from sweeps.console import notify, out
 from sweeps.ending import Ending
@@ -63,8 +62,8 @@ def sweep(options: SweepOptions, ending: Ending) -> int:
         else:
             for plan in plans:
                 _print_plan(plan, slots)
-                if share := coverage(plan.sweep.task):
-                    out.say(f"penalties, pruning and counts are {share}")
+                if share := plan.sweep.coverage:
+                    out.say(f"penalties, pruning and counts are {share.words}")
                 if (seconds := _seconds(plan, slots)) is not None:
                     out.say(f"training takes about {in_words(seconds)} here, by steps measured just now")
         return OK
@@ -162,7 +161,7 @@ def _as_json(plan: Plan, slots: Callable[[float], int] | None) -> dict[str, Any]
         "stopped": plan.count("stopped"),
         "to_run": plan.num_to_run,
         "packs": None if slots is None or plan.measures_packs else _num_packs(plan, slots),
-        "counted": coverage(sweep.task) or None,
+        "counted": sweep.coverage and sweep.coverage.words,
         "seconds": _seconds(plan, slots),
         "configurations_to_draw": sum(plan.open_samples.values()),
         "remarks": list(plan.remarks),

@@ -35,6 +35,7 @@ def manifest_of(plan: Plan) -> Manifest:
         selection=sweep.selection,
         deviations=_deviations(sweep),
         source=sweep.source,
+        coverage=sweep.coverage,
     )
 
 

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from dn_distributed import own_code, regularizers, score_names
 from dn_distributed.config import Baseline, Cell, Pruning, Step, Training
+from dn_distributed.coverage import Coverage
 from dn_distributed.data import Dataset
 from dn_distributed.regularizers import PENALTIES, Penalty, expand_shorthand
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.tasks import Task
+from dn_distributed.tasks.coverage import coverage
 from sweeps.spec.file import Resources, Search
 from sweeps.spec.spaces import Space, assignments, fill, is_number
 from sweeps.spec.yaml_file import Places
@@ -64,6 +67,11 @@ class Sweep:
     """Of what is the user's own: see ``own_code.digests``."""
     penalties: Mapping[str, type[Penalty]] = field(default_factory=dict)
     """The user's own, by key."""
+
+    @cached_property
+    def coverage(self) -> Coverage | None:
+        """Over how much of the network penalties, pruning and counts speak; None: all of it."""
+        return coverage(self.task)
 
     @property
     def phases(self) -> tuple[Mapping[str, Any], ...]:

@@ -154,3 +154,11 @@ search: {algorithm: optuna, samples: 3}
     plan = planning.make(sweep, data, {}, {"L1": [cell, cell]})
     assert len(plan.cells) == 1
     assert plan.open_samples == {"L1": 2}
+
+
+def test_the_manifest_says_what_of_the_network_is_counted_where_it_is_a_part(tmp_path: Path) -> None:
+    text = "{name: part, task: lenet5, dataset: digits, seeds: 1, training: {epochs: 1}, methods: [{label: P}]}"
+    found = manifest_of(make(tmp_path, text=text)).coverage
+    assert found is not None
+    assert (found.layers, found.all_parameters) == (("fc1", "fc2"), 1_663_370)
+    assert manifest_of(make(tmp_path, text=text.replace("lenet5", "lenet300"))).coverage is None

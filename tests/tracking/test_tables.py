@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from dn_distributed.config import Cell, Drop
+from dn_distributed.coverage import Coverage
 from tests.tracking.fabricated import make_cell, make_manifest, make_row
-from tracking.manifest import Selection
+from tracking.manifest import Manifest, Selection
 from tracking.results.cells import gather
 from tracking.results.rows import Ended, Row, Snapshot
 from tracking.tables import published
@@ -30,6 +31,28 @@ def test_a_row_has_means_over_its_seeds() -> None:
     assert (row.n, row.num_expected) == (2, 2)
     assert row.stats["score_after"].mean == pytest.approx(0.3)
     assert row.stats["score_after"].n == 2
+
+
+def test_what_is_counted_is_said_beside_what_is_left_of_the_whole_network() -> None:
+    part = Coverage(layers=("fc1", "fc2"), parameters=111, all_parameters=1105)
+    manifest = make_manifest({"A": [L1], "B": [DN]}).model_copy(update={"coverage": part})
+    rows = [make_row(L1, seed) for seed in (0, 1)]
+    notes = tables.build(manifest, gather(manifest, Snapshot(tuple(rows), ()))).notes
+    assert "Penalised, pruned and counted are weights of fc1, fc2: 10.0 % of all 1,105 parameters." in notes
+    left = 1105 - sum(105 - row.counts.num_nonzero for row in rows) / 2
+    assert f"Left of all 1,105 parameters, mean over seeds: A {left:,.0f} ({left / 11.05:.1f} %)." in notes
+    assert not [note for note in build({"A": [L1]}, rows).notes if "parameters" in note]
+
+
+def test_a_sweep_remembers_what_is_counted_only_where_it_is_a_part() -> None:
+    whole = make_manifest({"A": [L1]})
+    assert "coverage" not in whole.model_dump_json()
+    assert Manifest.model_validate_json(whole.model_dump_json()) == whole
+    part = whole.model_copy(update={"coverage": Coverage(layers=("fc1",), parameters=1, all_parameters=2)})
+    assert Manifest.model_validate_json(part.model_dump_json()) == part
+    impossible = Coverage(layers=("fc1",), parameters=2, all_parameters=2)
+    with pytest.raises(ValueError, match="all of its parameters"):
+        whole.model_copy(update={"coverage": impossible}).check()
 
 
 def test_the_columns_are_those_of_the_paper_and_the_alive_count() -> None:

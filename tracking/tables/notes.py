@@ -1,8 +1,10 @@
 """The sentences under a table: what its words mean, what was chosen and how, and what is missing."""
 
 from collections.abc import Iterator, Sequence
+from statistics import fmean
 from typing import Any
 
+from dn_distributed.coverage import Coverage
 from dn_distributed.labels import BASELINE_RULE
 from tracking.manifest import Manifest
 from tracking.results import cells, inference
@@ -46,6 +48,9 @@ def sentences(manifest: Manifest, methods: Sequence[MethodResult], columns: Sequ
     yield _DENSE.format(convolutions=_FILTERS if with_filters else "no convolution is among them")
     if not all(counts.is_chain for counts in networks):
         yield _APART
+    if manifest.coverage is not None:
+        yield f"Penalised, pruned and counted are weights {manifest.coverage.words}."
+        yield from _whole_networks(manifest.coverage, methods)
     if any(column.is_error for column in columns):
         yield _ERRORS
     if any(result.cell.task.get("count_hidden_by") == "max" for method in methods for result in method.tried):
@@ -64,6 +69,19 @@ def sentences(manifest: Manifest, methods: Sequence[MethodResult], columns: Sequ
         yield f"{' and '.join(classical)}: {BASELINE_RULE}."
     for method in methods:
         yield from _missing(method, len(manifest.seeds))
+
+
+def _whole_networks(coverage: Coverage, methods: Sequence[MethodResult]) -> Iterator[str]:
+    """What is left of all parameters: of those that are not counted, all are."""
+    found = []
+    for method in methods:
+        rows = method.chosen.rows if method.chosen is not None and not _is_baseline(method) else ()
+        if rows:
+            gone = fmean(row.counts.num_weights - row.counts.num_nonzero for row in rows)
+            left = coverage.all_parameters - gone
+            found.append(f"{method.label} {left:,.0f} ({100 * left / coverage.all_parameters:.1f} %)")
+    if found:
+        yield f"Left of all {coverage.all_parameters:,} parameters, mean over seeds: {', '.join(found)}."
 
 
 def _search(manifest: Manifest, methods: Sequence[MethodResult]) -> Iterator[str]:
