@@ -39,6 +39,7 @@ from tracking.figures import (
     style,
     tradeoff,
     training,
+    weights,
 )
 from tracking.figures.method_styles import MethodStyle, method_styles
 from tracking.figures.values import Estimates, FigureData, Floats, Pictures, Trained
@@ -174,6 +175,7 @@ def test_any_label_can_be_drawn_without_a_warning() -> None:
             coefficients.estimates(manifest, estimates),
             reconstructions.reconstructions(pictures),
             patterns.patterns(trained),
+            weights.weights(trained),
             network.networks(trained),
         ):
             figures.as_png(drawn(figure))
@@ -209,6 +211,44 @@ def test_a_picture_of_few_colours_has_those_of_the_methods(monkeypatch: pytest.M
 def test_a_picture_is_the_same_each_time() -> None:
     made = [figures.as_png(drawn(neurons.neurons(*two_methods()))) for _ in range(2)]
     assert made[0] == made[1]
+
+
+# Weights that are left.
+
+
+def test_weights_need_a_network() -> None:
+    assert weights.weights([]) is None
+
+
+def test_weights_of_all_methods_are_coloured_alike_up_to_what_nearly_all_are_within() -> None:
+    one, other = make_trained("regression", "one", density=1.1), make_trained("regression", "other", density=1.1)
+    one.parameters["fc1.weight"][:] = 0.5
+    other.parameters["fc1.weight"][:] = -2.0
+    figure = drawn(weights.weights([one, other]))
+    titles = [axes.get_title("left") for axes in figure.axes]
+    assert titles[0] == titles[2] == "fc1: ±2"
+    assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["one", "other"]
+    assert [axes.images[0].get_clim() for axes in figure.axes[::2]] == [(-2, 2), (-2, 2)]
+    assert {float(np.asarray(axes.images[0].get_array()).mean()) for axes in figure.axes[::2]} == {0.5, -2.0}
+
+
+def test_weights_of_nothing_left_are_white() -> None:
+    item = make_trained("regression")
+    for mask in item.masks.values():
+        mask[:] = False
+    axes = drawn(weights.weights([item])).axes[0]
+    assert axes.get_title("left") == "fc1: ±1"
+    assert not np.asarray(axes.images[0].get_array()).any()
+
+
+def test_a_single_weight_among_many_is_seen() -> None:
+    values = np.zeros((784, 300), np.float32)
+    values[783, 299] = -3.0
+    shown = weights._largest(values)
+    assert max(shown.shape) <= weights._DOTS
+    assert shown[-1, -1] == -3.0
+    assert np.count_nonzero(shown) == 1
+    assert np.array_equal(weights._largest(values[:4, :5]), values[:4, :5])
 
 
 # Sparsity patterns.

@@ -117,7 +117,7 @@ def test_layers_that_are_no_chain_are_stored_counted_apart(recorder: Recorder, e
     assert not row.counts.is_chain
     assert content(carry(recorder, elsewhere, tmp_path)) == content(recorder)
     report.write(recorder.location, recorder.name, tmp_path, Path("unused"))
-    assert {path.stem for path in tmp_path.rglob("*.png")} == {"neurons", "patterns", "tradeoff"}
+    assert {path.stem for path in tmp_path.rglob("*.png")} == {"neurons", "patterns", "tradeoff", "weights"}
     assert "are no chain: as published" in (tmp_path / "table.md").read_text(encoding="utf-8")
 
 

@@ -20,6 +20,7 @@ from tests.tracking.fabricated import Recorder, make_cell
 from tracking import figures, report
 from tracking.errors import StoreError
 from tracking.manifest import Selection
+from tracking.report import page as page_of_report
 from tracking.report import wording
 from tracking.store import ui_view
 from tracking.store.cell_params import settings_of
@@ -54,6 +55,7 @@ def write(recorder: Recorder, out: Path) -> Path:
 
 def test_a_report_is_these_files(written: tuple[Recorder, Path]) -> None:
     pictures = ["encodings", "network", "neurons", "patterns", "pixels", "reconstructions", "tradeoff", "training"]
+    pictures.append("weights")
     expected = [
         "report.html",
         "rows.json",
@@ -195,7 +197,7 @@ def test_the_answer_and_the_rows_are_in_the_notes_of_the_ui(written: tuple[Recor
 
 def test_pictures_are_described_by_their_numbers(written: tuple[Recorder, Path]) -> None:
     described = re.findall(r'alt="([^"]*)"', page_of(written[1]))
-    assert len(described) == 8
+    assert len(described) == 9
     assert all(re.search(r"\. whole: \d+ of 1888 neurons, \d+\.\d\d % of the weights, ", text) for text in described)
 
 
@@ -392,3 +394,17 @@ def test_training_in_words() -> None:
     assert wording.training_in_words([other]) == (
         "9 steps, batches of 1, SGD, learning rate 0.001, cosine to 0, Nesterov momentum 0.9, weight decay 0.1"
     )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "most"),
+    [
+        ([], 700_000),
+        ([300_000, 300_000], 700_000),
+        ([300_000] * 7, 100_000),
+        ([100_000, 300_000, 300_000, 300_000], 200_000),
+    ],
+)
+def test_pictures_share_the_room_of_a_page(sizes: list[int], most: int) -> None:
+    assert page_of_report._most_of_each(sizes) == most
+    assert sum(min(size, most) for size in sizes) <= 700_000

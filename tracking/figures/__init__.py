@@ -18,6 +18,7 @@ from tracking.figures import (
     reconstructions,
     tradeoff,
     training,
+    weights,
 )
 from tracking.figures.collect import gather
 from tracking.figures.kind import Kind
@@ -32,6 +33,7 @@ FIGURES: tuple[Kind, ...] = (
     neurons.KIND,
     network.KIND,
     patterns.KIND,
+    weights.KIND,
     pixels.KIND,
     reconstructions.KIND,
     encodings.KIND,

@@ -32,10 +32,7 @@ def patterns(trained: Sequence[Trained]) -> Figure | None:
     """Draw the masks, methods down and layers across. None without a trained network."""
     if not trained:
         return None
-    num_layers = len(trained[0].masks)
-    panel = min(2.3, 8.8 / num_layers)
-    figure = style.new_figure((panel + 0.1) * len(trained), layout="compressed")
-    grid = figure.subplots(len(trained), num_layers, squeeze=False)
+    figure, grid = style.layer_panels(len(trained), len(trained[0].masks))
     for line, item in zip(grid, trained, strict=True):
         style.row_label(line[0], item.label)
         for axes, (name, mask) in zip(line, item.masks.items(), strict=True):

@@ -103,6 +103,13 @@ def panels(count: int, most: int, height: float, layout: Layout = "constrained")
     return figure, grid[:count]
 
 
+def layer_panels(methods: int, layers: int) -> tuple[Figure, Any]:
+    """Return a figure with square panels, methods down and layers across, and them as an array of two dimensions."""
+    panel = min(2.3, 8.8 / layers)
+    figure = new_figure((panel + 0.1) * methods, layout="compressed")
+    return figure, figure.subplots(methods, layers, squeeze=False)
+
+
 def picture_frame(axes: Axes, color: str = FAINT) -> None:
     """Give a picture a thin frame and no ticks."""
     axes.set_xticks([])

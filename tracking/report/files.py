@@ -12,7 +12,7 @@ from tracking import charts, figures
 from tracking.errors import StoreError
 from tracking.figures import FigureData
 from tracking.report import notes, page, provenance
-from tracking.report.page import Picture, Served
+from tracking.report.page import Served
 from tracking.results import cells, equal_score, threshold_curves
 from tracking.results import rows as reader
 from tracking.results.cells import MethodResult
@@ -133,14 +133,14 @@ def _write_files(
         texts[CONFIGURATIONS] = configurations.as_csv(manifest, manifest.selection, methods)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    drawn = [*charts.draw(data, table)]
-    charted = {chart.name for chart in drawn}
-    pictures = [Picture.of(figure, stands_back=figure.name in charted) for figure in figures.draw(data)]
+    pictures = page.pictures_of(figures.draw(data))
     (folder / FIGURES).mkdir()
     for picture in pictures:
         (folder / FIGURES / f"{picture.name}.png").write_bytes(picture.png)
     names = [*texts, *(f"{FIGURES}/{picture.name}.png" for picture in pictures)]
-    html = page.render(data, found, said, shipped.provenance, pictures, drawn, names, run_link, served)
+    html = page.render(
+        data, found, said, shipped.provenance, pictures, [*charts.draw(data, table)], names, run_link, served
+    )
     (folder / PAGE).write_text(html, encoding="utf-8")
     return said
 

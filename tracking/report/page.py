@@ -1,7 +1,7 @@
 """The page of a report: what its template is filled with."""
 
 import base64
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -33,7 +33,8 @@ from tracking.tables.number_text import MISSING, number
 _MOST_TOLD = 8
 """Methods that the alternative text of a picture gives the figures of."""
 _MOST_RUNS = 2000
-_MOST_BEHIND_A_CHART = 100_000  # bytes of a picture: the script that charts need takes nine times as much
+_MOST_OF_PICTURES = 700_000
+"""Bytes in a page. With the script of its charts, tables and runs it is below two megabytes."""
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,32 @@ class Picture:
         more = f"; and {len(methods) - _MOST_TOLD} more methods" if len(methods) > _MOST_TOLD else ""
         return f"{self.heading}. {'; '.join(methods[:_MOST_TOLD])}{more}".rstrip(". ") + "."
 
-    @classmethod
-    def of(cls, drawn: Drawn, *, stands_back: bool) -> "Picture":
-        """Return a drawn figure as it is written to a file. In the page it may stand back behind a chart."""
-        png = figures.as_png(drawn.figure)
-        is_large = stands_back and len(png) > _MOST_BEHIND_A_CHART
-        shown = figures.as_png(drawn.figure, _MOST_BEHIND_A_CHART) if is_large else png
-        return cls(drawn.name, drawn.heading, drawn.caption, png, shown)
-
     @property
     def uri(self) -> str:
         """The picture itself, as an address that a page can show."""
         return f"data:image/png;base64,{base64.b64encode(self.shown).decode()}"
+
+
+def pictures_of(drawn: Iterable[Drawn]) -> list[Picture]:
+    """Return drawn figures as files have them. In the page, the largest are coarser where all together are too much."""
+    every = list(drawn)
+    files = [figures.as_png(figure.figure) for figure in every]
+    most = _most_of_each(list(map(len, files)))
+    return [
+        Picture(d.name, d.heading, d.caption, png, png if len(png) <= most else figures.as_png(d.figure, most))
+        for d, png in zip(every, files, strict=True)
+    ]
+
+
+def _most_of_each(sizes: Sequence[int]) -> int:
+    """How large a picture may be so that all are within ``_MOST_OF_PICTURES``; small ones leave room to the others."""
+    room = _MOST_OF_PICTURES
+    for place, size in enumerate(sorted(sizes)):
+        share = room // (len(sizes) - place)
+        if size > share:
+            return share
+        room -= size
+    return _MOST_OF_PICTURES
 
 
 @dataclass(frozen=True)

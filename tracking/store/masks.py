@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, TypeVar, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +40,11 @@ def _unpack(packed: NDArray[np.uint8], shape: list[int]) -> Mask:
     return np.unpackbits(packed, count=int(np.prod(shape))).astype(bool).reshape(shape)
 
 
-def unfolded(mask: Mask) -> Mask:
-    """Return a mask as a matrix ``[n_out, weights of one output]``: a convolution's kernels channel by channel."""
+_Item = TypeVar("_Item", bound=np.generic)
+
+
+def unfolded(mask: NDArray[_Item]) -> NDArray[_Item]:
+    """Return a mask, or values, as a matrix ``[n_out, weights of one output]``: of a convolution channel by channel."""
     return mask.reshape(len(mask), -1)
 
 
