@@ -91,6 +91,8 @@ def test_what_the_page_holds_is_bounded_and_ends_no_element(
     assert "<" not in text
     page: dict[str, Any] = json.loads(text)
     assert page["methods"] == list(CELLS)
+    assert "run-0" not in text
+    assert '"run":"run-0"' in charts.as_json(made_up.manifest, list(drawn(made_up).values()), "mlflow#/runs/")
     monkeypatch.setattr("tracking.charts.chart.MOST_ROWS", 7)
     assert all(len(chart.rows) <= 12 for chart in drawn(shipped("grid-lenet300")).values())
 

@@ -17,6 +17,8 @@ MOST_ROWS = 3000
 """Of a chart. A page is one file, and a browser draws each of them."""
 SHOWN = "shown"
 """The parameter of every view that lists the methods to be seen."""
+RUN = "run"
+"""The field of a row that names its run: a click on its mark leads there."""
 _CONTRAST = 3.0
 _MARGIN = (0.92, 1.08)  # beyond the values, as factors
 _TICKS = 8  # of a logarithmic axis, about
@@ -51,10 +53,16 @@ class Chart:
     """By the name that a reader chooses it by."""
 
 
-def as_json(manifest: Manifest, charts: Sequence[Chart]) -> str:
-    """Return what the script reads: JSON that no markup can end."""
+def as_json(manifest: Manifest, charts: Sequence[Chart], runs: str = "") -> str:
+    """Return what the script reads: JSON that no markup can end.
+
+    ``runs``: what an id stands behind in the address of a run; where runs have none, no id is in it.
+    """
     labels = [method.label for method in manifest.methods]
-    page = {"sweep": manifest.name, "methods": labels, "charts": list(map(asdict, charts))}
+    described = [asdict(chart) for chart in charts]
+    for chart in described if not runs else ():
+        chart["rows"] = [{name: value for name, value in row.items() if name != RUN} for row in chart["rows"]]
+    page = {"sweep": manifest.name, "runs": runs, "methods": labels, "charts": described}
     text = json.dumps(page, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
 

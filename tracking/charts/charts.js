@@ -52,6 +52,10 @@ async function show(chart, place, target, title) {
     autosize: { type: "fit-x", contains: "padding" }, description: picture?.alt ?? `${chart.heading}: ${title}` };
   const { view } = await vegaEmbed(target, spec, options);
   shown[place] = view;
+  view.addEventListener("click", (event, item) => {
+    const run = item?.datum?.run;
+    if (page.runs && run) location.assign(page.runs + run);
+  });
   await view.signal("shown", labelsShown()).runAsync();
 }
 
@@ -68,7 +72,8 @@ async function add(chart, place) {
     return button;
   });
   const tools = element("p", { className: "tools" }, element("label", {}, "Show ", choice), ...files);
-  const hint = "Drag to move, Ctrl and the wheel to zoom, a double click for the first view.";
+  const leads = page.runs && chart.rows.some((row) => row.run) ? " A click on a seed opens its run." : "";
+  const hint = `Drag to move, Ctrl and the wheel to zoom, a double click for the first view.${leads}`;
   const frame = element("div", { className: "chart" }, tools, checkboxes(), target,
     element("p", { className: "files", textContent: hint }));
   const picture = figure.querySelector(".picture");

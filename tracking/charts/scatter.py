@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tracking.charts import chart as charts
-from tracking.charts.chart import Chart, Datum, Spec
+from tracking.charts.chart import RUN, Chart, Datum, Spec
 from tracking.figures import score_axis, tradeoff
 from tracking.figures.tradeoff import Configuration, ShownMethod
 from tracking.manifest import Manifest
@@ -41,7 +41,8 @@ def _rows(manifest: Manifest, item: ShownMethod, sizes: Mapping[Any, str], *, ev
         named: Datum = {"method": item.label, "configuration": _configuration(made)}
         for point in made.points if every_seed or made.is_chosen else ():
             left = {size: _left(size, point.left[size]) for size in sizes}
-            yield {**named, "kind": "seed", "seed": point.seed, **left, "score": charts.rounded(point.score, scale)}
+            of_seed: Datum = {**named, "kind": "seed", "seed": point.seed, RUN: point.run_id}
+            yield {**of_seed, **left, "score": charts.rounded(point.score, scale)}
         for size, mean in made.means.items():
             if size in sizes:
                 kind = "chosen" if made.is_chosen else "mean"

@@ -50,6 +50,8 @@ class NetworkPoint:
     left: Mapping[LeftSize, float]
     """Of a published figure the density alone is known."""
     score: float
+    run_id: str = ""
+    """Of a network that the store holds."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,8 @@ def _point(manifest: Manifest, row: Row) -> NetworkPoint:
     left: dict[LeftSize, float] = {"density": row.counts.density, "dense_size": row.counts.dense_size}
     if LATENCY in row.metrics:
         left["latency"] = row.metrics[LATENCY]
-    return NetworkPoint(row.seed, left, row.metrics.get(score_names.final("test", manifest.score), math.nan))
+    score = row.metrics.get(score_names.final("test", manifest.score), math.nan)
+    return NetworkPoint(row.seed, left, score, row.run_id)
 
 
 def _means(points: Sequence[NetworkPoint], *, logarithmic: bool) -> dict[LeftSize, NetworkPoint]:

@@ -126,7 +126,7 @@ def render(
         statistics=statistics,
         pictures=[(picture, picture.alternative([*said.methods.values()])) for picture in pictures],
         drawn=[chart for chart in drawn if chart.name not in {picture.name for picture in pictures}],
-        charts=Markup(charts.as_json(data.manifest, drawn)) if drawn else "",
+        charts=Markup(charts.as_json(data.manifest, drawn, run_link("") if run_link else "")) if drawn else "",
         script=Markup(script),
         digest=templates.digest(script),
         missing=data.missing,
