@@ -33,7 +33,7 @@ from tracking.tables.number_text import MISSING, number
 _MOST_TOLD = 8
 """Methods that the alternative text of a picture gives the figures of."""
 _MOST_RUNS = 2000
-_MOST_OF_PICTURES = 700_000
+_MOST_OF_PICTURES = 650_000
 """Bytes in a page. With the script of its charts, tables and runs it is below two megabytes."""
 
 
