@@ -3,22 +3,20 @@
 With DN_SHOTS=FOLDER the pages are kept as pictures.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.browser.shots import SCHEMES, WIDTHS, Scheme, shoot
 from tests.browser.test_ui import CHROMIUM
 from tracking import report
 from tracking.report import index
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
-WIDTHS = (1400, 400)
 
 pytestmark = [
     pytest.mark.browser,
@@ -43,7 +41,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"report": made.as_uri(), "index": (RESULTS / index.INDEX).as_uri()}
 
 
-def opened(browser: Browser, address: str, width: int, scheme: Literal["light", "dark"] = "light") -> Page:
+def opened(browser: Browser, address: str, width: int, scheme: Scheme = "light") -> Page:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     page.goto(address)
@@ -51,16 +49,18 @@ def opened(browser: Browser, address: str, width: int, scheme: Literal["light", 
 
 
 @pytest.mark.parametrize("name", ["report", "index"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_page_can_be_read_by_everybody(
-    browser: Browser, pages: dict[str, str], name: str, scheme: Literal["light", "dark"], width: int
+    browser: Browser, pages: dict[str, str], name: str, scheme: Scheme, width: int
 ) -> None:
     page = opened(browser, pages[name], width, scheme)
     if name == "report":
         page.locator(".chart svg").nth(1).wait_for()
-    if folder := os.environ.get("DN_SHOTS"):
-        page.screenshot(path=str(Path(folder) / f"{name}-{width}-{scheme}.png"))
+    shoot(page, f"{name}-{width}-{scheme}")
+    if name == "report":
+        page.locator("#tradeoff").scroll_into_view_if_needed()
+        shoot(page, f"chart-{width}-{scheme}")
     page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
     found = Axe().run(page).response["violations"]
     assert [(item["id"], [node["html"] for node in item["nodes"]]) for item in found] == []

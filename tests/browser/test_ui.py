@@ -1,6 +1,6 @@
 """The MLflow UI on a real sweep, as a person sees it. With DN_SHOTS=FOLDER the pages are kept as pictures."""
 
-import os
+import json
 import re
 import shutil
 import socket
@@ -16,6 +16,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.browser.shots import SCHEMES, WIDTHS, Scheme, shoot
 from tracking import schema
 from tracking.store import location as store
 from tracking.store.client import search
@@ -58,6 +59,11 @@ class Served:
 
     def run(self, name: str, path: str = "") -> str:
         return f"{self.address}/#/experiments/{self.experiment_id}/runs/{self.runs[name]}{path}"
+
+    def compare(self, *labels: str) -> str:
+        """The page that sets methods side by side."""
+        runs = quote(json.dumps([self.runs[label] for label in labels]))
+        return f"{self.address}/mlflow#/compare-runs?runs={runs}&experiments={quote(json.dumps([self.experiment_id]))}"
 
 
 @pytest.fixture(scope="module")
@@ -114,14 +120,6 @@ def page() -> Iterator[Page]:
         browser.close()
 
 
-def shoot(page: Page, name: str) -> None:
-    """Keep a picture, where a folder for it is given."""
-    folder = os.environ.get("DN_SHOTS")
-    if folder:
-        page.wait_for_timeout(2000)
-        page.screenshot(path=str(Path(folder) / f"{name}.png"))
-
-
 def close_the_assistant(page: Page) -> None:
     """MLflow's own panel covers a quarter of the page on the first visit."""
     button = page.get_by_role("button", name="Close", exact=True)
@@ -129,12 +127,11 @@ def close_the_assistant(page: Page) -> None:
         button.first.click()
 
 
-@pytest.mark.parametrize("width", [1400, 400])
+@pytest.mark.parametrize("width", WIDTHS)
 def test_the_first_page_lists_the_sweeps_and_leads_to_each(served: Served, page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(served.address)
     expect(page.get_by_role("heading", name="All sweeps")).to_be_visible()
-    shoot(page, f"ui-sweeps-{width}")
     page.get_by_role("link", name="seen", exact=True).first.click()
     expect(page).to_have_url(f"{served.address}/sweeps/seen")
     expect(page.get_by_role("heading", name="seen", exact=True)).to_be_visible()
@@ -145,6 +142,12 @@ def test_the_first_page_lists_the_sweeps_and_leads_to_each(served: Served, page:
     page.get_by_role("link", name="All sweeps").click()
     page.get_by_role("link", name="seen in the UI").first.click()
     expect(page.get_by_role("link", name="ℓ1+DN+P", exact=True)).to_be_visible()
+
+
+def test_a_click_on_a_seed_opens_its_run(served: Served, page: Page) -> None:
+    page.goto(f"{served.address}/sweeps/seen")
+    page.locator("#tradeoff .chart svg path[aria-label*='method: P;'][aria-label*='seed: 1']").dispatch_event("click")
+    expect(page).to_have_url(re.compile(rf"/mlflow#/experiments/\d+/runs/{served.runs['P seed 1']}"))
 
 
 def test_an_address_of_mlflow_at_the_root_leads_to_its_own_page(served: Served, page: Page) -> None:
@@ -164,7 +167,6 @@ def test_the_table_opens_on_the_methods_with_their_means(served: Served, page: P
     assert len(set(served.means.values())) == 3
     for mean in served.means.values():
         expect(page.get_by_text(repr(mean)[:9]).first).to_be_visible()
-    shoot(page, "ui-runs")
 
 
 def test_a_method_opens_on_its_replicates(served: Served, page: Page) -> None:
@@ -177,13 +179,10 @@ def test_a_method_opens_on_its_replicates(served: Served, page: Page) -> None:
 
 
 def test_methods_are_compared_side_by_side(served: Served, page: Page) -> None:
-    runs = quote(str([served.runs[label] for label in ("P", "ℓ1+P", "ℓ1+DN+P")]).replace("'", '"'))
-    page.goto(f'{served.address}/#/compare-runs?runs={runs}&experiments={quote(f"""["{served.experiment_id}"]""")}')
+    page.goto(served.compare("P", "ℓ1+P", "ℓ1+DN+P"))
     for label in ("P", "ℓ1+P", "ℓ1+DN+P"):
         expect(page.get_by_text(label, exact=True).first).to_be_visible()
     expect(page.get_by_text("compression_rate", exact=True).first).to_be_attached()
-    close_the_assistant(page)
-    shoot(page, "ui-compare")
 
 
 def test_a_replicate_shows_its_sparsity_pattern(served: Served, page: Page) -> None:
@@ -197,3 +196,25 @@ def test_the_report_opens_from_its_run(served: Served, page: Page) -> None:
     page.goto(served.run("report", "/artifacts/report/report.html"))
     frame = page.frame_locator("iframe").first
     expect(frame.get_by_role("heading", name=re.compile("seen")).first).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_pages_of_the_ui_can_be_seen_in_any_width_and_scheme(
+    served: Served, page: Page, width: int, scheme: Scheme
+) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=scheme)
+    dark = str(scheme == "dark").lower()
+    page.add_init_script(f"localStorage.setItem('_mlflow_dark_mode_toggle_enabled', '{dark}')")  # MLflow's own switch
+    page.goto(served.address)
+    expect(page.get_by_role("heading", name="All sweeps")).to_be_visible()
+    shoot(page, f"ui-sweeps-{width}-{scheme}")
+    page.goto(served.link)
+    expect(page.get_by_role("link", name="ℓ1+DN+P", exact=True)).to_be_visible()
+    close_the_assistant(page)
+    shoot(page, f"ui-runs-{width}-{scheme}")
+    page.goto(served.compare("P", "ℓ1+P", "ℓ1+DN+P"))
+    expect(page.get_by_text("ℓ1+DN+P", exact=True).first).to_be_visible()
+    close_the_assistant(page)
+    shoot(page, f"ui-compare-{width}-{scheme}")
