@@ -25,6 +25,8 @@ from dn_distributed.tasks.lenet300 import LeNet300
 from tests.near import near
 from tests.tracking.fabricated import Recorder, make_cell, make_manifest, make_outcome, make_row
 from tracking import figures, schema
+from tracking.charts import fronts as front_chart
+from tracking.charts import scatter
 from tracking.figures import (
     coefficients,
     collect,
@@ -445,6 +447,9 @@ def test_figures_say_where_latencies_were_measured_differently(
     for figure in (drawn(tradeoff.tradeoff(manifest, results)), drawn(pareto.pareto(manifest, results, {"A": []}))):
         text = figure.get_supxlabel().replace("\n", " ")
         assert text == said
+    for chart in (scatter.chart(manifest, results), front_chart.chart(manifest, results, {"A": []})):
+        assert chart is not None
+        assert ("they do not compare" in chart.caption) == bool(said)
 
 
 def test_a_search_shows_which_configuration_was_chosen() -> None:

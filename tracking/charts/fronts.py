@@ -35,7 +35,8 @@ def chart(manifest: Manifest, methods: Sequence[MethodResult], points: Mapping[s
         for split in pareto.SPLITS
         for size in sizes
     }
-    return Chart("pareto", pareto.KIND.heading, _CAPTION, kept, views)
+    caption = " ".join([_CAPTION, *(fronts.unlike_timings(methods) if "latency" in sizes else [])])
+    return Chart("pareto", pareto.KIND.heading, caption, kept, views)
 
 
 def _title(size: Size) -> str:

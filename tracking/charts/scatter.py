@@ -8,6 +8,7 @@ from tracking.charts.chart import RUN, Chart, Datum, Spec
 from tracking.figures import score_axis, tradeoff
 from tracking.figures.tradeoff import Configuration, ShownMethod
 from tracking.manifest import Manifest
+from tracking.results import fronts
 from tracking.results.cells import MethodResult
 
 _CAPTION = (
@@ -28,7 +29,8 @@ def chart(manifest: Manifest, methods: Sequence[MethodResult]) -> Chart | None:
     if len(rows) > charts.MOST_ROWS:
         rows = [row for item in shown for row in _rows(manifest, item, sizes, every_seed=False)]
     views = {title: _view(manifest, rows[: charts.MOST_ROWS], size, title) for size, title in sizes.items()}
-    return Chart("tradeoff", tradeoff.KIND.heading, _CAPTION, rows[: charts.MOST_ROWS], views)
+    caption = " ".join([_CAPTION, *(fronts.unlike_timings(methods) if "latency" in sizes else [])])
+    return Chart("tradeoff", tradeoff.KIND.heading, caption, rows[: charts.MOST_ROWS], views)
 
 
 def _rows(manifest: Manifest, item: ShownMethod, sizes: Mapping[Any, str], *, every_seed: bool) -> Iterator[Datum]:
