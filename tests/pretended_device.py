@@ -18,6 +18,7 @@ from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dn_distributed.data import Split, Splits
+from dn_distributed.random_weights import noise
 from dn_distributed.regularizers import dropout
 from dn_distributed.replicas import loss_gradient
 from dn_distributed.seeds import generator
@@ -52,10 +53,13 @@ def pretended() -> Iterator[None]:
     if not AVAILABLE:
         pytest.skip(f"torch {torch.__version__} cannot pretend to have a device")
     register()
-    on_cpu = mock.patch.object(dropout, "generator", lambda seed, name, index, device: generator(seed, name, index))
+    on_cpu = [
+        mock.patch.object(module, "generator", lambda seed, name, index, device: generator(seed, name, index))
+        for module in (dropout, noise)
+    ]
     graphs: dict[object, object] = {}
     no_graphs_of_others = mock.patch.object(loss_gradient, "_graphs", graphs)
-    with FakeTensorMode(), _Answers(), on_cpu, no_graphs_of_others:  # type: ignore[no-untyped-call]
+    with FakeTensorMode(), _Answers(), on_cpu[0], on_cpu[1], no_graphs_of_others:  # type: ignore[no-untyped-call]
         yield
 
 

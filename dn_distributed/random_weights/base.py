@@ -33,8 +33,8 @@ class RandomWeights(ABC):
         """Return the shape of the noise of a replaced layer for a batch, of which its outputs have a shape."""
 
     @abstractmethod
-    def draw(self, shape: torch.Size, random: torch.Generator) -> Tensor:
-        """Return noise of a shape, on the generator's device."""
+    def draw(self, shape: torch.Size, random: torch.Generator, device: torch.device) -> Tensor:
+        """Return noise of a shape, on a device."""
 
     @abstractmethod
     def initialize_(self, layers: Sequence[str], values: Mapping[str, Tensor], seeds: Sequence[int]) -> None:

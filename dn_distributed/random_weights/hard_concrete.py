@@ -117,9 +117,9 @@ class HardConcrete(RandomWeights):
         assert isinstance(layer, _GatedLinear | _GatedConv2d)
         return layer.log_alpha.shape
 
-    def draw(self, shape: torch.Size, random: torch.Generator) -> Tensor:
+    def draw(self, shape: torch.Size, random: torch.Generator, device: torch.device) -> Tensor:
         """From the logistic distribution: log u − log(1 − u)."""
-        return torch.rand(shape, generator=random, device=random.device).clamp_(_EDGE, 1 - _EDGE).logit_()
+        return torch.rand(shape, generator=random, device=device).clamp_(_EDGE, 1 - _EDGE).logit_()
 
     def initialize_(self, layers: Sequence[str], values: Mapping[str, Tensor], seeds: Sequence[int]) -> None:
         """Gates are closed with a probability of about 0.2 (inputs) or 0.5."""

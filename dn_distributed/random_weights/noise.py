@@ -24,5 +24,5 @@ class NoiseSource:
         drawn: list[list[Tensor]] = []
         for seed in self._seeds:
             random = generator(seed, self._purpose, step, device)
-            drawn.append([self._random_weights.draw(shape, random) for shape in self._shapes])
+            drawn.append([self._random_weights.draw(shape, random, device) for shape in self._shapes])
         return [torch.stack(of_layer) for of_layer in zip(*drawn, strict=True)]

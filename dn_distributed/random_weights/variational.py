@@ -96,9 +96,9 @@ class SparseVariationalDropout(RandomWeights):
         """One number for each output of each sample."""
         return outputs
 
-    def draw(self, shape: torch.Size, random: torch.Generator) -> Tensor:
+    def draw(self, shape: torch.Size, random: torch.Generator, device: torch.device) -> Tensor:
         """From N(0, 1)."""
-        return torch.randn(shape, generator=random, device=random.device)
+        return torch.randn(shape, generator=random, device=device)
 
     def initialize_(self, layers: Sequence[str], values: Mapping[str, Tensor], seeds: Sequence[int]) -> None:
         """σ² is e⁻¹⁰ everywhere."""

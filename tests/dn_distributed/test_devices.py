@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dn_distributed.config import Precision, Training
+from dn_distributed.config import Precision, Prune, Rewire, Training
 from dn_distributed.data import Data
 from dn_distributed.regularizers import PENALTIES, resolve
 from dn_distributed.tasks import TASKS, Task
@@ -114,3 +114,32 @@ def test_a_pack_is_trained_in_lower_precision(few_data: DataOf, name: str, preci
         trainer.advance(2)
         assert {tensor.dtype for tensor in trainer.state().values()} == {torch.float32, torch.int64, torch.bool}
         trainer.outcomes()
+
+
+@pytest.mark.parametrize("way", [{"l0": 1e-5}, {"sparse_vd": 1e-5}], ids=["l0", "sparse_vd"])
+@pytest.mark.parametrize("name", ["lenet300", "lenet5_caffe"])
+def test_random_weights_are_trained_saved_and_taken_up_again(few_data: DataOf, name: str, way: dict[str, Any]) -> None:
+    task = make_task(name)
+    data = few_data(task)
+    with pretended():
+        trainer = make_trainer(task, data, DEVICE, **way)
+        assert [report.step for report in trainer.run()] == [2, 3]
+        assert devices(trainer.outcomes()[0].parameters.values()) == {"cpu"}
+        again = make_trainer(task, data, DEVICE, **way)
+        again.load_state(trainer.state())
+        assert devices(again._course.tensors().values()) == {DEVICE}
+
+
+def test_weights_are_pruned_go_back_and_move(few_data: DataOf) -> None:
+    task = GroupNormResNet()
+    data = few_data(task)
+    short: dict[str, Any] = {"steps": 2, "batch_size": data.num_train // 2}
+    prune = [Training(**short), Training(**short, prune=Prune(keep=0.5, rounds=2, rewind_to=1))]
+    rewire = [Training(**short, rewire=Rewire(density=0.1, every=1, until=1.0))]
+    with pretended():
+        for phases in (prune, rewire):
+            splits = without_values(data.for_seeds(SEEDS))
+            trainer = Trainer(task, {}, phases, 0.0, splits, SEEDS, device=DEVICE)
+            trainer.advance(trainer.num_steps)
+            trainer.outcomes()
+            assert devices(trainer._course.tensors().values()) == {DEVICE}

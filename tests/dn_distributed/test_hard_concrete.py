@@ -29,7 +29,7 @@ def num_gates(values: Mapping[str, Tensor], layer: str) -> int:
 def test_a_gate_is_open_as_often_as_the_formula_says() -> None:
     ways = random_weights_of({"l0_units": 1.0})
     assert ways is not None
-    noise = ways.draw(torch.Size((200_000, 1)), generator(1, "test"))
+    noise = ways.draw(torch.Size((200_000, 1)), generator(1, "test"), torch.device("cpu"))
     gates = sampled_gate(ALPHAS, noise)
     assert gates.min() == 0
     assert gates.max() == 1
@@ -43,7 +43,7 @@ def test_the_share_of_open_and_of_half_open_gates_is_that_of_the_distribution() 
     """P(z = 1) = 1 − Q(s ≤ (1 − γ) / (ζ − γ)), with Q(s) = σ(β (log s − log(1 − s)) − log α)."""
     ways = random_weights_of({"l0_units": 1.0})
     assert ways is not None
-    noise = ways.draw(torch.Size((200_000, 1)), generator(2, "test"))
+    noise = ways.draw(torch.Size((200_000, 1)), generator(2, "test"), torch.device("cpu"))
     s = 1.1 / 1.2
     whole = 1 - torch.sigmoid(2 / 3 * (math.log(s) - math.log(1 - s)) - ALPHAS)
     found = (sampled_gate(ALPHAS, noise) == 1).double().mean(0)
