@@ -28,7 +28,7 @@ def check_phases(equipment: Equipment, phases: Sequence[Phase]) -> None:
         if has_random_weights(equipment, phase) and any(training.has_masks for training in before):
             raise ArgumentError(
                 f"phase {number + 1} drops, prunes or keeps what was left, which weights that are random "
-                f"({', '.join(COEFFICIENTS)}) do not go with: give it, and those after it, 'penalties: off'"
+                f'({", ".join(COEFFICIENTS)}) do not go with: give it, and those after it, penalties: "off"'
             )
 
 

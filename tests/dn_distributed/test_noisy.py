@@ -100,7 +100,7 @@ def test_structures_and_random_weights_do_not_go_together(few_data: DataOf, make
         {"drop": Drop(to=0.5)},
     ]
     for structure in structures:
-        with pytest.raises(ArgumentError, match=r"phase 2 drops, prunes or keeps .* 'penalties: off'"):
+        with pytest.raises(ArgumentError, match=r'phase 2 drops, prunes or keeps .* penalties: "off"'):
             make("lenet300", [1], {}, structure, **WAYS[way])
         make("lenet300", [1], {}, {**structure, "penalties": "off"}, **WAYS[way])
     task = make_task("lenet300")

@@ -166,6 +166,6 @@ def test_what_does_not_go_together_is_refused(make: Make, few_data: DataOf) -> N
         make(task, [1], RIGL, {"drop": Drop(to=0.5)})
     with pytest.raises(ValueError, match="have the same 'density' and 'layers'"):
         make(task, [1], RIGL, {"rewire": Rewire(density=0.2)})
-    with pytest.raises(ArgumentError, match="'penalties: off'"):
+    with pytest.raises(ArgumentError, match='penalties: "off"'):
         make(task, [1], RIGL, l0=1e-3)
     assert rehearse(task, {}, [Training(**{**EPOCH, **RIGL})], few_data(task)) == []
