@@ -98,7 +98,7 @@ ZERO: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-@pytest.mark.parametrize("name", [*PENALTIES, *SHORTHANDS])
+@pytest.mark.parametrize("name", [*PENALTIES, *(name for name, parts in SHORTHANDS.items() if parts[0] in PENALTIES)])
 @pytest.mark.parametrize("zero", ZERO.values(), ids=ZERO)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_gradients_are_finite_where_weights_are_exactly_zero(
