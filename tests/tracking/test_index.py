@@ -31,7 +31,7 @@ def page(location: StoreLocation, tmp_path_factory: pytest.TempPathFactory) -> s
 
 
 def line(page: str, *words: str) -> str:
-    (found,) = (row for row in page.split("<tr>") if all(word in row for word in words))
+    (found,) = (row for row in page.partition("</tbody>")[0].split("<tr>") if all(word in row for word in words))
     return found
 
 
@@ -51,7 +51,7 @@ def test_a_sweep_links_the_report_that_lies_beside_the_page(page: str) -> None:
 
 
 def test_what_is_missing_has_nothing_to_be_sorted_by(page: str) -> None:
-    absent = line(page, ">absent<")
+    absent = line(page, "index-first", ">absent<")
     assert "0 of 2" in absent
     assert absent.count("—") == len(index._HEADINGS)
     assert absent.count("data-value") == 1
@@ -65,7 +65,7 @@ def test_the_page_stands_alone(page: str) -> None:
 
 def test_each_sweep_has_a_picture_that_says_what_it_shows(page: str) -> None:
     pictures = re.findall(r'<figure data-sweep="([^"]+)">(.*?)</figure>', page, re.DOTALL)
-    assert sorted(name for name, _ in pictures) == ["index-first", "index-second"]
+    assert sorted(name for name, _ in pictures if name.startswith("index-")) == ["index-first", "index-second"]
     first = dict(pictures)["index-first"]
     assert first.count("<path d=") == 2  # of one method, and beside its name below; "absent" has no figures
     (text,) = re.findall(r"<desc[^>]*>(.*?)</desc>", first)
