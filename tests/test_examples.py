@@ -93,6 +93,7 @@ def test_resnet18_of_torchvision_is_swept_on_colour_images(empty: StoreLocation,
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("norm", ["batch", "group"])
 def test_a_residual_network_comes_out_smaller_and_equal(norm: str, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
