@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dn_distributed.compaction import Dropped as Dropped
     from dn_distributed.compaction import DroppedLayer as DroppedLayer
     from dn_distributed.compaction import NotEqualError as NotEqualError
+    from dn_distributed.compaction import OtherWeights as OtherWeights
     from dn_distributed.compaction import Proof as Proof
     from dn_distributed.compaction import compact as compact
     from dn_distributed.compaction import prove as prove
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from dn_distributed.tasks import register_task as register_task
 
 _PUBLIC = {
-    "compaction": ("Dropped", "DroppedLayer", "NotEqualError", "Proof", "compact", "prove"),
+    "compaction": ("Dropped", "DroppedLayer", "NotEqualError", "OtherWeights", "Proof", "compact", "prove"),
     "config": ("Pruning", "Training"),
     "data": (
         *("Data", "Dataset", "ImageDataset", "RawImages", "SampleDataset", "Samples", "SparseLinear"),

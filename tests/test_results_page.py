@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 
 from dn_distributed.compaction.proof import ROUNDING, TOLERANCE
 
@@ -100,19 +99,3 @@ def test_the_index_is_that_of_the_rows(page) -> None:  # type: ignore[no-untyped
     links = re.findall(r'<a href="([^"]+)"', page.render_index())
     assert links
     assert all((RESULTS / link).is_file() for link in links)
-
-
-def test_what_is_left_at_equal_score_is_what_rows_and_curves_say() -> None:
-    script = module_at(RESULTS / "questions.py")
-    methods = script.points_of(script.FOLDER)
-    assert script.page(methods) == script.PAGE.read_text("utf-8")
-    levels = script.levels_of(methods)
-    assert {level.num_seeds for level in levels} == {10}
-    assert len(levels) == len(script.SIZES_READ) * len(script.DROPS)
-
-
-def test_the_page_of_rivals_is_that_of_its_rows() -> None:
-    script = module_at(RESULTS / "rivals.py")
-    found = script.entries()
-    assert script.page(found, yaml.safe_load(script.RECORDS.read_text("utf-8"))) == script.PAGE.read_text("utf-8")
-    assert {len(entry.rows) for entry in found} == {5}
