@@ -13,7 +13,7 @@ from sweeps.planning.data_dir import resolve_data_dir
 PARTS = {
     "trainer": ("(a) The trainer alone: milliseconds per replicate and step", trainer.run),
     "sweep": ("(b) A whole sweep against the tutorial way", whole_sweep.run),
-    "full_length": ("(j) A training at its full length against the tutorial way", full_length.run),
+    "full_length": ("(k) A training at its full length against the tutorial way", full_length.run),
     "overhead": ("(c) What Ray and MLflow add to bare training", overhead.run),
     "scale": ("(d) Scale: ten thousand replicates, two thousand short packs", scale.run),
     "shrinking": ("(g) Trainings that drop units, with tensors that get smaller and without", shrinking.run),
@@ -22,7 +22,8 @@ PARTS = {
     "agreement": ("(i) Scores of trainings in bfloat16 and in float32", agreement.run),
 }
 _INTRODUCTION = (
-    "`make bench` prints all tables but (e), which `make faults` prints; `DN_DATA_DIR` names the folder of MNIST."
+    "`make bench` prints all tables but (e), which `make faults` prints, and (j), which has a command of its own;\n"
+    "`DN_DATA_DIR` names the folder of MNIST."
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
