@@ -132,7 +132,29 @@ def pooled_p(values: Mapping[str, Mapping[int, float]], first: str, second: str)
 def page(methods: Mapping[str, Sequence[Point]]) -> str:
     """Return the answer in Markdown."""
     levels = levels_of(methods)
-    return "\n".join([*_head(), *_sizes(levels), "", *_comparisons(levels)]) + "\n"
+    return "\n".join([*_head(), *summary(levels), "", *_sizes(levels), *_comparisons(levels)]) + "\n"
+
+
+def summary(levels: Sequence[Level]) -> list[str]:
+    """Return the verdicts of all comparisons in one table: a line a pair, a column a measure."""
+    family = compared(levels)
+    lines = [
+        f"| {' | '.join(['pair', *(SIZES[size] for size in SIZES_READ)])} |",
+        "| --- |" + " --- |" * len(SIZES_READ),
+    ]
+    for pair in PAIRS:
+        cells = [
+            "; ".join(
+                _short(level, item) for level, item in family if (item.first, item.second, level.size) == (*pair, size)
+            )
+            for size in SIZES_READ
+        ]
+        lines.append(f"| {' / '.join(pair)} | {' | '.join(cell or 'not reached' for cell in cells)} |")
+    return lines
+
+
+def _short(level: Level, item: Comparison) -> str:
+    return f"{math.exp(item.difference):.2f} {verdict(item, level.logarithms())} at {100 * level.drop:g}"
 
 
 def _head() -> list[str]:
@@ -142,6 +164,9 @@ def _head() -> list[str]:
         "By the [plan](../../plans/equal-score-lenet300.md), which was written before the run; made from the rows and",
         "curves of this folder by `python docs/results/questions.py`. Geometric mean of ten seeds, each read where the",
         "other five chose, and in brackets its 95 % interval; then the mean test accuracy of the same networks.",
+        "",
+        "In short, what the first of a pair leaves as a share of what the second leaves, with the verdict, at so many",
+        "points of validation accuracy below the best:",
         "",
     ]
 
