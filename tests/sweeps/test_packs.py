@@ -96,6 +96,7 @@ def test_a_replicate_that_there_is_no_memory_for_is_recorded_with_the_reason(run
     assert reasons == {"MemoryError: no memory for another replicate"}
 
 
+@pytest.mark.slow
 def test_what_failed_is_tried_again_when_asked_and_nothing_else_is(run: Run) -> None:
     run("{name: hungry, most: 0}", "1")
     run.writes("seeds: 7")
@@ -157,6 +158,7 @@ def test_a_pack_whose_run_is_gone_begins_again_once(run: Run, lives: Path, capsy
     assert "L1, seeds 0, 1, 2, 3, 4: begun again, from its last checkpoint: no such run" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_the_store_refuses_always_ends_the_sweep_with_the_reason(
     run: Run, lives: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

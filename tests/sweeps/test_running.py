@@ -74,6 +74,7 @@ def test_a_missing_data_folder_and_a_store_that_does_not_answer_are_exceptions(t
         sweeps.run(SWEEP, data_dir=tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_a_thread_of_a_process_that_knows_ray_may_run_a_sweep(empty: StoreLocation, tmp_path: Path) -> None:
     """Where Ray was imported first, and by a thread that may not touch signals; the same again runs nothing."""
     import ray

@@ -80,6 +80,7 @@ def test_asha_stops_cells_as_a_whole_and_they_are_not_tried_again(
     assert chosen.cell.regularization == {"l1": 1e-6}
 
 
+@pytest.mark.slow
 def test_optuna_goes_on_where_it_left_off_when_samples_are_raised(
     location: store.StoreLocation, capacity: connection.Capacity, tmp_path: Path
 ) -> None:

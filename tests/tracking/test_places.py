@@ -302,6 +302,7 @@ def test_a_folder_in_place_of_the_database_is_told_at_once(tmp_path: Path) -> No
 # Several processes.
 
 
+@pytest.mark.slow
 def test_a_store_is_made_once_by_processes_that_start_together(tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; from tracking.store import embedded, location as store; "
     code += "embedded.prepare(store.locate(folder=Path(sys.argv[1])))"

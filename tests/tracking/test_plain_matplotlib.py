@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 DRAW = """
 import sys
 from tracking.figures import style
@@ -40,6 +42,7 @@ def drawn(folder: Path, **variables: str) -> str:
     return hashlib.sha256(done.stdout).hexdigest()
 
 
+@pytest.mark.slow
 def test_neither_a_notebooks_backend_nor_a_users_file_changes_a_figure(tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     (tmp_path / "file").mkdir()
