@@ -20,7 +20,7 @@ Width = Annotated[int, Field(ge=1, le=4096)]
 class LinearStack(nn.Module):
     """features → hidden → … → 1, all linear; dropout on the hidden layers, and on the output if asked for."""
 
-    def __init__(self, features: int, hidden: tuple[int, ...], dropout_on_output: bool) -> None:
+    def __init__(self, hidden: tuple[int, ...], dropout_on_output: bool, features: int = 20) -> None:
         super().__init__()
         sizes = (features, *hidden, 1)
         self.depth = len(sizes) - 1
@@ -73,7 +73,7 @@ class Regression(LinearTask):
 
     def network(self) -> nn.Module:
         """Return the untrained stack."""
-        return LinearStack(self.features, self.hidden, self.dropout_on_output)
+        return LinearStack(self.hidden, self.dropout_on_output, self.features)
 
     def identity(self) -> dict[str, Any]:
         """Name and options; those that came later are left out at their defaults, so that earlier keys stay."""
