@@ -99,3 +99,12 @@ def test_the_index_is_that_of_the_rows(page) -> None:  # type: ignore[no-untyped
     links = re.findall(r'<a href="([^"]+)"', page.render_index())
     assert links
     assert all((RESULTS / link).is_file() for link in links)
+
+
+def test_what_is_left_at_equal_score_is_what_rows_and_curves_say() -> None:
+    script = module_at(RESULTS / "questions.py")
+    methods = script.points_of(script.FOLDER)
+    assert script.page(methods) == script.PAGE.read_text("utf-8")
+    levels = script.levels_of(methods)
+    assert {level.num_seeds for level in levels} == {10}
+    assert len(levels) == len(script.SIZES_READ) * len(script.DROPS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import statistics
 import textwrap
 from dataclasses import replace
@@ -41,7 +42,7 @@ _KEYS = {
 }
 """What the template calls the columns of a table; others by their key."""
 
-SETTINGS = {"0.05", "0.9", "0.98", "0.0108", "0.0130", "96.53", "98.03"}
+SETTINGS = {"0.05", "0.25", "0.5", "0.9", "0.98", "0.0108", "0.0130", "96.53", "98.03"}
 """Fractions that the text may hold beside its expressions: settings, and the scores that the grids are read at."""
 
 
@@ -263,13 +264,23 @@ def results(name: str) -> Results:
 def render() -> str:
     """Return the page."""
     environment = Environment(loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True)
-    return _wrapped(environment.get_template(TEMPLATE.name).render(R=results, verdicts=verdicts_of, written=_written))
+    return _wrapped(
+        environment.get_template(TEMPLATE.name).render(
+            R=results, verdicts=verdicts_of, written=_written, equal_score=_equal_score
+        )
+    )
 
 
 def _written(network: str) -> int:
     """Return the weights of a smaller network in ``compact``, by its name there."""
     found = json.loads((HERE / "compact" / "results.json").read_text(encoding="utf-8"))
     return int(found[network]["after"]["num_weights"])
+
+
+def _equal_score() -> str:
+    """Return the verdicts of the plan of that name, as ``questions.py`` beside this file finds them."""
+    found = runpy.run_path(str(HERE / "questions.py"))
+    return "\n".join(found["summary"](found["levels_of"](found["points_of"](found["FOLDER"]))))
 
 
 def _wrapped(text: str) -> str:

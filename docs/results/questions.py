@@ -154,7 +154,7 @@ def summary(levels: Sequence[Level]) -> list[str]:
 
 
 def _short(level: Level, item: Comparison) -> str:
-    return f"{math.exp(item.difference):.2f} {verdict(item, level.logarithms())} at {100 * level.drop:g}"
+    return f"{math.exp(item.difference):.3f} {verdict(item, level.logarithms())} at {100 * level.drop:g}"
 
 
 def _head() -> list[str]:
@@ -164,6 +164,12 @@ def _head() -> list[str]:
         "By the [plan](../../plans/equal-score-lenet300.md), which was written before the run; made from the rows and",
         "curves of this folder by `python docs/results/questions.py`. Geometric mean of ten seeds, each read where the",
         "other five chose, and in brackets its 95 % interval; then the mean test accuracy of the same networks.",
+        "",
+        "Read it with this in mind: the grids are coarse, and a score between two points of a front is read on the",
+        "straight line between them, which may promise more than there is. The grids of ℓ1+DN and ℓ1+L2 hold every",
+        "setting of ℓ1: where their ratio to it is above 1, that comes of the line, or of what the other half",
+        "chose. A verdict says that ten seeds agree on the reading, not that it is large. Trainings are short (12",
+        "epochs), without dropout and without fine-tuning.",
         "",
         "In short, what the first of a pair leaves as a share of what the second leaves, with the verdict, at so many",
         "points of validation accuracy below the best:",
