@@ -16,6 +16,7 @@ from pathlib import Path
 
 import scipy
 
+from dn_distributed import score_names
 from tracking import load_rows
 from tracking.report.files import CURVES
 from tracking.results import cross_fitting, fronts, inference, threshold_curves
@@ -237,9 +238,25 @@ def _correlation(first: Sequence[float], second: Sequence[float]) -> float:
     return statistics.correlation(first, second) if min(map(statistics.stdev, (first, second))) else math.nan
 
 
+def _shorten_curves(folder: Path) -> None:
+    """Leave of the curves what is read of them: whole, those of three hundred replicates are over a megabyte."""
+    score = load_rows(folder / "rows.json").manifest.score
+    curves = threshold_curves.load(folder / CURVES, score)
+    read = {"threshold", *SIZES, *score_names.at_threshold(score)}
+    shorter = {
+        key: {
+            seed: [{name: point[name] for name in point if name in read} for point in curve]
+            for seed, curve in by_seed.items()
+        }
+        for key, by_seed in curves.items()
+    }
+    (folder / CURVES).write_text(threshold_curves.as_json(shorter), encoding="utf-8")
+
+
 def main() -> None:
-    """Write the page."""
+    """Shorten the curves and write the page."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    _shorten_curves(FOLDER)
     PAGE.write_text(page(points_of(FOLDER)), encoding="utf-8")
 
 
