@@ -157,6 +157,16 @@ def test_every_node_has_written_to_the_store_before(cluster: Cluster, hosts: Hos
     assert proofs == {f"{hosts.address(name)}.txt" for name in hosts.names}
 
 
+def test_a_node_has_of_the_project_what_git_does_not_ignore(cluster: Cluster, hosts: Hosts) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert listed.returncode == 0, listed.stderr
+    ours = {line.split("/")[0].strip('"') for line in listed.stdout.splitlines()}
+    theirs = set(hosts.on("h1", "ls -A ~/dropneuron").stdout.split())
+    assert {"sweeps", "deploy", "pyproject.toml"} <= theirs <= ours | {"__pycache__"}
+
+
 def test_nothing_is_answered_without_the_secrets(cluster: Cluster, hosts: Hosts) -> None:
     store = f"http://{hosts.address('h0')}:5000/api/2.0/mlflow/experiments/search?max_results=1"
     code = hosts.on("h1", f"curl --silent --output /dev/null --write-out '%{{http_code}}' '{store}'").stdout
