@@ -130,6 +130,11 @@ def _of_search(sweep: Sweep) -> Iterator[Problem]:
         yield ("search", "algorithm"), f"grid search takes grid spaces only, not {others}"
     if algorithm == "optuna":
         yield from _of_optuna(sweep)
+    if sweep.search is not None and sweep.search.size is not None:
+        if algorithm != "optuna":
+            yield ("search", "size"), f"a second objective is of optuna, not of {algorithm} search"
+        if sweep.search.scheduler != "none":
+            yield ("search", "size"), f"{sweep.search.scheduler} ends configurations by one objective alone"
 
 
 def _of_objective(sweep: Sweep) -> Iterator[Problem]:

@@ -92,6 +92,9 @@ class Search(Entry):
     """ASHA ends configurations early whose mean over seeds falls behind."""
     objective: str | None = None
     """A validation metric, as ``validation/accuracy/after_pruning``; left out: the task's first score after pruning."""
+    size: Literal["density", "neurons_alive", "dense_size"] | None = None
+    """With Optuna: a second objective, to be small (after pruning, mean over seeds). The search then draws the front of
+    the two. The choice of one configuration for the table stays with the objective and the tolerance."""
     average: Literal["mean", "geometric"] = "mean"
     """Of the objective over seeds, in the final choice. The geometric mean weighs errors alike that span decades."""
     tolerance: Annotated[float, Field(ge=0)] = 0.0

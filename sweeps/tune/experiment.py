@@ -17,7 +17,7 @@ from sweeps.tune.checkpoints import CheckpointFolder, Checkpoints, RemoteCheckpo
 from sweeps.tune.progress import Progress
 from sweeps.tune.recording import Recording
 from sweeps.tune.round import Round
-from sweeps.tune.search import optuna_search, scheduler_of
+from sweeps.tune.search import OBJECTIVE, optuna_search, scheduler_of
 from tracking.results.cells import CellResult
 from tracking.store.sweep_store import SweepStore
 
@@ -120,7 +120,7 @@ class Experiments:
 
         selection = self._sweep.selection
         return tune.TuneConfig(
-            metric="objective",
+            metric=OBJECTIVE,
             mode="max" if selection is not None and selection.higher_is_better else "min",
             scheduler=scheduler_of(self._sweep.search),
             reuse_actors=True,

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -14,11 +14,12 @@ from dn_distributed.config import Baseline
 from dn_distributed.data import Splits
 from dn_distributed.hardware import cpu_name, device_name
 from dn_distributed.tasks import Task
-from dn_distributed.training import EpochReport, Trainer
+from dn_distributed.training import EpochReport, Outcome, Trainer
 from sweeps.planning.plan import Pack
 from sweeps.tune.checkpoints import DamagedCheckpointError
 from sweeps.tune.context import TrialContext, splits_of
 from sweeps.tune.memory import keep_freed_memory
+from sweeps.tune.search import OBJECTIVE, SIZE
 from tracking.store import cell_runs, replicate_runs
 
 _ENDED = {"done": True, "done_training": True}
@@ -122,7 +123,7 @@ class PackTraining:
         pruned = stage == "after_pruning"
         of_epoch = score_names.of_split("validation", name)
         values = trainer.validate(pruned=True)[name] if pruned else report.metrics[of_epoch]
-        return {"objective": statistics.fmean(values)}
+        return {OBJECTIVE: statistics.fmean(values)}
 
     def _score(self, report: EpochReport | None) -> dict[str, float]:
         """The mean of the task's first score on validation data."""
@@ -132,16 +133,25 @@ class PackTraining:
         return {"score": statistics.fmean(report.metrics[score_names.of_split("validation", name)])}
 
     def _finish(self, trainer: Trainer, report: EpochReport | None, diverged: Collection[int]) -> dict[str, Any]:
-        objective: list[float] = []
+        good: list[Outcome] = []
         for run, outcome in zip(self.runs, trainer.outcomes(), strict=True):
             if outcome.seed in diverged:
                 run.fail("the numbers ran away: loss or parameters are no longer finite")
                 continue
             run.finish(outcome, device_name(trainer.device))
-            if self._context.objective:
-                objective.append(outcome.scores[self._context.objective])
-        mean = {"objective": statistics.fmean(objective)} if objective and not diverged else {}
-        return {**_ENDED, "num_failed": len(diverged), **mean, **self._score(report)}
+            good.append(outcome)
+        means = {} if diverged else self._means(good)
+        return {**_ENDED, "num_failed": len(diverged), **means, **self._score(report)}
+
+    def _means(self, outcomes: Sequence[Outcome]) -> dict[str, float]:
+        """What a search goes by, of a pack of which every seed is there."""
+        name, search = self._context.objective, self._context.sweep.search
+        if name is None:
+            return {}
+        found = {OBJECTIVE: statistics.fmean(outcome.scores[name] for outcome in outcomes)}
+        if search is not None and search.size is not None:
+            found[SIZE] = statistics.fmean(getattr(outcome.counts, search.size) for outcome in outcomes)
+        return found
 
     def fail(self, reason: str) -> dict[str, Any]:
         """Record that all replicates have failed."""

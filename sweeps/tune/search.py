@@ -14,10 +14,18 @@ from tracking.results.cells import CellResult
 _NO_LAST_RUNG = 1_000_000
 
 
+OBJECTIVE, SIZE = "objective", "size"
+"""What a pack reports at its end: means over its seeds."""
+_STUDY = "sweep"
+
+
 def known_rewards(
-    tried: Iterable[CellResult], objective: str, assignment: Callable[[Cell], dict[str, Any] | None]
-) -> tuple[list[dict[str, Any]], list[float]]:
-    """Return the values of the search space that were tried to the end, and the mean objective of each.
+    tried: Iterable[CellResult],
+    objective: str,
+    assignment: Callable[[Cell], dict[str, Any] | None],
+    size: str | None = None,
+) -> tuple[list[dict[str, Any]], list[list[float]]]:
+    """Return the values of the search space that were tried to the end, and of each the mean objective, and mean size.
 
     Left out: cells without a finite value of every seed, for a mean over some of them is another quantity.
     ``assignment``: of a cell, None where the search could not propose it.
@@ -27,8 +35,9 @@ def known_rewards(
         values, found = assignment(result.cell), [row.metrics.get(objective) for row in result.rows]
         finite = [value for value in found if value is not None and math.isfinite(value)]
         if values is not None and result.complete and finite and len(finite) == len(found):
+            sizes = [] if size is None else [statistics.fmean(getattr(row.counts, size) for row in result.rows)]
             points.append(values)
-            rewards.append(statistics.fmean(finite))
+            rewards.append([statistics.fmean(finite), *sizes])
     return points, rewards
 
 
@@ -41,16 +50,29 @@ def optuna_search(sweep: Sweep, method: Method, data: Data, tried: Sequence[Cell
     search, selection = sweep.search, sweep.selection
     assert search is not None
     assert selection is not None
+    metrics, modes = [OBJECTIVE], ["max" if selection.higher_is_better else "min"]
+    if search.size is not None:
+        metrics, modes = [*metrics, SIZE], [*modes, "min"]
+    space = OptunaSearch.convert_search_space({name: space.domain() for name, space in method.spaces.items()})
     points, rewards = known_rewards(
-        tried, selection.objective, lambda cell: sweep.assignment_of(method, cell, data.digest, data.num_train)
+        tried,
+        selection.objective,
+        lambda cell: sweep.assignment_of(method, cell, data.digest, data.num_train),
+        search.size,
     )
+    storage = optuna.storages.InMemoryStorage()  # Tune hands a study's past on with one objective only
+    study = optuna.create_study(
+        storage=storage, study_name=_STUDY, directions=["maximize" if mode == "max" else "minimize" for mode in modes]
+    )
+    for point, reward in zip(points, rewards, strict=True):
+        study.add_trial(optuna.trial.create_trial(params=point, distributions=space, values=reward))
     return OptunaSearch(
-        space={name: space.domain() for name, space in method.spaces.items()},
-        metric="objective",
-        mode="max" if selection.higher_is_better else "min",
+        space=space,
+        metric=metrics if len(metrics) > 1 else OBJECTIVE,
+        mode=modes if len(modes) > 1 else modes[0],
         seed=search.seed + len(tried),  # a search that goes on must not draw the same again
-        points_to_evaluate=points or None,
-        evaluated_rewards=rewards or None,
+        storage=storage,
+        study_name=_STUDY,
     )
 
 

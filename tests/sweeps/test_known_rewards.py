@@ -24,7 +24,15 @@ def test_a_cell_that_is_not_whole_is_no_reward(values: tuple[float, ...]) -> Non
     points, rewards = known_rewards(
         [whole, tried(0.2, *values)], OBJECTIVE, lambda cell: {"l1": cell.regularization["l1"]}
     )
-    assert (points, rewards) == ([{"l1": 0.1}], [0.5])
+    assert (points, rewards) == ([{"l1": 0.1}], [[0.5]])
+
+
+def test_a_second_objective_is_the_mean_size_over_seeds() -> None:
+    result = tried(0.1, 0.25, 0.75)
+    sizes = [row.counts.dense_size for row in result.rows]
+    _, rewards = known_rewards([result], OBJECTIVE, lambda cell: {"l1": cell.regularization["l1"]}, "dense_size")
+    assert rewards == [[0.5, sum(sizes) / 2]]
+    assert all(sizes)
 
 
 def test_a_cell_that_the_search_cannot_propose_is_no_reward() -> None:

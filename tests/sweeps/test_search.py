@@ -1,5 +1,6 @@
 """Searches through Tune, in this process: a scheduler that stops, and a sampler that learns."""
 
+import statistics
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from sweeps.planning.plan import Plan
 from sweeps.spec import load as spec
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
+from sweeps.tune.search import optuna_search
 from tracking.results import cells
 from tracking.results import rows as reader
 from tracking.store import location as store
@@ -96,6 +98,31 @@ def test_optuna_goes_on_where_it_left_off_when_samples_are_raised(
     search = results(runner, after)[1]
     assert len({result.cell.regularization["l1"] for result in search.tried}) == 5
     assert search.chosen is not None
+
+
+@pytest.mark.slow
+def test_optuna_draws_a_front_of_score_and_size_and_goes_on_from_it(
+    location: store.StoreLocation, capacity: connection.Capacity, tmp_path: Path
+) -> None:
+    of_two = OPTUNA.replace("name: optuna", "name: front") + "# two objectives\n"
+    run(of_two, location, capacity, tmp_path, "search.size=dense_size")
+    runner, before, after = run(of_two, location, capacity, tmp_path, "search.size=dense_size", "search.samples=5")
+    assert (before.num_to_run, after.num_to_run) == (4, 0)
+    search = results(runner, after)[1]
+    assert before.sweep.selection is not None
+    objective = before.sweep.selection.objective
+    again = optuna_search(before.sweep, before.sweep.methods[1], load_data(before.sweep, None), search.tried)
+    told = {(round(trial.params["l1"], 9), *trial.values): trial.state.name for trial in again._ot_study.get_trials()}
+    assert told == {
+        (
+            round(cell.cell.regularization["l1"], 9),
+            statistics.fmean(row.metrics[objective] for row in cell.rows),
+            statistics.fmean(row.counts.dense_size for row in cell.rows),
+        ): "COMPLETE"
+        for cell in search.tried
+    }
+    assert len({values[2] for values in told}) > 1
+    assert [direction.name for direction in again._ot_study.directions] == ["MINIMIZE", "MINIMIZE"]
 
 
 STUCK = (

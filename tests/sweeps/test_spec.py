@@ -384,6 +384,12 @@ def test_thresholds_of_a_curve_are_part_of_the_identity(load: Load) -> None:
         ("training: {batch_size: {uniform: [16, 64]}}\nsearch: {algorithm: random}\n", "batch_size: a whole number"),
         ("training: {epochs: {choice: [1, 2]}}\nsearch: {algorithm: optuna}\n", "search steps instead"),
         ("pruning: {threshold: {choice: [0.1, 0.2]}}\nsearch: {algorithm: optuna}\n", "use grid search"),
+        ("pruning: {threshold: {grid: [0.1, 0.2]}}\nsearch: {size: density}\n", "of optuna, not of grid search"),
+        (
+            "pruning: {threshold: {uniform: [0.1, 0.2]}}\n"
+            "search: {algorithm: optuna, scheduler: asha, size: density}\n",
+            "asha ends configurations by one objective alone",
+        ),
     ],
 )
 def test_searches_that_cannot_work_are_refused(load: Load, extra: str, message: str) -> None:
