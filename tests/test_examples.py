@@ -54,6 +54,7 @@ def test_proximal_steps_make_weights_and_neurons_zero_without_a_threshold(tmp_pa
     assert float(accuracy.removeprefix("accuracy ").removesuffix("%")) > 85
 
 
+@pytest.mark.slow
 def test_a_task_and_a_dataset_of_ones_own_are_swept(empty: StoreLocation, tmp_path: Path) -> None:
     copy_of(empty, tmp_path / FOLDER)
     for name in ("own_task.py", "own_task.yaml"):
@@ -67,6 +68,7 @@ def test_a_task_and_a_dataset_of_ones_own_are_swept(empty: StoreLocation, tmp_pa
     assert "6 done, 0 to run" in _run(*sweep, "--dry-run", folder=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_table_is_swept_without_code(empty: StoreLocation, tmp_path: Path) -> None:
     copy_of(empty, tmp_path / FOLDER)
     for name in ("table.py", "table.yaml"):

@@ -129,6 +129,7 @@ def max_failures(monkeypatch: pytest.MonkeyPatch) -> int:
     return 1
 
 
+@pytest.mark.slow
 def test_a_pack_whose_worker_dies_is_taken_up_again(
     run: Run, lives: Path, max_failures: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,10 +49,8 @@ def capacity() -> Iterator[Capacity]:
         ray.shutdown()
 
 
-@pytest.mark.parametrize(
-    ("gpu", "packs", "on_each"),
-    [pytest.param(0.5, 4, 2, marks=pytest.mark.slow), (1, 2, 1), pytest.param(0.25, 8, 4, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("gpu", "packs", "on_each"), [(0.5, 4, 2), (1, 2, 1), (0.25, 8, 4)])
 def test_packs_share_gpus_as_the_sweep_says(
     capacity: Capacity, empty: StoreLocation, tmp_path: Path, gpu: float, packs: int, on_each: int
 ) -> None:

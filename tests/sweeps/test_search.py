@@ -100,29 +100,38 @@ def test_optuna_goes_on_where_it_left_off_when_samples_are_raised(
     assert search.chosen is not None
 
 
+FRONT = (
+    REGRESSION
+    + """name: front
+training: {epochs: 2}
+pruning: {threshold: {loguniform: [0.01, 1]}}
+methods: [{label: L1, l1: 0.1}]
+search: {algorithm: optuna, samples: 3, size: density}
+"""
+)
+
+
 @pytest.mark.slow
-def test_optuna_draws_a_front_of_score_and_size_and_goes_on_from_it(
+def test_optuna_goes_on_from_the_scores_and_sizes_of_what_was_tried(
     location: store.StoreLocation, capacity: connection.Capacity, tmp_path: Path
 ) -> None:
-    of_two = OPTUNA.replace("name: optuna", "name: front") + "# two objectives\n"
-    run(of_two, location, capacity, tmp_path, "search.size=dense_size")
-    runner, before, after = run(of_two, location, capacity, tmp_path, "search.size=dense_size", "search.samples=5")
+    run(FRONT, location, capacity, tmp_path)
+    runner, before, after = run(FRONT, location, capacity, tmp_path, "search.samples=5")
     assert (before.num_to_run, after.num_to_run) == (4, 0)
-    search = results(runner, after)[1]
-    assert before.sweep.selection is not None
-    objective = before.sweep.selection.objective
-    again = optuna_search(before.sweep, before.sweep.methods[1], load_data(before.sweep, None), search.tried)
-    told = {(round(trial.params["l1"], 9), *trial.values): trial.state.name for trial in again._ot_study.get_trials()}
-    assert told == {
+    sweep, tried = before.sweep, results(runner, after)[0].tried
+    assert sweep.selection is not None
+    found = {
         (
-            round(cell.cell.regularization["l1"], 9),
-            statistics.fmean(row.metrics[objective] for row in cell.rows),
-            statistics.fmean(row.counts.dense_size for row in cell.rows),
-        ): "COMPLETE"
-        for cell in search.tried
+            cell.cell.pruning.threshold,
+            statistics.fmean(row.metrics[sweep.selection.objective] for row in cell.rows),
+            statistics.fmean(row.counts.density for row in cell.rows),
+        )
+        for cell in tried
     }
-    assert len({values[2] for values in told}) > 1
-    assert [direction.name for direction in again._ot_study.directions] == ["MINIMIZE", "MINIMIZE"]
+    study = optuna_search(sweep, sweep.methods[0], load_data(sweep, None), tried)._ot_study
+    assert {(trial.params["pruning.threshold"], *trial.values) for trial in study.get_trials()} == found
+    assert [direction.name for direction in study.directions] == ["MINIMIZE", "MINIMIZE"]
+    assert len({density for *_, density in found}) > 1
 
 
 STUCK = (
