@@ -266,7 +266,7 @@ def render() -> str:
     environment = Environment(loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True)
     return _wrapped(
         environment.get_template(TEMPLATE.name).render(
-            R=results, verdicts=verdicts_of, written=_written, equal_score=_equal_score
+            R=results, verdicts=verdicts_of, written=_written, answer=_answer
         )
     )
 
@@ -277,10 +277,11 @@ def _written(network: str) -> int:
     return int(found[network]["after"]["num_weights"])
 
 
-def _equal_score() -> str:
+def _answer(name: str) -> str:
     """Return the verdicts of the plan of that name, as ``questions.py`` beside this file finds them."""
     found = runpy.run_path(str(HERE / "questions.py"))
-    return "\n".join(found["summary"](found["levels_of"](found["points_of"](found["FOLDER"]))))
+    (question,) = (question for question in found["answered"]() if question.name == name)
+    return "\n".join(found["summary"](question, question.levels()))
 
 
 def _wrapped(text: str) -> str:

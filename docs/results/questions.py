@@ -1,6 +1,6 @@
 """Answers the questions of ``plans/`` from the sweeps in ``questions/``, and writes the pages there.
 
-    dn sweep questions/equal-score-lenet300 --report docs/results/questions
+    dn sweep questions/NAME --report docs/results/questions
     python docs/results/questions.py
 
 Nothing is typed in: a page is made from the rows and curves beside it, and a test holds it to them.
@@ -9,6 +9,7 @@ Nothing is typed in: a page is made from the rows and curves beside it, and a te
 import argparse
 import math
 import statistics
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,11 +25,52 @@ from tracking.results.fronts import SIZES, Point, Reading, Size
 from tracking.results.inference import Comparison
 
 HERE = Path(__file__).parent / "questions"
-FOLDER = HERE / "equal-score-lenet300"
-PAGE = FOLDER / "answer.md"
-
 DROPS = (0.0025, 0.005, 0.01)
-SIZES_READ: tuple[Size, ...] = ("density", "hidden_alive", "dense_size")
+MARGIN = math.log(1.1)
+
+
+Methods = Mapping[str, Sequence[Point]]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a plan asks of sweeps whose rows and curves lie here, and what is to be minded of the answer."""
+
+    name: str
+    """Of the plan, and of the folder with the answer."""
+    title: str
+    pairs: tuple[tuple[str, str], ...]
+    sizes: tuple[Size, ...]
+    mind: str
+    searched: tuple[str, str] | None = None
+    """Where a search is compared with a grid: the method, and the name of the sweep that has the grid, and the levels."""
+
+    @property
+    def folder(self) -> Path:
+        """Of the sweep and of the answer."""
+        return HERE / self.name
+
+    @property
+    def answer(self) -> Path:
+        """The page."""
+        return self.folder / "answer.md"
+
+    def methods(self) -> Methods:
+        """Return by method each complete configuration at each threshold."""
+        if self.searched is None:
+            return points_of(self.folder)
+        method, grid = self.searched
+        return {
+            f"{method}, Optuna": points_of(self.folder)[method],
+            f"{method}, grid": points_of(HERE / grid)[method],
+        }
+
+    def levels(self) -> "list[Level]":
+        """Return the readings of every measure at every level."""
+        methods = self.methods()
+        return levels_of(methods, self.sizes, methods if self.searched is None else points_of(HERE / self.searched[1]))
+
+
 PAIRS = (
     ("DN", "ℓ1"),
     ("ℓ1+DN", "ℓ1"),
@@ -37,7 +79,39 @@ PAIRS = (
     ("L2", "ℓ1"),
     ("DN incoming", "DN outgoing"),
 )
-MARGIN = math.log(1.1)
+COARSE = (
+    "the grids are coarse, and a score between two points of a front is read on the straight line between them, which "
+    "may promise more than there is. The grids of ℓ1+DN and ℓ1+L2 hold every setting of ℓ1: where their ratio to it is "
+    "above 1, that comes of the line, or of what the other half chose. A verdict says that ten seeds agree on the "
+    "reading, not that it is large. Trainings are short (12 epochs), without dropout and without fine-tuning."
+)
+EVERY_SIZE: tuple[Size, ...] = ("density", "hidden_alive", "dense_size")
+QUESTIONS = (
+    Question(
+        "equal-score-lenet300",
+        "At equal score, what does each method leave of LeNet-300-100?",
+        PAIRS,
+        EVERY_SIZE,
+        COARSE,
+    ),
+    Question(
+        "equal-score-fashion",
+        "At equal score, what does each method leave of LeNet-300-100 on Fashion-MNIST?",
+        PAIRS,
+        EVERY_SIZE,
+        COARSE,
+    ),
+    Question(
+        "front-lenet300",
+        "Does Optuna draw a better front than a grid of the same cost?",
+        (("ℓ1+DN, Optuna", "ℓ1+DN, grid"),),
+        ("dense_size",),
+        "both fronts are of 16 configurations with ten seeds, and a score between two points of a front is read on the "
+        "straight line between them. Of Optuna's 16 the first ten are drawn at random: its sampler begins so. One search "
+        "was run; another seed of the sampler may draw another front.",
+        searched=("ℓ1+DN", "equal-score-lenet300"),
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -74,13 +148,14 @@ def points_of(folder: Path) -> dict[str, list[Point]]:
     return {method.label: fronts.points(results.manifest, method, curves) for method in results.methods}
 
 
-def levels_of(methods: Mapping[str, Sequence[Point]]) -> list[Level]:
-    """Return the readings of every measure at every level."""
-    seeds = sorted(set.intersection(*(set(point.seeds) for found in methods.values() for point in found)))
+def levels_of(methods: Methods, sizes: Sequence[Size], reference: Methods) -> list[Level]:
+    """Return the readings of every measure at every level. ``reference``: the methods whose best score is the highest."""
+    every = [point for group in (methods, reference) for found in group.values() for point in found]
+    seeds = sorted(set.intersection(*(set(point.seeds) for point in every)))
     halves = cross_fitting.halves(seeds)
-    best = [cross_fitting.best_score(methods, half, higher_is_better=True) for half in halves]
+    best = [cross_fitting.best_score(reference, half, higher_is_better=True) for half in halves]
     found = []
-    for size in SIZES_READ:
+    for size in sizes:
         for drop in DROPS:
             at = [(half, score - drop) for half, score in zip(halves, best, strict=True)]
             readings = {
@@ -91,12 +166,12 @@ def levels_of(methods: Mapping[str, Sequence[Point]]) -> list[Level]:
     return found
 
 
-def compared(levels: Sequence[Level]) -> list[tuple[Level, Comparison]]:
+def compared(question: Question, levels: Sequence[Level]) -> list[tuple[Level, Comparison]]:
     """Return the family of comparisons that the plan names, corrected together."""
     family = []
     for level in levels:
         logarithms = level.logarithms()
-        for first, second in PAIRS:
+        for first, second in question.pairs:
             if first in logarithms and second in logarithms:
                 pair = {label: logarithms[label] for label in (first, second)}
                 family += [(level, item) for item in inference.compare(level.title, pair, is_ratio=True)]
@@ -130,25 +205,26 @@ def pooled_p(values: Mapping[str, Mapping[int, float]], first: str, second: str)
     return float(fitted.pvalues[f"method[T.{first}]"])
 
 
-def page(methods: Mapping[str, Sequence[Point]]) -> str:
+def page(question: Question) -> str:
     """Return the answer in Markdown."""
-    levels = levels_of(methods)
-    return "\n".join([*_head(), *summary(levels), "", *_sizes(levels), *_comparisons(levels)]) + "\n"
+    levels = question.levels()
+    parts = [_head(question), summary(question, levels), [""], _sizes(question, levels), _comparisons(question, levels)]
+    return "\n".join(line for part in parts for line in part) + "\n"
 
 
-def summary(levels: Sequence[Level]) -> list[str]:
+def summary(question: Question, levels: Sequence[Level]) -> list[str]:
     """Return the verdicts of all comparisons in one table: a line a pair, a column a measure."""
-    family = compared(levels)
+    family = compared(question, levels)
     lines = [
-        f"| {' | '.join(['pair', *(SIZES[size] for size in SIZES_READ)])} |",
-        "| --- |" + " --- |" * len(SIZES_READ),
+        f"| {' | '.join(['pair', *(SIZES[size] for size in question.sizes)])} |",
+        "| --- |" + " --- |" * len(question.sizes),
     ]
-    for pair in PAIRS:
+    for pair in question.pairs:
         cells = [
             "; ".join(
                 _short(level, item) for level, item in family if (item.first, item.second, level.size) == (*pair, size)
             )
-            for size in SIZES_READ
+            for size in question.sizes
         ]
         lines.append(f"| {' / '.join(pair)} | {' | '.join(cell or 'not reached' for cell in cells)} |")
     return lines
@@ -158,28 +234,20 @@ def _short(level: Level, item: Comparison) -> str:
     return f"{math.exp(item.difference):.3f} {verdict(item, level.logarithms())} at {100 * level.drop:g}"
 
 
-def _head() -> list[str]:
-    return [
-        "# At equal score, what does each method leave of LeNet-300-100?",
-        "",
-        "By the [plan](../../plans/equal-score-lenet300.md), which was written before the run; made from the rows and",
-        "curves of this folder by `python docs/results/questions.py`. Geometric mean of ten seeds, each read where the",
-        "other five chose, and in brackets its 95 % interval; then the mean test accuracy of the same networks.",
-        "",
-        "Read it with this in mind: the grids are coarse, and a score between two points of a front is read on the",
-        "straight line between them, which may promise more than there is. The grids of ℓ1+DN and ℓ1+L2 hold every",
-        "setting of ℓ1: where their ratio to it is above 1, that comes of the line, or of what the other half",
-        "chose. A verdict says that ten seeds agree on the reading, not that it is large. Trainings are short (12",
-        "epochs), without dropout and without fine-tuning.",
-        "",
-        "In short, what the first of a pair leaves as a share of what the second leaves, with the verdict, at so many",
+def _head(question: Question) -> list[str]:
+    text = (
+        f"By the [plan](../../plans/{question.name}.md), which was written before the run; made from the rows and curves "
+        "of this folder by `python docs/results/questions.py`. Geometric mean of ten seeds, each read where the other "
+        "five chose, and in brackets its 95 % interval; then the mean test accuracy of the same networks.",
+        f"Read it with this in mind: {question.mind}",
+        "In short, what the first of a pair leaves as a share of what the second leaves, with the verdict, at so many "
         "points of validation accuracy below the best:",
-        "",
-    ]
+    )
+    return [f"# {question.title}", "", *(line for part in text for line in (textwrap.fill(part, 120), ""))]
 
 
-def _sizes(levels: Sequence[Level]) -> Iterator[str]:
-    for size in SIZES_READ:
+def _sizes(question: Question, levels: Sequence[Level]) -> Iterator[str]:
+    for size in question.sizes:
         of_size = [level for level in levels if level.size == size]
         yield f"## Fewest {SIZES[size]}"
         yield ""
@@ -210,8 +278,8 @@ def _number(size: Size, value: float) -> str:
     return f"{100 * value:.2f} %" if size == "density" else f"{value:.4g}" if value < 1e4 else f"{value:.0f}"
 
 
-def _comparisons(levels: Sequence[Level]) -> Iterator[str]:
-    family = compared(levels)
+def _comparisons(question: Question, levels: Sequence[Level]) -> Iterator[str]:
+    family = compared(question, levels)
     yield f"## The {len(family)} comparisons of the family"
     yield ""
     yield (
@@ -253,11 +321,17 @@ def _shorten_curves(folder: Path) -> None:
     (folder / CURVES).write_text(threshold_curves.as_json(shorter), encoding="utf-8")
 
 
+def answered() -> list[Question]:
+    """Return the questions whose sweeps were run."""
+    return [question for question in QUESTIONS if (question.folder / "rows.json").exists()]
+
+
 def main() -> None:
-    """Shorten the curves and write the page."""
+    """Shorten the curves and write the pages of the sweeps that are there."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    _shorten_curves(FOLDER)
-    PAGE.write_text(page(points_of(FOLDER)), encoding="utf-8")
+    for question in answered():
+        _shorten_curves(question.folder)
+        question.answer.write_text(page(question), encoding="utf-8")
 
 
 if __name__ == "__main__":

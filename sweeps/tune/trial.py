@@ -17,7 +17,7 @@ from sweeps.tune.context import PickledContext, TrialContext
 from sweeps.tune.memory import is_out_of_memory, release_device_memory
 from sweeps.tune.pack_config import pack_of
 from sweeps.tune.pack_training import PackTraining
-from sweeps.tune.search import OBJECTIVE
+from sweeps.tune.search import OBJECTIVE, SIZE
 from tracking.errors import StoreError
 from tracking.store import outages
 
@@ -113,7 +113,7 @@ class PackTrial(tune.Trainable):
         progress = self._training.progress() if self._training is not None else {}
         notes, self._notes = self._notes, []
         self._done = bool(result.get("done"))
-        return {"epoch": 0, "num_epochs": 1, OBJECTIVE: math.nan, "notes": notes, **result, **progress}
+        return {"epoch": 0, "num_epochs": 1, OBJECTIVE: math.nan, SIZE: math.nan, "notes": notes, **result, **progress}
 
     def cleanup(self) -> None:
         """The worker ends here: where that is in the midst of a pack, the next command goes on from this step."""

@@ -103,7 +103,7 @@ def test_optuna_goes_on_where_it_left_off_when_samples_are_raised(
 FRONT = (
     REGRESSION
     + """name: front
-training: {epochs: 2}
+training: {epochs: 300}  # more than a second: packs report before their end
 pruning: {threshold: {loguniform: [0.01, 1]}}
 methods: [{label: L1, l1: 0.1}]
 search: {algorithm: optuna, samples: 3, size: density}
