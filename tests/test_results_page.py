@@ -101,10 +101,10 @@ def test_the_index_is_that_of_the_rows(page) -> None:  # type: ignore[no-untyped
     assert all((RESULTS / link).is_file() for link in links)
 
 
-def test_what_is_left_at_equal_score_is_what_rows_and_curves_say() -> None:
+def test_what_is_answered_is_what_rows_and_curves_say() -> None:
     script = module_at(RESULTS / "questions.py")
-    methods = script.points_of(script.FOLDER)
-    assert script.page(methods) == script.PAGE.read_text("utf-8")
-    levels = script.levels_of(methods)
-    assert {level.num_seeds for level in levels} == {10}
-    assert len(levels) == len(script.SIZES_READ) * len(script.DROPS)
+    answered = script.answered()
+    assert answered
+    for question in answered:
+        assert script.page(question) == question.answer.read_text("utf-8"), question.name
+        assert {level.num_seeds for level in question.levels()} == {10}
