@@ -43,7 +43,7 @@ class Question:
     sizes: tuple[Size, ...]
     mind: str
     searched: tuple[str, str] | None = None
-    """Where a search is compared with a grid: the method, and the name of the sweep that has the grid, and the levels."""
+    """Where a search is compared with a grid: the method, and the sweep that has the grid and the levels."""
 
     @property
     def folder(self) -> Path:
@@ -107,8 +107,8 @@ QUESTIONS = (
         (("ℓ1+DN, Optuna", "ℓ1+DN, grid"),),
         ("dense_size",),
         "both fronts are of 16 configurations with ten seeds, and a score between two points of a front is read on the "
-        "straight line between them. Of Optuna's 16 the first ten are drawn at random: its sampler begins so. One search "
-        "was run; another seed of the sampler may draw another front.",
+        "straight line between them. Of Optuna's 16 the first ten are drawn at random: its sampler begins so. One "
+        "search was run; another seed of the sampler may draw another front.",
         searched=("ℓ1+DN", "equal-score-lenet300"),
     ),
 )
@@ -149,7 +149,7 @@ def points_of(folder: Path) -> dict[str, list[Point]]:
 
 
 def levels_of(methods: Methods, sizes: Sequence[Size], reference: Methods) -> list[Level]:
-    """Return the readings of every measure at every level. ``reference``: the methods whose best score is the highest."""
+    """Return the readings of every measure at every level. ``reference``: the methods whose best score is the top."""
     every = [point for group in (methods, reference) for found in group.values() for point in found]
     seeds = sorted(set.intersection(*(set(point.seeds) for point in every)))
     halves = cross_fitting.halves(seeds)
@@ -236,9 +236,9 @@ def _short(level: Level, item: Comparison) -> str:
 
 def _head(question: Question) -> list[str]:
     text = (
-        f"By the [plan](../../plans/{question.name}.md), which was written before the run; made from the rows and curves "
-        "of this folder by `python docs/results/questions.py`. Geometric mean of ten seeds, each read where the other "
-        "five chose, and in brackets its 95 % interval; then the mean test accuracy of the same networks.",
+        f"By the [plan](../../plans/{question.name}.md), which was written before the run; made from the rows and "
+        "curves of this folder by `python docs/results/questions.py`. Geometric mean of ten seeds, each read where the "
+        "other five chose, and in brackets its 95 % interval; then the mean test accuracy of the same networks.",
         f"Read it with this in mind: {question.mind}",
         "In short, what the first of a pair leaves as a share of what the second leaves, with the verdict, at so many "
         "points of validation accuracy below the best:",
