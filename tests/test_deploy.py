@@ -73,6 +73,15 @@ def test_the_image_has_what_the_server_extra_names() -> None:
         assert f'"{requirement}"' in recipe
 
 
+def test_the_image_has_what_the_project_asks_of_the_packages_in_it() -> None:
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    by_name = {re.split(r"[^\w-]", requirement)[0]: requirement for requirement in asked}
+    installed = re.findall(r'"([\w-]+)(?:\[\w+\])?([^"]*)"', (DEPLOY / "Dockerfile").read_text("utf-8"))
+    both = [(name, limits) for name, limits in installed if name in by_name]
+    assert len(both) > 5
+    assert [f"{name}{limits}" for name, limits in both] == [by_name[name] for name, _ in both]
+
+
 def test_docker_understands_it(tmp_path: Path) -> None:
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:

@@ -29,8 +29,8 @@ SERVER_MARK = "DN_SERVER_FOLDER"
 """Set by ``dn server`` for the processes that it starts: its folder."""
 
 UI_STORE = "DN_UI_STORE"
-"""Set by ``dn ui`` for its server: the address of the store that its pages are made from."""
+"""Set by ``dn ui`` and ``dn server`` for their server: the address of the store that its pages are made from."""
 UI_FOLDER = "DN_UI_FOLDER"
-"""Set by ``dn ui`` for its server: a folder for these pages."""
+"""Set by ``dn ui`` and ``dn server`` for their server: a folder for these pages."""
 
 PREFIX = "DN_"

@@ -97,6 +97,17 @@ class Server:
         finally:
             connection.close()
 
+    def read(self, path: str, user: str = USER, password: str | None = None) -> tuple[int, str]:
+        """Return status and text of what is at a path, for a user with the password; without one for nobody."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        login = base64.b64encode(f"{user}:{password}".encode()).decode()
+        try:
+            connection.request("GET", path, headers={"Authorization": f"Basic {login}"} if password else {})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
     def processes(self) -> dict[int, str]:
         """The command lines of all processes that belong to the folder, by number."""
         return {

@@ -33,6 +33,7 @@ FUNCTIONS = {
     "mlflow.server.auth:_authenticate_cached": "username password",
     "mlflow.server.auth:is_unprotected_route": "path",
     "mlflow.server.auth:validate_can_read_experiment": "",
+    "mlflow.server.auth:_find_validator": "req",
     "mlflow.server.auth:bootstrap_admin_user": "",
 }
 """Per function that is called, the parameters that it takes first."""

@@ -85,6 +85,23 @@ def test_the_report_of_a_chain_of_layers_is_written_without_torch(location: Stor
     assert {"network.png", "patterns.png", "pixels.png"} <= {path.name for path in (tmp_path / "out/figures").iterdir()}
 
 
+def test_where_torch_is_not_installed_what_needs_it_is_left_out_and_said(
+    location: StoreLocation, tmp_path: Path
+) -> None:
+    recorder = Recorder(location, "no torch at all")
+    cell = make_cell("autoencoder")
+    recorder.finish(cell, 0)
+    recorder.announce({"ℓ1": [cell]})
+    script = (
+        "import sys; sys.modules['torch'] = None; from pathlib import Path; from tracking.report import write; "
+        "from tracking.store.location import StoreLocation;"
+        f"print(write(StoreLocation({location.uri!r}), {recorder.name!r}, Path('out'), Path('unused')))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, text=True, capture_output=True, check=True)
+    page = (tmp_path / done.stdout.strip()).read_text("utf-8")
+    assert "Reconstructions and encodings are left out: import of torch halted" in page
+
+
 def test_a_report_is_attached_to_its_run(written: tuple[Recorder, Path]) -> None:
     recorder, out = written
     (run,) = recorder.runs("report")

@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.tracking.everything import PARAMS, TAGS, exactly, fill_with_everything
-from tests.tracking.fabricated import Recorder
+from tests.tracking.fabricated import Recorder, make_cell
 from tests.tracking.served import FIRST, USER, Server, command_lines, free_port
 from tracking import schema, variables
 from tracking.errors import StoreError
@@ -69,6 +69,10 @@ def client(running: Server, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
 
 CALLS = [
     ("GET", "/"),
+    ("GET", "/mlflow"),
+    ("GET", "/sweeps/x"),
+    ("GET", "/sweeps/health"),
+    ("GET", "/sweeps/api/3.0/mlflow/server-info"),
     ("GET", SEARCH),
     ("POST", CREATE),
     ("POST", http.PATH),
@@ -275,6 +279,61 @@ def test_runs_are_answered_to_those_who_may_read_them(
     found = http.find(store.locate(running.address), RunQuery(experiment_id))
     assert found is not None
     assert len(found) == 1
+
+
+def test_sweeps_have_pages_of_what_their_reader_may_read(running: Server, client: MlflowClient) -> None:
+    from mlflow.server.auth.client import AuthServiceClient
+
+    reader, password = "reader of pages", "password of a reader of pages"
+    recorder = Recorder(store.locate(running.address), "of all/pages")
+    cell = make_cell(l1=1.0)
+    recorder.announce({"M": [cell]})
+    recorder.finish(cell, 0)
+    (run,) = recorder.runs("replicate")
+    AuthServiceClient(running.address).create_user(reader, password)
+    links = ['href="./sweeps/of%20all%2Fpages"', f'href="mlflow#/experiments/{recorder.experiment_id}/runs']
+    path = "/sweeps/of%20all%2Fpages"
+    for login in ((USER, FIRST), (reader, password)):
+        status, text = running.read("/", *login)
+        assert status == 200, (login, text)
+        assert all(link in text for link in links)
+        status, text = running.read(path, *login)
+        assert status == 200, (login, text)
+        assert f'href="../mlflow#/experiments/{recorder.experiment_id}/runs/{run.info.run_id}"' in text
+        assert "<title>MLflow</title>" in running.read("/mlflow", *login)[1]
+    assert running.read("/sweeps/none", *login) == (404, "no sweep 'none' in the store\n")
+    AuthServiceClient(running.address).grant_user_permission(reader, "experiment", recorder.experiment_id, "DENY")
+    assert links[0] not in running.read("/", reader, password)[1]
+    status, text = running.read(path, reader, password)
+    assert (status, str(run.info.run_id) in text) == (500, False)
+    assert running.read(path, USER, FIRST)[0] == 200
+
+
+def test_a_server_without_a_login_has_the_same_pages(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in (variables.TRACKING_USER, variables.TRACKING_PASSWORD, variables.TRACKING_PASSWORD_FILE):
+        monkeypatch.delenv(name, raising=False)
+    folder = open_folder / "of all"
+    folder.mkdir(0o711)
+    running = Server(folder, free_port(), environment={"DN_SERVER_PASSWORD_FILE": ""})
+    running.start(FIRST)
+    try:
+        recorder = Recorder(store.locate(running.address), "of all")
+        cell = make_cell(l1=1.0)
+        recorder.announce({"M": [cell]})
+        assert 'href="./sweeps/of%20all"' in running.read("/")[1]
+        assert "replicates behind the table" not in running.read("/sweeps/of%20all")[1]
+        recorder.finish(cell, 0)
+        assert "replicates behind the table" in running.read("/sweeps/of%20all")[1]
+        assert "<title>MLflow</title>" in running.read("/mlflow")[1]
+        assert running.read("/health") == (200, "OK")
+        for path in ("/", "/sweeps/of%20all", "/mlflow"):
+            assert running.call("GET", path, host="evil.example.org") == 403
+            assert running.call("GET", path, headers={"Origin": "http://evil.example.org"}) == 403
+    finally:
+        running.process.terminate()
+        running.process.wait()
 
 
 def test_a_command_without_the_login_is_told_what_to_set(running: Server, monkeypatch: pytest.MonkeyPatch) -> None:

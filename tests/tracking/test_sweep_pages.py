@@ -1,4 +1,4 @@
-"""The pages of ``dn ui``, of the store as it is when they are asked for; in a browser: ``tests/browser``."""
+"""Pages of sweeps as servers show them, of the store as it is when they are asked for; browser: ``tests/browser``."""
 
 from pathlib import Path
 
@@ -24,7 +24,9 @@ def recorder(empty: StoreLocation, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def pages(recorder: Recorder, tmp_path: Path) -> SweepPages:
-    return SweepPages(recorder.location, tmp_path)
+    database = recorder.location.database
+    assert database is not None
+    return SweepPages(recorder.location, tmp_path, lambda: sweep_pages.state_of_file(database))
 
 
 def made(pages: SweepPages, name: str | None = None) -> Path:

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from dn_distributed.config import Cell
+from dn_distributed.errors import DataError
 from tracking import schema
 from tracking.figures.values import NUM_PIXELS, Estimates, FigureData, Floats, Pictures, Trained, pruned_weights
 from tracking.manifest import Manifest
@@ -22,6 +23,7 @@ from tracking.store.location import StoreLocation
 from tracking.store.masks import Mask, load_masks
 from tracking.tables import columns
 
+_NO_NETWORK = (DataError, ModuleNotFoundError)  # a tracking server may be without torch
 _UNREADABLE = (OSError, ValueError, MlflowException, SafetensorError)
 
 
@@ -100,10 +102,9 @@ def reads_pixels(item: Trained) -> bool:
         return False
     if item.is_chain:
         return True
-    from dn_distributed.data import DataError
-    from tracking.figures import stored_networks
+    with contextlib.suppress(*_NO_NETWORK):
+        from tracking.figures import stored_networks
 
-    with contextlib.suppress(DataError):
         return stored_networks.reads_pixels(item)
     return False
 
@@ -114,12 +115,11 @@ def _pictures(networks: Sequence[Trained], data_dir: Path, missing: list[str]) -
     inputs, outputs = networks[0].sizes
     if networks[0].is_chain and inputs != outputs:
         return None
-    from dn_distributed.data import DataError
-    from tracking.figures import stored_networks
-
     try:
+        from tracking.figures import stored_networks
+
         return stored_networks.pictures(networks, networks[0].cell, data_dir)
-    except DataError as error:
+    except _NO_NETWORK as error:
         missing.append(f"Reconstructions and encodings are left out: {error}.")
         return None
 
@@ -132,12 +132,11 @@ def _estimates(location: StoreLocation, methods: Sequence[MethodResult], missing
             found += [(method.label, method.chosen.cell, weights)] if weights else []
     if not found:
         return ()
-    from dn_distributed.data import DataError
-    from tracking.figures import stored_networks
-
     try:
+        from tracking.figures import stored_networks
+
         return tuple(stored_networks.estimates(*item) for item in found)
-    except DataError as error:
+    except _NO_NETWORK as error:
         missing.append(f"Estimated coefficients are left out: {error}.")
         return ()
 

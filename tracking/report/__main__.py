@@ -1,4 +1,4 @@
-"""``python -m tracking.report STORE FOLDER [NAME]``: a page as ``dn ui`` serves it, made by a process of its own.
+"""``python -m tracking.report STORE FOLDER [NAME]``: a page as servers show it, made by a process of its own.
 
 The page over all sweeps, or the report of one with its files, written into the folder.
 """
@@ -14,20 +14,24 @@ from tracking.report.index import write_index
 from tracking.report.page import Served
 from tracking.store import ui_view
 from tracking.store.location import locate
+from tracking.store.sweep_store import SweepStore
 
 _NICE = 10  # a sweep that runs beside it goes first
 
 
 def main(store: str, folder: str, name: str | None = None) -> int:
-    """Write the page; return the exit code, and say on standard error in a line why it cannot be had."""
+    """Write the page and print its path, nothing where there is no such sweep; return the exit code.
+
+    Say on standard error in a line why the page cannot be had.
+    """
     os.nice(_NICE)
     location = locate(store)
     try:
         if name is None:
-            write_index(location, Path(folder), served=Served("./", ui_view.PAGE))
-        else:
+            print(write_index(location, Path(folder), served=Served("./", ui_view.PAGE)))
+        elif SweepStore.find_or_none(location, name) is not None:
             data_dir = Path(os.environ.get(variables.DATA_DIR) or "data")
-            write(location, name, Path(folder), data_dir, served=Served("../", f"../{ui_view.PAGE}"))
+            print(write(location, name, Path(folder), data_dir, served=Served("../", f"../{ui_view.PAGE}")))
     except DropNeuronError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -83,7 +83,7 @@ def _most_of_each(sizes: Sequence[int]) -> int:
 
 @dataclass(frozen=True)
 class Served:
-    """Where a page's neighbours are, from the page, when ``dn ui`` serves it."""
+    """Where a page's neighbours are, from the page, when a server shows it."""
 
     home: str
     """The page over all sweeps; their reports are in ``sweeps`` below it."""

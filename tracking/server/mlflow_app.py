@@ -1,7 +1,7 @@
 """MLflow's server as ``dn server`` and ``dn ui`` run it: what a store of results does not need is closed.
 
 ``python -m tracking.server.mlflow_app server …`` is ``mlflow server …`` with two differences. Its workers serve
-``create_app``, which MLflow finds by the entry point ``dn`` of this package, for ``dn ui`` with pages of sweeps; and
+``create_app``, which MLflow finds by the entry point ``dn`` of this package, with pages of sweeps; and
 where there is a login, the administrator has the password of today before the first request.
 """
 
@@ -45,9 +45,10 @@ def create_app() -> Application:
 
 
 def _behind_login() -> Application:
-    from tracking.server import runs_route
+    from tracking.server import runs_route, sweep_pages
 
     mlflow_internals.open_to_readers(*runs_route.KEY)
+    mlflow_internals.open_to_users(sweep_pages.is_page)
     application = _read_whole(mlflow_internals.application_behind_login())
     return middleware.require_login(
         mlflow_internals.is_right_login, mlflow_internals.needs_no_login, middleware.LoginAttempts(), application

@@ -6,7 +6,7 @@ from functools import wraps
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 CONFIG_OF_LOGIN = "MLFLOW_AUTH_CONFIG_PATH"
 """MLflow's variable that names the configuration of its login; set if and only if there is one."""
@@ -84,6 +84,20 @@ def open_to_readers(path: str, method: str) -> None:
     auth.BEFORE_REQUEST_VALIDATORS[path, method] = auth.validate_can_read_experiment
 
 
+def open_to_users(is_page: Callable[[str], bool]) -> None:
+    """Show every user the pages at these paths: of a path that it does not know MLflow's login lets nobody read."""
+    from mlflow.server import auth
+
+    original = auth._find_validator
+
+    @wraps(original)
+    def find(request: Any) -> Callable[[], bool] | None:
+        is_open = request.method == "GET" and is_page(request.path)
+        return (lambda: True) if is_open else original(request)
+
+    auth._find_validator = find  # type: ignore[assignment]
+
+
 def update_administrator() -> None:
     """MLflow takes the configured password only to create its administrator; here it also replaces an older one."""
     from mlflow.server import auth
@@ -102,6 +116,12 @@ def database() -> Engine:
     store: Any = handlers._get_tracking_store()
     engine: Engine = store.engine
     return engine
+
+
+def state_of_database() -> str:
+    """Return what changes with everything that is written to the PostgreSQL that this server has open."""
+    with database().connect() as connection:
+        return str(connection.execute(text("select pg_current_snapshot()")).scalar_one())
 
 
 def check_before(*, opening: Check, proxying: Check, creating_experiment: Check, creating_model_version: Check) -> None:

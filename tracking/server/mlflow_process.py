@@ -48,10 +48,11 @@ def command(host: str, port: int, workers: int, names: Sequence[str]) -> list[st
     # The UI's own requests come from these origins. Another port of this machine is another's page.
     own = [name for name in names if name not in _LOOPBACK or port == _PORT_OF_HTTP]
     origins = [f"{scheme}://{name}" for name in own for scheme in ("http", "https")]
+    answered = dict.fromkeys((*names, own_netloc(host, port)))  # by the latter it makes pages from what it serves
     return [
         *(sys.executable, "-m", mlflow_app.__name__, "server", "--app-name", mlflow_app.NAME),
         *("--host", host, "--port", str(port), "--workers", str(workers)),
-        *("--allowed-hosts", ",".join(names), "--cors-allowed-origins", ",".join(origins)),
+        *("--allowed-hosts", ",".join(answered), "--cors-allowed-origins", ",".join(origins)),
         *("--uvicorn-opts", _UVICORN),
     ]
 
@@ -74,6 +75,11 @@ def loopback_names(port: int) -> tuple[str, ...]:
 def netloc(host: str, port: int) -> str:
     """Return HOST:PORT as it stands in an address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def own_netloc(host: str, port: int) -> str:
+    """Return the HOST:PORT by which a server that listens on ``host`` is called from its own machine."""
+    return netloc({"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)
 
 
 def check_port_is_free(host: str, port: int) -> None:
@@ -120,8 +126,7 @@ class MlflowServer:
     def wait_until_ready(self, host: str, port: int) -> None:
         """Return when it answers at the address; StoreError if it ends first."""
         deadline = time.monotonic() + _SECONDS_TO_START
-        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        while not _answers(f"http://{netloc(host, port)}/health"):
+        while not _answers(f"http://{own_netloc(host, port)}/health"):
             said = f"{last_line(self.log)} (log: {self.log})"
             if not self.is_running():
                 raise StoreError(f"{self.name} does not start: {said}")

@@ -8,6 +8,7 @@ import io
 import ipaddress
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,10 +28,11 @@ from tracking.server.mlflow_process import (
     environment,
     loopback_names,
     netloc,
+    own_netloc,
 )
 from tracking.server.postgres import Postgres
 from tracking.store import secret_files
-from tracking.variables import SERVER_MARK, SERVER_PASSWORD, SERVER_USER
+from tracking.variables import DATA_DIR, SERVER_MARK, SERVER_PASSWORD, SERVER_USER, UI_FOLDER, UI_STORE
 
 _LEAST_LENGTH = 12  # of a password, in characters; MLflow's own limit
 _SECONDS_TO_END = 15
@@ -113,6 +115,8 @@ def run(wanted: Settings, say: Callable[[str], None], complain: Callable[[str], 
             own.start()
             parts, database = [own], own.database
         database.check()
+        shutil.rmtree(_pages(wanted), ignore_errors=True)
+        _pages(wanted).mkdir(mode=0o700)
         server = _mlflow(wanted, database)
         stack.callback(server.stop)
         server.start()
@@ -197,6 +201,11 @@ def _logs(wanted: Settings) -> Path:
     return wanted.folder / "log"
 
 
+def _pages(wanted: Settings) -> Path:
+    """Reports as they were last asked for: made again by each start."""
+    return wanted.folder / "pages"
+
+
 def _make_folders(wanted: Settings) -> None:
     artifacts = [] if "://" in wanted.artifacts else [Path(wanted.artifacts)]
     try:
@@ -244,6 +253,8 @@ def _end_leftover_processes(folder: Path) -> None:
 def _mlflow(wanted: Settings, database: Database) -> MlflowServer:
     words = command(wanted.host, wanted.port, wanted.workers, wanted.names)
     variables = {SERVER_MARK: str(wanted.folder)}
+    variables |= {UI_STORE: f"http://{own_netloc(wanted.host, wanted.port)}", UI_FOLDER: str(_pages(wanted))}
+    variables |= {DATA_DIR: os.environ[DATA_DIR]} if os.environ.get(DATA_DIR) else {}
     if database.password is not None:
         variables["PGPASSWORD"] = database.password  # not in an address, which may be logged
     if wanted.login is not None:

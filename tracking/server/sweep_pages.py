@@ -1,88 +1,113 @@
-"""The pages of ``dn ui``: ``/`` lists the sweeps, ``/sweeps/NAME`` is a report, ``/mlflow`` is MLflow's own page.
+"""Pages of sweeps: ``/`` lists them, ``/sweeps/NAME`` is a report, ``/mlflow`` is MLflow's own page.
 
 They are paths of MLflow's application: a request has to pass what it has to pass for MLflow's own. A page is made when
 it is asked for, and again when the store has changed since, by a process of its own: the server answers others
-meanwhile.
+meanwhile. Where there is a login, the process reads the store as the user who asks, and what that user may not read is
+in no page of theirs.
 """
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from threading import Lock
 
-from flask import Flask, Response, send_file
+from flask import Flask, Response, request, send_file
 
 from tracking import variables
 from tracking.errors import StoreError
 from tracking.server import mlflow_internals
-from tracking.store import ui_view
+from tracking.store import file_lock, ui_view
 from tracking.store.location import StoreLocation, locate
-from tracking.store.sweep_store import SweepStore
 
 _SWEEPS = "/sweeps"
-_INDEX, _REPORT = "index.html", "report.html"
+_MLFLOW = f"/{ui_view.PAGE}"
 _MAKE = ("-m", "tracking.report")
 
-_State = tuple[tuple[int, int] | None, ...]
+Login = tuple[str, str]
+"""User and password."""
 
 
 def add_to(application: Flask, environment: Mapping[str, str] = os.environ) -> None:
-    """Serve the pages of the store that ``dn ui`` has named in the environment; without one leave all as it is."""
+    """Serve the pages of the store that the environment names; without one leave all as it is."""
     store, folder = environment.get(variables.UI_STORE), environment.get(variables.UI_FOLDER)
     if not store or not folder:
         return
-    pages = SweepPages(locate(store), Path(folder))
-    mlflow_internals.move_page(f"/{ui_view.PAGE}")
+    location = locate(store)
+    database = location.database
+    state = mlflow_internals.state_of_database if database is None else lambda: state_of_file(database)
+    pages = SweepPages(location, Path(folder), state)
+    mlflow_internals.move_page(_MLFLOW)
     mlflow_internals.replace_page(lambda: _answer(pages, None))
     application.add_url_rule(f"{_SWEEPS}/<path:name>", "dn_report", lambda name: _answer(pages, name))
 
 
+def is_page(path: str) -> bool:
+    """Return whether a path is one of these pages, of which each user sees what they may read."""
+    return path in ("/", _MLFLOW) or path.startswith(f"{_SWEEPS}/")
+
+
 def _answer(pages: "SweepPages", name: str | None) -> Response:
+    sent = request.authorization
+    login = None if sent is None or not sent.username else (sent.username, sent.password or "")
     try:
-        page = pages.make(name)
+        page = pages.make(name, login)
     except StoreError as error:
         return Response(f"{error}\n", status=500, mimetype="text/plain")
     if page is None:
         return Response(f"no sweep {name!r} in the store\n", status=404, mimetype="text/plain")
-    return send_file(page, max_age=0)
+    return send_file(page, max_age=0, download_name=f"{name or 'sweeps'}.html")
 
 
 class SweepPages:
-    """The pages of an embedded store, in a folder. One of them is made at a time."""
+    """The pages of a store, in a folder that the processes of a server share. One of them is made at a time."""
 
-    def __init__(self, location: StoreLocation, folder: Path) -> None:
-        self._location, self._folder = location, folder
-        self._made: dict[Path, _State] = {}
-        """The state of the store that each page shows."""
-        self._lock = Lock()
+    def __init__(self, location: StoreLocation, folder: Path, state: Callable[[], str]) -> None:
+        """``state``: returns what changes with everything that is written to the store."""
+        self._location, self._folder, self._state = location, folder, state
 
-    def make(self, name: str | None) -> Path | None:
+    def make(self, name: str | None, login: Login | None = None) -> Path | None:
         """Return the report of a sweep as it is now, or without a name the page over all; None of what is no sweep.
 
-        StoreError says in a line why a page cannot be made.
+        ``login``: as whom a server is asked. StoreError says in a line why a page cannot be made.
         """
-        if name is not None and SweepStore.find_or_none(self._location, name) is None:
-            return None
-        folder = self._folder / ("sweeps" if name is None else hashlib.sha256(name.encode()).hexdigest())
-        page = folder / (_INDEX if name is None else _REPORT)
-        with self._lock:
+        shown = hashlib.sha256(json.dumps([login and login[0], name]).encode()).hexdigest()
+        page, shows = self._folder / f"{shown}.html", self._folder / f"{shown}.state"
+        with file_lock.held(self._folder / "lock"):
             state = self._state()
-            if self._made.get(page) != state:
-                words = [sys.executable, *_MAKE, self._location.uri, str(folder), *filter(None, [name])]
-                done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
-                if done.returncode:
-                    raise StoreError((done.stderr.strip().splitlines() or ["the page cannot be made"])[-1])
-                self._made[page] = state
+            if not shows.exists() or shows.read_text("utf-8") != state:
+                if not self._write(page, name, login):
+                    return None
+                shows.write_text(state, encoding="utf-8")
         return page
 
-    def _state(self) -> _State:
-        """What changes with everything that is written to the database."""
-        database = self._location.database
-        assert database is not None
-        return tuple(_stamp(path) for path in (database, database.with_name(f"{database.name}-wal")))
+    def _write(self, page: Path, name: str | None, login: Login | None) -> bool:
+        """Put a new page in the place of an old one, which may be on its way to somebody; False: there is no sweep."""
+        with tempfile.TemporaryDirectory(dir=self._folder) as made:
+            words = [sys.executable, *_MAKE, self._location.uri, made, *filter(None, [name])]
+            done = subprocess.run(
+                words, env=_environment(login), capture_output=True, text=True, errors="replace", check=False
+            )
+            if done.returncode:
+                raise StoreError((done.stderr.strip().splitlines() or ["the page cannot be made"])[-1])
+            if written := done.stdout.strip():
+                Path(written).replace(page)
+        return bool(written)
+
+
+def _environment(login: Login | None) -> dict[str, str]:
+    """The variables of a process that makes a page. It calls no server but this one: by no proxy."""
+    user, password = login or ("", "")
+    of_login = {variables.TRACKING_USER: user, variables.TRACKING_PASSWORD: password} if login else {}
+    return {**os.environ, **of_login, "no_proxy": "*", "NO_PROXY": "*"}
+
+
+def state_of_file(database: Path) -> str:
+    """Return what changes with everything that is written to an SQLite file."""
+    return json.dumps([_stamp(path) for path in (database, database.with_name(f"{database.name}-wal"))])
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -16,7 +16,7 @@ KEY = "dn-methods"
 TAG = f"mlflow.sharedViewState.{KEY}"
 NAME = "Methods"
 PAGE = "mlflow"
-"""Where MLflow's own page is on the server of ``dn ui``, whose first page lists the sweeps."""
+"""Where MLflow's own page is on the servers of ``dn ui`` and ``dn server``, whose first page lists the sweeps."""
 
 
 def columns(manifest: Manifest) -> list[str]:
