@@ -33,11 +33,12 @@ def page():  # type: ignore[no-untyped-def]
 
 
 def test_the_page_is_what_its_text_and_rows_make(page) -> None:  # type: ignore[no-untyped-def]
-    assert page.PAGE.read_text(encoding="utf-8") == page.render()
+    for path in page.PAGES:
+        assert path.read_text(encoding="utf-8") == page.render(path), path.name
 
 
 def test_every_folder_of_results_is_on_the_page(page) -> None:  # type: ignore[no-untyped-def]
-    text = page.PAGE.read_text(encoding="utf-8")
+    text = page.PAGES[1].read_text(encoding="utf-8")
     folders = {path.parent.name for path in RESULTS.glob("*/rows.json")}
     assert folders == set(re.findall(r"^\| \[([\w-]+)\]", text, re.MULTILINE))
 
@@ -57,7 +58,7 @@ def test_a_statement_that_the_rows_do_not_carry_fails(page) -> None:  # type: ig
 
 def test_results_are_not_typed_into_the_text(page) -> None:  # type: ignore[no-untyped-def]
     """Beside expressions the text has numbers of settings, sizes, dates and versions; other fractions are results."""
-    text = page.TEMPLATE.read_text(encoding="utf-8")
+    text = "".join(page.template(path).read_text(encoding="utf-8") for path in page.PAGES)
     typed = re.sub(r"\{[{%].*?[%}]\}|`[^`]*`|\]\([^)]*\)", "", text, flags=re.DOTALL)
     fractions = set(re.findall(r"(?<![\w.])\d+\.\d+(?![\w.])", typed))
     assert fractions <= page.SETTINGS, fractions - page.SETTINGS

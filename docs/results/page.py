@@ -1,4 +1,4 @@
-"""Writes README.md of this folder from README.md.jinja, and index.html: all in them is computed from the rows here.
+"""Writes README.md and reproduction.md from their templates, and index.html: all in them is computed from the rows here.
 
 Run ``python docs/results/page.py`` after a change of the text or of the rows; a test holds the page to both.
 """
@@ -11,8 +11,10 @@ import runpy
 import statistics
 import textwrap
 from dataclasses import replace
+from datetime import datetime
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -26,7 +28,8 @@ from tracking.tables import table as tables
 from tracking.tables.columns import Column
 
 HERE = Path(__file__).parent
-PAGE, TEMPLATE = HERE / "README.md", HERE / "README.md.jinja"
+PAGES = (HERE / "README.md", HERE / "reproduction.md")
+"""Each with its template beside it."""
 INDEX = HERE / index.INDEX
 
 _KEYS = {
@@ -261,12 +264,26 @@ def results(name: str) -> Results:
     return Results(name)
 
 
-def render() -> str:
-    """Return the page."""
+def template(page: Path) -> Path:
+    """Return what a page is made from."""
+    return page.with_name(f"{page.name}.jinja")
+
+
+def render(page: Path) -> str:
+    """Return a page."""
     environment = Environment(loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True)
     return _wrapped(
-        environment.get_template(TEMPLATE.name).render(
-            R=results, verdicts=verdicts_of, written=_written, answer=_answer
+        environment.get_template(template(page).name).render(
+            R=results,
+            verdicts=verdicts_of,
+            written=_written,
+            answered=_questions(),
+            answer=_answer,
+            every_level=_every_level,
+            carried_over=_carried_over,
+            recipes=_recipes,
+            hours=_hours,
+            minutes=_minutes,
         )
     )
 
@@ -277,11 +294,78 @@ def _written(network: str) -> int:
     return int(found[network]["after"]["num_weights"])
 
 
+@cache
+def _program(name: str) -> dict[str, Any]:
+    """Return the names of another program of this folder."""
+    return runpy.run_path(str(HERE / f"{name}.py"))
+
+
+def _questions() -> dict[str, Any]:
+    """Return the questions of ``plans`` whose sweeps were run, by name."""
+    return {question.name: question for question in _program("questions")["answered"]()}
+
+
 def _answer(name: str) -> str:
-    """Return the verdicts of the plan of that name, as ``questions.py`` beside this file finds them."""
-    found = runpy.run_path(str(HERE / "questions.py"))
-    (question,) = (question for question in found["answered"]() if question.name == name)
-    return "\n".join(found["summary"](question, question.levels()))
+    """Return the verdicts of the plan of that name."""
+    question = _questions()[name]
+    return "\n".join(_program("questions")["summary"](question, question.levels()))
+
+
+def _every_level(name: str, first: str, second: str, size: str, *, more: bool) -> str:
+    """Return nothing; fail where a difference does not hold at every level, with ``first`` above (or not) ``second``."""
+    question = _questions()[name]
+    found = [
+        item
+        for level, item in _program("questions")["compared"](question, question.levels())
+        if (item.first, item.second, level.size) == (first, second, size)
+    ]
+    assert found
+    assert all(item.holds and (item.difference > 0) == more for item in found), (name, first, second, size)
+    return ""
+
+
+def _carried_over(first: str, second: str) -> str:
+    """Return how many comparisons that hold in one answer hold in another too, with the same sign."""
+    compared = _program("questions")["compared"]
+    held: list[dict[tuple[str, str, str], bool]] = []
+    for name in (first, second):
+        question = _questions()[name]
+        held.append(
+            {
+                (level.title, item.first, item.second): item.difference > 0
+                for level, item in compared(question, question.levels())
+                if item.holds
+            }
+        )
+    same = sum(held[1].get(key) == sign for key, sign in held[0].items())
+    opposite = sum(held[1].get(key) == (not sign) for key, sign in held[0].items())
+    return (
+        f"Of the {len(held[0])} differences that hold on MNIST {same} hold there too with the same sign, {opposite} "
+        f"with the opposite one; {len(held[0]) - same - opposite} are not shown there, or not reached."
+    )
+
+
+def _recipes() -> str:
+    """Return the first table of ``recipes/README.md``, with links from here."""
+    text = (HERE / "recipes" / "README.md").read_text("utf-8")
+    (table,) = re.findall(r"^\| recipe \|.*?\n\n", text, re.MULTILINE | re.DOTALL)
+    return str(table).strip().replace("](", "](recipes/")
+
+
+def _hours() -> str:
+    """Return the wall time of the reproduction's sweeps, as its table has them."""
+    minutes = re.findall(r"^\| \[.*\| (\d+) min \|", template(PAGES[1]).read_text("utf-8"), re.MULTILINE)
+    return f"{sum(map(int, minutes)) / 60:.0f}"
+
+
+def _minutes(name: str) -> int:
+    """Return the wall time of a question's sweep, from its first start to its last end."""
+    date = load(_questions()[name].folder / "rows.json").provenance["Date"]
+    found = re.fullmatch(r"(\S+ \S+) to (\S+ )?(\S+) UTC", date)
+    assert found is not None, date
+    begin = datetime.fromisoformat(found[1])
+    end = datetime.fromisoformat(f"{found[2] or found[1].split()[0]} {found[3]}")
+    return round((end - begin).total_seconds() / 60)
 
 
 def _wrapped(text: str) -> str:
@@ -303,4 +387,5 @@ def render_index() -> str:
 
 if __name__ == "__main__":
     INDEX.write_text(render_index(), encoding="utf-8")
-    PAGE.write_text(render(), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(render(page), encoding="utf-8")
