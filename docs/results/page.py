@@ -1,4 +1,4 @@
-"""Writes README.md and reproduction.md from their templates, and index.html: all in them is computed from the rows here.
+"""Writes README.md and reproduction.md from their templates, and index.html; all in them is computed from the rows.
 
 Run ``python docs/results/page.py`` after a change of the text or of the rows; a test holds the page to both.
 """
@@ -312,7 +312,7 @@ def _answer(name: str) -> str:
 
 
 def _every_level(name: str, first: str, second: str, size: str, *, more: bool) -> str:
-    """Return nothing; fail where a difference does not hold at every level, with ``first`` above (or not) ``second``."""
+    """Return nothing; fail where a difference does not hold at every level with ``first`` above (or not) ``second``."""
     question = _questions()[name]
     found = [
         item
