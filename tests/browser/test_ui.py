@@ -169,6 +169,26 @@ def test_the_table_opens_on_the_methods_with_their_means(served: Served, page: P
         expect(page.get_by_text(repr(mean)[:9]).first).to_be_visible()
 
 
+@pytest.mark.parametrize("where", ["sweep", "method"])
+def test_from_mlflow_links_lead_back_to_the_sweep(served: Served, page: Page, where: str) -> None:
+    page.goto(served.link if where == "sweep" else served.run("P"))
+    close_the_assistant(page)
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="This sweep, as it is now").click()
+    expect(opened.value).to_have_url(f"{served.address}/sweeps/seen")
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="all sweeps", exact=True).click()
+    expect(opened.value.get_by_role("heading", name="All sweeps")).to_be_visible()
+
+
+def test_mlflow_shows_no_error_over_what_is_closed(served: Served, page: Page) -> None:
+    with page.expect_response(re.compile("/gateway-proxy")) as asked:
+        page.goto(served.link)
+    assert asked.value.status == 200
+    expect(page.get_by_role("link", name="ℓ1+DN+P", exact=True)).to_be_visible()
+    expect(page.locator("[class*=notification-notice-error]")).to_have_count(0)
+
+
 def test_a_method_opens_on_its_replicates(served: Served, page: Page) -> None:
     page.goto(served.link)
     close_the_assistant(page)

@@ -84,6 +84,13 @@ def test_what_is_closed_is_not_found(path: str, status: int) -> None:
     assert call(middleware.close_paths(("/closed",), Behind()), path)[0] == status
 
 
+def test_one_method_of_a_closed_path_may_be_open() -> None:
+    for method, status in (("POST", 200), ("GET", 404)):
+        app = middleware.close_paths(("/closed",), Behind(), but=[(method, "/closed/x")])
+        assert call(app, "/closed/x")[0] == status
+        assert call(app, "/closed/x/y")[0] == 404
+
+
 @pytest.mark.parametrize(
     ("origin", "status"),
     [("http://own:5000", 200), ("HTTP://OWN:5000", 200), ("http://own:5001", 403), ("http://own", 403), ("null", 403)],

@@ -208,6 +208,7 @@ def test_the_answer_and_the_rows_are_in_the_notes_of_the_ui(written: tuple[Recor
     note = recorder.store.get_experiment(recorder.experiment_id).tags[NOTE]
     assert "% of the weights (whole: " in note
     assert link in note
+    assert f"(./sweeps/{recorder.name})" in note
     by_label = {cell.info.run_name: cell for cell in recorder.runs("cell")}
     row = by_label["whole"].data.tags[NOTE]
     assert " of 1888 neurons, " in row

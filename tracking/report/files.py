@@ -15,7 +15,6 @@ from tracking.report import notes, page, provenance
 from tracking.report.page import Served
 from tracking.results import cells, equal_score, threshold_curves
 from tracking.results import rows as reader
-from tracking.results.cells import MethodResult
 from tracking.results.rows_file import Shipped, as_json, load
 from tracking.store import embedded, report_run, runs, ui_view
 from tracking.store.location import StoreLocation
@@ -65,7 +64,7 @@ def write(
         said = _write_files(made, data, shipped, _run_link(sweep, served), served)
         _publish(made, out)
         if served is None:
-            _attach(sweep, run_id, made, said, data.methods, tell)
+            _attach(sweep, run_id, made, said, data, tell)
     return out / PAGE
 
 
@@ -74,7 +73,7 @@ def _attach(
     run_id: str,
     folder: Path,
     said: Answer,
-    methods: Sequence[MethodResult],
+    data: FigureData,
     tell: Callable[[str], None],
 ) -> None:
     """Give the store the files of a report, and its answer as notes."""
@@ -82,8 +81,8 @@ def _attach(
         tell("the store can only be read: the report is not attached to it")
         return
     report_run.attach_report(sweep, run_id, folder)
-    link = notes.link(sweep.experiment_id, run_id, PAGE)
-    write_notes(sweep, notes.of_sweep(said, link), notes.of_cells(said, methods, link))
+    link = notes.link(sweep.experiment_id, run_id, PAGE, data.manifest.name)
+    write_notes(sweep, notes.of_sweep(said, link), notes.of_cells(said, data.methods, link))
 
 
 def write_from_rows(path: Path, out: Path) -> Path:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -91,7 +90,7 @@ def _of_store(
         if known is None:  # an experiment that is no sweep
             continue
         if served is not None:
-            link, ui = f"{served.home}sweeps/{quote(name, safe='')}", served.mlflow
+            link, ui = ui_view.sweep_link(name, served.home), served.mlflow
         else:
             link = f"{name}/{PAGE}" if (folder / name / PAGE).is_file() else ""
             ui = "" if location.database is not None else ui_view.page_of(location.uri)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from tracking.results.cells import MethodResult
+from tracking.store.notes import link_to_pages
 from tracking.tables.answer import Answer
 from tracking.tables.formats import markdown_item, markdown_text
 
@@ -25,6 +26,7 @@ def of_cells(said: Answer, methods: Sequence[MethodResult], report: str) -> Mapp
     return {key: "\n\n".join([*map(markdown_text, found), report]) for key, found in rows.items()}
 
 
-def link(experiment_id: str, run_id: str, page: str) -> str:
-    """Return a link from anywhere in the UI to the page of the report run, whatever the UI's address."""
-    return f"[The report](#/experiments/{experiment_id}/runs/{run_id}/artifacts/report/{page})"
+def link(experiment_id: str, run_id: str, page: str, name: str) -> str:
+    """Return links from anywhere in the UI, whatever its address: to the page of the report run, and to the sweep's."""
+    report = f"[The report](#/experiments/{experiment_id}/runs/{run_id}/artifacts/report/{page})"
+    return f"{report}. {link_to_pages(name)}"

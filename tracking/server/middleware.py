@@ -25,11 +25,14 @@ _DIGITS = 20  # of a length
 _REMEMBERED = 10_000  # users and addresses; those that were seen last
 
 
-def close_paths(prefixes: tuple[str, ...], application: Application) -> Application:
-    """Answer 404 for every path under ``prefixes``."""
+def close_paths(
+    prefixes: tuple[str, ...], application: Application, *, but: Collection[tuple[str, str]] = ()
+) -> Application:
+    """Answer 404 for every path under ``prefixes``, except where method and path are in ``but``."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan" and scope["path"].startswith(prefixes):
+        is_closed = scope["type"] != "lifespan" and scope["path"].startswith(prefixes)
+        if is_closed and (scope.get("method"), scope["path"]) not in but:
             await _refuse(scope, send, 404, "")
         else:
             await application(scope, receive, send)

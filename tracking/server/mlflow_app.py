@@ -26,6 +26,10 @@ _CLOSED = (
     "/ajax-api/3.0/jobs",
 )
 
+# The UI asks for models to call, and shows an empty error where it is refused. MLflow answers that there are none: of
+# the server that it would call otherwise no variable tells it (mlflow_process.environment).
+_ANSWERED = (("GET", "/ajax-api/2.0/mlflow/gateway-proxy"),)
+
 _ARTIFACTS = ("/api/2.0/mlflow-artifacts/artifacts/", "/ajax-api/2.0/mlflow-artifacts/artifacts/")
 _LONGEST_BODY = 16_000_000  # bytes; MLflow's own limits, of what it keeps in memory, are lower
 
@@ -41,7 +45,8 @@ def create_app() -> Application:
     sweep_pages.add_to(routes)
     has_login = mlflow_internals.CONFIG_OF_LOGIN in os.environ
     application = _behind_login() if has_login else _read_whole(mlflow_internals.open_application())
-    return middleware.close_paths(_CLOSED, middleware.allow_origins(mlflow_internals.allowed_origins(), application))
+    of_our_pages = middleware.allow_origins(mlflow_internals.allowed_origins(), application)
+    return middleware.close_paths(_CLOSED, of_our_pages, but=_ANSWERED)
 
 
 def _behind_login() -> Application:

@@ -23,7 +23,7 @@ from tracking.server import mlflow_internals
 from tracking.store import file_lock, ui_view
 from tracking.store.location import StoreLocation, locate
 
-_SWEEPS = "/sweeps"
+_SWEEPS = f"/{ui_view.SWEEPS}"
 _MLFLOW = f"/{ui_view.PAGE}"
 _MAKE = ("-m", "tracking.report")
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from tracking import schema
+from tracking.store import ui_view
 from tracking.store.runs import one_per_cell
 from tracking.store.sweep_store import SweepStore
 
@@ -27,6 +28,18 @@ def write_notes(sweep: SweepStore, of_sweep: str, of_cells: Mapping[str, str]) -
         new = with_part(old, of_cells.get(key, ""))  # it may stand for its method no more
         if new != old and len(new) <= schema.LONGEST_TAG:
             client.set_tag(record.run_id, NOTE, new)
+
+
+def link_to_pages(name: str) -> str:
+    """Return links, as Markdown, to the pages of ``dn ui`` and ``dn server`` of the sweep and of all sweeps."""
+    return f"[This sweep, as it is now]({ui_view.sweep_link(name)}); [all sweeps](./)."
+
+
+def write_link(sweep: SweepStore, name: str) -> None:
+    """Lead from the experiment of a sweep that no report has described yet to its page."""
+    old = sweep.client.get_experiment(sweep.experiment_id).tags.get(NOTE, "")
+    if _BEGIN not in old:
+        sweep.client.set_experiment_tag(sweep.experiment_id, NOTE, with_part(old, link_to_pages(name)))
 
 
 def with_part(note: str, part: str) -> str:

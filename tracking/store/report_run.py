@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException
 
 from tracking import schema
 from tracking.manifest import Manifest
-from tracking.store import artifacts, ui_view
+from tracking.store import artifacts, notes, ui_view
 from tracking.store.sweep_store import SweepStore
 
 
@@ -32,6 +32,7 @@ def write_manifest(sweep: SweepStore, report_run_id: str, manifest: Manifest) ->
         artifacts.add_text(sweep.client, report_run_id, manifest.source, schema.SWEEP_FILE)
     view = ui_view.tag(manifest, int(time.time() * 1000))
     sweep.client.set_experiment_tag(sweep.experiment_id, ui_view.TAG, view)
+    notes.write_link(sweep, manifest.name)
 
 
 def attach_report(sweep: SweepStore, run_id: str, folder: Path) -> None:

@@ -7,6 +7,7 @@ writes it; a UI that knows no views leaves it alone.
 import base64
 import json
 import zlib
+from urllib.parse import quote
 
 from dn_distributed import score_names
 from tracking import schema
@@ -17,6 +18,9 @@ TAG = f"mlflow.sharedViewState.{KEY}"
 NAME = "Methods"
 PAGE = "mlflow"
 """Where MLflow's own page is on the servers of ``dn ui`` and ``dn server``, whose first page lists the sweeps."""
+
+SWEEPS = "sweeps"
+"""Beside it, the folder of the reports that these servers make when they are asked for."""
 
 
 def columns(manifest: Manifest) -> list[str]:
@@ -50,6 +54,11 @@ def tag(manifest: Manifest, now: int) -> str:
     }
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
     return json.dumps({"name": NAME, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"})
+
+
+def sweep_link(name: str, home: str = "./") -> str:
+    """Return the address of a sweep's report, as it is now, from a page whose way to the first page is ``home``."""
+    return f"{home}{SWEEPS}/{quote(name, safe='')}"
 
 
 def run_link(page: str, experiment_id: str, run_id: str) -> str:
