@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from dn_distributed.data import Dataset
+from dn_distributed.data.function import FromFunction
 from dn_distributed.data.images import ImageDataset
 from dn_distributed.errors import ArgumentError
 from dn_distributed.regularizers import PENALTIES
@@ -44,7 +45,8 @@ SHIPPED = frozenset(
                 "regression",
             )
         ),
-        *(f"data.{name}" for name in ("base", "digits", "images", "linear", "pictures", "samples", "table")),
+        *(f"data.{name}" for name in ("base", "digits", "function", "images", "linear", "pictures", "samples")),
+        "data.table",
         *(f"regularizers.{name}" for name in ("base", "dropneuron", "l1", "l2", "scripted_l2")),
     )
 )
@@ -90,6 +92,8 @@ def _of_dataset(dataset: Dataset) -> str | None:
 
     Samples may come with the checksum of their files, which does not say what is made of these.
     """
+    if isinstance(dataset, FromFunction):
+        return _of_function(dataset.source)
     return None if type(dataset).digest is ImageDataset.digest else of_class(type(dataset))
 
 

@@ -1,10 +1,12 @@
 """Registers tasks, datasets and penalties of a user's own under their names, and the modules that may be run."""
 
+import importlib
 import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, get_args, get_origin
 
 from dn_distributed.errors import ArgumentError
+from dn_distributed.text import first_line
 
 OWN_MODULES: set[str] = set()
 """Names of the modules that the user has imported for sweeps, and of those of registered classes. A sweep file or a
@@ -14,6 +16,29 @@ stored cell may name functions of these, and of their submodules, and of no othe
 def is_own_module(name: str) -> bool:
     """Return whether functions of the module of this name may be called."""
     return any(f"{name}.".startswith(f"{module}.") for module in OWN_MODULES)
+
+
+def own_function(what: str, name: str) -> Callable[..., Any]:
+    """Return the function or class ``module:function`` of the user's own; ``what`` it makes stands in messages.
+
+    ArgumentError where it is none, or of a module that is not the user's. Sweep files and stored cells come from
+    anywhere: without this, one could run any function of any module.
+    """
+    module, _, attribute = name.partition(":")
+    _check_own(what, name, module)
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # whatever a module of the user's own raises
+        raise ArgumentError(f"{what} {name}: {first_line(error)}") from error
+    if not (inspect.isfunction(found) or inspect.isclass(found)):
+        raise ArgumentError(f"{what} {name}: {attribute} is no function")
+    _check_own(what, name, found.__module__)
+    return found
+
+
+def _check_own(what: str, name: str, module: str) -> None:
+    if not is_own_module(module):
+        raise ArgumentError(f"{what} {name}: functions of {module!r} are run only where --import {module} names it")
 
 
 def literal_names(cls: type) -> tuple[str, ...]:

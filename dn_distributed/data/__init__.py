@@ -4,6 +4,7 @@ from typing import TypeVar
 
 from dn_distributed.data.base import Data, DataError, Dataset, Raw, RawImages, Samples, Split, Splits
 from dn_distributed.data.digits import Digits
+from dn_distributed.data.function import FromFunction
 from dn_distributed.data.images import ImageDataset, TorchvisionImages
 from dn_distributed.data.linear import Described, Scripted, SparseLinear
 from dn_distributed.data.pictures import Flowers, ImageFolder, TorchvisionPictures
@@ -41,6 +42,7 @@ DATASETS: dict[str, type[Dataset]] = {
     "svhn": TorchvisionPictures,
     "flowers102": Flowers,
     "image_folder": ImageFolder,
+    "function": FromFunction,
 }
 
 OwnDataset = TypeVar("OwnDataset", bound=Dataset)

@@ -1,6 +1,5 @@
 """Networks that a sweep file describes: fully connected ones, torchvision's, and those of a function of one's own."""
 
-import importlib
 import inspect
 import math
 from abc import ABC, abstractmethod
@@ -13,7 +12,7 @@ from torch import nn
 
 from dn_distributed.config import Count, FrozenModel
 from dn_distributed.errors import ArgumentError
-from dn_distributed.registry import is_own_module
+from dn_distributed.registry import own_function
 from dn_distributed.text import first_line, quoted
 
 TORCHVISION = "torchvision"
@@ -91,7 +90,7 @@ class Made(Architecture):
             function: Callable[..., Any] = _torchvision(self.name.partition(":")[2])
             from_data: dict[str, Any] = {"num_classes": num_outputs}
         else:
-            function = _own(self.name)
+            function = own_function("network", self.name)
             known = inspect.signature(function).parameters
             shapes = {"input_shape": tuple(input_shape), "num_outputs": num_outputs}
             from_data = {key: value for key, value in shapes.items() if key in known}
@@ -107,7 +106,7 @@ class Made(Architecture):
 
     @property
     def function(self) -> Callable[..., Any] | None:
-        return None if self.name.startswith(f"{TORCHVISION}:") else _own(self.name)
+        return None if self.name.startswith(f"{TORCHVISION}:") else own_function("network", self.name)
 
 
 def architecture_of(value: Any) -> Architecture:
@@ -131,25 +130,3 @@ def _torchvision(name: str) -> Callable[..., Any]:
         raise ArgumentError(f"torchvision has no network {quoted(name)}; valid: {', '.join(valid)}")
     builder: Callable[..., Any] = models.get_model_builder(name)
     return builder
-
-
-def _own(name: str) -> Callable[..., Any]:
-    """Return the function or class of this name. ArgumentError where it is none, or of a module that is not the user's.
-
-    Sweep files and stored cells come from anywhere: without this, one could run any function of any module.
-    """
-    module, _, attribute = name.partition(":")
-    _check_own(name, module)
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # whatever a module of the user's own raises
-        raise ArgumentError(f"network {name}: {first_line(error)}") from error
-    if not (inspect.isfunction(found) or inspect.isclass(found)):
-        raise ArgumentError(f"network {name}: {attribute} is no function")
-    _check_own(name, found.__module__)
-    return found
-
-
-def _check_own(name: str, module: str) -> None:
-    if not is_own_module(module):
-        raise ArgumentError(f"network {name}: functions of {module!r} are run only where --import {module} names it")

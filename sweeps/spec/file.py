@@ -30,6 +30,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from dn_distributed import random_weights, regularizers
 from dn_distributed.config import Baseline, Count, FrozenModel, Pruning, Step, Training
 from dn_distributed.data import DATASETS, Dataset
+from dn_distributed.data.function import in_full
 from dn_distributed.labels import SHORTHANDS
 from dn_distributed.regularizers import PENALTIES, dropout
 from dn_distributed.tasks import TASKS, Task
@@ -288,7 +289,7 @@ def _dataset(value: Any, info: ValidationInfo) -> Dataset:
     task = info.data.get("task")
     if task is None:
         raise ValueError("which one fits depends on the task")
-    dataset = _named("dataset", DATASETS, task.default_dataset if value is None else value)
+    dataset = _named("dataset", DATASETS, task.default_dataset if value is None else in_full(value))
     if not task.fits(dataset):
         fitting = [name for name, cls in DATASETS.items() if task.fits(cls)]
         raise ValueError(f"{dataset.name!r} does not fit task {task.name!r}; valid: {', '.join(fitting)}")
@@ -335,7 +336,8 @@ class SweepFile(Entry):
     ``torchvision:resnet18``, or ``module:function`` of a module that ``--import`` names, with arguments ``{name:
     torchvision:resnet18, args: {…}}``. Short for ``task: {name: network, architecture: …}``."""
     dataset: Annotated[Dataset, BeforeValidator(_dataset)] = Field(None, validate_default=True)
-    """A name, or ``{name: …}`` with options of the dataset; left out: as in the paper."""
+    """A name, or ``{name: …}`` with options of the dataset; left out: as in the paper. Or ``module:function``, of a
+    module that ``--import`` names, with arguments ``{name: module:function, args: {…}}``."""
     seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds)] = (0,)
     """How many replicates each cell has, or a list of their seeds."""
     training: Annotated[dict[str, Any] | tuple[dict[str, Any], ...], BeforeValidator(_training)] = Field({})

@@ -1,0 +1,89 @@
+"""Data of a function of one's own: fitted, or refused while planning; the source is part of the identity."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from dn_distributed.errors import DataError
+from sweeps.errors import SpecError
+from sweeps.spec.own_modules import OwnModules
+from tests.sweeps.test_own_networks import fitted, keys
+from tests.sweeps.test_own_networks import folder as folder
+from tests.sweeps.test_own_networks import nothing_imported as nothing_imported
+from tests.tracking.fabricated import make_cell
+from tracking.results import networks
+
+MODULE = """
+from subprocess import getoutput
+
+import dn_distributed as dn
+import torch
+
+
+def split(size, add=0):
+    x = torch.linspace(-1, 1, 3 * size).reshape(size, 3)
+    return dn.Split(x, (x[:, 0] > 0).long() + add)
+
+
+def made(size, num_classes=2):
+    return dn.Samples(split(size), split(size), split(size), num_classes)
+
+
+def unknown_class(data_dir):
+    assert data_dir.name == "data"
+    return dn.Samples(split(8), split(8), split(8, 1), 3)
+
+
+def numbers():
+    return [1, 2]
+"""
+MADE = "dataset={name: 'nets_of_data:made', args: {size: 12}}"
+
+pytestmark = pytest.mark.usefixtures("nothing_imported")
+
+
+@pytest.fixture
+def own(folder: Path) -> Path:
+    (folder / "nets_of_data.py").write_text(MODULE)
+    OwnModules(str(folder), ("nets_of_data",)).load()
+    return folder
+
+
+def test_the_network_is_fitted_to_what_a_function_returns(own: Path) -> None:
+    task = fitted(own, MADE).task
+    assert [tuple(p.shape) for p in task.network().parameters() if p.ndim == 2] == [(8, 3), (2, 8)]
+
+
+def test_source_and_data_are_part_of_the_identity(own: Path) -> None:
+    before = keys(own, MADE)
+    assert keys(own, "dataset={name: function, function: 'nets_of_data:made', args: {size: 12}}") == before
+    assert keys(own, MADE.replace("12", "16")) != before
+    del sys.modules["nets_of_data"]
+    (own / "nets_of_data.py").write_text(f"{MODULE}\nx = 1\n")
+    assert keys(own, MADE) != before
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere:data", "dataset nowhere:data: functions of 'nowhere' are run only where --import nowhere names it"),
+        ("nets_of_data:getoutput", "functions of 'subprocess' are run only"),
+        ("nets_of_data:absent", "has no attribute 'absent'"),
+        ("nets_of_data:made", "dataset nets_of_data:made: TypeError: .*size"),
+        ("nets_of_data:numbers", "dataset nets_of_data:numbers: returns list, not dn.Samples"),
+        ("nets_of_data:unknown_class", "nets_of_data:unknown_class.?: class 2 is in the test samples"),
+    ],
+)
+def test_what_is_no_data_is_refused_in_one_line(own: Path, name: str, message: str) -> None:
+    with pytest.raises((SpecError, DataError), match=message) as caught:
+        fitted(own, f"dataset={name}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_stored_cell_calls_no_function(folder: Path) -> None:
+    called = {"name": "function", "function": "os:mkdir", "args": {"path": str(folder / "called")}}
+    dataset = networks.dataset_of(make_cell().model_copy(update={"dataset": called}))
+    with pytest.raises(DataError, match="--import os names it"):
+        dataset.load(folder)
+    assert not (folder / "called").exists()
