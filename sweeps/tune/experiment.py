@@ -17,7 +17,7 @@ from sweeps.tune.checkpoints import CheckpointFolder, Checkpoints, RemoteCheckpo
 from sweeps.tune.progress import Progress
 from sweeps.tune.recording import Recording
 from sweeps.tune.round import Round
-from sweeps.tune.search import OBJECTIVE, optuna_search, scheduler_of
+from sweeps.tune.search import OBJECTIVE, optuna_search, pack_list, scheduler_of
 from tracking.results.cells import CellResult
 from tracking.store.sweep_store import SweepStore
 
@@ -65,8 +65,10 @@ class Experiments:
         """Run these packs, and return what became of them."""
         if self.interrupted or not packs:
             return Round()
-        space = {"pack": [pack_config.to_text(pack) for pack in packs]}
-        return self._run(len(packs), self.context(None), progress, space=space)
+        context, space = self.context(None), {pack_config.PACK: ""}
+        return self._run(
+            len(packs), context, progress, param_space=space, num_samples=len(packs), search_alg=pack_list(packs)
+        )
 
     def search(self, method: Method, samples: int, tried: Sequence[CellResult], progress: Progress) -> Round:
         """Run configurations that Optuna proposes, each a pack of all seeds. ``tried``: cells of the method so far."""
@@ -79,7 +81,7 @@ class Experiments:
         num_trials: int,
         context: "TrialContext",
         progress: Progress,
-        space: Mapping[str, Sequence[str]] | None = None,
+        param_space: Mapping[str, str] | None = None,
         **search: Any,
     ) -> Round:
         from ray import tune
@@ -93,7 +95,7 @@ class Experiments:
         trainable = tune.with_parameters(PackTrial, pickled_context=PickledContext.of(context))
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
-            param_space={name: tune.grid_search(list(values)) for name, values in space.items()} if space else None,
+            param_space=param_space,
             tune_config=self._tune_config(**search),
             run_config=tune.RunConfig(
                 name=time.strftime("%Y%m%d-%H%M%S"),

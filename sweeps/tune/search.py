@@ -1,4 +1,4 @@
-"""The search algorithms: Optuna, which begins from the configurations that the store holds already, and ASHA."""
+"""The search algorithms: planned packs, Optuna, which begins from what the store holds already, and ASHA."""
 
 import math
 import statistics
@@ -7,8 +7,10 @@ from typing import Any
 
 from dn_distributed.config import Cell
 from dn_distributed.data import Data
+from sweeps.planning.plan import Pack
 from sweeps.spec.file import Search
 from sweeps.spec.sweep import Method, Sweep
+from sweeps.tune import pack_config
 from tracking.results.cells import CellResult
 
 _NO_LAST_RUNG = 1_000_000
@@ -39,6 +41,16 @@ def known_rewards(
             points.append(values)
             rewards.append([statistics.fmean(finite), *sizes])
     return points, rewards
+
+
+def pack_list(packs: Sequence[Pack]) -> Any:
+    """Return what hands out packs that are planned: a trial is made of the next one when Tune has room for it.
+
+    Of a grid Tune makes all trials before the first one begins, and copies the whole grid for each of them.
+    """
+    from ray.tune.search.basic_variant import BasicVariantGenerator
+
+    return BasicVariantGenerator(points_to_evaluate=[{pack_config.PACK: pack_config.to_text(pack)} for pack in packs])
 
 
 def optuna_search(sweep: Sweep, method: Method, data: Data, tried: Sequence[CellResult]) -> Any:
