@@ -91,12 +91,18 @@ def encode(
     places = {run_id: place for place, (run_id, *_) in enumerate(rows)}
     columns: dict[str, dict[str, list[Any]]] = {}
     for kind, triples in named.items():
-        columns[kind] = {}
+        of_kind = columns[kind] = {}
         for run_id, name, value in triples:
             place = places.get(run_id)  # one that was made since the runs were read is not there
             if place is not None:
-                columns[kind].setdefault(name, [None] * len(rows))[place] = value
+                if name not in of_kind:
+                    of_kind[name] = _empty_column(len(rows))
+                of_kind[name][place] = value
     return json.dumps({"runs": rows, **columns})
+
+
+def _empty_column(length: int) -> list[Any]:
+    return [None] * length
 
 
 def decode(text: str) -> list[StoredRun]:
