@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -277,7 +277,12 @@ class Cell(FrozenModel):
 
     def replicate_key(self, seed: int) -> str:
         """Identity of the replicate of this cell with ``seed``."""
-        return _digest({"cell": self.key, "seed": seed})
+        return self.replicate_keys([seed])[0]
+
+    def replicate_keys(self, seeds: Sequence[int]) -> list[str]:
+        """Return the same for several seeds, in their order: the cell's own key is made once."""
+        key = self.key
+        return [_digest({"cell": key, "seed": seed}) for seed in seeds]
 
 
 def _digest(value: Mapping[str, Any]) -> str:

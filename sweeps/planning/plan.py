@@ -22,7 +22,7 @@ class Pack:
     @property
     def key(self) -> str:
         """Identity of the pack, beginning with its cell's: checkpoints are found again by it."""
-        joined = "/".join(self.cell.replicate_key(seed) for seed in self.seeds)
+        joined = "/".join(self.cell.replicate_keys(self.seeds))
         return f"{self.cell.key[:16]}-{hashlib.sha256(joined.encode()).hexdigest()[:16]}"
 
     def __str__(self) -> str:
@@ -76,7 +76,7 @@ class Plan:
         """Return the plan of running these alone, by replicate key: ``restart`` anew, ``resume`` to the end."""
 
         def states(cell: PlannedCell) -> dict[int, State | None]:
-            keys = {seed: cell.cell.replicate_key(seed) for seed in cell.states}
+            keys = dict(zip(cell.states, cell.cell.replicate_keys(list(cell.states)), strict=True))
             return {
                 seed: None if keys[seed] in restart else state
                 for seed, state in cell.states.items()
@@ -135,7 +135,7 @@ def make(sweep: Sweep, data: Data, states: Mapping[str, State], known: Mapping[s
     cells = []
     for method in sweep.methods:
         for cell in _cells_of(sweep, method, data, known.get(method.label, ())):
-            by_seed = {seed: states.get(cell.replicate_key(seed)) for seed in sweep.seeds}
+            by_seed = dict(zip(sweep.seeds, map(states.get, cell.replicate_keys(sweep.seeds)), strict=True))
             if "stopped" in by_seed.values():  # by the search, which has judged all seeds of the cell
                 by_seed = {seed: state or "stopped" for seed, state in by_seed.items()}
             cells.append(PlannedCell(method, cell, by_seed))

@@ -81,7 +81,7 @@ class Experiments:
         num_trials: int,
         context: "TrialContext",
         progress: Progress,
-        param_space: Mapping[str, str] | None = None,
+        param_space: dict[str, Any] | None = None,
         **search: Any,
     ) -> Round:
         from ray import tune

@@ -68,7 +68,13 @@ def status_of(port: int, method: str, question: object, path: str = runs_path.PA
 
 def test_a_column_is_made_once_for_a_name_however_many_runs_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
-    monkeypatch.setattr(runs_path, "_empty_column", lambda length: made.append(length) or [None] * length)
+    empty = runs_path._empty_column
+
+    def counted(length: int) -> list[object]:
+        made.append(length)
+        return empty(length)
+
+    monkeypatch.setattr(runs_path, "_empty_column", counted)
     runs = [(f"run {number}", "FINISHED", number, None) for number in range(50)]
     tags = [(run_id, name, run_id) for run_id, *_ in runs for name in ("a", "b")]
     answer = runs_path.encode(runs, {"tags": tags, "params": [], "metrics": []})

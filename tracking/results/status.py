@@ -162,13 +162,13 @@ def _entries(manifest: Manifest, known: Mapping[str, Replicate]) -> Iterable[Ent
     seen: set[str] = set()
     for method in manifest.methods:
         for cell in method.cells:
-            if cell.key in seen:  # methods that differ only in what is shown of a cell share it
+            cell_key = cell.key
+            if cell_key in seen:  # methods that differ only in what is shown of a cell share it
                 continue
-            seen.add(cell.key)
-            for seed in manifest.seeds:
-                yield _entry(method.label, seed, known.get(cell.replicate_key(seed)))
-    listed = {cell.key for method in manifest.methods for cell in method.cells}
-    others = [item for item in known.values() if item.cell_key not in listed]
+            seen.add(cell_key)
+            for seed, key in zip(manifest.seeds, cell.replicate_keys(manifest.seeds), strict=True):
+                yield _entry(method.label, seed, known.get(key))
+    others = [item for item in known.values() if item.cell_key not in seen]
     for method in manifest.methods:
         yield from _proposed(method, manifest.seeds, others)
 
