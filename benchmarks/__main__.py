@@ -6,7 +6,18 @@ import importlib.metadata
 import os
 from pathlib import Path
 
-from benchmarks import agreement, full_length, lenet5_step, overhead, precision, scale, shrinking, trainer, whole_sweep
+from benchmarks import (
+    agreement,
+    full_length,
+    growth,
+    lenet5_step,
+    overhead,
+    precision,
+    scale,
+    shrinking,
+    trainer,
+    whole_sweep,
+)
 from dn_distributed.hardware import cpu_name
 from sweeps.planning.data_dir import resolve_data_dir
 
@@ -16,6 +27,7 @@ PARTS = {
     "full_length": ("(k) A training at its full length against the tutorial way", full_length.run),
     "overhead": ("(c) What Ray and MLflow add to bare training", overhead.run),
     "scale": ("(d) Scale: ten thousand replicates, two thousand short packs", scale.run),
+    "growth": ("(l) Growth: a hundred thousand replicates on a tracking server", growth.run),
     "shrinking": ("(g) Trainings that drop units, with tensors that get smaller and without", shrinking.run),
     "lenet5_step": ("(f) What makes a step of LeNet-5 cheaper", lenet5_step.run),
     "precision": ("(h) A step in bfloat16 against one in float32", precision.run),

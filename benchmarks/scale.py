@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from sqlalchemy import create_engine
 
 from benchmarks import seeding
 from dn_distributed.training import Trainer
@@ -185,7 +186,12 @@ def seed(folder: Path) -> None:
     data = load_data(sweep, None)
     last = planning.make(sweep, data, {}, {}).distinct[-MISSING:]
     missing = {item.cell.key: sweep.seeds[-PACK:] for item in last}
-    seeding.fill(sweep, data, store.locate(folder=folder / store.FOLDER), missing)
+    location = store.locate(folder=folder / store.FOLDER)
+    assert location.artifacts is not None
+    embedded.prepare(location)
+    sweep_store = SweepStore.find_or_create(location, sweep.name)
+    database = create_engine(f"sqlite:///{location.database}")
+    seeding.fill(sweep, data, sweep_store, database, location.artifacts / sweep.name, missing)
     os.sync()  # the disk is not to be busy with ten thousand new files while commands are timed
 
 
