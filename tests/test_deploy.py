@@ -3,6 +3,8 @@
 import re
 import shutil
 import subprocess
+import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,30 @@ def test_the_image_has_what_the_project_asks_of_the_packages_in_it() -> None:
     both = [(name, limits) for name, limits in installed if name in by_name]
     assert len(both) > 5
     assert [f"{name}{limits}" for name, limits in both] == [by_name[name] for name, _ in both]
+
+
+def _check(*words: str) -> None:
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_what_is_composed_is_what_the_specification_knows(path: Path, tmp_path: Path) -> None:
+    pytest.importorskip("check_jsonschema")
+    check = (sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec")
+    _check(*check, str(path))
+    misspelt = tmp_path / path.name
+    misspelt.write_text(path.read_text("utf-8").replace("    environment:", "    environmant:", 1))
+    with pytest.raises(AssertionError, match="environmant"):
+        _check(*check, str(misspelt))
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.ray"])
+def test_recipes_of_images_are_whole(name: str) -> None:
+    hadolint = shutil.which("hadolint", path=sysconfig.get_path("scripts")) or shutil.which("hadolint")
+    if hadolint is None:
+        pytest.skip("no hadolint here")
+    _check(hadolint, "--no-color", str(DEPLOY / name))
 
 
 def test_docker_understands_it(tmp_path: Path) -> None:
