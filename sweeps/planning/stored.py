@@ -18,13 +18,16 @@ from tracking.store.sweep_store import SweepStore
 
 def plan_from_store(sweep: Sweep, data: Data, sweep_store: SweepStore) -> Plan:
     """Return the plan of a sweep as the store stands."""
-    found = runs.read_states(sweep_store)
-    states = {item.replicate_key: item.state for item in found if item.state != "incomplete"}
+    outcomes = runs.read_outcomes(sweep_store)
+    states = {key: outcome.state for key, outcome in outcomes.items() if outcome.state != "incomplete"}
     stored = reader.read_cells(sweep_store)
     plan = planning.make(sweep, data, states, stored)
-    finished = Counter(item.cell_key for item in found if item.state == "finished")
-    remarks = describe_outdated_results(plan, itertools.chain.from_iterable(stored.values()), finished)
-    return replace(plan, remarks=remarks)
+    planned = {item.cell.key for item in plan.distinct}
+    others = [cell for cell in itertools.chain.from_iterable(stored.values()) if cell.key not in planned]
+    if not others:
+        return plan
+    finished = Counter(item.cell_key for item in runs.read_states(sweep_store) if item.state == "finished")
+    return replace(plan, remarks=describe_outdated_results(plan, others, finished))
 
 
 def describe_outdated_results(plan: Plan, stored: Iterable[Cell], finished: Mapping[str, int]) -> tuple[str, ...]:

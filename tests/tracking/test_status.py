@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from dn_distributed.config import Cell
 from sweeps.cli import main as cli
 from tests.tracking.fabricated import Recorder, make_cell
 from tracking import schema
@@ -14,6 +15,8 @@ from tracking.results.status import Entry, Status
 from tracking.store import report_run
 from tracking.store.driver import Driver, this_driver
 from tracking.store.lease import Lease
+from tracking.store.queries import RunQuery, StoredRun
+from tracking.store.sqlite import SqliteQueries
 
 ONE, TWO = make_cell(l1=0.1), make_cell(l1=0.2)
 
@@ -64,6 +67,41 @@ def test_every_replicate_of_the_sweep_is_in_one_state(recorder: Recorder) -> Non
     assert lines[0] == f"{recorder.name}: 2 of 6 done, 1 interrupted, 2 left, 1 failed"
     assert "  no driver is at work; `dn sweep FILE` goes on" in lines
     assert "  failed × 1: second: the numbers ran away" in lines
+
+
+def test_a_cells_key_is_made_once_however_many_seeds_it_has(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder.announce({"first": [ONE], "second": [TWO]}, seeds=range(20))
+    made: list[str] = []
+    make = Cell.key.fget  # type: ignore[attr-defined]
+
+    def counted(cell: Cell) -> str:
+        made.append(make(cell))
+        return made[-1]
+
+    monkeypatch.setattr(Cell, "key", property(counted))
+    assert status.read(recorder.sweep).count(None) == 40
+    assert len(made) == 4  # by which a cell is known, and its replicates
+
+
+def test_of_a_finished_replicate_nothing_is_read_that_is_not_counted(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder.announce({"first": [ONE]}, seeds=(0,))
+    recorder.finish(ONE, 0, label="first")
+    asked: list[StoredRun] = []
+    find = SqliteQueries.find
+
+    def seen(queries: SqliteQueries, query: RunQuery) -> list[StoredRun]:
+        found = find(queries, query)
+        asked.extend(found if query.where[schema.KIND] == "replicate" else [])
+        return found
+
+    monkeypatch.setattr(SqliteQueries, "find", seen)
+    assert status.read(recorder.sweep).count("finished") == 1
+    (run,) = asked
+    assert (set(run.tags), run.params, run.metrics) == ({schema.REPLICATE_KEY, schema.COMPLETE}, {}, {})
 
 
 def test_methods_that_share_a_cell_are_counted_once(recorder: Recorder) -> None:

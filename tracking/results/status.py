@@ -13,7 +13,7 @@ from tracking.manifest import Manifest, ManifestMethod
 from tracking.store import runs
 from tracking.store.driver import Driver, driver_from_tags
 from tracking.store.location import StoreLocation
-from tracking.store.runs import Replicate, State
+from tracking.store.runs import Outcome, Replicate, State
 from tracking.store.sweep_store import SweepStore
 
 _SILENT_SECONDS = 60.0  # of a driver that speaks every five
@@ -134,12 +134,14 @@ class Status:
 def read(sweep: SweepStore) -> Status:
     """Return the status of a sweep. StoreError if it was never started."""
     _, manifest = runs.read_manifest(sweep)
-    known = {replicate.replicate_key: replicate for replicate in runs.read_states(sweep)}
+    is_searching = any(method.to_propose for method in manifest.methods)
+    every = runs.read_states(sweep) if is_searching else []
+    known = {item.replicate_key: item for item in every} if is_searching else runs.read_outcomes(sweep)
     report_run = sweep.records("report", tags=(schema.DRIVER,))[0]
     driver = driver_from_tags(report_run.tags)
     if driver is not None and driver.is_known_dead:
         driver = None
-    return Status(manifest.name, tuple(_entries(manifest, known)), driver)
+    return Status(manifest.name, tuple(_entries(manifest, known, every)), driver)
 
 
 def read_all(location: StoreLocation, tell: Callable[[str], None]) -> list[Status]:
@@ -158,7 +160,8 @@ def read_all(location: StoreLocation, tell: Callable[[str], None]) -> list[Statu
     return found
 
 
-def _entries(manifest: Manifest, known: Mapping[str, Replicate]) -> Iterable[Entry]:
+def _entries(manifest: Manifest, known: Mapping[str, Outcome], every: Iterable[Replicate]) -> Iterable[Entry]:
+    """``every``: replicate of the sweep, where a search has still to propose some."""
     seen: set[str] = set()
     for method in manifest.methods:
         for cell in method.cells:
@@ -168,7 +171,7 @@ def _entries(manifest: Manifest, known: Mapping[str, Replicate]) -> Iterable[Ent
             seen.add(cell_key)
             for seed, key in zip(manifest.seeds, cell.replicate_keys(manifest.seeds), strict=True):
                 yield _entry(method.label, seed, known.get(key))
-    others = [item for item in known.values() if item.cell_key not in seen]
+    others = [item for item in every if item.cell_key not in seen]
     for method in manifest.methods:
         yield from _proposed(method, manifest.seeds, others)
 
@@ -185,7 +188,7 @@ def _proposed(method: ManifestMethod, seeds: Sequence[int], others: Sequence[Rep
             yield _entry(method.label, seed, by_seed.get(seed))
 
 
-def _entry(method: str, seed: int, found: Replicate | None) -> Entry:
+def _entry(method: str, seed: int, found: Outcome | None) -> Entry:
     if found is None:
         return Entry(method, seed, None)
     ended = found.end_time / 1000 if found.end_time and found.state != "incomplete" else None

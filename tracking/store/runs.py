@@ -25,8 +25,18 @@ _RANK: Mapping[State, int] = {"finished": 0, "failed": 1, "stopped": 1, "incompl
 
 
 @dataclass(frozen=True)
-class Replicate:
-    """How far a replicate is, whatever has become of it."""
+class Outcome:
+    """How far a replicate is."""
+
+    state: State
+    end_time: int | None
+    reason: str
+    """Why it ended without a result; else empty."""
+
+
+@dataclass(frozen=True)
+class Replicate(Outcome):
+    """How far a replicate is, and which one it is."""
 
     run_id: str
     cell_key: str
@@ -35,13 +45,9 @@ class Replicate:
     """Of the method."""
     seed: int | None
     """None where an earlier version began it and it has not ended."""
-    state: State
     running: bool
     """Whether a worker has it, or had when it went away."""
     start_time: int
-    end_time: int | None
-    reason: str
-    """Why it ended without a result; else empty."""
 
 
 def read_states(sweep: SweepStore) -> list[Replicate]:
@@ -49,6 +55,15 @@ def read_states(sweep: SweepStore) -> list[Replicate]:
     shown, params = (*_IDENTITY, schema.LABEL, schema.SEED_TAG, *schema.MARKS), (schema.SEED,)
     found = sweep.records("replicate", tags=shown, params=params)
     return list(map(_replicate, one_per_replicate(found).values()))
+
+
+def read_outcomes(sweep: SweepStore) -> dict[str, Outcome]:
+    """Return how far each replicate of a sweep is, by its key: of all that ``read_states`` says it is soonest read."""
+    counted = one_per_replicate(sweep.records("replicate", tags=(schema.REPLICATE_KEY, *schema.MARKS)))
+    states = {key: state_of(record) for key, record in counted.items()}
+    return {
+        key: Outcome(states[key], record.end_time, reason_of(record, states[key])) for key, record in counted.items()
+    }
 
 
 def one_per_replicate(found: Iterable[StoredRun]) -> dict[str, StoredRun]:
