@@ -18,6 +18,7 @@ from sqlalchemy import create_engine
 
 from benchmarks import seeding
 from benchmarks.scale import LARGE, run_command
+from dn_distributed.config import Cell
 from sweeps.planning import plan as planning
 from sweeps.planning.data import load_data
 from sweeps.planning.plan import Pack
@@ -168,13 +169,19 @@ def _of_store(database: Database) -> list[str]:
     return lines
 
 
+def cell_of_packs() -> Cell:
+    """Return a cell that packs can be made of."""
+    with tempfile.TemporaryDirectory() as folder:
+        sweep = spec.load(_file(Path(folder), 2 * SEEDS))
+        return planning.make(sweep, load_data(sweep, None), {}, {}).cells[0].cell
+
+
 def listing() -> list[str]:
     """Return what it costs Tune to have the first trial of so many packs, and all of them, in this process."""
     lines = ["| packs | CPU s until the first trial is there | until all are |", "| --: | --: | --: |"]
     register_trainable("nothing", tune.Trainable)
     with tempfile.TemporaryDirectory() as folder:
-        sweep = spec.load(_file(Path(folder), 2 * SEEDS))
-        cell = planning.make(sweep, load_data(sweep, None), {}, {}).cells[0].cell
+        cell = cell_of_packs()
         for count in PACKS:
             packs = pack_list([Pack("P", cell, (seed,)) for seed in range(count)])
             begin = time.process_time()
