@@ -145,7 +145,8 @@ def _best(options: Sequence[_Option], most: float, *, by_saving: bool = False) -
         if option.there.sum() <= 1 or not allowed.any():
             continue
         ranks = option.savings if by_saving else option.group.worth / np.maximum(option.savings, 1e-300)
-        number = int(np.where(allowed, ranks, np.inf).argmin())
+        # among those allowed alone: what they are worth may be infinite, or no number, in a replicate that diverges
+        number = int(np.flatnonzero(allowed)[ranks[allowed].argmin()])
         if found is None or ranks[number] < found.rank:
             found = _Best(float(ranks[number]), option.group, number, float(option.savings[number]))
     return found

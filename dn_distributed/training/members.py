@@ -143,7 +143,12 @@ class Members:
         return alive_in(single.replica, self._chain, single.learner.structure)
 
     def _drop(self, single: Single, drop: Drop, share: float, step: int) -> None:
-        """``share``: of the steps over which units are dropped."""
+        """``share``: of the steps over which units are dropped.
+
+        A replicate that has diverged drops none: what is not finite must not go with a unit before it is noticed.
+        """
+        if not bool(single.learner.finite().all()):
+            return
         alive = self._alive(single)
         size, target = alive.size(self._chain, drop.of), self._chain.whole_size(drop.of) * drop.to
         if size <= target:

@@ -193,6 +193,17 @@ def test_the_choice_reaches_its_goal_and_keeps_a_unit_of_each_layer(
         assert size >= min(goal * 0.98, full)
 
 
+@pytest.mark.parametrize("worth_of", [(np.inf,), (np.nan,), (np.inf, 1.0, np.nan)], ids=str)
+@pytest.mark.parametrize("measure", ["weights", "units", "multiply_adds"])
+def test_the_choice_ends_where_worth_is_not_finite(measure: Measure, worth_of: tuple[float, ...]) -> None:
+    chain, alive = alive_of(4, 5, 3)
+    worth = {link.name: (w := np.resize(worth_of, link.num_inputs), w) for link in chain.links}
+    gone: list[tuple[str, int]] = []
+    choose(chain, alive, worth, 0.0, measure, last=True, removed=lambda link, number: gone.append((link.name, number)))
+    assert len(set(gone)) == len(gone)
+    assert alive.size(chain, measure) == chain.smallest_size(measure)
+
+
 @pytest.mark.parametrize("measure", ["weights", "units", "multiply_adds"])
 @pytest.mark.parametrize("make", [lambda: make_task("lenet300"), lambda: make_task("lenet5_caffe"), with_filters])
 def test_what_cannot_be_dropped_is_known_before(whole: Whole, make: Callable[[], Task], measure: Measure) -> None:
@@ -341,6 +352,40 @@ def test_a_replicate_that_has_diverged_harms_no_other(few_data: DataOf) -> None:
             pass
     assert pack.diverged() == [1]
     assert torch.equal(pack.replicas.values[1], alone.replicas.values[0])
+
+
+@pytest.mark.parametrize("score", ["norm", "taylor", "obs"])
+def test_a_replicate_that_blows_up_while_units_drop_ends_as_diverged(few_data: DataOf, score: Score) -> None:
+    """Its numbers overflow step by step: what its units are worth is infinite before its weights are."""
+    task = make_task("regression", hidden=(8, 5))
+    dropping = Training(steps=12, batch_size=20, drop=Drop(to=0.2, every=1, score=score))
+    pack, alone = (Trainer(task, {}, dropping, 0.0, few_data(task).for_seeds(s), s) for s in ([1, 2], [2]))
+    pack.replicas.values[0] *= 1e9
+    pack._course.restored()
+    for trainer in (pack, alone):
+        assert trainer.diverged() == []
+        for _ in trainer.run():
+            pass
+    assert pack.diverged() == [1]
+    assert alone.diverged() == []
+    assert torch.equal(pack.replicas.values[1], alone.replicas.values[0])
+    assert pack.outcomes()[1].scores == alone.outcomes()[0].scores
+
+
+def test_what_is_not_finite_does_not_go_with_a_unit_unnoticed(few_data: DataOf) -> None:
+    """A moment that becomes infinite in the last step of an epoch, at whose end its unit would have gone."""
+    task = make_task("regression", hidden=(8, 5))
+    phase = Training(epochs=1, batch_size=20, drop=Drop(to=0.3, every=1000, score="norm"))
+    trainer = Trainer(task, {}, phase, 0.0, few_data(task).for_seeds([1]), [1])
+    trainer.advance(trainer.num_steps - 1)
+    members = trainer._course._members
+    assert members is not None
+    (single,) = members._singles()
+    for name, place in (("fc1.weight", (0, 3)), ("fc2.weight", (0, slice(None), 3))):
+        single.replica.parameters.by_name[name][place] = 1e-6
+        single.replica.parameters.views(single.learner.optimizer.moments()["second_moment"])[name][place] = torch.inf
+    members.after_step(trainer.num_steps)
+    assert trainer.diverged() == [1]
 
 
 def test_units_drop_before_a_structure_is_fixed(few_data: DataOf) -> None:
