@@ -183,7 +183,7 @@ class Trainer:
         """Do what stands at the beginning of the phase under way."""
         self._course.begin(self.threshold)
         rewind_to = self._course.phase.rewind_to
-        if rewind_to is not None and rewind_to < self.step:
+        if rewind_to is not None and rewind_to <= self.step:
             self._course.go_back_to_(*self._earlier.at(rewind_to))
 
     @property

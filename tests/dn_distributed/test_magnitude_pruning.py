@@ -63,6 +63,15 @@ def test_rounds_are_phases() -> None:
                    Training(steps=4, batch_size=50, drop=Drop(to=0.5))], 200)  # fmt: skip
 
 
+@pytest.mark.parametrize("step", [5, 3, 0])
+def test_each_round_that_goes_back_begins_the_optimiser_anew(make: MakePhased, step: int) -> None:
+    """The first one too where it goes back to the very step that it begins at."""
+    trainer = make(make_task("lenet300"), [1], {}, {"prune": Prune(keep=0.5, rounds=2, rewind_to=step)})
+    for first in (5, 10):
+        trainer.advance(first + 1 - trainer.step)
+        assert int(trainer.state()["adam_step"]) == 1
+
+
 def nonzero(replicas: Replicas) -> dict[str, Tensor]:
     return {name: weight != 0 for name, weight in replicas.weights().items()}
 
