@@ -31,6 +31,13 @@ class Space(FrozenModel):
             return tune.choice(list(self.values))
         return getattr(tune, self.kind)(*self.values)
 
+    def holds(self, value: float) -> bool:
+        """Return whether it may give this value: one of those that it names, or one of its range, ends included."""
+        if self.kind in ("grid", "choice"):
+            return value in self.values
+        low, high = self.values
+        return low <= value <= high
+
 
 def parse_space(value: Any) -> Space | None:
     """Return the space that ``{grid: [...]}`` and its like describe; None for anything else.

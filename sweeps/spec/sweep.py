@@ -123,9 +123,12 @@ class Sweep:
         return cell.model_copy(update={"code": self.code_of(cell.regularization), "dataset_digest": digest})
 
     def assignment_of(self, method: Method, cell: Cell, digest: str, num_train: int) -> dict[str, float] | None:
-        """Return the searched values that make ``cell`` of ``method``; None if it is not one of its cells."""
+        """Return the searched values that make ``cell`` of ``method``; None if it is not one of its cells.
+
+        Nor is a cell of a range that was wider once: the search could not propose it.
+        """
         values = {name: _value_in(cell, name) for name in method.spaces}
-        assignment = {name: value for name, value in values.items() if value is not None}
+        assignment = {name: v for name, v in values.items() if v is not None and method.spaces[name].holds(v)}
         if len(assignment) != len(values):
             return None
         return assignment if self.cell(method, assignment, digest, num_train).key == cell.key else None

@@ -9,11 +9,12 @@ from rich.console import Console
 from sweeps.cluster import connection
 from sweeps.planning.data import load_data
 from sweeps.planning.manifest import manifest_of
-from sweeps.planning.plan import Plan
+from sweeps.planning.plan import Plan, make
 from sweeps.spec import load as spec
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
 from sweeps.tune.search import optuna_search
+from tests.tracking.fabricated import make_row
 from tracking.results import cells
 from tracking.results import rows as reader
 from tracking.store import location as store
@@ -98,6 +99,25 @@ def test_optuna_goes_on_where_it_left_off_when_samples_are_raised(
     search = results(runner, after)[1]
     assert len({result.cell.regularization["l1"] for result in search.tried}) == 5
     assert search.chosen is not None
+
+
+def test_a_search_whose_range_was_narrowed_begins_from_what_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(OPTUNA, encoding="utf-8")
+    wide, narrow = (spec.load(path, words) for words in ((), ("methods.1.l1={loguniform: [1.0e-3, 1.0]}",)))
+    data = load_data(narrow, None)
+    found = [wide.cell(wide.methods[1], {"l1": value}, data.digest, data.num_train) for value in (5.0, 0.5)]
+    assert narrow.selection is not None
+    objective = {narrow.selection.objective.replace("/", "__"): 0.5}
+    tried = [
+        cells.CellResult("L1", None, cell, tuple(make_row(cell, seed, **objective) for seed in (0, 1)), (), 2)
+        for cell in found
+    ]
+    study = optuna_search(narrow, narrow.methods[1], data, tried)._ot_study
+    assert [trial.params for trial in study.get_trials()] == [{"l1": 0.5}]
+    plan = make(narrow, data, {}, {"L1": found})
+    assert [item.cell.key for item in plan.cells if item.method.label == "L1"] == [found[1].key]
+    assert plan.open_samples == {"L1": 2}
 
 
 FRONT = (

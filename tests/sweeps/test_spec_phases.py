@@ -200,3 +200,23 @@ def test_moving_weights_are_searched_and_said_in_words(load: Load) -> None:
         "2 % of the weights (Erdős–Rényi shares of layers), "
         "30 % of them, ever fewer, moved every 100 steps over the first 75 % of it"
     )
+
+
+@pytest.mark.parametrize(
+    ("space", "values"),
+    [
+        ("{uniform: [0.1, 0.5]}", {0.1: True, 0.5: True, 0.3: True, 0.05: False, 0.6: False}),
+        ("{loguniform: [0.1, 0.5]}", {0.1: True, 0.5: True, 0.3: True, 0.05: False, 0.6: False}),
+        ("{choice: [0.1, 0.5]}", {0.1: True, 0.5: True, 0.3: False}),
+        ("{grid: [0.1, 0.5]}", {0.1: True, 0.5: True, 0.3: False}),
+    ],
+)
+def test_a_cell_outside_the_spaces_is_none_of_the_method(load: Load, space: str, values: dict[float, bool]) -> None:
+    """As of a range that was wider once: the cell is stored, and the search could not propose it."""
+    search = "" if "grid" in space else "search: {algorithm: random}\n"
+    methods = f"methods:\n  - {{label: L1, l1: {space}}}\n"
+    sweep = load(f"{BASE.split('training')[0]}training: {{epochs: 2}}\n{methods}{search}")
+    (method,) = sweep.methods
+    for value, is_in in values.items():
+        cell = sweep.cell(method, {"l1": value}, "digest", 2560)
+        assert sweep.assignment_of(method, cell, "digest", 2560) == ({"l1": value} if is_in else None)
