@@ -58,6 +58,13 @@ def test_what_is_no_sweep_has_no_page(pages: SweepPages) -> None:
     assert pages.make("none") is None
 
 
+@pytest.mark.parametrize("name", ["a%00b", "a%0Ab", "%1B", "%7F"])
+def test_a_name_with_control_characters_is_no_sweep(pages: SweepPages, name: str) -> None:
+    application = Flask("a server")
+    application.add_url_rule("/sweeps/<path:name>", "page", lambda name: sweep_pages._answer(pages, name))
+    assert application.test_client().get(f"/sweeps/{name}").status_code == 404
+
+
 def test_why_a_page_cannot_be_made_is_one_line(recorder: Recorder, pages: SweepPages) -> None:
     Recorder(recorder.location, "no sweep")
     with pytest.raises(StoreError, match=r"^the store does not know what this sweep compares: .*[^\n]$"):

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -74,6 +75,8 @@ class SweepPages:
 
         ``login``: as whom a server is asked. StoreError says in a line why a page cannot be made.
         """
+        if name is not None and any(unicodedata.category(character) == "Cc" for character in name):
+            return None  # no sweep is called so, and no process takes a NUL among its words
         shown = hashlib.sha256(json.dumps([login and login[0], name]).encode()).hexdigest()
         page, shows = self._folder / f"{shown}.html", self._folder / f"{shown}.state"
         with file_lock.held(self._folder / "lock"):
