@@ -279,7 +279,7 @@ def render(page: Path) -> str:
             written=_written,
             answered=_questions(),
             answer=_answer,
-            every_level=_every_level,
+            holds_at=_holds_at,
             carried_over=_carried_over,
             recipes=_recipes,
             hours=_hours,
@@ -300,6 +300,7 @@ def _program(name: str) -> dict[str, Any]:
     return runpy.run_path(str(HERE / f"{name}.py"))
 
 
+@cache
 def _questions() -> dict[str, Any]:
     """Return the questions of ``plans`` whose sweeps were run, by name."""
     return {question.name: question for question in _program("questions")["answered"]()}
@@ -307,36 +308,37 @@ def _questions() -> dict[str, Any]:
 
 def _answer(name: str) -> str:
     """Return the verdicts of the plan of that name."""
-    question = _questions()[name]
-    return "\n".join(_program("questions")["summary"](question, question.levels()))
+    return "\n".join(_program("questions")["summary"](_questions()[name], _levels(name)))
 
 
-def _every_level(name: str, first: str, second: str, size: str, *, more: bool) -> str:
-    """Return nothing; fail where a difference does not hold at every level with ``first`` above (or not) ``second``."""
-    question = _questions()[name]
-    found = [
-        item
-        for level, item in _program("questions")["compared"](question, question.levels())
+def _holds_at(name: str, first: str, second: str, size: str, *drops: float, more: bool) -> str:
+    """Return nothing; fail where a difference does not hold at a level, with ``first`` above (or not) ``second``."""
+    found = {
+        level.drop: item
+        for level, item in _compared(name)
         if (item.first, item.second, level.size) == (first, second, size)
-    ]
-    assert found
-    assert all(item.holds and (item.difference > 0) == more for item in found), (name, first, second, size)
+    }
+    for drop in drops:
+        assert found[drop].holds, (name, first, second, size, drop)
+        assert (found[drop].difference > 0) == more, (name, first, second, size, drop)
     return ""
+
+
+@cache
+def _levels(name: str) -> Any:
+    return _questions()[name].levels()
+
+
+def _compared(name: str) -> Any:
+    return _program("questions")["compared"](_questions()[name], _levels(name))
 
 
 def _carried_over(first: str, second: str) -> str:
     """Return how many comparisons that hold in one answer hold in another too, with the same sign."""
-    compared = _program("questions")["compared"]
-    held: list[dict[tuple[str, str, str], bool]] = []
-    for name in (first, second):
-        question = _questions()[name]
-        held.append(
-            {
-                (level.title, item.first, item.second): item.difference > 0
-                for level, item in compared(question, question.levels())
-                if item.holds
-            }
-        )
+    held = [
+        {(level.title, item.first, item.second): item.difference > 0 for level, item in _compared(name) if item.holds}
+        for name in (first, second)
+    ]
     same = sum(held[1].get(key) == sign for key, sign in held[0].items())
     opposite = sum(held[1].get(key) == (not sign) for key, sign in held[0].items())
     return (

@@ -20,9 +20,10 @@ import scipy
 from dn_distributed import score_names
 from tracking import load_rows
 from tracking.report.files import CURVES
-from tracking.results import cross_fitting, fronts, inference, threshold_curves
+from tracking.results import cross_fitting, fronts, inference, repeated_cross_fitting, threshold_curves
 from tracking.results.fronts import SIZES, Point, Reading, Size
 from tracking.results.inference import Comparison
+from tracking.results.repeated_cross_fitting import Estimate
 
 HERE = Path(__file__).parent / "questions"
 DROPS = (0.0025, 0.005, 0.01)
@@ -82,8 +83,8 @@ PAIRS = (
 COARSE = (
     "the grids are coarse, and a score between two points of a front is read on the straight line between them, which "
     "may promise more than there is. The grids of ℓ1+DN and ℓ1+L2 hold every setting of ℓ1: where their ratio to it is "
-    "above 1, that comes of the line, or of what the other half chose. A verdict says that ten seeds agree on the "
-    "reading, not that it is large. Trainings are short (12 epochs), without dropout and without fine-tuning."
+    "above 1, that comes of the line, or of what the other half chose. Trainings are short (12 epochs), without "
+    "dropout and without fine-tuning."
 )
 EVERY_SIZE: tuple[Size, ...] = ("density", "hidden_alive", "dense_size")
 QUESTIONS = (
@@ -107,8 +108,9 @@ QUESTIONS = (
         (("ℓ1+DN, Optuna", "ℓ1+DN, grid"),),
         ("dense_size",),
         "both fronts are of 16 configurations with ten seeds, and a score between two points of a front is read on the "
-        "straight line between them. Of Optuna's 16 the first ten are drawn at random: its sampler begins so. One "
-        "search was run; another seed of the sampler may draw another front.",
+        "straight line between them. Optuna is told means over all ten seeds, those too that report. Of its 16 the "
+        "first ten are drawn at random: its sampler begins so. One search was run; another seed of the sampler may "
+        "draw another front.",
         searched=("ℓ1+DN", "equal-score-lenet300"),
     ),
 )
@@ -116,23 +118,20 @@ QUESTIONS = (
 
 @dataclass(frozen=True)
 class Level:
-    """One measure of size at one score: by method the readings by seed."""
+    """One measure of size at one score: by method what is left, and the readings by seed that the plan had."""
 
     size: Size
     drop: float
-    readings: Mapping[str, Mapping[int, Reading]]
+    estimates: Mapping[str, Estimate | None]
+    planned: Mapping[str, Mapping[int, Reading]]
     num_seeds: int
 
-    def complete(self, method: str) -> bool:
-        """Whether every seed has a reading."""
-        return len(self.readings[method]) == self.num_seeds
-
     def logarithms(self) -> dict[str, dict[int, float]]:
-        """Sizes of the methods that every seed has a reading of."""
+        """Sizes in the plan's cut of the methods that every seed has a reading of, with something left."""
         return {
             method: {seed: math.log(reading.left) for seed, reading in sorted(found.items())}
-            for method, found in self.readings.items()
-            if self.complete(method)
+            for method, found in self.planned.items()
+            if len(found) == self.num_seeds and all(reading.left > 0 for reading in found.values())
         }
 
     @property
@@ -149,20 +148,19 @@ def points_of(folder: Path) -> dict[str, list[Point]]:
 
 
 def levels_of(methods: Methods, sizes: Sequence[Size], reference: Methods) -> list[Level]:
-    """Return the readings of every measure at every level. ``reference``: the methods whose best score is the top."""
+    """Return what is left at every level. ``reference``: the methods whose best score is the top."""
     every = [point for group in (methods, reference) for found in group.values() for point in found]
     seeds = sorted(set.intersection(*(set(point.seeds) for point in every)))
     halves = cross_fitting.halves(seeds)
     best = [cross_fitting.best_score(reference, half, higher_is_better=True) for half in halves]
+    estimates = repeated_cross_fitting.estimates(methods, reference, sizes, DROPS, higher_is_better=True)
     found = []
-    for size in sizes:
-        for drop in DROPS:
-            at = [(half, score - drop) for half, score in zip(halves, best, strict=True)]
-            readings = {
-                method: cross_fitting.read(points, size, at, higher_is_better=True)
-                for method, points in methods.items()
-            }
-            found.append(Level(size, drop, readings, len(seeds)))
+    for (size, drop), by_method in estimates.items():
+        at = [(half, score - drop) for half, score in zip(halves, best, strict=True)]
+        planned = {
+            method: cross_fitting.read(points, size, at, higher_is_better=True) for method, points in methods.items()
+        }
+        found.append(Level(size, drop, by_method, planned, len(seeds)))
     return found
 
 
@@ -170,23 +168,39 @@ def compared(question: Question, levels: Sequence[Level]) -> list[tuple[Level, C
     """Return the family of comparisons that the plan names, corrected together."""
     family = []
     for level in levels:
+        for first, second in question.pairs:
+            ours, theirs = level.estimates[first], level.estimates[second]
+            if ours is not None and theirs is not None:
+                item = repeated_cross_fitting.compare(level.title, (first, second), ours, theirs)
+                family.append((level, item))
+    return _corrected(family)
+
+
+def compared_as_planned(question: Question, levels: Sequence[Level]) -> list[tuple[Level, Comparison]]:
+    """Return the same comparisons by the test that the plan names: paired by seed, in one cut."""
+    family = []
+    for level in levels:
         logarithms = level.logarithms()
         for first, second in question.pairs:
             if first in logarithms and second in logarithms:
                 pair = {label: logarithms[label] for label in (first, second)}
                 family += [(level, item) for item in inference.compare(level.title, pair, is_ratio=True)]
+    return _corrected(family)
+
+
+def _corrected(family: Sequence[tuple[Level, Comparison]]) -> list[tuple[Level, Comparison]]:
     corrected = inference.corrected([item for _, item in family])
     return [(level, item) for (level, _), item in zip(family, corrected, strict=True)]
 
 
-def verdict(item: Comparison, values: Mapping[str, Mapping[int, float]]) -> str:
+def verdict(level: Level, item: Comparison) -> str:
     """Return what the plan's rule says of a comparison."""
     if item.holds:
         return "holds"
-    differences = [values[item.first][seed] - values[item.second][seed] for seed in values[item.first]]
-    half = scipy.stats.t.ppf(0.95, item.n - 1) * statistics.stdev(differences) / math.sqrt(item.n)
-    mean = statistics.fmean(differences)
-    return "equal" if abs(mean) + half < MARGIN else "not shown"
+    first, second = level.estimates[item.first], level.estimates[item.second]
+    assert first is not None
+    assert second is not None
+    return "equal" if repeated_cross_fitting.is_equal(first, second, MARGIN) else "not shown"
 
 
 def pooled_p(values: Mapping[str, Mapping[int, float]], first: str, second: str) -> float:
@@ -231,14 +245,18 @@ def summary(question: Question, levels: Sequence[Level]) -> list[str]:
 
 
 def _short(level: Level, item: Comparison) -> str:
-    return f"{math.exp(item.difference):.3f} {verdict(item, level.logarithms())} at {100 * level.drop:g}"
+    return f"{math.exp(item.difference):.3f} {verdict(level, item)} at {100 * level.drop:g}"
 
 
 def _head(question: Question) -> list[str]:
     text = (
         f"By the [plan](../../plans/{question.name}.md), which was written before the run; made from the rows and "
-        "curves of this folder by `python docs/results/questions.py`. Geometric mean of ten seeds, each read where the "
-        "other five chose, and in brackets its 95 % interval; then the mean test accuracy of the same networks.",
+        "curves of this folder by `python docs/results/questions.py`.",
+        "**What was done otherwise than planned.** The plan cuts the ten seeds in halves once, and tests ten readings "
+        "as independent. They are not: five share what the other five chose. Tried on made data without any "
+        "difference, that test finds one in about half of all trials. So what is shown here is by another rule, taken "
+        f"up after the first answer had been seen: {repeated_cross_fitting.RULE}. On the same made data it finds a "
+        "difference in two or three of a hundred trials. What the plan's test says stands at the end.",
         f"Read it with this in mind: {question.mind}",
         "In short, what the first of a pair leaves as a share of what the second leaves, with the verdict, at so many "
         "points of validation accuracy below the best:",
@@ -253,25 +271,19 @@ def _sizes(question: Question, levels: Sequence[Level]) -> Iterator[str]:
         yield ""
         yield f"| method | {' | '.join(f'{100 * level.drop:g} points below the best' for level in of_size)} |"
         yield f"| --- |{' --- |' * len(of_size)}"
-        for method in of_size[0].readings:
+        for method in of_size[0].estimates:
             yield f"| {method} | {' | '.join(_cell(level, method) for level in of_size)} |"
         yield ""
 
 
 def _cell(level: Level, method: str) -> str:
-    found = level.readings[method]
-    if not level.complete(method):
-        return f"not reached ({len(found)} of {level.num_seeds} seeds)" if found else "not reached"
-    left = [reading.left for reading in found.values()]
-    interval = inference.mean_interval(left)
-    assert interval is not None
-    low, mean, high = (_number(level.size, value) for value in (interval.low, _geometric(left), interval.high))
-    accuracy = statistics.fmean(reading.test for reading in found.values())
-    return f"{mean} ({low} to {high}); {100 * accuracy:.2f} %"
-
-
-def _geometric(values: Sequence[float]) -> float:
-    return math.exp(statistics.fmean(map(math.log, values)))
+    found = level.estimates[method]
+    if found is None:
+        return "not reached"
+    low, mean, high = (
+        _number(level.size, math.exp(value)) for value in (found.interval.low, found.mean, found.interval.high)
+    )
+    return f"{mean} ({low} to {high}); {100 * found.test:.2f} %"
 
 
 def _number(size: Size, value: float) -> str:
@@ -282,21 +294,37 @@ def _comparisons(question: Question, levels: Sequence[Level]) -> Iterator[str]:
     family = compared(question, levels)
     yield f"## The {len(family)} comparisons of the family"
     yield ""
+    yield "Ratio of geometric means, with its 95 % interval; p corrected by Holm; the verdict by the plan's rule."
+    yield ""
+    yield "| quantity | pair | ratio | 95 % interval | p | p (Holm) | verdict |"
+    yield "| --- | --- | --: | --: | --: | --: | --- |"
+    for level, item in family:
+        yield f"{_ratio(level, item)} | {item.p:.2g} | {item.p_corrected:.2g} | {verdict(level, item)} |"
+    yield ""
+    yield from _as_planned(compared_as_planned(question, levels))
+
+
+def _ratio(level: Level, item: Comparison) -> str:
+    interval = f"{math.exp(item.interval.low):.3g} to {math.exp(item.interval.high):.3g}"
+    return f"| {level.title} | {item.first} / {item.second} | {math.exp(item.difference):.3g} | {interval}"
+
+
+def _as_planned(family: Sequence[tuple[Level, Comparison]]) -> Iterator[str]:
+    yield f"## The same by the test of the plan: {sum(item.holds for _, item in family)} of {len(family)} would hold"
+    yield ""
     yield (
-        "Ratio of geometric means, paired by seed, with its 95 % interval; p of the paired t test, corrected by Holm; "
-        "the verdict by the plan. Beside it: p of Welch's test, p with the variance pooled over the methods (mixed "
-        "model), and the correlation of the pairs, all three uncorrected."
+        "Paired t test over ten seeds in one cut, and p corrected by Holm; beside it p of Welch's test, p with the "
+        "variance pooled over the methods (mixed model), and the correlation of the pairs, uncorrected. All of them "
+        "take seeds that share a choice as independent: p and intervals are too small."
     )
     yield ""
-    yield "| quantity | pair | ratio | 95 % interval | p | p (Holm) | verdict | p, Welch | p, pooled | correlation |"
-    yield "| --- | --- | --: | --: | --: | --: | --- | --: | --: | --: |"
+    yield "| quantity | pair | ratio | 95 % interval | p | p (Holm) | p, Welch | p, pooled | correlation |"
+    yield "| --- | --- | --: | --: | --: | --: | --: | --: | --: |"
     for level, item in family:
         values = level.logarithms()
         first, second = (list(values[label].values()) for label in (item.first, item.second))
-        interval = f"{math.exp(item.interval.low):.3g} to {math.exp(item.interval.high):.3g}"
         yield (
-            f"| {level.title} | {item.first} / {item.second} | {math.exp(item.difference):.3g} | {interval} "
-            f"| {item.p:.2g} | {item.p_corrected:.2g} | {verdict(item, values)} "
+            f"{_ratio(level, item)} | {item.p:.2g} | {item.p_corrected:.2g} "
             f"| {scipy.stats.ttest_ind(first, second, equal_var=False).pvalue:.2g} "
             f"| {pooled_p(values, item.first, item.second):.2g} | {_correlation(first, second):.2f} |"
         )

@@ -41,5 +41,5 @@ def read(
         if place is not None:
             points = tuple(whole[point.cell_key, point.threshold] for point in place.points)
             others = [seed for half, _ in levels if half != choosing for seed in half]
-            readings |= {seed: replace(place, points=points).read(size, seed) for seed in others}
+            readings |= {seed: fronts.read(replace(place, points=points), size, seed) for seed in others}
     return readings

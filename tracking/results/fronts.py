@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Generic, Literal, Protocol, TypeVar
 
 from dn_distributed import score_names
 from tracking import schema
@@ -152,18 +152,37 @@ def sizes(found: Sequence[Point]) -> list[Size]:
     return [name for name in SIZES if found and all(name in point.left for point in found)]
 
 
-def has_a_place(point: Point, size: Size) -> bool:
+class Placed(Protocol):
+    """What can lie on a front: a point, or another mean of networks."""
+
+    @property
+    def left(self) -> Mapping[Size, float]:
+        """By measure of size."""
+
+    @property
+    def validation(self) -> float:
+        """The score that chooses."""
+
+    @property
+    def test(self) -> float:
+        """The score that is reported."""
+
+
+P = TypeVar("P", bound=Placed)
+
+
+def has_a_place(point: Placed, size: Size) -> bool:
     """Return whether a point can lie on a front: nothing left has no logarithm, and each score must be a number."""
     return point.left[size] > 0 and math.isfinite(point.validation) and math.isfinite(point.test)
 
 
-def front(found: Sequence[Point], size: Size, *, higher_is_better: bool) -> list[Point]:
+def front(found: Sequence[P], size: Size, *, higher_is_better: bool) -> list[P]:
     """Return the points that no other beats in both the size and the validation score, the smallest first.
 
     Points without a place are left out, see ``has_a_place``.
     """
     sign = -1.0 if higher_is_better else 1.0
-    best: list[Point] = []
+    best: list[P] = []
     placed = (point for point in found if has_a_place(point, size))
     for point in sorted(placed, key=lambda p: (p.left[size], sign * p.validation)):
         if not best or sign * point.validation < sign * best[-1].validation:
@@ -203,7 +222,7 @@ def read_at(found: Sequence[Point], size: Size, seed: int, level: float, *, high
     """
     own = of_seeds(found, [seed])
     between = around(front(own, size, higher_is_better=higher_is_better), level, higher_is_better=higher_is_better)
-    return between.read(size, seed) if between is not None else None
+    return read(between, size, seed) if between is not None else None
 
 
 def of_seeds(found: Sequence[Point], seeds: Collection[int]) -> list[Point]:
@@ -212,26 +231,27 @@ def of_seeds(found: Sequence[Point], seeds: Collection[int]) -> list[Point]:
 
 
 @dataclass(frozen=True)
-class Between:
+class Between(Generic[P]):
     """A place on the line between two neighbouring points of a front."""
 
-    points: tuple[Point, ...]
+    points: tuple[P, ...]
     """The smaller one first; one where the smallest network of all is good enough already."""
     share: float
     """How far the place is on the way from the first to the second."""
     by_logarithm: bool
     """Whether scores are errors, and lie on a line by their logarithms."""
 
-    def read(self, size: Size, seed: int) -> Reading:
-        """Return what a seed's own networks of these points are at this place."""
-        first, last = (point.seeds[seed] for point in (self.points[0], self.points[-1]))
-        if len(self.points) == 1:
-            return Reading(first.left[size], first.test, self.points)
-        left = _between(first.left[size], last.left[size], self.share, by_logarithm=True)
-        return Reading(left, _between(first.test, last.test, self.share, by_logarithm=self.by_logarithm), self.points)
+
+def read(place: Between[Point], size: Size, seed: int) -> Reading:
+    """Return what a seed's own networks of these points are at this place."""
+    first, last = (point.seeds[seed] for point in (place.points[0], place.points[-1]))
+    if len(place.points) == 1:
+        return Reading(first.left[size], first.test, place.points)
+    left = _between(first.left[size], last.left[size], place.share, by_logarithm=True)
+    return Reading(left, _between(first.test, last.test, place.share, by_logarithm=place.by_logarithm), place.points)
 
 
-def around(ordered: Sequence[Point], level: float, *, higher_is_better: bool) -> Between | None:
+def around(ordered: Sequence[P], level: float, *, higher_is_better: bool) -> Between[P] | None:
     """Return the place of a validation score on a front, smallest first; None where no point is as good."""
     good = (i for i, p in enumerate(ordered) if (p.validation >= level if higher_is_better else p.validation <= level))
     place = next(good, None)
