@@ -117,7 +117,8 @@ class Training(FrozenModel):
     """Of ``sgd`` with momentum: look ahead (Nesterov)."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Of ``adamw`` and ``sgd``: the share, times the learning rate, by which every parameter shrinks at each step.
-    Decoupled: it is no part of the gradient. Biases shrink too."""
+    Decoupled: it is no part of the gradient. Biases shrink too, and the logarithms that ``l0`` and ``sparse_vd`` learn
+    beside the weights: towards open gates and more noise."""
     schedule: Literal["constant", "cosine", "linear"] = "constant"
     """What multiplies the learning rate over the phase: 1, or a fall from 1 to 0 along half a cosine or a
     line."""

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import scipy
 
 from dn_distributed import score_names
@@ -204,7 +205,10 @@ def verdict(level: Level, item: Comparison) -> str:
 
 
 def pooled_p(values: Mapping[str, Mapping[int, float]], first: str, second: str) -> float:
-    """p of the same difference by a mixed model: a mean of each method, a random effect of each seed, one variance."""
+    """p of the same difference by a mixed model: a mean of each method, a random effect of each seed, one variance.
+
+    NaN where the values have no spread.
+    """
     import pandas as pd
     from statsmodels.formula.api import mixedlm
 
@@ -215,7 +219,10 @@ def pooled_p(values: Mapping[str, Mapping[int, float]], first: str, second: str)
     frame["method"] = pd.Categorical(frame["method"], [second, *(label for label in values if label != second)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a random effect may be estimated as 0
-        fitted = mixedlm("size ~ method", frame, groups=frame["seed"]).fit(reml=True)
+        try:
+            fitted = mixedlm("size ~ method", frame, groups=frame["seed"]).fit(reml=True)
+        except np.linalg.LinAlgError:
+            return math.nan
     return float(fitted.pvalues[f"method[T.{first}]"])
 
 

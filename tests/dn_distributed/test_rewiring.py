@@ -83,6 +83,16 @@ def test_each_layer_keeps_its_number_of_weights_and_zeros_are_exact(make: Make, 
     assert all(outcome.counts.num_nonzero <= sum(expected) for outcome in trainer.outcomes())
 
 
+def test_a_penalty_has_no_part_in_where_weights_grow(make: Make) -> None:
+    """Its gradient is that of a sign, the same for all that were just lost: with it they would come back at once."""
+    trainer = make(make_task("lenet300", initial="he"), [1], {**RIGL, "steps": 15, "epochs": None}, l1=1e7)
+    trainer.advance(6)
+    before = masks_of(trainer)
+    trainer.advance(1)
+    after = masks_of(trainer)
+    assert any(bool((after[layer] & ~before[layer]).any()) for layer in trainer.task.layers)
+
+
 def test_the_smallest_go_and_those_with_the_largest_gradients_come_at_zero(make: Make) -> None:
     trainer = make(make_task("lenet300", initial="he"), [1], {**RIGL, "steps": 15, "epochs": None}, l1=1e-5)
     trainer.advance(6)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tracking.results import cross_fitting
+from tracking.results import cross_fitting, fronts
 from tracking.results.fronts import Measured, Point
 
 SEEDS = (0, 1, 2, 3)
@@ -59,3 +59,17 @@ def test_errors_lie_on_lines_of_logarithms_and_less_is_better() -> None:
     levels = [((0, 1), 0.02), ((2, 3), 0.02)]
     found = cross_fitting.read(methods["a"], "density", levels, higher_is_better=False)
     assert found[1].left == pytest.approx(math.sqrt(0.9 * 0.1))
+
+
+def test_a_seed_with_nothing_left_at_a_point_has_no_place_on_the_line() -> None:
+    small = point(0.2, {0: 0.1, 1: 0.1, 2: 0.0, 3: 0.4}, same(0.90))
+    large = point(0.1, same(0.4), same(0.94))
+    found = cross_fitting.read([large, small], "density", [((0, 1), 0.92), ((2, 3), 0.92)], higher_is_better=True)
+    assert sorted(found) == [0, 1, 3]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_score_that_is_no_number_is_the_best_of_none(order: int) -> None:
+    methods = {"a": [point(0.1, same(0.5), same(0.9)), point(0.2, same(0.4), same(math.nan))][::order]}
+    assert cross_fitting.best_score(methods, (0, 1), higher_is_better=True) == 0.9
+    assert fronts.levels(methods["a"], higher_is_better=False)[0] == pytest.approx(0.9 * 1.05)

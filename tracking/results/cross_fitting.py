@@ -1,5 +1,6 @@
 """At equal score, with seeds that choose and others that report: what is reported was not picked by itself."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -21,7 +22,8 @@ def halves(seeds: Collection[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 def best_score(methods: Mapping[str, Sequence[Point]], seeds: Collection[int], *, higher_is_better: bool) -> float:
     """Return the best mean validation score that seeds reach with any point of any method."""
-    every = (point.validation for found in methods.values() for point in fronts.of_seeds(found, seeds))
+    scores = (point.validation for found in methods.values() for point in fronts.of_seeds(found, seeds))
+    every = [score for score in scores if math.isfinite(score)]
     return max(every) if higher_is_better else min(every)
 
 
@@ -31,7 +33,7 @@ def read(
     """Return by seed what a method leaves at a score, where the other seeds chose.
 
     ``levels``: the halves, each with the score that it chooses at. A half that does not reach it chooses nothing, and
-    the seeds of the other are left out.
+    the seeds of the other are left out, and so is a seed of whose own networks there one has nothing left.
     """
     whole = {(point.cell_key, point.threshold): point for point in found}
     readings: dict[int, Reading] = {}
@@ -41,5 +43,6 @@ def read(
         if place is not None:
             points = tuple(whole[point.cell_key, point.threshold] for point in place.points)
             others = [seed for half, _ in levels if half != choosing for seed in half]
-            readings |= {seed: fronts.read(replace(place, points=points), size, seed) for seed in others}
+            read_off = {seed: fronts.read(replace(place, points=points), size, seed) for seed in others}
+            readings |= {seed: reading for seed, reading in read_off.items() if reading is not None}
     return readings

@@ -77,8 +77,9 @@ class Exactness:
 
     num_images: int
     best: float
+    """The highest level: a little below the best accuracy."""
     standard_error: float
-    """Of the best accuracy, binomial."""
+    """Of an accuracy at that level, binomial."""
     nearest: float
     furthest: float
     """The smallest and the largest distance between neighbouring levels."""

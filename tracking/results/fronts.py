@@ -192,10 +192,11 @@ def front(found: Sequence[P], size: Size, *, higher_is_better: bool) -> list[P]:
 
 def levels(found: Sequence[Point], *, higher_is_better: bool) -> list[float]:
     """Return scores to compare at: the best validation score of all, and what is a little worse."""
+    scores = [point.validation for point in found if math.isfinite(point.validation)]
     if higher_is_better:
-        best = max(point.validation for point in found)
+        best = max(scores)
         return [best - worse for worse in (0.001, 0.0025, 0.005, 0.01, 0.02)]
-    best = min(point.validation for point in found)
+    best = min(scores)
     return [best * worse for worse in (1.05, 1.1, 1.25, 1.5, 2.0)]
 
 
@@ -242,9 +243,14 @@ class Between(Generic[P]):
     """Whether scores are errors, and lie on a line by their logarithms."""
 
 
-def read(place: Between[Point], size: Size, seed: int) -> Reading:
-    """Return what a seed's own networks of these points are at this place."""
+def read(place: Between[Point], size: Size, seed: int) -> Reading | None:
+    """Return what a seed's own networks of these points are at this place; None where one of them has nothing left.
+
+    That has no logarithm, and so no place on the line.
+    """
     first, last = (point.seeds[seed] for point in (place.points[0], place.points[-1]))
+    if min(first.left[size], last.left[size]) <= 0:
+        return None
     if len(place.points) == 1:
         return Reading(first.left[size], first.test, place.points)
     left = _between(first.left[size], last.left[size], place.share, by_logarithm=True)
