@@ -92,9 +92,19 @@ def test_what_the_page_holds_is_bounded_and_ends_no_element(
     page: dict[str, Any] = json.loads(text)
     assert page["methods"] == list(CELLS)
     assert "run-0" not in text
-    assert '"run":"run-0"' in charts.as_json(made_up.manifest, list(drawn(made_up).values()), "mlflow#/runs/")
+    assert '"run-0"' in charts.as_json(made_up.manifest, list(drawn(made_up).values()), "mlflow#/runs/")
     monkeypatch.setattr("tracking.charts.chart.MOST_ROWS", 7)
     assert all(len(chart.rows) <= 12 for chart in drawn(shipped("grid-lenet300")).values())
+
+
+def test_a_page_holds_each_row_with_its_fields_named_once(made_up: FigureData) -> None:
+    every = list(drawn(made_up).values())
+    for chart, packed in zip(
+        every, json.loads(charts.as_json(made_up.manifest, every, "runs/"))["charts"], strict=True
+    ):
+        rows = [dict(zip(group["fields"], row, strict=True)) for group in packed["rows"] for row in group["values"]]
+        assert rows == list(chart.rows)
+        assert len(packed["rows"]) < len(rows)
 
 
 def test_the_script_needs_no_network_and_ends_no_element() -> None:

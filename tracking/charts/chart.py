@@ -1,5 +1,6 @@
 """A chart as values: rows of numbers, and one or several views of them in Vega-Lite."""
 
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -60,11 +61,20 @@ def as_json(manifest: Manifest, charts: Sequence[Chart], runs: str = "") -> str:
     """
     labels = [method.label for method in manifest.methods]
     described = [asdict(chart) for chart in charts]
-    for chart in described if not runs else ():
-        chart["rows"] = [{name: value for name, value in row.items() if name != RUN} for row in chart["rows"]]
+    for chart in described:
+        shown = [{name: value for name, value in row.items() if runs or name != RUN} for row in chart["rows"]]
+        chart["rows"] = _packed(shown)
     page = {"sweep": manifest.name, "runs": runs, "methods": labels, "charts": described}
     text = json.dumps(page, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
+
+
+def _packed(rows: Sequence[Datum]) -> list[dict[str, Any]]:
+    """Return rows with the names of their fields said once for all that follow one another: half as many bytes."""
+    return [
+        {"fields": fields, "values": [list(row.values()) for row in group]}
+        for fields, group in itertools.groupby(rows, key=tuple)
+    ]
 
 
 def rounded(value: float | None, scale: float = 1.0) -> float | None:

@@ -1,5 +1,6 @@
 // Shows the charts of a page in the places that it has for them, instead of pictures. `vegaEmbed` is Vega's own function.
 const page = JSON.parse(document.querySelector("#charts").textContent);
+for (const chart of page.charts) chart.rows = chart.rows.flatMap(unpacked);
 const hidden = new Set(); // methods
 const shown = []; // by chart: the view that is seen
 const narrow = matchMedia("(max-width: 44rem)").matches;
@@ -15,6 +16,10 @@ const config = {
   view: { stroke: null },
 };
 const options = { ast: true, renderer: "svg", actions: false, config };
+
+function unpacked({ fields, values }) {
+  return values.map((row) => Object.fromEntries(fields.map((field, place) => [field, row[place]])));
+}
 
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);

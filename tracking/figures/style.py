@@ -226,8 +226,10 @@ def as_png(figure: Figure, most: int | None = None) -> bytes:
         image = _rasterize(figure, resolution)
         for version in (image, _with_few_colors(image)):
             data = _encode(version)
-            if len(data) < most or resolution <= _COARSEST:
+            if len(data) < most:
                 return data
+        if resolution <= _COARSEST:
+            return data
         too_large = len(data) / most
         resolution = max(_COARSEST, int(resolution * min(0.9, too_large**-0.5)))
 

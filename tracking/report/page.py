@@ -33,8 +33,8 @@ from tracking.tables.number_text import MISSING, number
 _MOST_TOLD = 8
 """Methods that the alternative text of a picture gives the figures of."""
 _MOST_RUNS = 2000
-_MOST_OF_PICTURES = 650_000
-"""Bytes in a page. With the script of its charts, tables and runs it is below two megabytes."""
+_MOST_OF_PICTURES = 450_000
+"""Bytes; in a page a third more. With the script of its charts, tables and runs that is about two megabytes."""
 
 
 @dataclass(frozen=True)
