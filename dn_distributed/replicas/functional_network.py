@@ -75,7 +75,10 @@ class FunctionalNetwork:
         if kind not in self._gradients:
             self._network.train()
             loss = vmap(self._loss) if self._vectorized else self._loss
-            self._gradients[kind] = loss_gradient(loss, self._identity, values, running, masks, inputs, targets)
+            stacked = len(inputs) if self._vectorized else 1
+            self._gradients[kind] = loss_gradient(
+                loss, self._identity, values, running, masks, inputs, targets, stacked
+            )
         found = self._gradients[kind](*values, *running, inputs, targets, *masks)
         foreach_add_(gradients, found[: len(gradients)])
         if running:

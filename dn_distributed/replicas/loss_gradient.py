@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.fx import Graph, GraphModule, Interpreter, Node
 
 from dn_distributed.errors import ArgumentError
+from dn_distributed.replicas.alone import Product, is_approximate, one_by_one, product_of
 from dn_distributed.replicas.checks import OWN_RANDOMNESS, draws
 from dn_distributed.replicas.recording import record
 from dn_distributed.seeds import generator
@@ -44,16 +45,18 @@ def loss_gradient(
     masks: list[Tensor],
     inputs: Tensor,
     targets: Tensor,
+    num_replicates: int,
 ) -> LossGradient:
     """Return the gradient of ``loss`` for tensors like these: same shapes, strides and device.
 
-    Losses of one ``identity`` compute the same. ArgumentError where it draws random numbers.
+    ``num_replicates``: of a stack, else 1. Losses of one ``identity`` compute the same. ArgumentError where it draws
+    random numbers.
     """
     tensors = ((t.shape, t.stride(), t.dtype, t.device) for t in (*values, *statistics, inputs, targets, *masks))
     key = (identity, torch.get_num_threads(), *tensors)
     if key in _graphs:
         return _graphs[key]
-    graph = _trace_gradient(loss, values, statistics, masks, inputs, targets)
+    graph = _trace_gradient(loss, values, statistics, masks, inputs, targets, num_replicates)
     if not captures(graph):
         if len(_graphs) == _MOST_GRAPHS:
             del _graphs[next(iter(_graphs))]  # the oldest
@@ -62,7 +65,13 @@ def loss_gradient(
 
 
 def _trace_gradient(
-    loss: Loss, values: list[Tensor], statistics: list[Tensor], masks: list[Tensor], inputs: Tensor, targets: Tensor
+    loss: Loss,
+    values: list[Tensor],
+    statistics: list[Tensor],
+    masks: list[Tensor],
+    inputs: Tensor,
+    targets: Tensor,
+    num_replicates: int,
 ) -> GraphModule:
     def gradient(*tensors: Tensor) -> tuple[Tensor, ...]:
         one, two = len(values), len(values) + len(statistics)
@@ -74,19 +83,22 @@ def _trace_gradient(
             gradients = torch.autograd.grad(losses.sum(), leaves, create_graph=True, materialize_grads=True)
         return *gradients, losses, *after
 
-    graph = trace(gradient, *values, *statistics, inputs, targets, *masks)
+    graph = trace(gradient, *values, *statistics, inputs, targets, *masks, num_replicates=num_replicates)
     if any(draws(node.target) for node in graph.graph.nodes):
         raise ArgumentError(OWN_RANDOMNESS)
     return graph
 
 
-def trace(function: Callable[..., Any], *example: Tensor) -> GraphModule:
-    """Return ``function`` of tensors as a graph for tensors like ``example``: same shapes, strides and device."""
+def trace(function: Callable[..., Any], *example: Tensor, num_replicates: int = 1) -> GraphModule:
+    """Return ``function`` of tensors as a graph for tensors like ``example``: same shapes, strides and device.
+
+    ``num_replicates``: of a stack, along the first dimension of what is in it.
+    """
     graph = record(function, *example)
     graph.meta[_CAPTURES] = any(node.op == "get_attr" for node in graph.graph.nodes)
     if any(writes(node.target) for node in graph.graph.nodes):
         return graph  # what looks like a constant may be written to
-    cleaner = _Cleaner(graph)
+    cleaner = _Cleaner(graph, num_replicates)
     cleaner.run(*example)
     cleaner.clean()
     return graph
@@ -100,13 +112,17 @@ def captures(graph: GraphModule) -> bool:
 class _Cleaner(Interpreter):
     """Runs a graph once to find what depends on no input, what returns its input as it is, and what may be swapped."""
 
-    def __init__(self, graph: GraphModule) -> None:
+    def __init__(self, graph: GraphModule, num_replicates: int) -> None:
         super().__init__(graph)
-        self._module = graph
+        self._module, self._num_replicates = graph, num_replicates
         self._constants: dict[Node, Tensor] = {}
         self._idle: list[Node] = []
-        self._swappable: set[Node] = set()
-        """Products ``xᵀ g`` of which ``gᵀ x`` is the transpose: to the last bit, unless they are in bfloat16."""
+        self._approximate: list[Node] = []
+        """Operations that are to be computed replicate by replicate."""
+        self._products: dict[Node, Product] = {}
+        """How products of stacks are computed so that each is what it is alone."""
+        self._swapped: dict[Node, Product] = {}
+        """Of products ``xᵀ g``, of which ``gᵀ x`` is the transpose: to the last bit, unless they are in bfloat16."""
 
     def run_node(self, n: Node) -> Any:
         """Compute one node and note what it is."""
@@ -115,12 +131,14 @@ class _Cleaner(Interpreter):
             self._constants[n] = result
         elif n.op == "call_function" and self._changes_nothing(n, result):
             self._idle.append(n)
-        if n.target is aten.bmm.default and _transposes(n.all_input_nodes[0]) and self._is_swappable(n, result):
-            self._swappable.add(n)
+        if n.op == "call_function" and is_approximate(n.target, result, self._num_replicates):
+            self._approximate.append(n)
+        if n.target is aten.bmm.default:
+            left, right = self.fetch_args_kwargs_from_env(n)[0]
+            self._products[n] = product_of(left, right)
+            if _transposes(n.all_input_nodes[0]) and (result.dtype == torch.bfloat16 or _same_bits(left, right)):
+                self._swapped[n] = product_of(right.mT, left.mT)
         return result
-
-    def _is_swappable(self, n: Node, result: Tensor) -> bool:
-        return result.dtype == torch.bfloat16 or _same_bits(*self.fetch_args_kwargs_from_env(n)[0])
 
     def _is_constant(self, n: Node) -> bool:
         if torch.Tag.nondeterministic_seeded in getattr(n.target, "tags", ()):
@@ -148,9 +166,16 @@ class _Cleaner(Interpreter):
                 with graph.inserting_before(node):
                     node.replace_all_uses_with(graph.get_attr(name))
         for node in graph.nodes:
-            if _is_transposed_product(node) and node.all_input_nodes[0] in self._swappable:
+            if _is_transposed_product(node) and node.all_input_nodes[0] in self._swapped:
                 with graph.inserting_before(node):
-                    node.replace_all_uses_with(_product_of_transposes(graph, node))
+                    product = self._swapped[node.all_input_nodes[0]]
+                    node.replace_all_uses_with(_product_of_transposes(graph, node, product))
+        for node, product in self._products.items():
+            node.target = product
+        for node in self._approximate:
+            operation: Any = node.target
+            node.args = (operation, self._num_replicates, *node.args)
+            node.target = one_by_one
         graph.eliminate_dead_code()
         self._module.recompile()
 
@@ -167,19 +192,20 @@ def _transposes(node: Node) -> bool:
     return node.target is aten.transpose.int and tuple(node.args[1:]) == _TRANSPOSES
 
 
-def _product_of_transposes(graph: Graph, node: Node) -> Node:
+def _product_of_transposes(graph: Graph, node: Node, product: Product) -> Node:
     """``gᵀ x``: the same, but it lies in memory as the weights do, which makes a step up to a sixth faster."""
     transposed, other = node.all_input_nodes[0].all_input_nodes
     left = graph.call_function(aten.transpose.int, (other, *_TRANSPOSES))
-    return graph.call_function(aten.bmm.default, (left, transposed.all_input_nodes[0]))
+    return graph.call_function(product, (left, transposed.all_input_nodes[0]))
 
 
 def _same_bits(transposed: Tensor, other: Tensor) -> bool:
-    """Whether the library rounds ``xᵀ g`` and ``gᵀ x`` alike, for tensors like these and so many threads.
+    """Whether the library rounds ``xᵀ g`` and ``gᵀ x`` alike, for the first of tensors like these and so many threads.
 
     It does where it adds up in the same order, which depends on the shape: on one processor all layers of
     LeNet-300-100 but the last.
     """
     random = generator(0, "rounding")
-    left, right = (torch.randn(t.shape, dtype=t.dtype, generator=random).to(t.device) for t in (transposed.mT, other))
+    first = (transposed[:1].mT, other[:1])  # whatever stands beside it
+    left, right = (torch.randn(t.shape, dtype=t.dtype, generator=random).to(t.device) for t in first)
     return torch.equal(torch.bmm(left.mT, right), torch.bmm(right.mT, left).mT)

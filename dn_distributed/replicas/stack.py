@@ -15,6 +15,7 @@ from dn_distributed.layers import is_chain, parts_of_filters
 from dn_distributed.random_weights import RandomWeights
 from dn_distributed.regularizers.dropout import swap_dropout_
 from dn_distributed.replicas import checks
+from dn_distributed.replicas.alone import AsAlone
 from dn_distributed.replicas.batch_norm import swap_batch_norm_
 from dn_distributed.replicas.functional_network import FunctionalNetwork
 from dn_distributed.replicas.parameters import Parameters, stacked_zeros, views_of
@@ -241,7 +242,8 @@ class Replicas:
         used = masks if masks is not None else [inputs.new_ones(len(self.seeds))] * len(self._dropout_names)
         stacked = [parameters[name] for name in self._parameters.names]
         if self._vectorized:
-            return vmap(self.call)(stacked, self._running_views, used, inputs)
+            with AsAlone(len(self.seeds)):
+                return vmap(self.call)(stacked, self._running_views, used, inputs)
         outputs = [
             self.call(
                 [value[row] for value in stacked],

@@ -36,8 +36,8 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What is traced from here on; nothing of before is kept."""
     found: list[object] = []
 
-    def noting(*arguments: object) -> object:
-        found.append(trace(*arguments))  # type: ignore[arg-type]
+    def noting(*arguments: object, **options: object) -> object:
+        found.append(trace(*arguments, **options))  # type: ignore[arg-type]
         return found[-1]
 
     monkeypatch.setattr(loss_gradient, "trace", noting)

@@ -1,0 +1,149 @@
+"""Operations on a stack that give each replicate what it gives alone, to the last bit.
+
+A library may round a product otherwise where a matrix begins at another place of memory, as all but the first of a
+stack may, and takes the last few of many numbers through another approximation of ``exp`` than those that fill a
+vector. So it is where the numbers of a replicate are no multiple of what vector instructions take at once. Then each
+matrix gets a place of its own, and such functions are computed replicate by replicate. Shapes: K replicates.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dn_distributed.seeds import generator
+from dn_distributed.torch_internals import DispatchMode, aten
+
+Product = Callable[[Tensor, Tensor], Tensor]
+
+_LINE = 64
+"""Bytes of a cache line, and of the longest vectors."""
+_AT_ONCE = 32
+"""Elements that a loop over numbers takes at once, at most: two of the longest vectors."""
+_EXACT = {
+    *(aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.mul.Scalar, aten.div.Tensor, aten.div.Scalar),
+    *(aten.neg.default, aten.abs.default, aten.sign.default, aten.sqrt.default, aten.relu.default, aten.where.self),
+    *(aten.threshold_backward.default, aten.sigmoid_backward.default, aten.tanh_backward.default),
+    *(aten.clone.default, aten._to_copy.default, aten.mse_loss_backward.default, aten.rsub.Scalar),
+}
+"""Operations on single numbers that are rounded in one way only, and common."""
+_chosen: dict[Any, Product] = {}
+
+
+def product_of(left: Tensor, right: Tensor) -> Product:
+    """Return how tensors like these are multiplied: as they lie in memory where that is what each gives alone."""
+    steps = (left.stride(0), right.stride(0), left.shape[1] * right.shape[2])
+    if len(left) == 1 or left.device.type != "cpu" or all(step * left.element_size() % _LINE == 0 for step in steps):
+        return aten.bmm.default
+    layouts = ((t.shape, t.stride(), _place(t), t.dtype) for t in (left, right))
+    key = (torch.get_num_threads(), *layouts)
+    if key not in _chosen:
+        _chosen[key] = _choose(left, right)
+    return _chosen[key]
+
+
+def _choose(left: Tensor, right: Tensor) -> Product:
+    random = generator(0, "rounding")
+    like = [_random_like(tensor, random) for tensor in (left, right)]
+    alone = _each_alone(*like)
+    products: tuple[Product, ...] = (aten.bmm.default, _spaced, _each_alone)
+    return next(product for product in products if torch.equal(product(*like), alone))
+
+
+def _random_like(tensor: Tensor, random: torch.Generator) -> Tensor:
+    """Return random numbers that lie in memory as a tensor's do."""
+    place = _place(tensor)
+    numbers = torch.randn(place + (len(tensor) - 1) * tensor.stride(0) + _extent(tensor), generator=random)
+    return numbers.to(tensor.dtype).as_strided(tensor.shape, tensor.stride(), place)
+
+
+def _place(tensor: Tensor) -> int:
+    """Where the first matrix begins, in elements behind a multiple of ``_LINE``."""
+    return int(tensor.storage_offset()) % (_LINE // tensor.element_size())
+
+
+def _extent(tensor: Tensor) -> int:
+    """From the first to the last element of a matrix, in memory."""
+    return 1 + sum((size - 1) * step for size, step in zip(tensor.shape[1:], tensor.stride()[1:], strict=True))
+
+
+def _rounded_up(elements: int, tensor: Tensor) -> int:
+    line = _LINE // tensor.element_size()
+    return -(-elements // line) * line
+
+
+def _moved(tensor: Tensor, apart: int) -> Tensor:
+    """Return a stack whose matrices lie so far apart, each in itself as before, the first at its place."""
+    count, extent, place = len(tensor), _extent(tensor), _place(tensor)
+    memory = tensor.new_empty(place + (count - 1) * apart + extent)
+    numbers = tensor.as_strided((count, extent), (tensor.stride(0), 1), tensor.storage_offset())
+    memory.as_strided((count, extent), (apart, 1), place).copy_(numbers)
+    return memory.as_strided(tensor.shape, (apart, *tensor.stride()[1:]), place)
+
+
+def _each_alone(left: Tensor, right: Tensor) -> Tensor:
+    """Each product by itself, of matrices that lie as the first of a stack does."""
+    return torch.cat([torch.bmm(_row(left, number), _row(right, number)) for number in range(len(left))])
+
+
+def _row(tensor: Tensor, number: int) -> Tensor:
+    """Return one matrix as a stack, in memory where the first of a stack is."""
+    extent, place = _extent(tensor), _place(tensor)
+    memory = tensor.new_empty(place + extent)
+    begin = tensor.storage_offset() + number * tensor.stride(0)
+    memory[place:] = tensor.as_strided((extent,), (1,), begin)
+    return memory.as_strided((1, *tensor.shape[1:]), (extent, *tensor.stride()[1:]), place)
+
+
+def _spaced(left: Tensor, right: Tensor) -> Tensor:
+    """All at once, of matrices that lie each as the first does."""
+    left, right = (
+        t if t.stride(0) * t.element_size() % _LINE == 0 else _moved(t, _rounded_up(_extent(t), t))
+        for t in (left, right)
+    )
+    rows, columns = left.shape[1], right.shape[2]
+    apart = _rounded_up(rows * columns, left)
+    result = left.new_empty(len(left) * apart).as_strided((len(left), rows, columns), (apart, columns, 1))
+    return torch.bmm(left, right, out=result).contiguous()
+
+
+def is_approximate(operation: Any, result: Any, num_replicates: int) -> bool:
+    """Return whether an operation on single numbers approximates the last of a replicate's otherwise than others."""
+    if operation in _EXACT or torch.Tag.pointwise not in getattr(operation, "tags", ()):
+        return False
+    if not isinstance(result, Tensor) or not result.is_floating_point() or result.device.type != "cpu":
+        return False
+    stacked = result.dim() > 0 and len(result) == num_replicates > 1
+    return stacked and result[0].numel() % _AT_ONCE != 0
+
+
+def one_by_one(operation: Any, num_replicates: int, *args: Any, **kwargs: Any) -> Tensor:
+    """Return the results of an operation on each replicate's numbers; what is no stack is the same for all."""
+
+    def row(number: int) -> Tensor:
+        own = [arg[number : number + 1].clone() if _is_stacked(arg, num_replicates) else arg for arg in args]
+        return operation(*own, **kwargs)  # type: ignore[no-any-return]
+
+    return torch.cat([row(number) for number in range(num_replicates)])
+
+
+def _is_stacked(arg: Any, num_replicates: int) -> bool:
+    return isinstance(arg, Tensor) and arg.dim() > 0 and len(arg) == num_replicates
+
+
+class AsAlone(DispatchMode):
+    """Within, operations on a stack give each replicate what it gives alone."""
+
+    def __init__(self, num_replicates: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._num_replicates = num_replicates
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Execute an operation."""
+        if func is aten.bmm.default:
+            return product_of(*args)(*args)
+        result = func(*args, **(kwargs or {}))
+        if is_approximate(func, result, self._num_replicates):
+            return one_by_one(func, self._num_replicates, *args, **(kwargs or {}))
+        return result
