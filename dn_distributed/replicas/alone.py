@@ -19,6 +19,8 @@ Product = Callable[[Tensor, Tensor], Tensor]
 
 _LINE = 64
 """Bytes of a cache line, and of the longest vectors."""
+_PLACES = 32
+"""More matrices do not lie in other ways, as seen from a multiple of ``_LINE``."""
 _AT_ONCE = 32
 """Elements that a loop over numbers takes at once, at most: two of the longest vectors."""
 _EXACT = {
@@ -45,17 +47,21 @@ def product_of(left: Tensor, right: Tensor) -> Product:
 
 def _choose(left: Tensor, right: Tensor) -> Product:
     random = generator(0, "rounding")
-    like = [_random_like(tensor, random) for tensor in (left, right)]
-    alone = _each_alone(*like)
-    products: tuple[Product, ...] = (aten.bmm.default, _spaced, _each_alone)
-    return next(product for product in products if torch.equal(product(*like), alone))
+    like = [_random_like(tensor[:_PLACES], random) for tensor in (left, right)]
+    alone = torch.bmm(*(_row(tensor, 0) for tensor in like))
+    products: tuple[Product, ...] = (aten.bmm.default, _spaced)
+    found = (product for product in products if torch.equal(product(*like), alone.expand(len(like[0]), -1, -1)))
+    return next(found, _each_alone)
 
 
 def _random_like(tensor: Tensor, random: torch.Generator) -> Tensor:
-    """Return random numbers that lie in memory as a tensor's do."""
+    """Return random numbers, the same in each matrix, that lie in memory as a tensor's do."""
     place = _place(tensor)
-    numbers = torch.randn(place + (len(tensor) - 1) * tensor.stride(0) + _extent(tensor), generator=random)
-    return numbers.to(tensor.dtype).as_strided(tensor.shape, tensor.stride(), place)
+    memory = tensor.new_empty(place + (len(tensor) - 1) * tensor.stride(0) + _extent(tensor))
+    made = memory.as_strided(tensor.shape, tensor.stride(), place)
+    once = made[tuple(slice(0, 1) if step == 0 else slice(None) for step in made.stride())]
+    once.copy_(torch.randn(once.shape[1:], generator=random))
+    return made
 
 
 def _place(tensor: Tensor) -> int:
