@@ -424,12 +424,12 @@ def test_training_in_words() -> None:
 @pytest.mark.parametrize(
     ("sizes", "most"),
     [
-        ([], 650_000),
-        ([300_000, 300_000], 650_000),
-        ([260_000] * 5, 130_000),
-        ([50_000, 300_000, 300_000, 300_000], 200_000),
+        ([], 450_000),
+        ([200_000, 200_000], 450_000),
+        ([260_000] * 5, 90_000),
+        ([50_000, 300_000, 300_000, 300_000], 133_333),
     ],
 )
 def test_pictures_share_the_room_of_a_page(sizes: list[int], most: int) -> None:
     assert page_of_report._most_of_each(sizes) == most
-    assert sum(min(size, most) for size in sizes) <= 650_000
+    assert sum(min(size, most) for size in sizes) <= 450_000
