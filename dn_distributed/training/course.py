@@ -111,9 +111,8 @@ class Course:
         if self._noisy is not None:
             return self._noisy.step_(inputs, targets, masks, own_step, rate, factor)
         if self._rewiring is not None and self._rewiring.is_due(own_step):
-            losses = self._whole.compute_gradients_(
-                inputs, targets, masks, 0.0
-            )  # of the loss alone: weights grow by it
+            # Without penalties: new weights come where the gradient of the loss is largest.
+            losses = self._whole.compute_gradients_(inputs, targets, masks, 0.0)
             self._move_weights(self._rewiring, own_step)
             return losses
         if self._members is None:

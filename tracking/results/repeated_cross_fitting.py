@@ -69,10 +69,15 @@ class _Networks:
         self._validation = np.array([[one.validation for one in line] for line in measured])
         self._test = np.array([[one.test for one in line] for line in measured])
 
+    def validation(self, half: Half) -> Array:
+        """Return each point's mean validation score over a half of the seeds."""
+        mean: Array = self._validation[:, half].mean(1)
+        return mean
+
     def means(self, half: Half) -> list[_Mean]:
         """Return each point's means over a half of the seeds."""
         left = {size: values[:, half].mean(1).tolist() for size, values in self._left.items()}
-        scores = zip(self._validation[:, half].mean(1).tolist(), self._test[:, half].mean(1).tolist(), strict=True)
+        scores = zip(self.validation(half).tolist(), self._test[:, half].mean(1).tolist(), strict=True)
         return [
             _Mean(place, {size: values[place] for size, values in left.items()}, *both)
             for place, both in enumerate(scores)
@@ -178,9 +183,9 @@ def _cuts(seats: Half) -> Iterator[tuple[Half, Half]]:
 
 
 def _best(reference: Mapping[str, _Networks], half: Half, higher_is_better: bool) -> float:
-    every = [mean.validation for networks in reference.values() for mean in networks.means(half)]
-    finite = [value for value in every if math.isfinite(value)]
-    return max(finite) if higher_is_better else min(finite)
+    every = np.concatenate([networks.validation(half) for networks in reference.values()])
+    finite = every[np.isfinite(every)]
+    return float(finite.max() if higher_is_better else finite.min())
 
 
 def compare(quantity: str, labels: tuple[str, str], first: Estimate, second: Estimate) -> Comparison:
