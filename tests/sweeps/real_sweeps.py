@@ -85,6 +85,22 @@ def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]") 
         time.sleep(0.05)
 
 
+def wait_for_checkpoint(folder: Folder, process: "subprocess.Popen[str]") -> list[int]:
+    """Wait until packs have left checkpoints, and return their workers, at least one.
+
+    Ray gives a worker another title before and after each call, and for milliseconds between, just when a checkpoint
+    has been written, none can be read. One look is not enough.
+    """
+    workers: list[int] = []
+
+    def are_seen() -> bool:
+        workers[:] = pack_workers(process.pid)
+        return bool(folder.checkpoints() and workers)
+
+    wait_until(are_seen, process)
+    return workers
+
+
 def descendants(pid: int) -> Iterator[int]:
     parents = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):

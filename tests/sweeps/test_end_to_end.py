@@ -10,7 +10,7 @@ import torch
 from dn_distributed.training import Trainer
 from sweeps.planning.data import load_data
 from sweeps.spec import load as spec
-from tests.sweeps.real_sweeps import Folder, epochs_logged, make_folder, pack_workers, runs_per_replicate, wait_until
+from tests.sweeps.real_sweeps import Folder, epochs_logged, make_folder, runs_per_replicate, wait_for_checkpoint
 from tracking import schema
 from tracking.store.client import search
 from tracking.store.connection import connect
@@ -67,10 +67,7 @@ def test_a_killed_worker_changes_no_figure_and_doubles_no_run(
 ) -> None:
     folder = make_folder(tmp_path / "killed", empty)
     process = folder.start()
-    wait_until(lambda: bool(folder.checkpoints()), process)
-    workers = pack_workers(process.pid)
-    assert workers
-    for worker in workers:
+    for worker in wait_for_checkpoint(folder, process):
         os.kill(worker, signal.SIGKILL)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
@@ -85,7 +82,7 @@ def test_an_interrupted_sweep_is_completed_by_the_same_command(
 ) -> None:
     folder = make_folder(tmp_path / "interrupted", empty)
     process = folder.start()
-    wait_until(lambda: bool(folder.checkpoints()), process)
+    wait_for_checkpoint(folder, process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode == 130, errors

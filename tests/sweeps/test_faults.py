@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sweeps.real_sweeps import Folder, epochs_logged, make_folder, pack_workers, runs_per_replicate, wait_until
+from tests.sweeps.real_sweeps import Folder, epochs_logged, make_folder, runs_per_replicate, wait_for_checkpoint
 from tracking.processes import is_gone, start_of
 from tracking.store.driver import this_host
 from tracking.store.location import StoreLocation
@@ -18,8 +18,7 @@ pytestmark = pytest.mark.slow
 def kill(folder: Folder, number: signal.Signals) -> str:
     """Start a sweep, end its driver by a signal once there are checkpoints, and return what it said."""
     process = folder.start()
-    wait_until(lambda: bool(folder.checkpoints()), process)
-    workers = pack_workers(process.pid)
+    workers = wait_for_checkpoint(folder, process)
     process.send_signal(number)
     errors = process.communicate()[1]
     for worker in workers:  # they outlive a killed driver by seconds, and go on writing
@@ -62,13 +61,12 @@ def test_a_damaged_checkpoint_is_told_and_passed_over(
 def test_of_two_drivers_one_is_sent_away_and_the_other_ends_in_order_when_it_is_told_to(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "two")
     first = folder.start("--set", "training.epochs=100000")  # does not end before the second has looked
-    wait_until(lambda: bool(folder.checkpoints()), first)
+    workers = wait_for_checkpoint(folder, first)
     second = folder.run()
     assert second.returncode == 2
     assert f"small is being run by {this_host()} (process {first.pid})" in second.stderr
     assert first.poll() is None
     before = set(folder.checkpoints())
-    workers = pack_workers(first.pid)
     first.send_signal(signal.SIGTERM)
     assert first.communicate(timeout=120)[1].endswith("run the same command to go on\n")
     assert first.returncode == 143
@@ -82,7 +80,7 @@ def test_a_driver_that_hangs_loses_its_place_and_nothing_else(
 ) -> None:
     folder = make_folder(tmp_path / "hung", empty)
     first = folder.start()
-    wait_until(lambda: bool(folder.checkpoints()), first)
+    wait_for_checkpoint(folder, first)
     first.send_signal(signal.SIGSTOP)
     try:
         second = folder.run()
