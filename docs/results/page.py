@@ -282,6 +282,7 @@ def render(page: Path) -> str:
             holds_at=_holds_at,
             carried_over=_carried_over,
             recipes=_recipes,
+            rivals=_rivals,
             hours=_hours,
             minutes=_minutes,
         )
@@ -352,6 +353,12 @@ def _recipes() -> str:
     text = (HERE / "recipes" / "README.md").read_text("utf-8")
     (table,) = re.findall(r"^\| recipe \|.*?\n\n", text, re.MULTILINE | re.DOTALL)
     return str(table).strip().replace("](", "](recipes/")
+
+
+def _rivals(kind: str) -> str:
+    """Return our table of a kind of ``rivals/README.md``, with links from here."""
+    program = _program("rivals")
+    return str(program["table"](kind, program["entries"](), "rivals/"))
 
 
 def _hours() -> str:

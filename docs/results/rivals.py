@@ -11,18 +11,24 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from dn_distributed.config import Training
 from dn_distributed.score_names import final
 from tracking import load_rows
+from tracking.figures import style
 from tracking.results.rows import Row
+
+Kind = Literal["structured", "mixed"]
 
 HERE = Path(__file__).parent
 FOLDER = HERE / "rivals"
-PAGE, RECORDS = FOLDER / "README.md", FOLDER / "records.yaml"
+PAGE, RECORDS, FIGURE = FOLDER / "README.md", FOLDER / "records.yaml", FOLDER / "rivals.png"
+SWEEPS = HERE.parents[1] / "sweeps" / "rivals"
 RECIPES = ("recipe-lenet300-20x", "recipe-lenet300-30x")
 _TRAINED = 55_000
 
@@ -32,8 +38,7 @@ By the [plan](../plans/rivals-lenet300.md), which was written before the runs: M
 five seeds each, measured after the last step; every method has one configuration, and none was tuned on what is shown.
 Networks of a table are not at equal score: it orders nothing, and no difference is tested. Ordered by compression.
 
-`python docs/results/rivals.py` writes this page. Sweep files: `sweeps/rivals/` and `sweeps/recipes/`.
-"""
+`python docs/results/rivals.py` writes this page. Sweep files: `sweeps/rivals/` and `sweeps/recipes/`."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +50,10 @@ class Entry:
     epochs: float
     rows: Sequence[Row]
 
-    @property
-    def structured(self) -> list[float]:
-        """Dense compression of each replicate."""
-        return [_ratio(row.counts.num_weights, row.counts.dense_size) for row in self.rows]
-
-    @property
-    def mixed(self) -> list[float]:
-        """All weights over the non-zero ones."""
-        return [_ratio(row.counts.num_weights, row.counts.num_nonzero) for row in self.rows]
+    def compressions(self, kind: Kind) -> list[float]:
+        """All weights of each replicate over those of its smaller dense network, or over the non-zero ones."""
+        left = "dense_size" if kind == "structured" else "num_nonzero"
+        return [_ratio(row.counts.num_weights, getattr(row.counts, left)) for row in self.rows]
 
     @property
     def errors(self) -> list[float]:
@@ -94,35 +94,62 @@ def _ratio(whole: int, left: int) -> float:
 
 def page(found: Sequence[Entry], records: dict[str, Any]) -> str:
     """Return the page."""
-    return "\n".join([HEAD, *_table("structured", found, records), "", *_table("mixed", found, records)]) + "\n"
+    picture = (
+        "![Compression against test error, our methods and published figures](rivals.png)\n\n"
+        "Filled: ours, means with one standard deviation over seeds both ways. Hollow: published."
+    )
+    tables = [
+        text for kind in _TITLES for text in (f"## {_TITLES[kind]}", table(kind, found), _published(kind, records))
+    ]
+    return "\n\n".join([HEAD, *_not_run(), picture, *tables]) + "\n"
 
 
-_TITLES = {
+def _not_run() -> Iterator[str]:
+    names = {f"rival-{path.stem}" for path in SWEEPS.glob("lenet300-*.yaml")}
+    missing = names - {path.parent.name for path in FOLDER.glob("*/rows.json")}
+    if missing:
+        yield f"Planned and not run: {', '.join(f'`{name}`' for name in sorted(missing))}."
+
+
+_TITLES: dict[Kind, str] = {
     "structured": "Structured: weights of the smaller dense network",
     "mixed": "Mixed: weights that are not zero",
 }
 
 
-def _table(kind: str, found: Sequence[Entry], records: dict[str, Any]) -> Iterator[str]:
-    yield f"## {_TITLES[kind]}"
-    yield ""
-    yield "| method | n | epochs | compression | test error (%) | units left, inputs first |"
-    yield "| :-- | --: | --: | --: | --: | :-- |"
-    for entry in sorted(found, key=lambda entry: -statistics.fmean(getattr(entry, kind))):
-        link = f"{'../recipes/' if entry.folder in RECIPES else ''}{entry.folder}/table.md"
-        compression, error = (_spread(values) for values in (getattr(entry, kind), entry.errors))
-        yield (
+def table(kind: Kind, found: Sequence[Entry], folder: str = "") -> str:
+    """Return our table of a kind, most compressed first; ``folder``: where this page lies, seen from the table."""
+    lines = [
+        "| method | n | epochs | compression | test error (%) | units left, inputs first |",
+        "| :-- | --: | --: | --: | --: | :-- |",
+    ]
+    for entry in _ordered(kind, found):
+        link = f"{folder}{'../recipes/' if entry.folder in RECIPES else ''}{entry.folder}/table.md"
+        compression, error = (_spread(values) for values in (entry.compressions(kind), entry.errors))
+        lines.append(
             f"| [{entry.method}]({link}) | {len(entry.rows)} | {entry.epochs:.0f} | {compression} | {error} "
             f"| {entry.units} |"
         )
-    yield ""
-    yield "Published, one run each, under another protocol:"
-    yield ""
-    yield "| method | compression | test error (%) | units left | source |"
-    yield "| :-- | --: | --: | :-- | :-- |"
+    return "\n".join(lines)
+
+
+def _ordered(kind: Kind, found: Sequence[Entry]) -> list[Entry]:
+    return sorted(found, key=lambda entry: -statistics.fmean(entry.compressions(kind)))
+
+
+def _published(kind: Kind, records: dict[str, Any]) -> str:
+    lines = [
+        "Published, one run each, under another protocol:",
+        "",
+        "| method | compression | test error (%) | units left | source |",
+        "| :-- | --: | --: | :-- | :-- |",
+    ]
     for record in records[kind]:
         kept = record.get("kept", "")
-        yield f"| {record['method']} | {record['compression']} | {record['error']} | {kept} | {record['source']} |"
+        lines.append(
+            f"| {record['method']} | {record['compression']} | {record['error']} | {kept} | {record['source']} |"
+        )
+    return "\n".join(lines)
 
 
 def _spread(values: Sequence[float]) -> str:
@@ -130,9 +157,46 @@ def _spread(values: Sequence[float]) -> str:
     return f"{statistics.fmean(values):.2f}{deviation}"
 
 
+@style.styled
+def figure(found: Sequence[Entry], records: dict[str, Any]) -> Figure:
+    """Return both tables as points, compression to the right and test error upwards."""
+    drawn, panels = style.panels(2, 1, 4.6)
+    for kind, axes in zip(_TITLES, panels, strict=True):
+        _draw(axes, kind, found, records[kind])
+    return drawn
+
+
+def _draw(axes: Axes, kind: Kind, found: Sequence[Entry], records: Sequence[dict[str, Any]]) -> None:
+    axes.grid(visible=True)
+    places = []
+    for entry in found:
+        across, up = entry.compressions(kind), entry.errors
+        place = (statistics.fmean(across), statistics.fmean(up))
+        spreads = [statistics.stdev(values) if len(values) > 1 else 0.0 for values in (across, up)]
+        axes.errorbar(*place, xerr=spreads[0], yerr=spreads[1], **style.sign("o", 7, style.BLUE), ecolor=style.BLUE)
+        places.append((*place, entry.method))
+    for record in records:
+        place = (float(record["compression"]), float(record["error"]))
+        axes.plot(*place, **style.sign("D", 6))
+        places.append((*place, record["method"]))
+    style.log_axis(axes, "x", [across for across, _, _ in places], style.number)
+    _name(axes, places)
+    axes.set(title=_TITLES[kind], xlabel="compression", ylabel="test error (%)")
+
+
+def _name(axes: Axes, places: Sequence[tuple[float, float, str]]) -> None:
+    """Write each point's name over it, towards the middle of the axis."""
+    middle = math.sqrt(math.prod(axes.get_xlim()))
+    for across, up, name in places:
+        side, align = (-1, "right") if across > middle else (1, "left")
+        axes.annotate(name, (across, up), (side * 5, 5), textcoords="offset points", ha=align, fontsize=8)
+
+
 def main() -> None:
-    """Write the page."""
-    PAGE.write_text(page(entries(), yaml.safe_load(RECORDS.read_text("utf-8"))), encoding="utf-8")
+    """Write the page and its figure."""
+    found, records = entries(), yaml.safe_load(RECORDS.read_text("utf-8"))
+    PAGE.write_text(page(found, records), encoding="utf-8")
+    FIGURE.write_bytes(style.as_png(figure(found, records)))
 
 
 if __name__ == "__main__":
