@@ -11,6 +11,7 @@ from benchmarks import (
     full_length,
     growth,
     lenet5_step,
+    methods,
     overhead,
     precision,
     scale,
@@ -31,6 +32,7 @@ PARTS = {
     "shrinking": ("(g) Trainings that drop units, with tensors that get smaller and without", shrinking.run),
     "lenet5_step": ("(f) What makes a step of LeNet-5 cheaper", lenet5_step.run),
     "precision": ("(h) A step in bfloat16 against one in float32", precision.run),
+    "methods": ("(m) What a method costs: time of a step, and memory", methods.run),
     "agreement": ("(i) Scores of trainings in bfloat16 and in float32", agreement.run),
 }
 _INTRODUCTION = (
