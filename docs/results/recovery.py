@@ -1,0 +1,95 @@
+"""When is the truth of a sparse linear problem found? Runs the plan ``plans/recovery.md`` and writes its page.
+
+    python docs/results/recovery.py run normal-0      # one ensemble, or several; goes on where it was stopped
+    python docs/results/recovery.py                   # the page, from the records in recovery/ alone
+
+A record is a small JSON file for each ensemble: which of a hundred problems of a point a method recovers.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parent))
+import recovery_methods as methods
+
+FOLDER = Path(__file__).parent / "recovery"
+PROBLEMS = 100
+SAMPLES = (8, 12, 16, 24, 32, 48, 64, 90, 128, 180, 256, 360)
+NONZEROS = (2, 4, 8, 12, 16, 24)
+POINTS = tuple((m, k) for k in NONZEROS for m in SAMPLES if m > k)
+"""With as many samples as non-zeros, no support of their size is considered: least squares would fit anything."""
+ENSEMBLES = {f"{values}-{noise:g}": (values, noise) for noise in (0.0, 0.1) for values in ("normal", "sign", "uniform")}
+
+
+def run(name: str, points: Sequence[tuple[int, int]] = POINTS, count: int = PROBLEMS) -> None:
+    """Try all methods on the points that the ensemble's record lacks; it is written after each."""
+    values, noise = ENSEMBLES[name]
+    record = load(name) or {
+        "ensemble": name,
+        "problems": count,
+        "methods": list(methods.METHODS),
+        "seconds": 0.0,
+        "points": [],
+    }
+    done = {(point["m"], point["k"]) for point in record["points"]}
+    for m, k in points:
+        if (m, k) in done:
+            continue
+        begin = time.process_time()
+        found = methods.recovered(methods.problems(values, noise, m, k, range(count)), m)
+        record["points"].append({
+            "m": m,
+            "k": k,
+            "recovered": [_bits(found[method][1]) for method in methods.METHODS],
+            "proposed": [int(found[method][0].sum()) for method in methods.METHODS],
+        })  # fmt: skip
+        record["seconds"] = round(record["seconds"] + time.process_time() - begin, 1)
+        _save(name, record)
+        print(name, m, k, record["seconds"], record["points"][-1]["proposed"], flush=True)
+
+
+def _bits(of_problems: Tensor) -> str:
+    """Write one bit a problem, the first problem's the lowest, in hexadecimal."""
+    return f"{sum(1 << row for row in of_problems.nonzero().flatten().tolist()):x}"
+
+
+def load(name: str) -> dict[str, Any] | None:
+    """Return the record of an ensemble, complete or not; None where there is none."""
+    path = FOLDER / f"{name}.json"
+    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else None
+
+
+def _save(name: str, record: dict[str, Any]) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    lines = ",\n".join(json.dumps(point, separators=(",", ":")) for point in record["points"])
+    head = json.dumps({key: value for key, value in record.items() if key != "points"}, ensure_ascii=False)
+    unfinished = FOLDER / f".{name}.json.unfinished"
+    unfinished.write_text(f'{head[:-1]}, "points": [\n{lines}\n]}}\n', encoding="utf-8")
+    os.replace(unfinished, FOLDER / f"{name}.json")
+
+
+def main() -> None:
+    """Run what is named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command")
+    of_run = commands.add_parser("run", help="try all methods on an ensemble's problems")
+    of_run.add_argument("ensembles", nargs="+", choices=ENSEMBLES)
+    arguments = parser.parse_args()
+    if arguments.command == "run":
+        torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
+        for name in arguments.ensembles:
+            run(name)
+
+
+if __name__ == "__main__":
+    main()
