@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all test-more test-cluster test-oldest test-oldest-core lint docs bench faults paper paper-quick clean
+.PHONY: demo test test-all test-more test-cluster test-oldest lint docs bench faults paper paper-quick clean
 
 PAPER := $(addprefix sweeps/paper/,regression.yaml regression-described.yaml regression-noise.yaml \
 	regression-noise-half.yaml regression-two-hidden.yaml regression-deep.yaml regression-decay.yaml regression-scripted-dropout.yaml \
@@ -37,18 +37,11 @@ test-cluster: .venv/installed
 	$(BIN)/python -m pytest -m cluster tests/cluster
 
 # On the oldest versions that pyproject.toml allows of what this project uses itself: all that `make test` runs, less
-# what needs packages of the extra `dev`. CI runs test-oldest-core: what is nearest to Ray, MLflow and torch.
+# what needs packages of the extra `dev`.
 # uv leaves it to the first import to compile a module, and that must be kept, or each process does it again.
-OLDEST := PYTHONDONTWRITEBYTECODE= .venv-oldest/bin/python -m pytest $(PARALLEL) -m "not ($(MORE))" \
-	--ignore=tests/tracking/test_server_s3.py --ignore=tests/test_notebooks.py --ignore=tests/browser
 test-oldest: .venv-oldest/installed
-	$(OLDEST)
-
-test-oldest-core: .venv-oldest/installed
-	$(OLDEST) tests/sweeps/test_search.py tests/sweeps/test_ray_internals.py tests/sweeps/test_plan.py \
-		tests/sweeps/test_spec.py $(addprefix tests/tracking/test_,store.py queries.py writer.py reader.py \
-		mlflow_internals.py shipped_results.py compacting.py) \
-		$(addprefix tests/dn_distributed/test_,replicas.py torch_internals.py onnx_file.py)
+	PYTHONDONTWRITEBYTECODE= .venv-oldest/bin/python -m pytest $(PARALLEL) -m "not ($(MORE))" \
+		--ignore=tests/tracking/test_server_s3.py --ignore=tests/test_notebooks.py --ignore=tests/browser
 
 .venv-oldest/installed: pyproject.toml .venv/installed
 	rm -rf .venv-oldest
