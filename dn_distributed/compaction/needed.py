@@ -13,6 +13,8 @@ from dn_distributed.errors import ArgumentError
 def count_needed(net: nn.Module, example_input: Tensor, layers: Sequence[str]) -> dict[str, tuple[int, int]]:
     """Return by layer how many of its outputs and of its inputs the network needs (see ``compact``).
 
+    Of a layer whose inputs cannot be followed these are all of them.
+
     ArgumentError for a network that cannot be followed, and for a layer that is used elsewhere than once in it.
     """
     liveness = find_live(analyse(trace(net, example_input)))
@@ -21,7 +23,7 @@ def count_needed(net: nn.Module, example_input: Tensor, layers: Sequence[str]) -
         raise ArgumentError(f"the units of layer {missing[0]!r} cannot be followed")
     found = {}
     for layer in layers:
-        use, live = uses[layer], liveness.is_live(uses[layer].outputs)
-        reads = use.reads[live].any(0) if use.inputs is None else liveness.reads(use)
-        found[layer] = int(live.sum()), int(reads.sum())
+        use = uses[layer]
+        num_inputs = use.reads.shape[1] if use.inputs is None else int(liveness.reads(use).sum())
+        found[layer] = int(liveness.is_live(use.outputs).sum()), num_inputs
     return found

@@ -4,13 +4,15 @@ import math
 import statistics
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from dn_distributed.hardware import on_threads
@@ -98,9 +100,21 @@ def _costs(network: nn.Module, inputs: Tensor, largest: Tensor, latencies: Seque
 
 def multiply_adds(network: nn.Module, inputs: Tensor) -> int:
     """Return the multiply-adds of matrix products and convolutions for a batch; zeros are multiplied too."""
-    with FlopCounterMode(display=False) as counted, torch.no_grad():
+    with _without_fast_attention(), FlopCounterMode(display=False) as counted, torch.no_grad():
         network(inputs)
     return int(counted.get_total_flops()) // 2
+
+
+@contextmanager
+def _without_fast_attention() -> Iterator[None]:
+    """Let attention run by the matrix products it consists of: of what does several at once nothing is counted."""
+    was_enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(was_enabled)
 
 
 class _LiveBytes(DispatchMode):

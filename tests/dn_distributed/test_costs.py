@@ -27,6 +27,36 @@ def test_multiply_adds_of_a_convolution() -> None:
     assert (found.num_weights, found.num_parameters) == (135, 145)
 
 
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention, self.fc = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        outputs: torch.Tensor = self.fc(self.attention(x, x, x)[0])
+        return outputs
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+@pytest.mark.parametrize(
+    ("network", "of_others"),
+    [
+        (Attention(), 6 * 8 * 3),
+        (nn.Sequential(nn.TransformerEncoderLayer(8, 2, 32, batch_first=True), nn.Linear(8, 3)), 6 * 8 * (3 + 2 * 32)),
+    ],
+)
+def test_multiply_adds_of_attention(network: nn.Module, of_others: int, is_enabled: bool) -> None:
+    projections, products = 6 * 8 * (24 + 8), 2 * 6 * 6 * 8  # of 6 words of 8 numbers
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(is_enabled)
+    try:
+        counted = costs.multiply_adds(network.eval(), torch.randn(1, 6, 8))
+        assert torch.backends.mha.get_fastpath_enabled() == is_enabled
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+    assert counted == projections + products + of_others
+
+
 def test_zeros_are_weights_that_are_stored_and_multiplied() -> None:
     network = nn.Linear(4, 3, bias=False)
     with torch.no_grad():

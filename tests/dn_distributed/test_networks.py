@@ -400,3 +400,28 @@ def test_with_an_example_it_counts_what_compact_leaves(
     apart = dn.count(network, threshold, layers=layers)
     assert apart.num_nonzero == found.num_nonzero
     assert sum(unit.alive for unit in apart.units) != sum(alive.values()) or layers == ["1", "4"]
+
+
+class Unfollowed(nn.Module):
+    """Its last layer reads what is not followed by channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.block = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.transposed, self.fc = nn.ConvTranspose2d(4, 2, 3), nn.Linear(2 * 36, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        outputs: Tensor = self.fc(self.transposed(x + self.block(x)).flatten(1))
+        return outputs
+
+
+def test_of_a_layer_whose_inputs_are_not_followed_all_are_needed() -> None:
+    network, example, layers = Unfollowed(), torch.randn(2, 1, 4, 4), ["conv", "block", "fc"]
+    with torch.no_grad():
+        network.fc.weight[:, 10:] = 0
+    found = dn.count(network, layers=layers, example_input=example)
+    dropped = dn.compact(network, example).dropped
+    assert isinstance(dropped, Dropped)
+    assert [layer.inputs_alive for layer in found.layers] == [1, 4, 72]
+    assert found.dense_size == sum(layer.weights for layer in dropped.layers) == 36 + 144 + 216
