@@ -46,6 +46,8 @@ LONGEST_TAG, LONGEST_PARAM, LONGEST_NAME = 8000, 6000, 250
 NAME = r"^[\w :-][\w. :-]*(?:/[\w :-][\w. :-]*)*$"
 """Of a metric, a parameter or a tag, as MLflow allows it: a path, none of whose parts begins with a dot."""
 
+INPUT = "input"
+"""What the inputs of a network are called among its layers of units. No layer may have that name."""
 LAYERS = "layers"
 """Parameter: the regularised layers with their shapes, as JSON."""
 SEED = "seed"

@@ -16,6 +16,7 @@ from sweeps.spec.load import with_task
 from sweeps.spec.spaces import Space
 from sweeps.spec.sweep import Method, Sweep
 from tracking.store.cell_params import check_storable
+from tracking.store.names import check_layer, check_scores
 
 
 def load_data(sweep: Sweep, data_dir: Path | None, *, download: bool = True) -> Data:
@@ -44,6 +45,7 @@ def fit_to_data(sweep: Sweep, data_dir: Path | None, *, download: bool = True) -
         raise sweep.places.error(("dataset",), f"{type(error).__name__}: {error}") from error
     if task != sweep.task:
         sweep = with_task(sweep, task)
+    _check_names(sweep)
     _check_batches(sweep, data)
     for method in sweep.methods:
         _check_storable(sweep, method, data)
@@ -59,6 +61,16 @@ def _fitted_task(sweep: Sweep, raw: Raw) -> Task:
     except (RuntimeError, MemoryError) as error:  # a network that is too large
         message = f"the network cannot be built: {type(error).__name__}: {first_line(error)}"
         raise sweep.places.error(("task",), message) from error
+
+
+def _check_names(sweep: Sweep) -> None:
+    """SpecError where results could not be stored under the names of layers and scores."""
+    try:
+        for layer in sweep.task.layers:
+            check_layer(layer)
+        check_scores([score.name for score in sweep.task.scores])
+    except ValueError as error:
+        raise sweep.places.error(("task",), str(error)) from error
 
 
 def _rehearse(sweep: Sweep, data: Data) -> None:

@@ -174,6 +174,28 @@ def test_the_source_of_a_function_of_ones_own_is_part_of_the_identity(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("input", r"own.yaml.*layer 'input' has the name under which figures of the network's inputs are stored"),
+        ("a/b", "layer 'a/b': a stored name has letters"),
+        ("x" * 161, "layer 'xxx.*its name is longer than 160 bytes"),
+    ],
+)
+def test_a_layer_whose_figures_could_not_be_told_from_others_is_refused(folder: Path, name: str, message: str) -> None:
+    (folder / "nets_with_names.py").write_text(
+        "from collections import OrderedDict\nfrom torch import nn\n"
+        "def net(name): return nn.Sequential(OrderedDict([(name, nn.Linear(3, 2))]))\n"
+    )
+    OwnModules(str(folder), ("nets_with_names",)).load()
+    made = "network={{name: 'nets_with_names:net', args: {{name: {}}}}}"
+    assert fitted(folder, made.format("inputs")).task.layers == ("inputs",)
+    with pytest.raises(SpecError, match=message) as caught:
+        fitted(folder, made.format(name))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("nothing_imported")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
         ("getoutput", "functions of 'subprocess' are run only"),
         ("partly", "partly is no function"),
         ("absent", "has no attribute 'absent'"),

@@ -24,7 +24,8 @@ from tracking import schema
 from tracking.manifest import Manifest
 from tracking.portable import checks
 from tracking.reasons import as_store_error
-from tracking.store.record import LAYER, CellRecord, Contents, DataRecord, Record, check_manifest
+from tracking.store.names import LAYER
+from tracking.store.record import CellRecord, Contents, DataRecord, Record, check_manifest
 from tracking.store.runs import State
 
 FORMAT = 1

@@ -67,11 +67,11 @@ def read(sweep: SweepStore, cell_key: str | None = None) -> Snapshot:
     params = (schema.SEED, schema.LAYERS)
     found = sweep.records("replicate", where, tags=shown, params=params, metrics=True)
     counted = [(record, state_of(record)) for record in one_per_replicate(found).values()]
-    rows = [_row(record) for record, state in counted if state == "finished"]
-    return Snapshot(
-        tuple(sorted(rows, key=lambda row: (row.cell_key, row.seed))),
-        tuple(_ended(record, state) for record, state in counted if state not in ("finished", "incomplete")),
-    )
+    finished = [record for record, state in counted if state == "finished"]
+    rows = [_row(record) for record in finished if not _counts_are_mixed(record)]
+    ended = [_ended(record, state) for record, state in counted if state not in ("finished", "incomplete")]
+    ended += [_of_mixed_counts(record) for record in finished if _counts_are_mixed(record)]
+    return Snapshot(tuple(sorted(rows, key=lambda row: (row.cell_key, row.seed))), tuple(ended))
 
 
 def read_cells(sweep: SweepStore) -> dict[str, list[Cell]]:
@@ -102,6 +102,22 @@ def with_infinity(value: float) -> float:
     return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
 
 
+def _counts_are_mixed(record: StoredRun) -> bool:
+    """Whether figures of a layer stand in the place of the inputs', from before such a layer was refused."""
+    return any(name == schema.INPUT for name, *_ in json.loads(record.params[schema.LAYERS]))
+
+
+def _of_mixed_counts(record: StoredRun) -> Ended:
+    reason = f"its figures of the layer {schema.INPUT!r} took the place of the inputs': rename the layer"
+    return Ended(
+        record.tags[schema.CELL_KEY],
+        record.tags[schema.REPLICATE_KEY],
+        int(record.params[schema.SEED]),
+        "failed",
+        reason,
+    )
+
+
 def _ended(record: StoredRun, state: State) -> Ended:
     tags, seed = record.tags, int(record.params[schema.SEED])
     return Ended(tags[schema.CELL_KEY], tags[schema.REPLICATE_KEY], seed, state, reason_of(record, state))
@@ -117,8 +133,8 @@ def counts_from_metrics(layers: str, metrics: Mapping[str, float]) -> NetworkCou
         for name, shape in shapes
     )
     totals = [(name, shape[0]) for name, shape in shapes]
-    if schema.units("input", "alive") in metrics:  # of layers that are no chain there are no inputs
-        totals.insert(0, ("input", shapes[0][1][1]))
+    if schema.units(schema.INPUT, "alive") in metrics:  # of layers that are no chain there are no inputs
+        totals.insert(0, (schema.INPUT, shapes[0][1][1]))
     unit_counts = tuple(
         UnitCount(
             name,

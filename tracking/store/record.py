@@ -19,9 +19,8 @@ from pydantic import (
 from dn_distributed.config import Cell, FrozenModel
 from tracking import published_rows, schema
 from tracking.manifest import Manifest, check_label
+from tracking.store.names import LAYER, check_layer
 
-LAYER = r"[\w-]+(?:\.[\w-]+)*"
-"""The name of a layer, which is also that of a file: nothing in it leads to another folder."""
 MADE_BY = r"device|host|version\.[\w.-]+"
 """The tags that leave the store: what made a replicate, and neither whose it is nor where it lay."""
 _LONGEST_NAME = 200
@@ -40,6 +39,11 @@ def _readable(text: str) -> str:
     return text
 
 
+def _no_input(layer: str) -> str:
+    """What was stored before longer names were refused stays readable."""
+    return check_layer(layer) if layer == schema.INPUT else layer
+
+
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 """Of a cell or a replicate."""
 Label = Annotated[str, AfterValidator(check_label)]
@@ -51,7 +55,7 @@ Figure = Annotated[float, Field(allow_inf_nan=True), BeforeValidator(_from_text)
 Epoch = Annotated[int, Field(ge=0, le=10**12)]
 Moment = Annotated[int, Field(ge=1, le=2**42)]
 """Milliseconds since 1970; the last is in the year 2109."""
-LayerName = Annotated[str, Field(max_length=_LONGEST_NAME, pattern=f"^{LAYER}$")]
+LayerName = Annotated[str, Field(max_length=_LONGEST_NAME, pattern=f"^{LAYER}$"), AfterValidator(_no_input)]
 Size = Annotated[int, Field(ge=1, le=2**31)]
 
 
