@@ -126,6 +126,40 @@ def test_a_chart_shows_another_quantity_and_is_kept_as_a_file(browser: Browser, 
     page.context.close()
 
 
+def axes_of(name: str) -> str:
+    """What the axes of a chart say, and where, as JavaScript."""
+    labels = f"document.querySelectorAll('#{name} .chart svg .role-axis-label text')"
+    return f"[...{labels}].map(each => each.textContent + each.getAttribute('transform')).sort().join()"
+
+
+@pytest.mark.parametrize("name", ["methods", "tradeoff"])
+def test_a_chart_is_moved_and_zoomed_by_keyboard(browser: Browser, pages: dict[str, str], name: str) -> None:
+    page = with_charts(browser, pages["report"])
+    figure, axes = page.locator(f"#{name}"), axes_of(name)
+    chart, first = figure.get_by_role("group", name=re.compile("the arrows move it")), page.evaluate(axes)
+    figure.get_by_role("button", name="Save").last.focus()
+    for _ in range(50):  # past the methods
+        page.keyboard.press("Tab")
+        if chart.evaluate("each => each === document.activeElement"):
+            break
+    expect(chart).to_be_focused()
+    assert chart.evaluate("each => getComputedStyle(each).outlineStyle") == "solid"
+    place = page.evaluate("scrollY")
+    for key in ("+", "ArrowRight", *(["ArrowDown"] if name == "tradeoff" else [])):
+        before = page.evaluate(axes)
+        page.keyboard.press(key)
+        page.wait_for_function(f"was => {axes} !== was", arg=before)
+    assert page.evaluate("scrollY") == place
+    page.keyboard.press("0")
+    page.wait_for_function(f"was => {axes} === was", arg=first)
+    for zoom in ("Zoom in", "Zoom out"):
+        figure.get_by_role("button", name=zoom).press("Enter")
+        page.wait_for_function(f"was => {axes} !== was", arg=first)
+        figure.get_by_role("button", name="First view").press("Space")
+        page.wait_for_function(f"was => {axes} === was", arg=first)
+    page.context.close()
+
+
 def test_without_scripts_a_report_has_its_pictures(browser: Browser, pages: dict[str, str]) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

@@ -172,6 +172,14 @@ def test_one_wrong_password_that_comes_again_and_again_counts_once_and_is_asked_
     assert call(app, authorization=basic("a", "new password"))[0] == 401
 
 
+def test_a_login_that_cannot_be_known_is_neither_right_nor_wrong() -> None:
+    login = mock.Mock(side_effect=[*[ConnectionError("no database")] * 30, True])
+    app = middleware.require_login(login, lambda _: False, LoginAttempts(Clock()), Behind())
+    for _ in range(30):
+        assert call(app, authorization=basic("a", "right"))[0] == 503
+    assert call(app, authorization=basic("a", "right"))[0] == 200
+
+
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "_REMEMBERED", 50)
     attempts = LoginAttempts(Clock())

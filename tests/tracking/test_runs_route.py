@@ -42,6 +42,24 @@ def test_a_question_that_is_none_is_refused(port: int, wrong: dict[str, Any]) ->
     assert status_of(port, "POST", {**QUESTION, **wrong}) == 400
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"experiment_id": "2147483648"}, "experiment_id: there is no such experiment\n"),
+        (
+            {"metrics": "yes", "more": 1},
+            "metrics: Input should be a valid boolean; more: Extra inputs are not permitted\n",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_question_is_one_line(port: int, wrong: dict[str, Any], said: str) -> None:
+    assert answer_of(port, "POST", {**QUESTION, **wrong}) == (400, said)
+
+
+def test_an_experiment_that_is_not_there_is_not_found(port: int) -> None:
+    assert answer_of(port, "POST", {**QUESTION, "experiment_id": "99"}) == (404, "no experiment 99\n")
+
+
 def test_a_question_is_a_post_of_json(port: int) -> None:
     assert status_of(port, "POST", QUESTION) == 200
     assert status_of(port, "GET", None) == 405
@@ -56,12 +74,17 @@ def test_json_that_is_too_deep_is_refused(port: int, path: str) -> None:
 
 
 def status_of(port: int, method: str, question: object, path: str = runs_path.PATH) -> int:
+    return answer_of(port, method, question, path)[0]
+
+
+def answer_of(port: int, method: str, question: object, path: str = runs_path.PATH) -> tuple[int, str]:
     """``question``: a text is sent as it stands."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     try:
         body = question if question is None or isinstance(question, str) else json.dumps(question)
         connection.request(method, path, body, {"Content-Type": "application/json"})
-        return connection.getresponse().status
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
     finally:
         connection.close()
 

@@ -15,9 +15,9 @@ from tests.tracking.everything import PARAMS, TAGS, exactly, fill_with_everythin
 from tests.tracking.fabricated import Recorder, make_cell
 from tests.tracking.served import FIRST, USER, Server, command_lines, free_port
 from tracking import schema, variables
-from tracking.errors import StoreError
+from tracking.errors import DeniedError, StoreError
 from tracking.schema import Kind
-from tracking.server import supervisor
+from tracking.server import middleware, supervisor
 from tracking.server.postgres import Postgres
 from tracking.store import access, http, remote, secret_files
 from tracking.store import location as store
@@ -304,9 +304,45 @@ def test_sweeps_have_pages_of_what_their_reader_may_read(running: Server, client
     assert running.read("/sweeps/none", *login) == (404, "no sweep 'none' in the store\n")
     AuthServiceClient(running.address).grant_user_permission(reader, "experiment", recorder.experiment_id, "DENY")
     assert links[0] not in running.read("/", reader, password)[1]
-    status, text = running.read(path, reader, password)
-    assert (status, str(run.info.run_id) in text) == (500, False)
+    assert running.read(path, reader, password) == (403, "you may not read the sweep 'of all/pages'\n")
     assert running.read(path, USER, FIRST)[0] == 200
+
+
+def test_a_page_that_is_none_is_not_found_by_anybody(running: Server, client: MlflowClient) -> None:
+    from mlflow.server.auth.client import AuthServiceClient
+
+    reader, password = "reader of nothing", "password of a reader of nothing"
+    AuthServiceClient(running.address).create_user(reader, password)
+    client.delete_experiment(client.create_experiment("deleted"))
+    for login in ((USER, FIRST), (reader, password)):
+        for name, why in (("Default", "the store does not know what"), ("deleted", "the sweep 'deleted' was deleted")):
+            status, text = running.read(f"/sweeps/{name}", *login)
+            assert (status, text.count("\n")) == (404, 1)
+            assert text.startswith(why)
+        assert running.read("/sweeps", *login)[0] == 302
+        assert running.read("/sweeps/", *login)[0] == 302
+        sent = {"Authorization": "Basic " + base64.b64encode(":".join(login).encode()).decode()}
+        assert running.call("HEAD", "/sweeps/none", headers=sent) == 404
+        question = {"experiment_id": "99", "where": {}, "tags": [], "params": [], "metrics": False}
+        assert running.call("POST", http.PATH, body=question, headers=sent) == 404
+
+
+def test_a_sweep_that_a_user_may_not_read_is_refused_in_words(
+    running: Server, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.server.auth.client import AuthServiceClient
+
+    reader, password = "reader of others", "password of a reader of others"
+    experiment_id = client.create_experiment("of others")
+    users = AuthServiceClient(running.address)
+    users.create_user(reader, password)
+    users.grant_user_permission(reader, "experiment", experiment_id, "DENY")
+    monkeypatch.setenv(variables.TRACKING_USER, reader)
+    monkeypatch.setenv(variables.TRACKING_PASSWORD, password)
+    location = store.locate(running.address)
+    for find in (SweepStore.find, SweepStore.find_or_none, SweepStore.find_or_create):
+        with pytest.raises(DeniedError, match=r"does not let the user 'reader of others' read the sweep 'of others'$"):
+            find(location, "of others")
 
 
 def test_a_server_without_a_login_has_the_same_pages(
@@ -331,7 +367,13 @@ def test_a_server_without_a_login_has_the_same_pages(
         for path in ("/", "/sweeps/of%20all", "/mlflow"):
             assert running.call("GET", path, host="evil.example.org") == 403
             assert running.call("GET", path, headers={"Origin": "http://evil.example.org"}) == 403
+        os.kill(running.process.pid, signal.SIGSTOP)  # it would start the database again
+        os.kill(running.postmaster(), signal.SIGKILL)
+        question = {"experiment_id": "1", "where": {}, "tags": [], "params": [], "metrics": False}
+        assert running.call("POST", http.PATH, body=question) == 503
+        assert running.read("/sweeps/of%20all") == (503, f"{middleware.UNAVAILABLE}\n")
     finally:
+        os.kill(running.process.pid, signal.SIGCONT)
         running.process.terminate()
         running.process.wait()
 
@@ -386,7 +428,10 @@ def test_a_killed_mlflow_comes_back(running: Server, client: MlflowClient) -> No
 
 def test_a_killed_postgresql_comes_back(running: Server, client: MlflowClient) -> None:
     before = running.postmaster()
+    os.kill(running.process.pid, signal.SIGSTOP)
     os.kill(before, signal.SIGKILL)
+    assert running.read("/", "somebody", "whose password is not remembered") == (503, middleware.UNAVAILABLE)
+    os.kill(running.process.pid, signal.SIGCONT)
     running.wait(lambda: "dn: PostgreSQL has ended; starting it again" in running.output)
     assert client.get_experiment_by_name("of a client") is not None
     assert running.postmaster() != before

@@ -7,7 +7,7 @@ from flask import Flask
 
 from tests.tracking.fabricated import Recorder, make_cell
 from tests.tracking.stores import copy_of
-from tracking.errors import StoreError
+from tracking.errors import NoSweepError, StoreError
 from tracking.server import sweep_pages
 from tracking.server.sweep_pages import SweepPages
 from tracking.store.location import StoreLocation
@@ -69,6 +69,21 @@ def test_why_a_page_cannot_be_made_is_one_line(recorder: Recorder, pages: SweepP
     Recorder(recorder.location, "no sweep")
     with pytest.raises(StoreError, match=r"^the store does not know what this sweep compares: .*[^\n]$"):
         pages.make("no sweep")
+
+
+def test_an_error_that_nobody_has_foreseen_is_told_to_the_log_alone(
+    pages: SweepPages, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sweep_pages, "_MAKE", ("-c", "raise KeyError('a secret')"))
+    with pytest.raises(StoreError, match=r"^the page cannot be made: the server's log says why$"):
+        pages.make(None)
+    assert "KeyError: 'a secret'" in capsys.readouterr().err
+
+
+def test_an_experiment_that_is_no_sweep_is_not_found(recorder: Recorder, pages: SweepPages) -> None:
+    Recorder(recorder.location, "no sweep either")
+    with pytest.raises(NoSweepError):
+        pages.make("no sweep either")
 
 
 def test_a_server_without_a_store_of_its_own_is_left_as_it_is() -> None:

@@ -49,6 +49,31 @@ async function save(place, kind, name) {
   element("a", { href, download: `${page.sweep}-${name}.${kind}` }).click();
 }
 
+const step = 0.1; // of what is seen
+const factor = 0.8;
+const moves = { // by key: along x and along y, as shares of what is seen, and by what that is multiplied
+  ArrowLeft: [-step, 0, 1], ArrowRight: [step, 0, 1], ArrowDown: [0, -step, 1], ArrowUp: [0, step, 1],
+  "+": [0, 0, factor], "=": [0, 0, factor], "-": [0, 0, 1 / factor], 0: null,
+};
+
+// As the pointer does it: Vega-Lite keeps the ends of an axis in a signal; null is the first view.
+function move(view, by) {
+  for (const { field, channel } of view.signal("zoom_tuple_fields")) {
+    const scale = view.scale(channel);
+    const [first, last] = scale.range();
+    const ends = by && [-0.5, 0.5].map((end) => 0.5 + end * by[2] + by[channel === "x" ? 0 : 1]);
+    const values = ends && ends.map((share) => scale.invert(first + share * (last - first)));
+    view.signal(`zoom_${field.replace(/\W/g, "_")}`, values);
+  }
+  view.runAsync();
+}
+
+function moveByKey(event, place) {
+  if (event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(moves, event.key)) return;
+  event.preventDefault(); // the page would move too
+  move(shown[place], moves[event.key]);
+}
+
 async function show(chart, place, target, title) {
   shown[place]?.finalize();
   target.replaceChildren();
@@ -76,10 +101,20 @@ async function add(chart, place) {
     button.addEventListener("click", () => save(place, kind, chart.name));
     return button;
   });
-  const tools = element("p", { className: "tools" }, element("label", {}, "Show ", choice), ...files);
+  const zooms = [["Zoom in", "+"], ["Zoom out", "-"], ["First view", "0"]].map(([name, key]) => {
+    const button = element("button", { type: "button", textContent: name });
+    button.setAttribute("aria-label", `${name} of ${chart.heading}`);
+    button.addEventListener("click", () => move(shown[place], moves[key]));
+    return button;
+  });
+  const held = element("div", { className: "held", tabIndex: 0 }, target); // Vega gives `target` a role of its own
+  held.setAttribute("role", "group");
+  held.setAttribute("aria-label", `${chart.heading}: the arrows move it, + and − zoom, 0 leads back`);
+  held.addEventListener("keydown", (event) => moveByKey(event, place));
+  const tools = element("p", { className: "tools" }, element("label", {}, "Show ", choice), ...zooms, ...files);
   const leads = page.runs && chart.rows.some((row) => row.run) ? " A click on a seed opens its run." : "";
-  const hint = `Drag to move, Ctrl and the wheel to zoom, a double click for the first view.${leads}`;
-  const frame = element("div", { className: "chart" }, tools, checkboxes(), target,
+  const hint = `Drag to move, Ctrl and the wheel to zoom, a double click for the first view; by keyboard, the arrows, + and −, and 0.${leads}`;
+  const frame = element("div", { className: "chart" }, tools, checkboxes(), held,
     element("p", { className: "files", textContent: hint }));
   const picture = figure.querySelector(".picture");
   const caption = figure.querySelector(".caption");

@@ -7,12 +7,15 @@ import os
 import sys
 from pathlib import Path
 
+from mlflow.exceptions import MlflowException
+
 from dn_distributed.errors import DropNeuronError
 from tracking import variables
+from tracking.errors import DeniedError, StoreError
 from tracking.report.files import write
 from tracking.report.index import write_index
 from tracking.report.page import Served
-from tracking.store import ui_view
+from tracking.store import outages, ui_view
 from tracking.store.location import locate
 from tracking.store.sweep_store import SweepStore
 
@@ -22,7 +25,7 @@ _NICE = 10  # a sweep that runs beside it goes first
 def main(store: str, folder: str, name: str | None = None) -> int:
     """Write the page and print its path, nothing where there is no such sweep; return the exit code.
 
-    Say on standard error in a line why the page cannot be had.
+    Where the page cannot be had, say on standard error in a line why, and print the status of HTTP for it.
     """
     os.nice(_NICE)
     location = locate(store)
@@ -34,7 +37,12 @@ def main(store: str, folder: str, name: str | None = None) -> int:
             print(write(location, name, Path(folder), data_dir, served=Served("../", f"../{ui_view.PAGE}")))
     except DropNeuronError as error:
         print(error, file=sys.stderr)
+        print(error.http_status if isinstance(error, StoreError) else StoreError.http_status)
         return error.exit_code
+    except MlflowException as error:
+        print(f"the store cannot be read: {outages.reason(error)}", file=sys.stderr)
+        print(DeniedError.http_status if outages.is_denied(error) else StoreError.http_status)
+        return StoreError.exit_code
     return 0
 
 

@@ -19,6 +19,9 @@ Receive = Callable[[], Awaitable[Scope]]
 Send = Callable[[Scope], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+UNAVAILABLE = "the database of this server does not answer; try again later"
+"""What is answered with 503."""
+
 _FREE_ATTEMPTS = 10  # wrong passwords, of a user and of an address, before each further one waits its turn
 _SECONDS_PER_ATTEMPT = 10.0
 _DIGITS = 20  # of a length
@@ -61,16 +64,23 @@ def require_login(
 ) -> Application:
     """Answer 401 where name and password are not right, 429 after too many such; the body is not read.
 
-    ``is_right`` may be slow. ``is_open``: of paths that need no login; they take no body then.
+    ``is_right`` may be slow, and raises ConnectionError where it cannot be known: 503. ``is_open``: of paths that need no login; they take no body then.
     """
     unread = limit_body(0, lambda _: False, application)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await application(scope, receive, send)
-        elif is_open(scope["path"]):
+            return
+        if is_open(scope["path"]):
             await unread(scope, receive, send)
-        elif wait := await wait_of(scope):
+            return
+        try:
+            wait = await wait_of(scope)
+        except ConnectionError:
+            await _refuse(scope, send, 503, UNAVAILABLE)
+            return
+        if wait:
             text = f"too many wrong passwords: try again in {wait} s"
             await _refuse(scope, send, 429, text, (b"retry-after", b"%d" % wait))
         elif wait is None:

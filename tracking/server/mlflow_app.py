@@ -7,9 +7,15 @@ where there is a login, the administrator has the password of today before the f
 
 import json
 import os
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import OperationalError
 
 from tracking.server import middleware, mlflow_internals
 from tracking.server.middleware import Application, Scope
+
+if TYPE_CHECKING:
+    from flask import Response
 
 NAME = "dn"
 """Name of the entry point in pyproject.toml, group ``mlflow.app``."""
@@ -41,6 +47,7 @@ def create_app() -> Application:
     artifact_root.restrict_to(mlflow_internals.artifact_destination())
     routes = mlflow_internals.routes()
     routes.before_request(_refuse_deep_json)
+    routes.register_error_handler(OperationalError, _say_that_database_is_away)  # MLflow's own routes have theirs
     runs_route.add_to(routes)
     sweep_pages.add_to(routes)
     has_login = mlflow_internals.CONFIG_OF_LOGIN in os.environ
@@ -82,6 +89,12 @@ def _refuse_deep_json() -> tuple[str, int] | None:
     except ValueError:
         pass  # MLflow says so
     return None
+
+
+def _say_that_database_is_away(_: Exception) -> "Response":
+    from flask import Response
+
+    return Response(f"{middleware.UNAVAILABLE}\n", status=503, mimetype="text/plain")
 
 
 def main() -> None:

@@ -64,10 +64,14 @@ def application_behind_login() -> Any:
 
 
 def is_right_login(user: str, password: str) -> bool:
-    """Return whether MLflow knows the user by this password."""
+    """Return whether MLflow knows the user by this password. ConnectionError where the database does not say."""
+    from mlflow.exceptions import MlflowException
     from mlflow.server import auth
 
-    return auth._authenticate_cached(user, password) is not None
+    try:
+        return auth._authenticate_cached(user, password) is not None
+    except MlflowException as error:
+        raise ConnectionError(str(error)) from error
 
 
 def needs_no_login(path: str) -> bool:
@@ -92,7 +96,7 @@ def open_to_users(is_page: Callable[[str], bool]) -> None:
 
     @wraps(original)
     def find(request: Any) -> Callable[[], bool] | None:
-        is_open = request.method == "GET" and is_page(request.path)
+        is_open = request.method in ("GET", "HEAD") and is_page(request.path)
         return (lambda: True) if is_open else original(request)
 
     auth._find_validator = find  # type: ignore[assignment]

@@ -7,6 +7,7 @@ from flask import Flask, Response, request
 from pydantic import ValidationError
 from sqlalchemy import Connection, text
 
+from dn_distributed.text import one_line
 from tracking.server import mlflow_internals
 from tracking.store import http, statements
 from tracking.store.http import RequestedQuery
@@ -24,12 +25,28 @@ def add_to(application: Flask) -> None:
             # As MLflow's login has parsed it: what is answered must be what permission was asked for.
             query = RequestedQuery.model_validate(request.get_json(force=True, silent=True))
         except ValidationError as error:
-            return Response(str(error), status=400, mimetype="text/plain")
+            return Response(f"{_in_words(error)}\n", status=400, mimetype="text/plain")
         with mlflow_internals.database().connect() as connection:
+            if not _has(connection, query.experiment_id):
+                return Response(f"no experiment {query.experiment_id}\n", status=404, mimetype="text/plain")
             return Response(read(connection, query), mimetype="application/json")
 
     path, method = KEY
     application.add_url_rule(path, "dn_runs", answer, methods=[method])
+
+
+def _has(connection: Connection, experiment_id: str) -> bool:
+    found = text("select 1 from experiments where experiment_id = :id and lifecycle_stage = 'active'")
+    return connection.execute(found, {"id": int(experiment_id)}).first() is not None
+
+
+def _in_words(error: ValidationError) -> str:
+    """What is wrong with a question, on one line."""
+    wrong = [
+        ": ".join(filter(None, [".".join(map(str, item["loc"])), item["msg"].removeprefix("Value error, ")]))
+        for item in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    return one_line("; ".join(wrong))
 
 
 def read(connection: Connection, query: RequestedQuery) -> str:

@@ -14,12 +14,14 @@ import sys
 import tempfile
 import unicodedata
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
-from flask import Flask, Response, request, send_file
+from flask import Flask, Response, redirect, request, send_file
 
+from dn_distributed.text import one_line, quoted
 from tracking import variables
-from tracking.errors import StoreError
+from tracking.errors import DeniedError, NoSweepError, StoreError
 from tracking.server import mlflow_internals
 from tracking.store import file_lock, ui_view
 from tracking.store.location import StoreLocation, locate
@@ -44,11 +46,13 @@ def add_to(application: Flask, environment: Mapping[str, str] = os.environ) -> N
     mlflow_internals.move_page(_MLFLOW)
     mlflow_internals.replace_page(lambda: _answer(pages, None))
     application.add_url_rule(f"{_SWEEPS}/<path:name>", "dn_report", lambda name: _answer(pages, name))
+    for path, to in ((_SWEEPS, "./"), (f"{_SWEEPS}/", "../")):  # as addresses are shortened by hand
+        application.add_url_rule(path, f"dn_{to}", partial(redirect, to), strict_slashes=True)
 
 
 def is_page(path: str) -> bool:
     """Return whether a path is one of these pages, of which each user sees what they may read."""
-    return path in ("/", _MLFLOW) or path.startswith(f"{_SWEEPS}/")
+    return path in ("/", _MLFLOW, _SWEEPS) or path.startswith(f"{_SWEEPS}/")
 
 
 def _answer(pages: "SweepPages", name: str | None) -> Response:
@@ -57,10 +61,14 @@ def _answer(pages: "SweepPages", name: str | None) -> Response:
     try:
         page = pages.make(name, login)
     except StoreError as error:
-        return Response(f"{error}\n", status=500, mimetype="text/plain")
+        return _line(str(error), error.http_status)
     if page is None:
-        return Response(f"no sweep {name!r} in the store\n", status=404, mimetype="text/plain")
+        return _line(f"no sweep {quoted(name)} in the store", NoSweepError.http_status)
     return send_file(page, max_age=0, download_name=f"{name or 'sweeps'}.html")
+
+
+def _line(text: str, status: int) -> Response:
+    return Response(f"{one_line(text)}\n", status=status, mimetype="text/plain")
 
 
 class SweepPages:
@@ -73,7 +81,8 @@ class SweepPages:
     def make(self, name: str | None, login: Login | None = None) -> Path | None:
         """Return the report of a sweep as it is now, or without a name the page over all; None of what is no sweep.
 
-        ``login``: as whom a server is asked. StoreError says in a line why a page cannot be made.
+        ``login``: as whom a server is asked. StoreError says in a line why a page cannot be made; DeniedError
+        that it is not for them.
         """
         if name is not None and any(unicodedata.category(character) == "Cc" for character in name):
             return None  # no sweep is called so, and no process takes a NUL among its words
@@ -95,10 +104,23 @@ class SweepPages:
                 words, env=_environment(login), capture_output=True, text=True, errors="replace", check=False
             )
             if done.returncode:
-                raise StoreError((done.stderr.strip().splitlines() or ["the page cannot be made"])[-1])
+                raise _why_not(name, done)
             if written := done.stdout.strip():
                 Path(written).replace(page)
         return bool(written)
+
+
+def _why_not(name: str | None, done: "subprocess.CompletedProcess[str]") -> StoreError:
+    """What a process that could not make a page has said of it, for those who asked for the page."""
+    said, status = done.stderr.strip().splitlines(), done.stdout.strip()
+    if status == str(DeniedError.http_status):  # its own words name the address by which the server calls itself
+        return DeniedError(f"you may not read {'the sweeps' if name is None else f'the sweep {quoted(name)}'}")
+    if status == str(NoSweepError.http_status):
+        return NoSweepError(said[-1])
+    if not status:  # an error that nobody has foreseen: the whole of it into the server's log
+        sys.stderr.write(done.stderr)
+        return StoreError("the page cannot be made: the server's log says why")
+    return StoreError(said[-1])
 
 
 def _environment(login: Login | None) -> dict[str, str]:

@@ -23,7 +23,16 @@ class ClientQueries(RunQueries):
 
     def experiment(self, name: str) -> tuple[str, str] | None:
         """As ``RunQueries``."""
-        found = connect(self._location).get_experiment_by_name(name)
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = connect(self._location).get_experiment_by_name(name)
+        except MlflowException as error:
+            from tracking.store import outages, remote
+
+            if not outages.is_denied(error):
+                raise
+            raise remote.denied(self._location, f"read the sweep {name!r}") from error
         return (str(found.experiment_id), found.lifecycle_stage) if found is not None else None
 
     def experiment_names(self) -> list[str]:

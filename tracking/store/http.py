@@ -77,7 +77,7 @@ def find(location: StoreLocation, query: RunQuery) -> list[StoredRun] | None:
         answer = ask(location, "POST", PATH, timeout=_SECONDS, json=sent.model_dump())
     except ConnectionError:
         return None
-    return decode(answer.text) if answer.status_code == 200 else None
+    return decode(answer.text) if answer.status_code == 200 else None  # MLflow's client says why, or finds a way
 
 
 def encode(

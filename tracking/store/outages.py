@@ -24,6 +24,7 @@ _TRANSIENT_SQLITE = frozenset(
 )  # fmt: skip
 """A constraint: two wrote the same in one moment, and the second finds it when it looks again."""
 _TRANSIENT_STATUS = frozenset((408, 409, 425, 429, 499))  # and all from 500 on
+_DENIED = 403
 _PERMANENT_CODES = ("INVALID_STATE", "DATA_LOSS", "NOT_IMPLEMENTED")
 """Codes of MLflow that stand for a status from 500 on."""
 _ERRNO = re.compile(r"\[Errno (\d+)\]|\(os error (\d+)\)")
@@ -37,6 +38,11 @@ def is_transient(error: BaseException) -> bool:
     what is no error of a store.
     """
     return bool(_known_transient(error))
+
+
+def is_denied(error: BaseException) -> bool:
+    """Return whether a server knows who calls and does not let them."""
+    return isinstance(error, MlflowException) and _mlflow_status(error) == _DENIED
 
 
 def reason(error: BaseException) -> str:
@@ -77,8 +83,12 @@ def _cause(error: BaseException) -> BaseException | None:
 def _mlflow_is_transient(error: MlflowException) -> bool:
     if isinstance(error, InvalidUrlException) or error.error_code in _PERMANENT_CODES:
         return False
+    return _status_is_transient(_mlflow_status(error))
+
+
+def _mlflow_status(error: MlflowException) -> int:
     found = _STATUS.search(str(error))
-    return _status_is_transient(int(found[1]) if found else error.get_http_status_code())  # type: ignore[no-untyped-call]
+    return int(found[1]) if found else int(error.get_http_status_code())  # type: ignore[no-untyped-call]
 
 
 def _request_is_transient(error: requests.RequestException) -> bool:

@@ -48,7 +48,10 @@ class RunQueries(ABC):
 
     @abstractmethod
     def experiment(self, name: str) -> tuple[str, str] | None:
-        """Return the id and the stage (``active`` or ``deleted``) of the experiment ``name``; None without one."""
+        """Return the id and the stage (``active`` or ``deleted``) of the experiment ``name``; None without one.
+
+        DeniedError where a server does not let us read it.
+        """
 
     @abstractmethod
     def experiment_names(self) -> list[str]:

@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING, Any
 
-from tracking.errors import StoreError
+from tracking.errors import DeniedError, StoreError
 from tracking.store import mlflow_internals
 from tracking.store.connection import log_in
 from tracking.store.location import EITHER_PASSWORD, StoreLocation
@@ -22,12 +22,25 @@ def check_server(location: StoreLocation) -> None:
         answer = ask(location, "GET", _CHEAP_CALL, timeout=_SECONDS_TO_ANSWER)
     except ConnectionError as error:
         raise StoreError(f"no MLflow server answers at {location.uri} ({error})" + _proxy_note(location)) from error
-    login = mlflow_internals.credentials(location.uri)
-    user = login.username if login.password or os.environ.get(TRACKING_PASSWORD_FILE) else None
-    refusal = _refusal(answer.status_code, answer.text, user)
+    refusal = _refusal(answer.status_code, answer.text, _user_of(location))
     if refusal is not None:
         note = _proxy_note(location)
         raise StoreError(f"{'what answers for' if note else 'the server at'} {location.uri} {refusal}{note}")
+
+
+def denied(location: StoreLocation, what: str) -> DeniedError:
+    """Return the error that says what a server does not let us do."""
+    return DeniedError(f"the server at {location.uri} does not let {_in_words(_user_of(location))} {what}")
+
+
+def _user_of(location: StoreLocation) -> str | None:
+    """Whom we say we are; None where we say nothing."""
+    login = mlflow_internals.credentials(location.uri)
+    return login.username if login.password or os.environ.get(TRACKING_PASSWORD_FILE) else None
+
+
+def _in_words(user: str | None) -> str:
+    return "us" if user is None else f"the user {user!r}"
 
 
 def _proxy_note(location: StoreLocation) -> str:
@@ -62,7 +75,7 @@ def _refusal(status: int, text: str, user: str | None) -> str | None:
     if status == 403 and "Host header" in text:
         return "does not want to be called by this name: start it with the name in --allowed-hosts"
     if status == 403:
-        return f"does not let {'us' if user is None else f'the user {user!r}'} read experiments"
+        return f"does not let {_in_words(user)} read experiments"
     if status in (200, 301, 302, 303, 307, 308, 404):
         return f"is no MLflow server, or stands under another address (it answers {status})"
     return f"answers {status}: {' '.join(text.split())[:200]}"

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from dn_distributed.text import one_line
 from tracking import schema
-from tracking.errors import StoreError
+from tracking.errors import NoSweepError, StoreError
 from tracking.manifest import Manifest
 from tracking.store import artifacts
 from tracking.store.queries import StoredRun
@@ -128,10 +128,10 @@ def reason_of(record: StoredRun, state: State) -> str:
 
 
 def read_manifest(sweep: SweepStore) -> tuple[str, Manifest]:
-    """Return the report run's id and the manifest of the sweep. StoreError if there is none."""
+    """Return the report run's id and the manifest of the sweep. NoSweepError if there is none."""
     found = find_manifest(sweep)
     if found is None:
-        raise StoreError("the store does not know what this sweep compares: run `dn sweep` on its file first")
+        raise NoSweepError("the store does not know what this sweep compares: run `dn sweep` on its file first")
     return found
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tracking import schema
-from tracking.errors import StoreError
+from tracking.errors import NoSweepError
 from tracking.store.choice import queries_of, writer_of
+from tracking.store.client import ClientQueries
 from tracking.store.connection import connect
 from tracking.store.location import StoreLocation
 from tracking.store.queries import RunQuery, StoredRun
@@ -31,16 +32,16 @@ class SweepStore:
 
     @classmethod
     def find(cls, location: StoreLocation, name: str) -> "SweepStore":
-        """Return the sweep ``name``. StoreError names the ones there are."""
+        """Return the sweep ``name``. NoSweepError names the ones there are; DeniedError where we may not read it."""
         found = cls.find_or_none(location, name)
         if found is not None:
             return found
         held = ", ".join(cls.names(location)) or "none"
-        raise StoreError(f"no sweep {name!r} in the store {location.shown}; it holds: {held}")
+        raise NoSweepError(f"no sweep {name!r} in the store {location.shown}; it holds: {held}")
 
     @classmethod
     def find_or_none(cls, location: StoreLocation, name: str) -> "SweepStore | None":
-        """Return the sweep ``name``; None where there is none. StoreError where it was deleted."""
+        """Return the sweep ``name``; None where there is none. NoSweepError where it was deleted."""
         found = queries_of(location).experiment(name)
         return cls._undeleted(location, name, *found) if found is not None else None
 
@@ -48,26 +49,28 @@ class SweepStore:
     def find_or_create(cls, location: StoreLocation, name: str) -> "SweepStore":
         """Return the sweep ``name``, made if absent. Only a driver calls this.
 
-        StoreError where it has been deleted: restored, it would have the runs too that were deleted one by one.
+        NoSweepError where it has been deleted: restored, it would have the runs too that were deleted one by one.
+        DeniedError where it is somebody's, and we may not read it.
         """
         from mlflow.exceptions import MlflowException
 
         client = connect(location)
-        found = client.get_experiment_by_name(name)
+        known = ClientQueries(location)
+        found = known.experiment(name)
         if found is None:
             folder = (location.artifacts / name).as_uri() if location.artifacts else None
             try:
                 return cls(location, str(client.create_experiment(name, artifact_location=folder)))
             except MlflowException:
-                found = client.get_experiment_by_name(name)
+                found = known.experiment(name)
                 if found is None:  # else another driver was quicker
                     raise
-        return cls._undeleted(location, name, found.experiment_id, found.lifecycle_stage)
+        return cls._undeleted(location, name, *found)
 
     @classmethod
     def _undeleted(cls, location: StoreLocation, name: str, experiment_id: str, stage: str) -> "SweepStore":
         if stage == "deleted":
-            raise StoreError(
+            raise NoSweepError(
                 f"the sweep {name!r} was deleted from the store: give this one another name, or restore it with "
                 f"`mlflow experiments restore --experiment-id {experiment_id}`"
             )
