@@ -61,7 +61,7 @@ def test_an_experiment_that_is_not_there_is_not_found(port: int) -> None:
 
 
 def test_a_question_is_a_post_of_json(port: int) -> None:
-    assert status_of(port, "POST", QUESTION) == 200
+    assert status_of(port, "POST", {**QUESTION, "experiment_id": "0"}) == 200
     assert status_of(port, "GET", None) == 405
     assert status_of(port, "POST", None) == 400
 

@@ -64,7 +64,8 @@ def require_login(
 ) -> Application:
     """Answer 401 where name and password are not right, 429 after too many such; the body is not read.
 
-    ``is_right`` may be slow, and raises ConnectionError where it cannot be known: 503. ``is_open``: of paths that need no login; they take no body then.
+    ``is_right`` may be slow, and raises ConnectionError where it cannot be known: 503. ``is_open``: of paths that need
+    no login; they take no body then.
     """
     unread = limit_body(0, lambda _: False, application)
 
