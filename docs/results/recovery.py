@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import recovery_methods as methods
 
 FOLDER = Path(__file__).parent / "recovery"
-PROBLEMS = 100
+SEEDS = range(1000, 1100)
 SAMPLES = (8, 12, 16, 24, 32, 48, 64, 90, 128, 180, 256, 360)
 NONZEROS = (2, 4, 8, 12, 16, 24)
 POINTS = tuple((m, k) for k in NONZEROS for m in SAMPLES if m > k)
@@ -30,12 +30,12 @@ POINTS = tuple((m, k) for k in NONZEROS for m in SAMPLES if m > k)
 ENSEMBLES = {f"{values}-{noise:g}": (values, noise) for noise in (0.0, 0.1) for values in ("normal", "sign", "uniform")}
 
 
-def run(name: str, points: Sequence[tuple[int, int]] = POINTS, count: int = PROBLEMS) -> None:
+def run(name: str, points: Sequence[tuple[int, int]] = POINTS, seeds: Sequence[int] = SEEDS) -> None:
     """Try all methods on the points that the ensemble's record lacks; it is written after each."""
     values, noise = ENSEMBLES[name]
     record = load(name) or {
         "ensemble": name,
-        "problems": count,
+        "problems": len(seeds),
         "methods": list(methods.METHODS),
         "seconds": 0.0,
         "points": [],
@@ -45,7 +45,7 @@ def run(name: str, points: Sequence[tuple[int, int]] = POINTS, count: int = PROB
         if (m, k) in done:
             continue
         begin = time.process_time()
-        found = methods.recovered(methods.problems(values, noise, m, k, range(count)), m)
+        found = methods.recovered(methods.problems(values, noise, m, k, seeds), m)
         record["points"].append({
             "m": m,
             "k": k,

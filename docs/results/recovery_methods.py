@@ -5,6 +5,7 @@ is ``½ cᵀGc − bᵀc`` with ``G = XᵀX`` and ``b = Xᵀy``, and a network o
 Shapes: P problems, n features, h hidden units, S proposals of a method (a support for each strength, or each size).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,8 +23,8 @@ STRENGTHS = tuple(2 * RATIO**-step for step in range(35))
 """Of networks, from 2 down to 0.001, where targets are scaled so that the largest absolute entry of b is 1."""
 START, MIDDLE = 23, 13
 """Where among them a rising path begins, 0.012, and where a network is trained until it rests, 0.11."""
-ROUNDS, SETTLING = 40, 800
-"""Rounds at each strength, and those until a network rests."""
+SETTLING = 20
+"""How many times as many rounds as at another strength a network trains there."""
 LASSO_STRENGTHS = tuple(RATIO**-step for step in range(32))
 LASSO_ITERATIONS = 200
 
@@ -258,12 +259,21 @@ def _solved(matrices: Tensor, sides: Tensor) -> Tensor:
     return found.masked_fill((failed != 0).unsqueeze(-1), torch.nan)
 
 
-def networks(train: Moments) -> dict[str, Tensor]:
+def rounds(samples: int) -> int:
+    """Return the rounds at each strength: 40, or ten times G's largest eigenvalue as many columns at random have it.
+
+    A step is as short as that is large: 40 with at least as many samples as features, 151 with 12.
+    """
+    return max(40, round(10 * (1 + math.sqrt(FEATURES / samples)) ** 2))
+
+
+def networks(train: Moments, each: int) -> dict[str, Tensor]:
     """Return by method the supports ``[P, S, n]`` that networks propose, one for each strength.
 
-    **Rising**: networks of depth 2 and 3 are followed from weak to strong penalties, ``ROUNDS`` at each strength, warm
-    started. **At rest**: what rising has made at the middle strength trains on there, for ``SETTLING`` rounds, and is
-    followed from there to strong penalties, and from the same state to weak ones. One layer is trained at rest only.
+    **Rising**: networks of depth 2 and 3 are followed from weak to strong penalties, ``each`` rounds at every strength,
+    warm started. **At rest**: what rising has made at the middle strength trains on there, ``SETTLING`` times as long,
+    and is followed from there to strong penalties, and from the same state to weak ones. One layer is trained at rest
+    only.
     """
     data = scaled(train)
     nets = {
@@ -272,15 +282,15 @@ def networks(train: Moments) -> dict[str, Tensor]:
         for depth in (1, 2, 3)
     }
     deep = {name: net for name, net in nets.items() if len(net.weights) > 1}
-    supports = {f"{name} rising": found for name, found in data.follow(deep, STRENGTHS[START:MIDDLE:-1]).items()}
-    middle = data.follow(deep, STRENGTHS[MIDDLE : MIDDLE + 1])
+    supports = {f"{name} rising": found for name, found in data.follow(deep, STRENGTHS[START:MIDDLE:-1], each).items()}
+    middle = data.follow(deep, STRENGTHS[MIDDLE : MIDDLE + 1], each)
     settled = {name: net.copy() for name, net in nets.items()}
-    above = data.follow(deep, STRENGTHS[MIDDLE - 1 :: -1])
+    above = data.follow(deep, STRENGTHS[MIDDLE - 1 :: -1], each)
     for name in deep:
         supports[f"{name} rising"] = torch.cat([supports[f"{name} rising"], middle[name], above[name]], 1)
-    data.train(settled, STRENGTHS[MIDDLE], SETTLING)
-    stronger = data.follow({name: net.copy() for name, net in settled.items()}, STRENGTHS[MIDDLE - 1 :: -1])
-    weaker = data.follow(settled, STRENGTHS[MIDDLE:])
+    data.train(settled, STRENGTHS[MIDDLE], SETTLING * each)
+    stronger = data.follow({name: net.copy() for name, net in settled.items()}, STRENGTHS[MIDDLE - 1 :: -1], each)
+    weaker = data.follow(settled, STRENGTHS[MIDDLE:], each)
     return supports | {name: torch.cat([stronger[name], weaker[name]], 1) for name in nets}
 
 
@@ -292,11 +302,11 @@ class Scaled:
     cross: Tensor
     curvature: Tensor
 
-    def follow(self, nets: dict[str, Network], strengths: Sequence[float]) -> dict[str, Tensor]:
+    def follow(self, nets: dict[str, Network], strengths: Sequence[float], each: int) -> dict[str, Tensor]:
         """Train at each strength in turn, and return where coefficients are not zero then, ``[P, S, n]``."""
         found: dict[str, list[Tensor]] = {name: [] for name in nets}
         for strength in strengths:
-            self.train({name: net for name, net in nets.items() if net.alive}, strength, ROUNDS)
+            self.train({name: net for name, net in nets.items() if net.alive}, strength, each)
             for name, net in nets.items():
                 found[name].append(net.coefficients() != 0)
         return {name: torch.stack(supports, 1) for name, supports in found.items()}
@@ -364,7 +374,11 @@ METHODS = (
 def recovered(made: Problems, samples: int) -> dict[str, tuple[Tensor, Tensor]]:
     """Return by method, for each problem, whether the true support is among the proposed ones and is the chosen one."""
     most = min(samples - 1, LARGEST)
-    proposed = {"LASSO": lasso(made.train) != 0, "OMP": matching_pursuit(made.train, most), **networks(made.train)}
+    proposed = {
+        "LASSO": lasso(made.train) != 0,
+        "OMP": matching_pursuit(made.train, most),
+        **networks(made.train, rounds(samples)),
+    }
     results = {}
     for method in METHODS:
         supports = proposed[method]
