@@ -14,6 +14,7 @@ import dn_distributed as dn
 from dn_distributed.proximal import Coefficients, step_
 from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
 from dn_distributed.regularizers.l1 import L1
+from tests.one_thread import one_thread as one_thread
 from tests.test_results_page import RESULTS, module_at
 
 COUNT, SAMPLES, NONZEROS = 6, 60, 5
@@ -210,5 +211,5 @@ def test_the_truth_takes_no_part_in_the_choice(methods: Any) -> None:
 def test_every_method_recovers_an_easy_problem_and_none_an_impossible_one(methods: Any) -> None:
     easy = methods.recovered(methods.problems("sign", 0.0, 300, 3, range(2)), 300)
     assert [name for name, (_, chosen) in easy.items() if chosen.all()] == list(methods.METHODS)
-    hard = methods.recovered(methods.problems("normal", 0.0, 12, 10, range(2)), 12)
+    hard = methods.recovered(methods.problems("normal", 0.0, 36, 30, range(2)), 36)
     assert not any(bool(among.any() or chosen.any()) for among, chosen in hard.values())
