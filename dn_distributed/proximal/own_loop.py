@@ -89,10 +89,19 @@ class ProximalSteps:
                 group = group_of.get(id(parameter))
                 if parameter is None or group is None or parameter.grad is None or not coefficients.any:
                     continue  # what the optimiser does not move stays where it is
+                if not _moves(optimizer, group):
+                    continue  # as at the first step of a warm-up, and the last of a cosine
                 values = parameter.to(_wide(parameter.dtype))
                 steps = _step_sizes(optimizer, group, parameter)
                 step_(values, steps, coefficients, self._multipliers.get(name), iterations=IN_TRAINING)
                 parameter.copy_(values)
+
+
+def _moves(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> bool:
+    """Whether a gradient has any effect: a proximal step of size 0 would divide by it."""
+    if isinstance(optimizer, torch.optim.SGD):
+        return bool(step_sizes.of_sgd(group["lr"], group["momentum"], group["dampening"]) > 0)
+    return bool(group["lr"] > 0)
 
 
 def _step_sizes(optimizer: torch.optim.Optimizer, group: Mapping[str, Any], parameter: Tensor) -> Tensor:

@@ -195,3 +195,20 @@ def test_the_state_of_other_layers_is_refused() -> None:
     _, _, steps = network_and(OPTIMIZERS["adam"], dn=1e-3)
     with pytest.raises(dn.DropNeuronError, match="the state is of other layers than 3, 5"):
         steps.load_state_dict({"0": torch.zeros(6, 1, 3, 3)})
+
+
+@each_optimizer
+def test_without_a_learning_rate_nothing_moves(make: Make) -> None:
+    inputs, targets = regression()
+    network = nn.Linear(FEATURES, OUTPUTS, dtype=torch.float64)
+    optimizer = make(network.parameters())
+    dn.ProximalSteps(network, optimizer, dn=0.1, l1=0.1)
+    warm_up = torch.optim.lr_scheduler.LambdaLR(optimizer, float)  # 0, 1, 2, … times the rate
+    before = network.weight.detach().clone()
+    for is_moved in (False, True):
+        optimizer.zero_grad()
+        (network(inputs) - targets).square().mean().backward()
+        optimizer.step()
+        warm_up.step()
+        assert torch.equal(network.weight, before) != is_moved
+        assert all(parameter.isfinite().all() for parameter in network.parameters())
