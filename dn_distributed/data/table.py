@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, Self
 
@@ -25,6 +28,10 @@ _PARTS = ("train", "validation", "test")
 _MOST_CLASSES = 20
 """Whole numbers in the target with more values than these are taken for numbers, unless ``goal`` says otherwise."""
 _SHOWN = 10
+_UNNAMED = re.compile(r"Unnamed: \d+|__index_level_\d+__")
+"""What pandas calls a column without a name, and pyarrow an index: numbers of rows, of which none tells anything."""
+_ZEROED = b"columns that are constant in training are 0"
+"""Added to the checksum where it is so of rows elsewhere that differ: earlier versions read other numbers there."""
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -86,6 +93,7 @@ class Table(SampleDataset):
 
     def _samples(self, frame: pd.DataFrame, checksum: str) -> Samples:
         frame.columns = frame.columns.map(str)
+        _check_names(frame.columns, self.ignore)
         for column in (self.target, *self.ignore, *filter(None, (self.split,))):
             if column not in frame.columns:
                 raise DataError(f"no column {quoted(column)}; there are: {_list(frame.columns)}")
@@ -96,14 +104,17 @@ class Table(SampleDataset):
         inputs = frame.drop(columns=[self.target, *filter(None, (self.split,))])
         if not inputs.shape[1]:
             raise DataError("there is no column but the target")
-        x = _standardised(inputs, rows["train"])
+        x, is_zeroed = _standardised(inputs, rows["train"])
+        if is_zeroed:
+            checksum = hashlib.sha256(checksum.encode() + _ZEROED).hexdigest()
         if self.goal == "classification" or (self.goal is None and _names_classes(target)):
             values = target.to_numpy() if _is_numeric(target) else target.astype(str).to_numpy(dtype=object)
             classes, labels = np.unique(values, return_inverse=True)
             _check_classes(classes, labels, rows)
             y, num_classes = torch.from_numpy(labels.astype(np.int64)), len(classes)
         else:
-            y, num_classes = _standardised(target.to_frame(), rows["train"]), 0
+            _check_varies(target, rows["train"])
+            y, num_classes = _standardised(target.to_frame(), rows["train"])[0], 0
         parts = {part: Split(x[rows[part]].contiguous(), y[rows[part]].contiguous()) for part in _PARTS}
         samples = Samples(**parts, num_classes=num_classes or None, checksum=checksum)
         check_samples(self.name, samples)
@@ -137,6 +148,9 @@ class Csv(Table):
     def _read(self, file: BinaryIO) -> pd.DataFrame:
         import pandas as pd
 
+        first = pd.read_csv(file, sep=self.separator, header=None, nrows=1, dtype=str, keep_default_na=False)
+        _check_doubled(first.iloc[0])  # pandas calls the second one of a name another
+        file.seek(0)
         frame = pd.read_csv(file, sep=self.separator, low_memory=False)
         if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what has no name for names of rows
             raise DataError("lines have more values than the first one has names of columns")
@@ -157,6 +171,32 @@ class Parquet(Table):
 def _list(columns: Any) -> str:
     more = f" and {len(columns) - _SHOWN} more" * (len(columns) > _SHOWN)
     return ", ".join(columns[:_SHOWN]) + more
+
+
+def _check_doubled(names: Iterable[str]) -> None:
+    """DataError for a name that several columns have: which of them is meant is not known."""
+    counts = Counter(name.strip() for name in names)
+    for name, count in counts.items():
+        if name and count > 1:
+            raise DataError(f"{count} columns are called {quoted(name)}: give each a name of its own")
+
+
+def _check_names(columns: Iterable[str], ignored: Iterable[str]) -> None:
+    """DataError for names that are doubled, and for a column without a name: a row's number may tell its target."""
+    _check_doubled(columns)
+    for name in columns:
+        if _UNNAMED.fullmatch(name) and name not in ignored:
+            raise DataError(
+                f"column {quoted(name)} has no name of its own, as pandas writes the numbers of rows: write the file "
+                f"with index=False, or name {quoted(name)} under ignore"
+            )
+
+
+def _check_varies(target: pd.Series[Any], train: torch.Tensor) -> None:
+    """DataError where numbers to predict are all the same in the training rows."""
+    of_train = target.to_numpy()[train.numpy()]
+    if (of_train == of_train[0]).all():
+        raise DataError(f"the target is {of_train[0]} in every row to train on: there is nothing to learn")
 
 
 def _check_whole(frame: pd.DataFrame) -> None:
@@ -184,9 +224,10 @@ def _numbers(frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
     return numbers
 
 
-def _standardised(frame: pd.DataFrame, train: torch.Tensor) -> torch.Tensor:
+def _standardised(frame: pd.DataFrame, train: torch.Tensor) -> tuple[torch.Tensor, bool]:
     """Return float32 with mean 0 and standard deviation 1 over the training rows; a column that is constant there is 0.
 
+    It is 0 in all rows: no weight learns what to make of another number. Returned too is whether there was one.
     DataError at the first column whose numbers are too large, or too near one another.
     """
     numbers = _numbers(frame)
@@ -195,11 +236,12 @@ def _standardised(frame: pd.DataFrame, train: torch.Tensor) -> torch.Tensor:
     with np.errstate(all="ignore"):
         mean = np.where(constant, of_train[0], of_train.mean(0))
         deviation = np.where(constant, 1, of_train.std(0))
-        standardised = ((numbers - mean) / deviation).astype(np.float32)
+        standardised = np.where(constant, 0, (numbers - mean) / deviation).astype(np.float32)
     for name, finite in zip(frame.columns, np.isfinite(standardised).all(0) & np.isfinite(deviation), strict=True):
         if not finite:
             raise DataError(f"column {quoted(name)} cannot be standardised: its numbers are too large or too near")
-    return torch.from_numpy(standardised)
+    is_zeroed = bool((numbers[:, constant] != of_train[0, constant]).any())
+    return torch.from_numpy(standardised), is_zeroed
 
 
 def _is_numeric(column: pd.Series[Any]) -> bool:

@@ -1,5 +1,6 @@
 """Tables in files: what is read from them, and what is refused."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,17 @@ def test_whole_numbers_are_labels_unless_the_goal_says_otherwise(frame: pd.DataF
         ({}, {"ignore": ["a", "b", "price", "part"]}, "no column but the target"),
         ({"a": [1e300, *range(39)]}, {}, "column 'a' cannot be standardised"),
         ({"price": [1e300, *range(39)]}, {"target": "price", "ignore": ["kind", "part"]}, "'price' cannot be stand"),
+        (
+            {"price": [3.0] * 20 + [4.0] * 20},
+            {"target": "price", "goal": "regression", "split": "part", "ignore": ["kind"]},
+            "the target is 3.0 in every row to train on",
+        ),
+        ({" kind": range(40)}, {}, "2 columns are called 'kind': give each a name of its own"),
+        (
+            {"Unnamed: 0": range(40)},
+            {},
+            "column 'Unnamed: 0' has no name .* index=False, or name 'Unnamed: 0' under ignore",
+        ),
         ({"a": [1e-200, *[0] * 39]}, {"split": "part", "ignore": ["price"]}, "column 'a' cannot be standardised"),
     ],
 )
@@ -99,10 +111,39 @@ def test_what_cannot_be_trained_on_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_column_that_is_constant_in_training_rows_is_0_there(frame: pd.DataFrame, tmp_path: Path) -> None:
-    constant = load(frame.assign(a=[0.1] * 39 + [0.3]), tmp_path, split="part", ignore=["price"])
-    assert constant.train.inputs[:, 0].tolist() == [0.0] * 20
-    torch.testing.assert_close(constant.test.inputs[:, 0], torch.tensor([0.0] * 9 + [0.2]))
+def test_a_column_that_is_constant_in_training_rows_is_0_in_all(frame: pd.DataFrame, tmp_path: Path) -> None:
+    constant = load(frame.assign(a=[0.1] * 39 + [5e6]), tmp_path, split="part", ignore=["price"])
+    assert not any(split.inputs[:, 0].any() for split in constant.parts.values())
+    assert constant.checksum != hashlib.sha256((tmp_path / "table").read_bytes()).hexdigest()
+    everywhere = load(frame.assign(a=0.1), tmp_path, split="part", ignore=["price"])
+    assert everywhere.checksum == hashlib.sha256((tmp_path / "table").read_bytes()).hexdigest()
+
+
+def test_numbers_of_rows_are_no_input(frame: pd.DataFrame, tmp_path: Path) -> None:
+    frame.sort_values("kind").to_csv(tmp_path / "table")
+    options: dict[str, Any] = {"name": "csv", "path": "table", "target": "kind"}
+    with pytest.raises(DataError, match="table: column 'Unnamed: 0' has no name of its own"):
+        DATASETS["csv"](**{**options, "ignore": ["price", "part"]}).load(tmp_path)
+    samples = DATASETS["csv"](**{**options, "ignore": ["price", "part", "Unnamed: 0"]}).load(tmp_path)
+    assert isinstance(samples, Samples)
+    assert samples.input_shape == (2,)
+
+
+@pytest.mark.parametrize("start", ["", "\ufeff", "\n"])
+def test_the_second_column_of_a_name_is_no_input(tmp_path: Path, start: str) -> None:
+    (tmp_path / "table").write_text(start + '"x","y", y\n' + "1,0,0\n2,1,1\n" * 20)
+    dataset = DATASETS["csv"](**{"name": "csv", "path": "table", "target": "y"})
+    with pytest.raises(DataError, match="2 columns are called 'y'"):
+        dataset.load(tmp_path)
+
+
+def test_the_second_column_of_a_name_in_a_parquet_file_is_no_input(tmp_path: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = [pa.array(range(40)), pa.array([0, 1] * 20), pa.array([0, 1] * 20)]
+    pq.write_table(pa.table(columns, names=["x", "y", "y"]), tmp_path / "table")
+    dataset = DATASETS["parquet"](**{"name": "parquet", "path": "table", "target": "y"})
+    with pytest.raises(DataError, match=r"table: .*y"):
+        dataset.load(tmp_path)
 
 
 def test_the_column_of_parts_may_stand_among_the_ignored_ones(frame: pd.DataFrame, tmp_path: Path) -> None:
