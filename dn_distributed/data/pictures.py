@@ -15,7 +15,7 @@ from dn_distributed.config import Count
 from dn_distributed.data.base import DataError, Samples, Split
 from dn_distributed.data.samples import SampleDataset, check_samples, digest_of
 from dn_distributed.seeds import generator
-from dn_distributed.text import first_line
+from dn_distributed.text import first_line, quoted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,6 +24,8 @@ Pictures = tuple[Tensor, Tensor]
 """Images ``[N, 3, height, width]`` of type uint8 and their labels ``[N]``."""
 Side = Annotated[int, Field(ge=1, le=1024)]
 
+_DEEP = ("I", "F")
+"""What PIL calls pixels of 16 bits, 32 bits and floats by: of RGB, which has 8, it makes black or white of them."""
 _CLASSES = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "svhn": "SVHN", "flowers102": "Flowers102"}
 
 
@@ -111,9 +113,11 @@ class ImageFolder(PictureDataset):
             if part == "validation" and not (folder / part).is_dir():
                 continue
             try:
-                found[part] = datasets.ImageFolder(str(folder / part))
+                found[part] = datasets.ImageFolder(str(folder / part), loader=_opened)
             except (OSError, RuntimeError) as error:
                 raise DataError(f"{folder / part}: no folder of a class each ({first_line(error)})") from error
+            if hidden := [name for name in found[part].classes if name.startswith((".", "__"))]:
+                raise DataError(f"{folder / part}: the folder {quoted(hidden[0])} would be a class: remove it")
             if found[part].classes != found["train"].classes:
                 raise DataError(f"{folder / part}: other classes than in train: {', '.join(found[part].classes[:10])}")
         return {part: _all(images, self.size) for part, images in found.items()}, len(found["train"].classes)
@@ -143,9 +147,30 @@ def _all(dataset: Any, size: int) -> Pictures:
             image, label = dataset[place]
             images[place], labels[place] = _pixels(image, size), label
         except (OSError, SyntaxError, ValueError, DecompressionBombError) as error:  # as PIL finds a file damaged
-            file = dataset.samples[place][0] if hasattr(dataset, "samples") else f"image {place}"
-            raise DataError(f"{file}: cannot be read: {first_line(error)}") from error
+            raise DataError(f"{_file_of(dataset, place)}: cannot be read: {first_line(error)}") from error
+        except DataError as error:
+            raise DataError(f"{_file_of(dataset, place)}: {error}") from error
     return images, labels
+
+
+def _file_of(dataset: Any, place: int) -> str:
+    return str(dataset.samples[place][0]) if hasattr(dataset, "samples") else f"image {place}"
+
+
+def _opened(path: str) -> "Image":
+    """Return an image as it is in its file. DataError where colours of 8 bits cannot be had of it."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        image.load()
+        if image.mode.startswith(_DEEP):
+            raise DataError(
+                f"its pixels, of the mode {image.mode}, have more than 8 bits, whose range is not known: save it with 8"
+            )
+        has_alpha = image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
+        if has_alpha and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+            raise DataError("it is transparent in places, whose colour is not known: save it on a background")
+        return image
 
 
 def _pixels(image: "Image", size: int) -> Tensor:

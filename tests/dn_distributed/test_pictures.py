@@ -93,6 +93,53 @@ def test_an_image_that_cannot_be_read_is_named(
         load("image_folder", tmp_path, path=".", size=9)
 
 
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (
+            Image.fromarray(DRAW.integers(300, 60300, (9, 9)).astype(np.uint16)),
+            "mode I.*, have more than 8 bits, .*: save it with 8",
+        ),
+        (Image.fromarray(DRAW.integers(300, 60300, (9, 9)).astype(np.int32)), "mode I, have more than 8 bits"),
+        (Image.fromarray(DRAW.random((9, 9), dtype=np.float32)), "mode F, have more than 8 bits"),
+        (Image.new("RGBA", (9, 9), (255, 255, 255, 0)), "transparent in places"),
+        (Image.new("LA", (9, 9), (0, 254)), "transparent in places"),
+        (Image.new("RGBA", (9, 9), (0, 0, 0, 0)).quantize(4), "transparent in places"),
+    ],
+    ids=["16 bits", "32 bits", "floats", "alpha", "grey and alpha", "palette"],
+)
+def test_an_image_whose_colours_are_not_known_is_refused(tmp_path: Path, picture: Image.Image, message: str) -> None:
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            images(tmp_path / part / name, 5)
+    suffix = ".tif" if picture.mode in ("I", "F") else ".png"
+    picture.save(tmp_path / "train" / "dog" / f"odd{suffix}")
+    with pytest.raises(DataError, match=rf"dog/odd\{suffix}: .*{message}"):
+        load("image_folder", tmp_path, path=".", size=9)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "CMYK"])
+def test_images_of_other_kinds_keep_what_they_show(tmp_path: Path, mode: str) -> None:
+    left = Image.new("L", (12, 12), 0)
+    left.paste(255, (0, 0, 6, 12))
+    for part, name in ((part, name) for part in ("train", "test") for name in ("a", "b")):
+        (tmp_path / part / name).mkdir(parents=True)
+        for place in range(5):
+            shown = left if name == "a" else left.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            source = shown.convert("RGB").convert(mode) if mode == "CMYK" else shown.convert(mode)
+            source.save(tmp_path / part / name / f"{place}{'.tif' if mode == 'CMYK' else '.png'}")
+    samples = load("image_folder", tmp_path, path=".", size=6)
+    bright = samples.test.inputs[:, 0, 3, 0] > samples.test.inputs[:, 0, 3, 5]
+    assert bright.tolist() == (samples.test.targets == 0).tolist()
+
+
+def test_a_hidden_folder_is_no_class(tmp_path: Path) -> None:
+    for part, name in ((part, name) for part in ("train", "test") for name in ("a", "b", ".ipynb_checkpoints")):
+        images(tmp_path / part / name, 5)
+    with pytest.raises(DataError, match=r"train: the folder '.ipynb_checkpoints' would be a class: remove it"):
+        load("image_folder", tmp_path, path=".", size=6)
+
+
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "svhn", "flowers102"])
 def test_what_is_not_there_is_not_downloaded(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match=f"dataset '{name}' is not in .*download=True"):
