@@ -2,6 +2,7 @@
 
 import hashlib
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -39,7 +40,7 @@ def digest_of(*tensors: Tensor) -> str:
 
 
 def check_samples(name: str, samples: Samples) -> None:
-    """DataError where a dataset gives other than its type says, or a class that is not trained on."""
+    """DataError where a dataset gives other than its type says, no finite number, or a class that is not trained on."""
     import torch
 
     for part, split in samples.parts.items():
@@ -56,7 +57,25 @@ def check_samples(name: str, samples: Samples) -> None:
         if split.targets.dtype != dtype or list(split.targets.shape) != wanted:
             given = f"{split.targets.dtype} {list(split.targets.shape)}"
             raise DataError(f"dataset {name!r}: {part} targets must be {dtype} {wanted}, not {given}")
+    check_finite(name, samples.parts)
     labels = {part: set(split.targets.tolist()) for part, split in samples.parts.items() if samples.num_classes}
     for part, found in labels.items():
         if new := found - labels["train"]:
             raise DataError(f"dataset {name!r}: class {min(new)} is in the {part} samples, and in none to train on")
+
+
+def check_finite(name: str, parts: Mapping[str, Split]) -> None:
+    """DataError for inputs or targets with NaN or an infinity, which scores would be made of all the same."""
+    for part, split in parts.items():
+        for what, tensor in (("inputs", split.inputs), ("targets", split.targets)):
+            if not tensor.is_floating_point() or not tensor.numel() or all(map(_is_finite, tensor.aminmax())):
+                continue
+            wrong = ~tensor.isfinite().flatten(1).all(1)
+            raise DataError(
+                f"dataset {name!r}: {int(wrong.sum())} of {len(tensor)} {part} {what} hold NaN or an infinite number, "
+                f"the first is number {int(wrong.nonzero()[0]) + 1}: leave such samples out, or fill in what is missing"
+            )
+
+
+def _is_finite(value: Tensor) -> bool:
+    return bool(value.isfinite())

@@ -1,4 +1,6 @@
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,9 +10,10 @@ from dn_distributed.data.digits import Digits
 from dn_distributed.data.linear import Scripted
 from dn_distributed.tasks import Task
 from dn_distributed.tasks.autoencoder import Autoencoder
-from dn_distributed.tasks.label_checks import check_labels
+from dn_distributed.tasks.label_checks import check_inputs, check_labels
 from dn_distributed.tasks.lenet5 import LeNet5
 from dn_distributed.tasks.lenet300 import LeNet300
+from dn_distributed.tasks.network import Network
 from dn_distributed.tasks.regression import Regression
 
 
@@ -57,3 +60,33 @@ def test_images_and_labels_of_another_kind_are_refused(
 ) -> None:
     with pytest.raises(DataError, match=f"dataset 'digits': {message}"):
         check(LeNet300(), replace(raw, **change))
+
+
+def sorted_by_label(raw: RawImages) -> RawImages:
+    order = raw.train_labels.argsort()
+    return replace(raw, train_images=raw.train_images[order], train_labels=raw.train_labels[order])
+
+
+@pytest.mark.parametrize("make", [LeNet300, lambda: Network().fitted_to(Digits(), Digits().load(Path()))])
+def test_a_class_that_is_held_out_whole_is_refused(make: Callable[[], Task], raw: RawImages) -> None:
+    with pytest.raises(
+        DataError, match=r"class 0 is in the validation samples, and in none to train on: put .* random"
+    ):
+        check(make(), sorted_by_label(raw))
+    left = raw.train_labels != 3
+    with pytest.raises(DataError, match="class 3 is in the test samples, and in none to train on"):
+        check(make(), replace(raw, train_images=raw.train_images[left], train_labels=raw.train_labels[left]))
+
+
+def test_inputs_that_are_all_alike_or_not_finite_are_refused(raw: RawImages) -> None:
+    alike = replace(raw, train_images=torch.full_like(raw.train_images, 255))
+    with pytest.raises(DataError, match="dataset 'digits': all 1150 samples to train on have the same inputs"):
+        check_inputs("digits", Autoencoder().data(Digits(), alike))
+    check_inputs("digits", Autoencoder().data(Digits(), raw))
+    data = LeNet300().data(Digits(), raw)
+    assert data.shared is not None
+    data.shared.test.inputs[7] = torch.inf
+    with pytest.raises(
+        DataError, match=r"dataset 'digits': 1 of 360 test inputs hold NaN or an infinite .* number 8: "
+    ):
+        check_inputs("digits", data)

@@ -87,3 +87,22 @@ def test_a_stored_cell_calls_no_function(folder: Path) -> None:
     with pytest.raises(DataError, match="--import os names it"):
         dataset.load(folder)
     assert not (folder / "called").exists()
+
+
+@pytest.mark.parametrize("what", ["inputs", "targets"])
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_numbers_that_are_not_finite_are_refused(own: Path, what: str, value: str) -> None:
+    (own / "nets_of_holes.py").write_text(
+        "import dn_distributed as dn\nimport torch\n\n\n"
+        "def split(value):\n"
+        "    x = torch.linspace(-1, 1, 36).reshape(12, 3)\n"
+        "    y = x.sum(1, keepdim=True)\n"
+        f"    {'x' if what == 'inputs' else 'y'}[4:6] = value\n"
+        "    return dn.Split(x, y)\n\n\n"
+        "def made(value):\n"
+        "    return dn.Samples(split(0), split(0), split(float(value)))\n"
+    )
+    OwnModules(str(own), ("nets_of_holes",)).load()
+    message = f"2 of 12 test {what} hold NaN or an infinite number, the first is number 5"
+    with pytest.raises(SpecError, match=message):
+        fitted(own, f"dataset={{name: 'nets_of_holes:made', args: {{value: '{value}'}}}}")
