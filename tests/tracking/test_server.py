@@ -18,6 +18,7 @@ from tracking import schema, variables
 from tracking.errors import DeniedError, StoreError
 from tracking.schema import Kind
 from tracking.server import middleware, supervisor
+from tracking.server.database import INDEX
 from tracking.server.postgres import Postgres
 from tracking.store import access, http, remote, secret_files
 from tracking.store import location as store
@@ -198,6 +199,17 @@ def test_runs_that_keep_their_artifacts_elsewhere_are_refused(
         path = f"/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run_id}&path=y"
         assert running.call("POST", path, body={}, password=FIRST) == 403
     assert not list(tmp_path.rglob("y"))
+
+
+def test_what_was_begun_of_a_cell_is_found_by_an_index(running: Server) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    database = Postgres(running.data / "postgres", running.data / "secrets", running.folder / "log").database
+    with psycopg.connect(database.address, password=database.password) as connection:
+        connection.execute("set enable_seqscan = off")  # a table of few rows would else be read whole
+        search = "explain select run_uuid from tags where key = %s and value = %s"
+        plan = connection.execute(search, [schema.CELL_KEY, "a key"]).fetchall()
+        assert INDEX in str(plan)
+    database.index_cells()  # each start does
 
 
 @pytest.mark.parametrize("announced", [True, False])

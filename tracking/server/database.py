@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
+from tracking import schema
 from tracking.errors import StoreError
 from tracking.store import secret_files
 from tracking.variables import DATABASE_PASSWORD, DATABASE_URL
 
 SECONDS_TO_CONNECT = 10
+INDEX = "dn_cell_key"
+"""Of MLflow's table of tags, by which a pack finds what was begun of its cell: MLflow has none of values."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,23 @@ class Database:
             psycopg.connect(self.address, password=self.password, connect_timeout=SECONDS_TO_CONNECT).close()
         except psycopg.Error as error:
             raise StoreError(f"cannot use the database {self.address}: {' '.join(str(error).split())}") from error
+
+    def index_cells(self) -> None:
+        """Make the index of the cells' keys, if there is none, once MLflow's tables are there.
+
+        StoreError where that cannot be done.
+        """
+        import psycopg
+        from psycopg import sql
+
+        command = sql.SQL("create index if not exists {} on tags (value) where key = {}")
+        try:
+            with psycopg.connect(
+                self.address, password=self.password, connect_timeout=SECONDS_TO_CONNECT
+            ) as connection:
+                connection.execute(command.format(sql.Identifier(INDEX), sql.Literal(schema.CELL_KEY)))
+        except psycopg.Error as error:
+            raise StoreError(f"cannot index the database {self.address}: {' '.join(str(error).split())}") from error
 
 
 def database_from_env() -> Database | None:
