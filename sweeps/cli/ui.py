@@ -1,7 +1,6 @@
 """``dn ui``: the sweeps of a store and MLflow's own UI, on the loopback address."""
 
-import signal
-import subprocess
+import contextlib
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,13 +47,14 @@ def command(port: int, tracking_uri: str | None) -> int:
 
 
 def _serve(shown: "StoreLocation", location: "StoreLocation", port: int, folder: Path) -> int:
-    """Serve the database of ``shown`` with the artifacts of ``location``; returns the server's exit code.
+    """Serve the database of ``shown`` with the artifacts of ``location`` until a signal ends it.
 
-    ``folder``: for the pages that are made.
+    ``folder``: for the pages that are made. StoreError where the server ends by itself.
     """
     from sweeps.planning.data_dir import resolve_data_dir
     from tracking import variables
     from tracking.server import mlflow_process
+    from tracking.server.supervisor import ended_by_signals
     from tracking.store import ui_view
 
     names = mlflow_process.loopback_names(port)
@@ -62,18 +62,23 @@ def _serve(shown: "StoreLocation", location: "StoreLocation", port: int, folder:
     assert location.artifacts is not None
     for option in ("--default-artifact-root", "--artifacts-destination"):
         command += [option, location.artifacts.as_uri()]
-    address = f"http://{names[0]}"
-    out.say(f"sweeps: {address}  (Ctrl-C ends it)")
-    out.say(f"MLflow UI: {address}/{ui_view.PAGE}")
-    _print_links(shown, f"{address}/{ui_view.PAGE}")
     of_pages = {
         variables.UI_STORE: location.uri,
         variables.UI_FOLDER: str(folder),
         variables.DATA_DIR: str(resolve_data_dir(None)),
     }
-    server = subprocess.Popen(command, env=mlflow_process.environment(shown.for_mlflow, of_pages))
-    signal.signal(signal.SIGTERM, lambda *_: server.terminate())  # else it would outlive this command
-    return server.wait()
+    environment = mlflow_process.environment(shown.for_mlflow, of_pages)
+    server = mlflow_process.MlflowServer(command, environment, folder / "mlflow.log")
+    with ended_by_signals(), contextlib.ExitStack() as stack:
+        stack.callback(server.stop)
+        server.start()
+        server.wait_until_ready(_LOOPBACK, port)
+        address = f"http://{names[0]}"
+        out.say(f"sweeps: {address}  (Ctrl-C ends it)")
+        out.say(f"MLflow UI: {address}/{ui_view.PAGE}")
+        _print_links(shown, f"{address}/{ui_view.PAGE}")
+        server.wait()
+    return OK
 
 
 def _print_links(location: "StoreLocation", page: str) -> None:

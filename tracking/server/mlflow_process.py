@@ -134,6 +134,12 @@ class MlflowServer:
                 raise StoreError(f"{self.name} does not answer after {_SECONDS_TO_START} s: {said}")
             time.sleep(0.2)
 
+    def wait(self) -> None:
+        """StoreError when it has ended, which it does not by itself."""
+        assert self._process is not None
+        code = self._process.wait()
+        raise StoreError(f"{self.name} has ended with exit code {code}: {last_line(self.log)}")
+
     def stop(self) -> None:
         """End all of its processes, and wait until they have."""
         if self._process is not None and self.is_running():

@@ -101,7 +101,7 @@ def run(wanted: Settings, say: Callable[[str], None], complain: Callable[[str], 
 
     ``say`` gets a line when it is ready, ``complain`` one when a part of it has ended and is started again.
     """
-    with _ended_by_signals(), contextlib.ExitStack() as stack:
+    with ended_by_signals(), contextlib.ExitStack() as stack:
         _make_folders(wanted)
         stack.enter_context(_lock_folder(wanted.folder))
         _end_leftover_processes(wanted.folder)
@@ -298,7 +298,7 @@ def _description(wanted: Settings) -> str:
 
 
 @contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
+def ended_by_signals() -> Iterator[None]:
     """Signals end the block once; while it tidies up, further ones are ignored."""
 
     def end(number: int, _: FrameType | None) -> None:
