@@ -80,6 +80,8 @@ class Table(SampleDataset):
                 frame = self._read(file)
         except OSError as error:
             raise DataError(f"{path}: {error.strerror or error}") from error
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
         except Exception as error:  # of pandas and pyarrow: ParserError, UnicodeDecodeError, ArrowInvalid and others
             raise DataError(f"{path}: no {self.name} file ({first_line(error)})") from error
         try:

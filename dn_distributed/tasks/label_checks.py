@@ -36,6 +36,8 @@ def check_labels(task: Task, data: Data) -> None:
         if split.targets.ndim != 1 or split.targets.is_floating_point():
             continue
         labels: Tensor = split.targets.unique()  # type: ignore[no-untyped-call]
+        if part == "train" and len(labels) == 1:
+            raise DataError(f"the train labels are all {int(labels[0])}: nothing is to be told apart")
         outputs = _outputs(task, split.inputs[:1])
         if outputs is None or len(labels) > _MOST_LABELS:
             continue
@@ -69,13 +71,13 @@ def _check_trained(data: Data) -> None:
 
 
 def _outputs(task: Task, inputs: Tensor) -> Tensor | None:
-    """What an untrained network makes of inputs; None where it fails: the rehearsal reports that."""
+    """What an untrained network makes of inputs; None where it fails, or they are no numbers: the rehearsal says so."""
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             outputs: Tensor = task.network().eval()(inputs)
     except (RuntimeError, TypeError, ValueError, IndexError):
         return None
-    return outputs
+    return outputs if outputs.isfinite().all() else None
 
 
 def _takes(task: Task, outputs: Tensor, label: Tensor) -> bool:

@@ -155,6 +155,8 @@ def _check_run(task: Task, replicas: Replicas, splits: Splits) -> None:
             raise ArgumentError("the network changes its inputs in place")
         if loss.shape != ():
             raise ArgumentError(f"loss() of a batch is of shape {list(loss.shape)}, not one number")
+        if not loss.isfinite():
+            raise ArgumentError("the loss of the untrained network is not finite")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dn_distributed.text import first_line
 from sweeps.console import notify
 from sweeps.planning.data_dir import resolve_data_dir
 from sweeps.spec.load import with_task
-from sweeps.spec.spaces import Space
+from sweeps.spec.spaces import Space, examples
 from sweeps.spec.sweep import Method, Sweep
 from tracking.store.cell_params import check_storable
 from tracking.store.names import check_layer, check_scores
@@ -50,6 +50,7 @@ def fit_to_data(sweep: Sweep, data_dir: Path | None, *, download: bool = True) -
     _check_batches(sweep, data)
     for method in sweep.methods:
         _check_storable(sweep, method, data)
+        _check_phases(sweep, method, data)
     _rehearse(sweep, data)
     return sweep, data
 
@@ -122,6 +123,19 @@ def _check_batches(sweep: Sweep, data: Data) -> None:
         for value in given.values if isinstance(given, Space) else (given,):
             if value > data.num_train:
                 raise sweep.places.error(where, f"{value:g} exceeds the {data.num_train} training samples")
+
+
+def _check_phases(sweep: Sweep, method: Method, data: Data) -> None:
+    """SpecError where phases do not go together, with any value of a method's search spaces."""
+    if len(sweep.phases) == 1 or method.baseline is not None:
+        return
+    from dn_distributed.training.phases import phases_of
+
+    for values in examples(method.spaces):
+        try:
+            phases_of(sweep.cell(method, values, data.digest, data.num_train).phases, data.num_train)
+        except ValueError as error:
+            raise sweep.places.error(("training",), str(error)) from error
 
 
 def _check_storable(sweep: Sweep, method: Method, data: Data) -> None:

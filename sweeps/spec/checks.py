@@ -32,6 +32,7 @@ def _problems(sweep: Sweep) -> Iterator[Problem]:
     if sweep.task.is_fitted:
         yield from of_fitted_task(sweep)
     yield from _of_equal_methods(sweep)
+    yield from _of_phases(sweep)
     yield from _of_precision(sweep)
     yield from _of_size(sweep)
     yield from _of_search(sweep)
@@ -94,11 +95,31 @@ def _settings(method: Method) -> Any:
     return coefficients, method.step, method.dropout_at_test, method.dropout_inert, method.baseline
 
 
+def _of_phases(sweep: Sweep) -> Iterator[Problem]:
+    """What phases would do in vain."""
+    first, *others = sweep.phases
+    if first.get("fixed_structure"):
+        message = "nothing is trained yet that could be pruned: give it to a later phase"
+        yield _key_of_phase(sweep, 0, "fixed_structure"), message
+    if any(phase.get("penalties") != "off" for phase in (first, *others)):
+        return
+    for method in sweep.methods:
+        for key in method.keys:
+            if any(part in regularizers.PENALTIES for part in expand_shorthand(key)):
+                where = "" if not others else " in every phase"
+                message = f"penalties are off{where}, and {method.label!r} has one: {key}"
+                yield _key_of_phase(sweep, len(others), "penalties"), message
+
+
+def _key_of_phase(sweep: Sweep, number: int, key: str) -> KeyPath:
+    return ("training", number, key) if isinstance(sweep.training, tuple) else ("training", key)
+
+
 def _of_precision(sweep: Sweep) -> Iterator[Problem]:
     for number, phase in enumerate(sweep.phases):
         if phase.get("precision") == "tf32" and not sweep.resources.gpu:
-            keys: KeyPath = ("training", "precision") if len(sweep.phases) == 1 else ("training", number, "precision")
-            yield keys, "tf32 is of NVIDIA GPUs: set resources.gpu too, or give float32 or bf16"
+            message = "tf32 is of NVIDIA GPUs: set resources.gpu too, or give float32 or bf16"
+            yield _key_of_phase(sweep, number, "precision"), message
 
 
 def _of_size(sweep: Sweep) -> Iterator[Problem]:
@@ -125,9 +146,8 @@ def _of_search(sweep: Sweep) -> Iterator[Problem]:
     algorithm = sweep.search.algorithm if sweep.search else "grid"
     if sweep.search is not None and not kinds:
         yield ("search",), "no hyper-parameter of this file is a search space"
-    if algorithm == "grid" and kinds - {"grid"}:
-        others = ", ".join(sorted(kinds - {"grid"}))
-        yield ("search", "algorithm"), f"grid search takes grid spaces only, not {others}"
+    if algorithm == "grid":
+        yield from _of_grid_search(sweep)
     if algorithm == "optuna":
         yield from _of_optuna(sweep)
     if sweep.search is not None and sweep.search.size is not None:
@@ -135,6 +155,22 @@ def _of_search(sweep: Sweep) -> Iterator[Problem]:
             yield ("search", "size"), f"a second objective is of optuna, not of {algorithm} search"
         if sweep.search.scheduler != "none":
             yield ("search", "size"), f"{sweep.search.scheduler} ends configurations by one objective alone"
+
+
+def _of_grid_search(sweep: Sweep) -> Iterator[Problem]:
+    for index, method in enumerate(sweep.methods):
+        for name, space in method.spaces.items():
+            if space.kind != "grid":
+                said = "grid search, which there is without 'search'," if sweep.search is None else "grid search"
+                instead = "give a grid, or search: {algorithm: random, samples: 10}"
+                message = f"{said} takes grid spaces only, not {space.kind}: {instead}"
+                yield _key_of_space(index, name), message
+
+
+def _key_of_space(index: int, name: str) -> KeyPath:
+    if "." not in name:
+        return ("methods", index, name)
+    return tuple(int(part) if part.isdecimal() else part for part in name.split("."))
 
 
 def _of_objective(sweep: Sweep) -> Iterator[Problem]:

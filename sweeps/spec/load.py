@@ -29,6 +29,8 @@ Model = TypeVar("Model", bound=FrozenModel)
 _NO_LENGTH = {"epochs": None, "steps": None}
 _INSTEAD = {"epochs": {"epochs", "steps"}, "steps": {"epochs", "steps"}, "threshold": {"threshold", "target_density"}}
 """By key what a file may say instead of it, or anew: then the task's default is forgotten."""
+_OURS = ("value_error", "unknown_key", "two_tasks", "empty")
+"""Errors whose message says all; to others the value is added."""
 _MESSAGES = {"bool_type": "expected true or false"}
 
 
@@ -82,9 +84,8 @@ def _sweep(file: YamlFile, source: str) -> Sweep:
     places = file.places
     if taken := {*MethodEntry.model_fields, *SHORTHANDS, *OTHERS} & set(PENALTIES):
         raise places.error((), f"a penalty of PENALTIES cannot be called {min(taken)!r}, which is another key")
-    if "network" in file.data:
-        lines = {("task", *keys[1:]): line for keys, line in places.lines.items() if keys[0] == "network"}
-        places.lines.update(lines)
+    if "network" in file.data and "task" not in file.data:
+        places.written_as.update({("task", "architecture"): ("network",), ("task",): ("network",)})
     read = _validated(SweepFile, file.data, (), places)
     training, pruning = _training(read, places), _over_defaults(read.pruning, read.task.default_pruning)
     _check_section(Pruning, pruning, ("pruning",), places)
@@ -185,5 +186,5 @@ def _in_words(error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return "this key is required"
     message = error["msg"].removeprefix("Value error, ")
-    of_pydantic = error["type"] not in ("value_error", "unknown_key") and not isinstance(error["input"], dict)
+    of_pydantic = error["type"] not in _OURS and not isinstance(error["input"], dict)
     return f"{message[0].lower()}{message[1:]}" + f", not {quoted(error['input'])}" * of_pydantic

@@ -34,9 +34,15 @@ class Places:
     lines: dict[KeyPath, int] = field(default_factory=dict)
     overrides: dict[KeyPath, str] = field(default_factory=dict)
     """What was given with ``--set``, as it was written."""
+    written_as: dict[KeyPath, KeyPath] = field(default_factory=dict)
+    """By key the one that the file has in its place, the longer first."""
 
     def error(self, keys: KeyPath, message: str) -> SpecError:
         """Return an error at a key: ``file:line: key: message``, or with the ``--set`` in place of the line."""
+        for meant, written in self.written_as.items():
+            if keys[: len(meant)] == meant:
+                keys = (*written, *keys[len(meant) :])
+                break
         parents = [keys[:end] for end in range(len(keys), 0, -1)]
         override = next((self.overrides[parent] for parent in parents if parent in self.overrides), None)
         line = next((self.lines[parent] for parent in parents if parent in self.lines), None)

@@ -41,6 +41,11 @@ def test_one_wrong_label_of_the_test_set_is_found(wrong: int, raw: RawImages) ->
         check(LeNet300(), replace(raw, test_labels=labels))
 
 
+def test_one_class_alone_is_refused(raw: RawImages) -> None:
+    with pytest.raises(DataError, match="the train labels are all 3: nothing is to be told apart"):
+        check(LeNet300(), replace(raw, train_labels=raw.train_labels * 0 + 3))
+
+
 def test_where_labels_are_not_learned_they_may_be_any(raw: RawImages) -> None:
     check(Autoencoder(), replace(raw, train_labels=raw.train_labels + 100))
     check_labels(Regression(), Regression().data(Scripted(), None))

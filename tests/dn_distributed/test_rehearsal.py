@@ -127,6 +127,11 @@ class InPlace(Net):
         return super().hidden(x.mul_(2))
 
 
+class NotANumber(Net):
+    def hidden(self, x: Tensor) -> Tensor:
+        return super().hidden(x) * torch.nan
+
+
 class Branches(Net):
     def hidden(self, x: Tensor) -> Tensor:
         return super().hidden(x) if x.sum() > 0 else super().hidden(-x)
@@ -162,6 +167,7 @@ REFUSED = {
     Twice: r"used as \['fc1', 'fc2', 'fc2'\]; they are named as \['fc1', 'fc2'\]",
     Never: r"used as \['fc1'\]",
     InPlace: r"changes its inputs in place",
+    NotANumber: r"the loss of the untrained network is not finite",
 }
 
 

@@ -166,3 +166,10 @@ def test_what_is_no_table_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "table").write_bytes(b"\x00\xff\xfe")
     with pytest.raises(DataError, match="table: no"):
         dataset.load(tmp_path)
+
+
+def test_two_columns_of_one_name_are_no_fault_of_the_format(tmp_path: Path) -> None:
+    (tmp_path / "table").write_text("x,x,b\n" + "1,2,3\n" * 40)
+    dataset = DATASETS["csv"](**{"name": "csv", "path": "table", "target": "x"})
+    with pytest.raises(DataError, match=r"table: 2 columns are called 'x'"):
+        dataset.load(tmp_path)

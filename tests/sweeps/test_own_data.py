@@ -35,6 +35,17 @@ def unknown_class(data_dir):
     return dn.Samples(split(8), split(8), split(8, 1), 3)
 
 
+def one_class():
+    x = split(8).inputs
+    return dn.Samples(*[dn.Split(x, torch.zeros(8, dtype=torch.long))] * 3, 2)
+
+
+def a_gap():
+    found = made(8)
+    found.validation.inputs[3, 1] = torch.nan
+    return found
+
+
 def numbers():
     return [1, 2]
 """
@@ -73,6 +84,11 @@ def test_source_and_data_are_part_of_the_identity(own: Path) -> None:
         ("nets_of_data:made", "dataset nets_of_data:made: TypeError: .*size"),
         ("nets_of_data:numbers", "dataset nets_of_data:numbers: returns list, not dn.Samples"),
         ("nets_of_data:unknown_class", "nets_of_data:unknown_class.?: class 2 is in the test samples"),
+        ("nets_of_data:one_class", "dataset: the train labels are all 0: nothing is to be told apart"),
+        (
+            "nets_of_data:a_gap",
+            "a_gap.?: 1 of 8 validation inputs hold NaN or an infinite number, the first is number 4",
+        ),
     ],
 )
 def test_what_is_no_data_is_refused_in_one_line(own: Path, name: str, message: str) -> None:

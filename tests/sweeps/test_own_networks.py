@@ -91,7 +91,7 @@ def test_the_content_of_a_file_is_part_of_the_identity_and_its_place_is_not(fold
     [
         ("network.mlp=[4, 8, 2]", "own.yaml.*the network takes 4 inputs, the data of 'csv' have 3"),
         ("network.mlp=[3, 8, 5]", "the network puts out 5 numbers, the data of 'csv' have 2 classes"),
-        ("network.mlp=[1000000000, 1000000000, 2]", "task.*: the network cannot be built: "),
+        ("network.mlp=[1000000000, 1000000000, 2]", "network: the network cannot be built: "),
         (f"dataset.path={'x' * 300}", "dataset: .*xxx"),
         (f"dataset={{name: image_folder, size: 9, path: {'x' * 300}}}", "dataset: .*xxx"),
         ("network=torchvision:resnet18", "does not take inputs of the shape 3 that 'csv' has"),
@@ -244,3 +244,28 @@ def test_the_shipped_sweep_of_alexnet_fits_flowers(tmp_path: Path) -> None:
     task = fit_to_data(load("more/alexnet-flowers", overrides), tmp_path)[0].task
     assert task.layers == ("classifier.1", "classifier.4", "classifier.6")
     assert task.network().get_submodule("classifier.6").out_features == 102
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("network: {mlp: [7, 8, 2]}", r"own.yaml:3: network: the network takes 7 inputs"),
+        ("network: {mlp: {hidden: [-8]}}", r"own.yaml:3: network\.mlp\.hidden\[0\]: "),
+        ("network:", r"own.yaml:3: network: expected \{mlp: "),
+        ("task: {name: network, architecture: {mlp: [7, 8, 2]}}", r"own.yaml:3: task: the network takes 7 inputs"),
+    ],
+)
+def test_what_is_wrong_with_a_network_is_said_by_the_key_of_the_file(folder: Path, said: str, message: str) -> None:
+    (folder / "own.yaml").write_text(FILE.replace("network: {mlp: {hidden: [8]}}", said))
+    with pytest.raises(SpecError, match=message):
+        fitted(folder)
+    (folder / "own.yaml").write_text(FILE)
+    with pytest.raises(SpecError, match=r"own.yaml: --set network=\{mlp: \[7, 2\]\}: network: the network takes 7"):
+        fitted(folder, "network={mlp: [7, 2]}")
+
+
+@pytest.mark.parametrize("said", ["dataset:", "task: lenet300\ndataset: {name: csv, path: table.csv, target: label}"])
+def test_a_key_that_does_not_stand_is_not_said_to_be_none(folder: Path, said: str) -> None:
+    (folder / "own.yaml").write_text(FILE.replace("dataset: {name: csv, path: table.csv, target: label}", said))
+    with pytest.raises(SpecError, match=r"(give a value, or leave the key out|give one of them)$"):
+        fitted(folder)

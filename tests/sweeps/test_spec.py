@@ -115,7 +115,7 @@ LINEAR = "name: a\ntask: regression\ndataset: {name: linear_scripted, samples: S
         (BASE.replace("dn: 5e-5", "dn: {grid: []}"), ["methods[1].dn", "list of numbers"]),
         (BASE.replace("dn: 5e-5", "dn: {grid: [1, -2]}"), ["methods[1].dn", "out of range"]),
         (BASE.replace("dn: 5e-5", "dn: {loguniform: [0, 1]}"), ["methods[1].dn", "above 0"]),
-        (BASE.replace("dn: 5e-5", "dn: {uniform: [0, 1]}"), ["search.algorithm", "grid spaces only"]),
+        (BASE.replace("dn: 5e-5", "dn: {uniform: [0, 1]}"), ["methods[1].dn", "grid spaces only"]),
         (BASE + "name: other\n", ["sweep.yaml:8", "'name' stands twice"]),
         (BASE.replace("name: small", "name: ../up"), ["name", "letters"]),
         (BASE.replace("name: small\n", ""), ["name", "required"]),
@@ -424,3 +424,13 @@ def test_coefficients_of_gates_are_keys_of_a_method(load: Load) -> None:
     assert cell.regularization == dict.fromkeys(("l0_filters", "l0_inputs", "l0_units"), 1e-6)
     assert sweep.assignment_of(first, cell, "digest", 2560) == {"l0": 1e-6}
     assert sweep.cell(second, {}, "digest", 2560).regularization == {}
+
+
+def test_a_range_without_a_search_that_draws_is_refused_where_it_stands(load: Load) -> None:
+    text = "name: x\ntask: lenet300\ntraining: {epochs: 1}\nmethods:\n"
+    text += "  - {label: P}\n  - {label: L, l1: {uniform: [0, 1]}}\n"
+    with pytest.raises(SpecError, match=r"sweep.yaml:6: methods\[1\]\.l1: grid search, .* takes grid spaces only"):
+        load(text)
+    searched = "training: {learning_rate: {choice: [0.1, 1]}, epochs: 1}\nsearch: {algorithm: grid}"
+    with pytest.raises(SpecError, match=r"sweep.yaml:3: training\.learning_rate: grid search .* not choice: give"):
+        load(text.replace("training: {epochs: 1}", searched).replace("{uniform: [0, 1]}", "1e-3"))

@@ -100,6 +100,40 @@ def test_what_is_wrong_with_a_phase_is_said_where_it_stands(load: Load, wrong: s
         load(text)
 
 
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        (
+            "[{epochs: 1, fixed_structure: true}]",
+            r"sweep.yaml:5: training\[0\]\.fixed_structure: nothing is trained yet",
+        ),
+        ("{epochs: 1, fixed_structure: true}", r"sweep.yaml:5: training\.fixed_structure: nothing is trained yet"),
+        ('{epochs: 1, penalties: "off"}', r"training\.penalties: penalties are off, and 'M' has one: l1$"),
+        (
+            '[{epochs: 1, penalties: "off"}, {epochs: 2, penalties: "off"}]',
+            r"training\[1\]\.penalties: penalties are off in every phase, and 'M' has one: l1$",
+        ),
+        (
+            "[{epochs: 1}, {epochs: 1, fixed_structure: true}, {epochs: 1, drop: {to: 0.5}}]",
+            r"sweep.yaml:5: training: a phase with 'drop' cannot come after one with 'fixed_structure'",
+        ),
+        (
+            "[{epochs: 1}, {epochs: 1, prune: {keep: 0.5, rewind_to: {grid: [1, 1000]}}}]",
+            r"sweep.yaml:5: training: 'rewind_to' is step 1000, and that phase begins before",
+        ),
+    ],
+)
+def test_phases_that_do_not_go_together_are_refused_where_they_stand(load: Load, training: str, message: str) -> None:
+    text = f"name: x\ntask: lenet300\ndataset: digits\nseeds: 1\ntraining: {training}\n"
+    with pytest.raises(SpecError, match=message):
+        load_data(load(text + "methods:\n  - {label: M, l1: 1e-3, dropout: 0.5}\n"), None)
+
+
+def test_penalties_that_are_off_stand_in_the_way_of_none(load: Load) -> None:
+    text = 'name: x\ntask: lenet300\ndataset: digits\ntraining: {epochs: 1, penalties: "off"}\n'
+    load(text + "methods: [{label: P}, {label: DO, dropout: 0.5}]\n")
+
+
 def test_a_share_that_units_cannot_drop_to_is_noted_once(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
     load_data(load(BASE, "training.1.drop.to=0.02", "training.1.drop.of=units"), None)
     assert capsys.readouterr().err == ""
