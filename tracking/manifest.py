@@ -86,13 +86,6 @@ class Selection(FrozenModel):
             return statistics.fmean(values)
         return math.nan if min(values) < 0 else statistics.geometric_mean(values) if min(values) > 0 else 0.0
 
-    def equals(self, average: float, best: float) -> bool:
-        """Return whether a cell is as good as the best, within the tolerance."""
-        if self.average == "geometric":
-            least = 1 + self.tolerance
-            return average * least >= best if self.higher_is_better else average <= best * least
-        return (best - average if self.higher_is_better else average - best) <= self.tolerance
-
 
 def _drops_output(cell: Cell) -> bool:
     return bool(cell.task.get("dropout_on_output") and "dropout" in cell.regularization)

@@ -191,3 +191,15 @@ def test_scores_with_dropout_on_stand_for_a_method_that_shows_them() -> None:
     scores = [method.tried[0].rows[0].metrics["test/nmse/after_pruning"] for method in found]
     assert scores == [0.1, 0.7]
     assert [method.tried[0].rows[0].replicate_key for method in found] == [row.replicate_key] * 2
+
+
+@pytest.mark.parametrize("best", range(4500, 5001, 25))
+def test_the_very_edge_of_the_tolerance_is_within(best: int) -> None:
+    """In floats it is not: 0.9 - 0.898 > 0.002."""
+    within = HIGHEST.model_copy(update={"tolerance": 0.002})
+    dense = tried(1.0, validation__nmse__after_pruning=best / 5000, density=0.9)
+    sparse, beyond = (
+        tried(l1, validation__nmse__after_pruning=(best - less) / 5000, density=density)
+        for l1, less, density in ((2.0, 10, 0.3), (3.0, 11, 0.1))
+    )
+    assert choose([dense, sparse, beyond], within) is sparse

@@ -154,3 +154,10 @@ def test_a_score_that_is_no_number_has_no_place_on_a_front(score: float) -> None
 def test_a_front_leaves_out_what_has_no_place_on_it(score: float) -> None:
     found = [point(0.01, score), point(0.0, 0.9), point(0.02, 0.3, test=score), point(0.04, 0.5, test=0.1)]
     assert fronts.front(found, "density", higher_is_better=True) == found[-1:]
+
+
+@pytest.mark.parametrize("best", range(4500, 5001, 25))
+def test_a_score_that_is_exactly_so_much_worse_reaches_the_level(best: int) -> None:
+    levels = fronts.levels([point(0.1, best / 5000)], higher_is_better=True)
+    assert levels[0] == (best - 5) / 5000
+    assert levels[3] == (best - 50) / 5000

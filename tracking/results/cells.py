@@ -10,7 +10,7 @@ from dn_distributed.config import Cell
 from dn_distributed.labels import SHORTHANDS
 from tracking.manifest import Manifest, ManifestMethod, Selection
 from tracking.results import rounding
-from tracking.results.rounding import Number
+from tracking.results.rounding import Number, exact
 from tracking.results.rows import Ended, Row, Snapshot
 
 Found = TypeVar("Found", Row, Ended)
@@ -147,16 +147,30 @@ def choose(results: Sequence[CellResult], selection: Selection | None) -> CellRe
         return results[0] if results else None
     name = selection.objective
     scored = [(result.stat(lambda row: row.metrics.get(name)), result) for result in results if result.complete]
-    averages = [(selection.averaged(found.values), result) for found, result in scored if found is not None]
+    averages = [(_average(selection, found), result) for found, result in scored if found is not None]
     candidates = [(average, result) for average, result in averages if math.isfinite(average)]
     if not candidates:
         return None
-    sign = -1.0 if selection.higher_is_better else 1.0
+    sign = -1 if selection.higher_is_better else 1
     best = min((average for average, _ in candidates), key=lambda average: sign * average)
-    equals = [(sign * average, result) for average, result in candidates if selection.equals(average, best)]
+    equals = [(sign * average, result) for average, result in candidates if _is_equal(selection, average, best)]
     if not selection.tolerance:
         return min(equals, key=lambda item: (item[0], item[1].cell.key))[1]
     return min(equals, key=lambda item: (_mean_nonzero(item[1]), item[0], item[1].cell.key))[1]
+
+
+def _average(selection: Selection, found: Stat) -> Number:
+    """The average that cells are ordered by, exact where it is the mean."""
+    return found.exact_mean if selection.average == "mean" else selection.averaged(found.values)
+
+
+def _is_equal(selection: Selection, average: Number, best: Number) -> bool:
+    """Whether a cell is as good as the best, within the tolerance: exactly, so that its very edge is within."""
+    worse, better = exact(average), exact(best)
+    if selection.higher_is_better:
+        worse, better = better, worse
+    tolerance = exact(selection.tolerance)
+    return worse <= better * (1 + tolerance) if selection.average == "geometric" else worse - better <= tolerance
 
 
 def coefficients(tried: Sequence[Cell]) -> dict[str, list[float]]:

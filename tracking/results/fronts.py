@@ -14,6 +14,7 @@ from dn_distributed import score_names
 from tracking import schema
 from tracking.manifest import Manifest
 from tracking.results.cells import MethodResult, deviation
+from tracking.results.rounding import exact
 from tracking.results.rows import Row
 from tracking.results.threshold_curves import Curves
 
@@ -195,9 +196,9 @@ def levels(found: Sequence[Point], *, higher_is_better: bool) -> list[float]:
     scores = [point.validation for point in found if math.isfinite(point.validation)]
     if higher_is_better:
         best = max(scores)
-        return [best - worse for worse in (0.001, 0.0025, 0.005, 0.01, 0.02)]
+        return [float(exact(best) - exact(worse)) for worse in (0.001, 0.0025, 0.005, 0.01, 0.02)]
     best = min(scores)
-    return [best * worse for worse in (1.05, 1.1, 1.25, 1.5, 2.0)]
+    return [float(exact(best) * exact(worse)) for worse in (1.05, 1.1, 1.25, 1.5, 2.0)]
 
 
 def smallest_within(found: Sequence[Point], size: Size, level: float, *, higher_is_better: bool) -> Point | None:
