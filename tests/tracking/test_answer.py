@@ -1,6 +1,7 @@
 """The answer in words, on results made up so that it is plain."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -8,13 +9,15 @@ from dn_distributed.config import Cell
 from tests.tracking.fabricated import make_cell, make_manifest, make_row
 from tracking.manifest import Manifest
 from tracking.report import results_table
-from tracking.results.cells import gather
+from tracking.results.cells import Stat, gather, stat
 from tracking.results.equal_score import EqualScore
 from tracking.results.rows import Row, Snapshot
-from tracking.tables import findings, formats
+from tracking.tables import findings, formats, number_text
 from tracking.tables import table as tables
 from tracking.tables.answer import Answer, answer
 from tracking.tables.columns import DENSITY
+from tracking.tables.findings import Findings
+from tracking.tables.grids import Grid
 from tracking.tables.ranking import Difference, Rank
 
 ONE, TWO, THREE = (make_cell(l1=float(place)) for place in (1, 2, 3))
@@ -211,3 +214,51 @@ def test_best_is_not_said_where_no_method_leaves_less_and_no_difference_is_shown
     like = [value + by for value, by in zip(errors(0.1), (-0.01, 0.01, -0.02, 0.02, 0.01, -0.01), strict=True)]
     found = compared({"A": (ONE, rows_of(ONE, 0.5, like)), "B": (TWO, rows_of(TWO, 0.5, errors(0.1)))})
     assert found.headline.startswith("No method leaves less than the others; lowest mean test nmse: ")
+
+
+def known(values: Sequence[float]) -> Stat:
+    found = stat(values)
+    assert found is not None
+    return found
+
+
+def table_of(**sizes: Sequence[float]) -> tuple[Findings, Grid]:
+    """Findings of two methods whose networks have these dense sizes, and the page's table of them."""
+    rows = [*rows_of(ONE, 0.1, errors(0.1)), *rows_of(TWO, 0.9, errors(0.1))]
+    methods = gather(make_manifest({"A": [ONE], "B": [TWO]}, seeds=range(6)), Snapshot(tuple(rows), ()))
+    built = tables.build(make_manifest({"A": [ONE], "B": [TWO]}, seeds=range(6)), methods)
+    changed = tuple(replace(row, stats={**row.stats, "dense_size": known(sizes[row.label])}) for row in built.rows)
+    found = findings.find(replace(built, rows=changed), (), EqualScore())
+    return found, results_table.totals(found)
+
+
+def test_the_page_marks_a_mean_that_it_shows() -> None:
+    _, grid = table_of(A=[10, 10, 10, 10, 10, 1000], B=[100] * 6)
+    marked = {grid.body[line][0]: (grid.head[place], grid.body[line][place]) for line, place in grid.marks}
+    assert marked["↓ dense size (of 105), geometric mean"] == ("A", "21.5 ×÷ 6.55")
+    assert "↓ dense size (of 105)" not in marked
+
+
+def test_a_size_has_one_mean_where_both_order_methods_alike() -> None:
+    _, grid = table_of(A=[10, 10, 10, 10, 10, 20], B=[100] * 6)
+    assert not any("dense size" in line[0] and "geometric" in line[0] for line in grid.body)
+
+
+def test_where_errors_have_no_geometric_mean_the_mean_is_marked() -> None:
+    found, _ = table_of(A=[10] * 6, B=[100] * 6)
+    errors_of = {"A": [0.0, *[0.1] * 5], "B": [0.2] * 6}
+    rows = tuple(replace(r, stats={**r.stats, "score_after": known(errors_of[r.label])}) for r in found.table.rows)
+    grid = results_table.totals(replace(found, table=replace(found.table, rows=rows)))
+    marked = {grid.body[line][0] for line, _ in grid.marks}
+    assert "↓ test nmse after P" in marked
+    assert "↓ test nmse after P, geometric mean" not in marked
+
+
+def test_ends_that_round_alike_are_not_called_the_same() -> None:
+    nearly = [1.28 * error * (1 + 1e-5 * place) for place, error in enumerate(errors(0.1))]
+    found = compared({"DN": (ONE, rows_of(ONE, 0.1, nearly)), "P": (TWO, rows_of(TWO, 0.9, errors(0.1)))})
+    assert found.headline.endswith(" and costs 28 % more test nmse (28.00 to 28.01, n = 6).")
+
+
+def test_per_cent_have_no_needless_digits() -> None:
+    assert [number_text.percent(share) for share in (0.052, 0.28, 0.9938, 1.0761)] == ["5.2", "28", "99.38", "108"]

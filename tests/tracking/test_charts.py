@@ -77,6 +77,15 @@ def test_bars_are_the_means_of_the_table(made_up: FigureData) -> None:
     assert [row["mean"] for row in rows] == [rounded(row.stats["neurons_alive"].mean) for row in table.rows]
 
 
+def test_of_sizes_that_are_compared_by_ratios_bars_are_the_geometric_means() -> None:
+    cell = make_cell(l1=1.0)
+    manifest, rows = make_manifest({"A": [cell]}), tuple(make_row(cell, s, density=0.9 - 0.5 * s) for s in (0, 1))
+    data = FigureData(manifest, cells.gather(manifest, Snapshot(rows, ())))
+    (bar,) = [row for row in drawn(data)["methods"].rows if row["quantity"] == "dense_size" and "mean" in row]
+    first, second = (row.counts.dense_size for row in rows)
+    assert bar["mean"] == rounded((first * second) ** 0.5)
+
+
 def test_a_front_has_the_points_that_nothing_beats(made_up: FigureData) -> None:
     rows = [row for row in drawn(made_up)["pareto"].rows if row["kind"] == "point"]
     assert {(row["threshold"], row["front_density"]) for row in rows if "front_density" in row} == {(0.0, 1)} | {

@@ -12,7 +12,10 @@ from tracking.tables.columns import Column
 from tracking.tables.table import Table
 
 _SHOWN = (columns.SCORE_AFTER, columns.DENSITY, columns.ALIVE, columns.DENSE_SIZE)
-_CAPTION = "Mean over seeds (of errors the geometric mean) with its 95 % interval, and every seed of it."
+_CAPTION = (
+    "Mean over seeds (of errors and dense sizes the geometric mean), the 95 % interval of the geometric mean (of the "
+    "mean where a value is 0), and every seed of it."
+)
 
 
 def chart(manifest: Manifest, table: Table, methods: Sequence[MethodResult]) -> Chart | None:
@@ -30,7 +33,7 @@ def _rows(method: MethodResult, column: Column) -> Iterator[Datum]:
     if method.chosen is None or found is None:
         return
     scale = 100.0 if column.kind == "percent" else 1.0
-    mean = found.geometric.mean if column.is_error and found.geometric else found.mean
+    mean = found.geometric.mean if column.by_ratio and found.geometric else found.mean
     ends = column.mean_interval(found.values)
     of_method: Datum = {"method": method.label, "quantity": column.key}
     low, high = (ends.low, ends.high) if ends else (None, None)

@@ -10,8 +10,9 @@ from tracking.tables.grids import Grid
 from tracking.tables.table import Table
 
 CAPTION = (
-    "↑ more is better, ↓ less is better. Bold: the best mean, better than each other method by a difference that "
-    "holds; underlined: the best mean, where that is not shown."
+    "↑ more is better, ↓ less is better. Bold: the best mean (where methods are compared by the geometric mean and it "
+    "has a line, the best of those), better than each other method by a difference that holds; underlined: the best "
+    "mean, where that is not shown."
 )
 _ARROWS = {True: "↑ ", False: "↓ ", None: ""}
 
@@ -24,7 +25,7 @@ def totals(findings: Findings) -> Grid:
     marks: dict[tuple[int, int], str] = {}
     for column in shown:
         if column.key in COMPARED and (found := ranking.rank(findings, column)) and found.next is not None:
-            line = _line(grid, column)
+            line = _line(grid, column, is_geometric=found.is_geometric and column.key in table.with_geometric_means)
             places = (place for place, label in _places(grid, table) if label in found.best)
             marks |= {(line, place): "best" if found.is_shown else "lead" for place in places}
     return replace(grid, marks=marks)
@@ -55,10 +56,9 @@ def _on_page(column: Column) -> Column:
     return replace(named, title=_ARROWS[column.higher_is_better] + named.title)
 
 
-def _line(grid: Grid, column: Column) -> int:
-    """Where the average stands that methods are ranked by: of an error the geometric mean."""
-    place = [line[0] for line in grid.body].index(_on_page(column).heading)
-    return place + 1 if column.is_error else place
+def _line(grid: Grid, column: Column, *, is_geometric: bool) -> int:
+    """Where the average stands that methods are ranked by; the geometric mean stands below the mean."""
+    return [line[0] for line in grid.body].index(_on_page(column).heading) + is_geometric
 
 
 def _places(grid: Grid, table: Table) -> Iterator[tuple[int, str]]:

@@ -1,5 +1,6 @@
 """The answer of a sweep in words: which method leaves least, and at what price in score."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,9 @@ _WORDS = {
 _TENTH, _TWICE = 0.1, 2
 """Ratios between which a change is said in per cent, else as a factor."""
 _MOST_NAMED = 5
+_SAME = "the same in every seed"
+_ROUNDING = 1e-12
+"""Of intervals of differences that are all the same."""
 _OF_SCORES = ("best", "better", "worse")
 _RULE = (
     "means over seeds, of errors and dense sizes geometric ones; a difference of two methods is said where it holds: "
@@ -186,26 +190,39 @@ def _excludes_zero(item: Difference) -> bool:
 
 def _amount(column: Column, item: Difference) -> tuple[str, str]:
     """A difference that holds, with its unit and without its sign, and the ends of its interval."""
-    low, high = sorted((item.low, item.high), key=abs)
+    ordered = (item.amount, *sorted((item.low, item.high), key=abs))
     if not item.is_ratio:
-        amount, low_end, high_end = (number_text.difference_in_prose(column, abs(v)) for v in (item.amount, low, high))
+        numbers = [abs(value) * _scale(column) for value in ordered]
+        texts = [number_text.difference_in_prose(column, abs(value)) for value in ordered]
         unit = " points" if column.kind == "percent" else ""
     elif not _TENTH < exp(item.amount) < _TWICE:
-        amount, low_end, high_end = (f"{exp(abs(value)):.3g}" for value in (item.amount, low, high))
-        unit = " times"
+        numbers = [exp(abs(value)) for value in ordered]
+        texts, unit = [f"{number:.3g}" for number in numbers], " times"
     else:
-        amount, low_end, high_end = (number_text.percent(abs(exp(value) - 1)) for value in (item.amount, low, high))
-        unit = " %"
-    ends = "the same in every seed" if low_end == high_end else f"{low_end} to {high_end}"
-    return f"{amount}{unit}", f"{ends}, n = {item.n}"
+        shares = [abs(exp(value) - 1) for value in ordered]
+        numbers = [100 * share for share in shares]
+        texts, unit = [number_text.percent(share) for share in shares], " %"
+    ends = _SAME if _is_one(item) else " to ".join(number_text.told_apart(texts[1:], numbers[1:]))
+    return f"{texts[0]}{unit}", f"{ends}, n = {item.n}"
+
+
+def _is_one(item: Difference) -> bool:
+    """Whether the interval of a difference has no width but that of rounding errors: it is the same in every seed."""
+    return math.isclose(item.low, item.high, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+
+
+def _scale(column: Column) -> float:
+    """Of a share, which is shown in points."""
+    return 100.0 if column.kind == "percent" else 1.0
 
 
 def _signed_ends(column: Column, item: Difference) -> str:
     """The interval of a difference that is not shown."""
+    ends = (item.low, item.high)
     if item.is_ratio:
-        return f"{number_text.ratio(item.low)} to {number_text.ratio(item.high)}"
-    low, high = (number_text.difference_in_prose(column, end, signed=True) for end in (item.low, item.high))
-    return f"{low} to {high}{' points' * (column.kind == 'percent')}"
+        return " to ".join(map(number_text.ratio, ends))
+    texts = [number_text.difference_in_prose(column, end, signed=True) for end in ends]
+    return f"{' to '.join(texts)}{' points' * (column.kind == 'percent')}"
 
 
 def _words(column: Column) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ def of_table(table: Table) -> Grid:
 def _headings(table: Table) -> Iterator[str]:
     for column in table.columns:
         yield column.heading
-        if column.is_error:
+        if column.key in table.with_geometric_means:
             yield f"{column.heading}, geometric mean"
     yield "n"
 
@@ -80,7 +80,7 @@ def _cells(table: Table, row: TableRow) -> Iterator[tuple[str, str, str]]:
         found, figure = row.stats.get(column.key), row.published.get(column.key)
         printed = "" if figure is None else number_text.published(column, figure)
         yield number_text.mean(column, found), printed, number_text.difference(column, row)
-        if column.is_error:
+        if column.key in table.with_geometric_means:
             yield number_text.geometric_mean(column, found), "", ""
     yield number_text.count(row), "1", ""
 

@@ -32,6 +32,11 @@ _APART = (
     "that the smaller network of dn compact needs (where the network cannot be followed, those that have a weight)."
 )
 _ERRORS = "Geometric mean ×÷ geometric standard deviation: for errors, whose mean may be that of one seed."
+GEOMETRIC = (
+    "Geometric mean of {title}: methods are compared by ratios of it, and the geometric mean orders them otherwise "
+    "than the mean does."
+)
+"""Of what has such a line though it is no error."""
 _LARGER_COUNT = (
     "Neurons of a hidden layer (count_hidden_by: max): the larger of those that have an input and those that "
     "have an output left, as this script counts; the others take the smaller."

@@ -1,7 +1,7 @@
 """A table's numbers as text: here it is decided how many digits each has, and nowhere else."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tracking.results.cells import Stat
 from tracking.results.inference import Interval, exp
@@ -12,6 +12,7 @@ from tracking.tables.table import TableRow
 from tracking.tables.verdicts import FEWEST_RUNS
 
 MISSING = "—"
+_MOST_DECIMALS = 16
 
 
 def number(column: Column, value: Number, *, beside: Number | None = None, signed: bool = False) -> str:
@@ -71,9 +72,19 @@ def difference_in_prose(column: Column, value: float, *, signed: bool = False) -
 
 
 def percent(share: float) -> str:
-    """Return a share of 1 in per cent, without the sign, with few digits: 28, 5.2, 99.38."""
+    """Return a share of 1 in per cent, without the sign, with few digits: 28, 5.2, 99.38, 108."""
     value = 100 * share
-    return f"{value:.{1 if value < 10 else 0 if value < 99 else 2}f}"
+    return f"{value:.{1 if value < 10 else 2 if 99 <= value < 100 else 0}f}"
+
+
+def told_apart(texts: Sequence[str], values: Sequence[float]) -> tuple[str, ...]:
+    """Return the texts of different numbers, with as many decimals as it takes where the texts are all the same."""
+    for decimals in range(1, _MOST_DECIMALS):
+        if len(set(texts)) > 1:
+            break
+        sign = "+" if texts[0].startswith("+") else ""
+        texts = [f"{value:{sign}.{decimals}f}" for value in values]
+    return tuple(texts)
 
 
 def published(column: Column, figure: Figure) -> str:

@@ -45,6 +45,8 @@ class Rank:
     """By method, the best first. What has no finite average is not in it."""
     differences: Mapping[str, Difference | None]
     """The best less each other method that is worse than it; None where the two cannot be compared."""
+    is_geometric: bool = False
+    """Whether averages are geometric means."""
 
     @property
     def best(self) -> tuple[str, ...]:
@@ -81,7 +83,7 @@ def rank(findings: Findings, column: Column) -> Rank | None:
     averages = {label: found[label] for label in known}
     best = [label for label in known if found[label] == found[known[0]]]
     others = known[len(best) :]
-    return Rank(column, averages, {label: _weakest(findings, column, best, label) for label in others})
+    return Rank(column, averages, {label: _weakest(findings, column, best, label) for label in others}, is_geometric)
 
 
 def _weakest(findings: Findings, column: Column, best: Sequence[str], other: str) -> Difference | None:

@@ -1,7 +1,7 @@
 """The comparison table as numbers: method by column, reproduced beside published. ``grids`` says it as text."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from tracking.manifest import Manifest
@@ -54,6 +54,23 @@ class Table:
         found = [(row, column, row.verdict(column)) for row in self.rows for column in self.columns]
         return [(row, column, verdict) for row, column, verdict in found if verdict is not None]
 
+    @cached_property
+    def with_geometric_means(self) -> frozenset[str]:
+        """Keys of the columns whose geometric mean has a line of its own.
+
+        It is shown of errors, and of other things that are compared by ratios where it orders methods otherwise than
+        the mean does.
+        """
+        return frozenset(c.key for c in self.columns if c.is_error or (c.by_ratio and self._orders_otherwise(c.key)))
+
+    def _orders_otherwise(self, key: str) -> bool:
+        found = [row.stats[key] for row in self.rows if key in row.stats]
+        known = [(stat.mean, average.mean) for stat in found if (average := stat.geometric) is not None]
+        if len(known) < max(2, len(found)):  # methods are not compared by ratios where one has none
+            return False
+        means, geometric_means = zip(*known, strict=True)
+        return _ranks(means) != _ranks(geometric_means)
+
     def count_verdicts(self) -> verdicts.Count:
         """Return how many published figures have which verdict."""
         return verdicts.count((column.key, verdict) for _, column, verdict in self.judged)
@@ -66,7 +83,15 @@ def build(manifest: Manifest, methods: Sequence[MethodResult]) -> Table:
     columns = tuple(columns_for(scores, template, higher_is_better=higher)) if template else ()
     rows = tuple(_row(manifest, method, columns) for method in methods)
     title = f"{manifest.name}: {manifest.task} on {manifest.dataset}"
-    return Table(title, columns, rows, tuple(notes.sentences(manifest, methods, columns)))
+    table = Table(title, columns, rows, tuple(notes.sentences(manifest, methods, columns)))
+    ordered = [column for column in columns if column.key in table.with_geometric_means and not column.is_error]
+    return replace(table, notes=(*table.notes, *(notes.GEOMETRIC.format(title=column.title) for column in ordered)))
+
+
+def _ranks(values: Sequence[float]) -> list[int]:
+    """The place of each value among the different ones."""
+    places = {value: place for place, value in enumerate(sorted(set(values)))}
+    return [places[value] for value in values]
 
 
 def _template(methods: Sequence[MethodResult]) -> Row | None:
