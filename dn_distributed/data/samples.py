@@ -70,7 +70,7 @@ def check_finite(name: str, parts: Mapping[str, Split]) -> None:
         for what, tensor in (("inputs", split.inputs), ("targets", split.targets)):
             if not tensor.is_floating_point() or not tensor.numel() or all(map(_is_finite, tensor.aminmax())):
                 continue
-            wrong = ~tensor.isfinite().flatten(1).all(1)
+            wrong = ~tensor.isfinite().reshape(len(tensor), -1).all(1)
             raise DataError(
                 f"dataset {name!r}: {int(wrong.sum())} of {len(tensor)} {part} {what} hold NaN or an infinite number, "
                 f"the first is number {int(wrong.nonzero()[0]) + 1}: leave such samples out, or fill in what is missing"

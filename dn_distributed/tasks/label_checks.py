@@ -20,7 +20,7 @@ def check_inputs(name: str, data: Data) -> None:
         return
     check_finite(name, {part: getattr(data.shared, part) for part in _PARTS})
     inputs = data.shared.train.inputs
-    if len(inputs) > 1 and torch.equal(inputs.amin(0), inputs.amax(0)):
+    if len(inputs) > 1 and not inputs.is_complex() and torch.equal(inputs.amin(0), inputs.amax(0)):
         raise DataError(
             f"dataset {name!r}: all {len(inputs)} samples to train on have the same inputs: look at its files"
         )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dn_distributed.data import DataError, RawImages
+from dn_distributed.data import Data, DataError, RawImages, Split, Splits
 from dn_distributed.data.digits import Digits
 from dn_distributed.data.linear import Scripted
 from dn_distributed.tasks import Task
@@ -95,3 +95,6 @@ def test_inputs_that_are_all_alike_or_not_finite_are_refused(raw: RawImages) -> 
         DataError, match=r"dataset 'digits': 1 of 360 test inputs hold NaN or an infinite .* number 8: "
     ):
         check_inputs("digits", data)
+    numbers = Split(torch.rand(3, 2), torch.tensor([0.0, torch.nan, 1.0]))
+    with pytest.raises(DataError, match="dataset 'own': 1 of 3 train targets hold NaN"):
+        check_inputs("own", Data("", 3, shared=Splits(numbers, numbers, numbers)))
