@@ -11,10 +11,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from dn_distributed import pruning, sparsity
+from dn_distributed.chains import is_chain, is_followed_chain
 from dn_distributed.errors import ArgumentError
 from dn_distributed.errors import MeasureError as MeasureError
 from dn_distributed.files import open_regular
-from dn_distributed.layers import Layer, check_groups, is_chain, is_followed_chain, other_weights, select, used_layers
+from dn_distributed.layers import Layer, check_groups, other_weights, select, used_layers
 from dn_distributed.weights_file import masked
 
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from dn_distributed import pruning, random_weights, regularizers, sparsity
+from dn_distributed.chains import forward_order, is_chain
 from dn_distributed.errors import ArgumentError
-from dn_distributed.layers import check_groups, forward_order, is_chain, is_followed_chain, parts_of_filters, select
+from dn_distributed.layers import check_groups, parts_of_filters, select
 from dn_distributed.regularizers.base import as_number
 from dn_distributed.regularizers.dropout import NAMES as DROPOUTS
 
@@ -88,8 +89,9 @@ def count(
 
     ``layers`` names them in forward order, ``nn.Linear`` or ``nn.Conv2d``; None: every ``nn.Linear``, in the order that
     ``forward`` shows. It is then run once on a copy of the module, without numbers: meanwhile no other thread may run a
-    network. Fully connected layers are taken for a chain. Layers with a convolution among them that are none, as of a
-    residual network, are counted each for itself: alive is what has a weight.
+    network. Layers that are named and no chain, as of a residual network or where a normalisation of all units together
+    stands between two, are counted each for itself: alive is what has a weight. Where ``forward`` cannot be followed,
+    naming fully connected layers says that they are a chain; with a convolution among them sizes tell.
 
     With ``example_input``, a batch ``[B, ...]``, alive of layers that are no chain is what ``compact`` would leave:
     units that are added to one another live and die together, and the network's outputs all stay.
@@ -101,9 +103,17 @@ def count(
     chosen = select(module, names)
     check_groups(chosen)
     left = masks(module, threshold, layers=names)
-    if example_input is None or is_followed_chain(module, tuple(chosen)):
+    if example_input is None:
         return sparsity.count(left, chain=is_chain(module, tuple(chosen)))
+    if _is_shown_chain(module, example_input, tuple(chosen)):
+        return sparsity.count(left)
     return sparsity.count(left, chain=False, needed=_needed(module, threshold, tuple(chosen), example_input))
+
+
+def _is_shown_chain(module: nn.Module, example_input: Tensor, layers: Sequence[str]) -> bool:
+    from dn_distributed.compaction.needed import is_shown_chain
+
+    return is_shown_chain(module, example_input, layers)
 
 
 def _needed(

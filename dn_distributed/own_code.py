@@ -11,18 +11,21 @@ import hashlib
 import io
 import sys
 import tokenize
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from dn_distributed.chains import is_followed_chain
 from dn_distributed.data import Dataset
 from dn_distributed.data.function import FromFunction
 from dn_distributed.data.images import ImageDataset
 from dn_distributed.errors import ArgumentError
+from dn_distributed.layers import select
 from dn_distributed.regularizers import PENALTIES
+from dn_distributed.sparsity import why_no_chain
 from dn_distributed.tasks import Task
 
 TASK, DATASET = "task", "dataset"
@@ -52,6 +55,9 @@ SHIPPED = frozenset(
 )
 """Modules whose classes are known by name: ``config.RESULT_VERSION`` counts their changes. A module that a user adds
 beside them is the user's own."""
+
+_NO_CHAIN = "counted by what it needs"
+"""Part of the digest where layers fit one another and are no chain: what is stored without it was counted as one."""
 
 _PROJECT = ("dn_distributed", "tracking", "sweeps")
 _FOREIGN = sys.stdlib_module_names | {"numpy", "pydantic", "torch"}
@@ -83,8 +89,21 @@ def _of_task(task: Task) -> str | None:
     if source is None:
         return None
     with torch.random.fork_rng(devices=[]):
-        shapes = [(name, tuple(parameter.shape)) for name, parameter in task.network().named_parameters()]
-    return _digest([source, repr(shapes)])
+        network = task.network()
+        counted_anew = _was_taken_for_a_chain(network, task.layers)
+    shapes = [(name, tuple(parameter.shape)) for name, parameter in network.named_parameters()]
+    return _digest([source, repr(shapes), *[_NO_CHAIN] * counted_anew])
+
+
+def _was_taken_for_a_chain(network: torch.nn.Module, layers: Sequence[str]) -> bool:
+    """Whether layers fit one another by their sizes alone: so long as these told, figures of such were wrong."""
+    if len(layers) < 2:
+        return False
+    try:
+        shapes = {name: tuple(layer.weight.shape) for name, layer in select(network, layers).items()}
+    except ArgumentError:
+        return False  # refused where it is trained
+    return not why_no_chain(shapes) and not is_followed_chain(network, layers)
 
 
 def _of_dataset(dataset: Dataset) -> str | None:

@@ -13,29 +13,23 @@ from torch import Tensor, fx, nn
 
 from dn_distributed.compaction.graph import cat_arguments, is_flatten, module_of, shape, target_name
 from dn_distributed.compaction.units import Channels, Conv, LayerUse, Structure, bias_of, folded
-from dn_distributed.layers import UNITWISE_FUNCTIONS, UNITWISE_MODULES
+from dn_distributed.operations import (
+    NO_OPERATION,
+    NO_OPERATION_MODULES,
+    PAIRS,
+    POOLING,
+    POOLING_MODULES,
+    UNITWISE_FUNCTIONS,
+    UNITWISE_MODULES,
+)
 
 Norm: TypeAlias = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-_PAIRS = {"add", "add_", "iadd", "sub", "sub_", "isub", "mul", "mul_", "imul"}
 _PRODUCTS = {"mul", "mul_", "imul"}
 _MIXING = {"softmax", "log_softmax", "layer_norm", "group_norm"}
 _MIXING_MODULES = (nn.Softmax, nn.LogSoftmax, nn.Softmax2d, nn.LayerNorm)
-_POOLING = {
-    f"{prefix}{kind}_pool{n}d": n + 2 for prefix in ("", "adaptive_") for kind in ("avg", "max") for n in (1, 2, 3)
-}
-"""By name how many dimensions a batch for it has."""
-_POOLING_MODULES = {
-    getattr(nn, f"{prefix}{kind}Pool{n}d"): n + 2
-    for prefix in ("", "Adaptive")
-    for kind in ("Avg", "Max")
-    for n in (1, 2, 3)
-}
-_NO_OPERATION = {"dropout1d", "dropout2d", "dropout3d", "stochastic_depth"}
-_NO_OPERATION_MODULES = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
-"""In evaluation mode. The dropout of single units is unitwise anyway."""
 
 
 def analyse(graph: fx.GraphModule) -> Structure:
@@ -80,13 +74,13 @@ class _Follower:
         yield isinstance(module, nn.GroupNorm) and self._is_own(), self._group_norm
         yield isinstance(module, nn.PReLU) and self._is_own(), self._prelu
         yield isinstance(module, _MIXING_MODULES) or name in _MIXING, self._mixing
-        yield type(module) in _POOLING_MODULES or name in _POOLING, self._pooling
+        yield type(module) in POOLING_MODULES or name in POOLING, self._pooling
         yield name == "interpolate" or isinstance(module, nn.Upsample), self._resized
         yield name == "mean", self._mean
         yield name in ("getitem", "unsqueeze") and self._changes_places_only(), self._only_input
         yield cat_arguments(self._node) is not None, self._cat
         yield is_pair(self._node), self._pair
-        unitwise = _is_unitwise(module) if module else name in UNITWISE_FUNCTIONS | _NO_OPERATION
+        unitwise = _is_unitwise(module) if module else name in UNITWISE_FUNCTIONS | NO_OPERATION
         yield unitwise and len(self._node.all_input_nodes) == 1, self._unitwise
 
     # What enters
@@ -220,7 +214,7 @@ class _Follower:
 
     def _pooling(self) -> Channels | None:
         inputs = self._only_input()
-        num_dims = _POOLING.get(target_name(self._node)) or _POOLING_MODULES.get(type(self._module))
+        num_dims = POOLING.get(target_name(self._node)) or POOLING_MODULES.get(type(self._module))
         if inputs is None or inputs.dim != 1 or self._shape is None or len(self._shape) != num_dims:
             return None
         return inputs if self._pools_evenly() else replace(inputs, constants=_zero_or_unknown(inputs.constants))
@@ -321,7 +315,7 @@ def _why_not_followed(module: nn.Module | None) -> str:
 
 
 def _is_unitwise(module: nn.Module) -> bool:
-    known = type(module) in (*UNITWISE_MODULES, *_NO_OPERATION_MODULES)
+    known = type(module) in (*UNITWISE_MODULES, *NO_OPERATION_MODULES)
     return known and not isinstance(module, nn.BatchNorm1d) and not any(True for _ in module.parameters())
 
 
@@ -355,4 +349,4 @@ def _zero_or_unknown(constants: Tensor) -> Tensor:
 
 def is_pair(node: fx.Node) -> bool:
     """Return whether a node adds, subtracts or multiplies two values."""
-    return target_name(node) in _PAIRS and len(node.all_input_nodes) == 2
+    return target_name(node) in PAIRS and len(node.all_input_nodes) == 2

@@ -10,10 +10,10 @@ from torch.nn.utils import parametrize, prune
 
 from dn_distributed.errors import ArgumentError
 from dn_distributed.layers import TRACING, LayerTracer
+from dn_distributed.operations import RESHAPES
 from dn_distributed.text import first_line
 from dn_distributed.weights_file import masked
 
-_RESHAPES = {"flatten", "view", "reshape"}
 _RESERVED = ("code", "dropped", "graph", "meta")
 """Attributes of a smaller network, which is a ``fx.GraphModule``."""
 
@@ -217,7 +217,7 @@ def cat_arguments(node: fx.Node) -> tuple[list[fx.Node], int] | None:
 
 def is_flatten(node: fx.Node) -> bool:
     """Return whether a node makes ``[B, C, ...]`` to ``[B, C · ...]``, the values of a channel side by side."""
-    if not (target_name(node) in _RESHAPES or isinstance(module_of(node), nn.Flatten)):
+    if not (target_name(node) in RESHAPES or isinstance(module_of(node), nn.Flatten)):
         return False
     before, after = shape(node.all_input_nodes[0]), shape(node)
     if before is None or after is None or len(before) < 2 or len(after) != 2:
@@ -227,7 +227,7 @@ def is_flatten(node: fx.Node) -> bool:
 
 def _appended_dimensions(node: fx.Node) -> int:
     """Return how many dimensions of size 1 a reshape appends to ``[B, C]``; 0 where it does something else."""
-    if target_name(node) not in _RESHAPES:
+    if target_name(node) not in RESHAPES:
         return 0
     before, after = shape(node.all_input_nodes[0]), shape(node)
     if before is None or after is None or len(before) != 2 or after[:2] != before or after[2:].numel() != 1:

@@ -1,12 +1,16 @@
 """What a network needs of its layers, as numbers: what ``compact`` would leave of them."""
 
+import itertools
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
+from dn_distributed.chains import is_followed_chain
 from dn_distributed.compaction.channels import analyse
-from dn_distributed.compaction.graph import trace
+from dn_distributed.compaction.graph import module_of, trace
 from dn_distributed.compaction.liveness import find_live
+from dn_distributed.compaction.units import Conv, LayerUse, Structure
 from dn_distributed.errors import ArgumentError
 
 
@@ -18,12 +22,52 @@ def count_needed(net: nn.Module, example_input: Tensor, layers: Sequence[str]) -
     ArgumentError for a network that cannot be followed, and for a layer that is used elsewhere than once in it.
     """
     liveness = find_live(analyse(trace(net, example_input)))
-    uses = {str(use.node.target): use for use in liveness.structure.layers}
+    found = {}
+    for use in _uses(liveness.structure, layers):
+        num_inputs = use.reads.shape[1] if use.inputs is None else int(liveness.reads(use).sum())
+        found[str(use.node.target)] = int(liveness.is_live(use.outputs).sum()), num_inputs
+    return found
+
+
+def is_shown_chain(net: nn.Module, example_input: Tensor, layers: Sequence[str]) -> bool:
+    """Return whether a network is seen to be a chain of these layers: each alone reads the units of the one before.
+
+    Units are followed as ``compact`` does, with the shapes that ``example_input`` ``[B, ...]`` has; where that cannot
+    be, as for layers of a class that derives from torch's, ``forward`` without shapes tells. Numbers of weights do not
+    matter, and one layer is a chain. Mind the threads of ``layers.graph_of``.
+    """
+    if len(layers) == 1:
+        return True
+    try:
+        structure = analyse(trace(net, example_input))
+        uses = _uses(structure, layers)
+    except ArgumentError:
+        return is_followed_chain(net, layers)
+    return all(_leads_alone(structure, before, after) for before, after in itertools.pairwise(uses))
+
+
+def _uses(structure: Structure, layers: Sequence[str]) -> list[LayerUse]:
+    uses = {str(use.node.target): use for use in structure.layers}
     if missing := [layer for layer in layers if layer not in uses]:
         raise ArgumentError(f"the units of layer {missing[0]!r} cannot be followed")
-    found = {}
-    for layer in layers:
-        use = uses[layer]
-        num_inputs = use.reads.shape[1] if use.inputs is None else int(liveness.reads(use).sum())
-        found[layer] = int(liveness.is_live(use.outputs).sum()), num_inputs
-    return found
+    return [uses[layer] for layer in layers]
+
+
+def _leads_alone(structure: Structure, before: LayerUse, after: LayerUse) -> bool:
+    """Whether a layer reads the units of another, those of each side by side, and nothing else is done to them."""
+    units, roots = before.outputs.units, structure.units.roots(before.outputs.units)
+    if after.inputs is None or len(after.inputs.units) % len(units):
+        return False
+    if not torch.equal(after.inputs.units, units.repeat_interleave(len(after.inputs.units) // len(units))):
+        return False
+    others = [pinned for pinned, _ in structure.pinned]
+    for use in structure.layers:
+        if use is not after and use.inputs is not None:
+            others.append(use.inputs.units)
+        if use is not before:
+            others.append(use.outputs.units)
+    for node, channels in structure.channels.items():  # a convolution of each channel by itself
+        if channels is not None and isinstance(module_of(node), Conv) and node not in (before.node, after.node):
+            others.append(channels.units)
+    apart = len(set(roots.tolist())) == len(units)
+    return apart and not torch.isin(roots, structure.units.roots(torch.cat(others))).any()

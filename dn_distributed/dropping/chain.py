@@ -3,6 +3,7 @@
 Units of a convolution are its filters. A matrix behind it reads the features of each filter, one after the other.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,6 @@ from dn_distributed.errors import ArgumentError
 
 _NOT_WHILE_TRAINING = "units of this network cannot be dropped while it trains"
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm, nn.RMSNorm)
-NO_CHAIN = (
-    f"{_NOT_WHILE_TRAINING}: its regularised layers are no chain, each alone reading what the one before puts out, "
-    "or forward() cannot be followed"
-)
 Measure = Literal["weights", "units", "multiply_adds"]
 
 
@@ -38,6 +35,8 @@ class Link:
 
     is_matrix: bool
     """Whether it is a fully connected layer."""
+    pads: bool = False
+    """Whether it reads zeros around an image."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +84,16 @@ class Chain:
     def left(self, masks: Mapping[str, Tensor]) -> Left:
         """Return what is left where a weight may be other than 0: masks ``[n_out, n_in, ...]`` by layer.
 
-        All there is where nothing would be left of a layer.
+        All there is where nothing would be left of a layer, or where a layer has weights from a unit that has none.
         """
         flags = self.used(masks)
         inputs = {name: of_inputs.nonzero().flatten() for name, (of_inputs, _) in flags.items()}
         units = {name: of_units.nonzero().flatten() for name, (_, of_units) in flags.items()}
         if any(len(index) == 0 for index in (*inputs.values(), *units.values())):
             return self.whole()
+        for before, after in itertools.pairwise(self.links):
+            if not flags[before.name][1].repeat_interleave(after.features)[inputs[after.name]].all():
+                return self.whole()
         return Left(inputs, units)
 
     def used(self, masks: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
@@ -164,6 +166,14 @@ class Chain:
         return link.kernel * link.positions if measure == "multiply_adds" else link.kernel
 
 
+def no_chain(reason: str) -> ArgumentError:
+    """Return the error of layers that are none."""
+    return ArgumentError(
+        f"{_NOT_WHILE_TRAINING}: its regularised layers are no chain, each alone reading what the one before puts out: "
+        f"{reason}"
+    )
+
+
 def between(mask: Tensor) -> Tensor:
     """Return whether there is a weight between a unit and an input, ``[n_out, n_in]`` on the CPU.
 
@@ -203,7 +213,7 @@ def find_chain(network: nn.Module, layers: Sequence[str], dropouts: Sequence[str
         for hook in hooks:
             hook.remove()
     if [name for name, _, _ in calls if name in layers] != list(layers):
-        raise ArgumentError(NO_CHAIN)
+        raise no_chain("forward() uses them in another order, or not once each")
     links: list[Link] = []
     places: dict[str, _Dropout] = {}
     for name, read, out in calls:
@@ -225,7 +235,14 @@ def _link(name: str, layer: nn.Module, out: torch.Size, before: Link | None) -> 
     features = num_inputs // before.num_units if before else 1
     if len(out) != (1 if is_matrix else 3) or (before and features * before.num_units != num_inputs):
         raise ArgumentError(f"{_NOT_WHILE_TRAINING}: layer {name!r} does not read the units of the layer before")
-    return Link(name, num_inputs, num_units, kernel, math.prod(out[1:]), features, is_matrix)
+    pads = isinstance(layer, nn.Conv2d) and _reads_zeros(layer)
+    return Link(name, num_inputs, num_units, kernel, math.prod(out[1:]), features, is_matrix, pads)
+
+
+def _reads_zeros(layer: nn.Conv2d) -> bool:
+    if layer.padding_mode != "zeros" or layer.padding == "valid":
+        return False
+    return max(layer.kernel_size) > 1 if isinstance(layer.padding, str) else any(layer.padding)
 
 
 def _dropout(name: str, read: torch.Size, before: Link | None) -> _Dropout:

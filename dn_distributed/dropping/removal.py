@@ -12,6 +12,9 @@ from dn_distributed.dropping.choice import Alive, Flags, choose
 from dn_distributed.dropping.narrow import NarrowReplica
 from dn_distributed.dropping.second_order import SecondOrder
 
+_SAME = 1e-4
+"""How far values may lie apart that are the same but for rounding, relative to the largest."""
+
 
 def alive_in(replica: NarrowReplica, chain: Chain, structure: Tensor | None) -> Alive:
     """Return what of a small network is there. ``structure``: what may be other than 0, ``[1, p]``; None: all."""
@@ -56,11 +59,18 @@ def drop_units_(
 
 
 def drop_what_pruning_leaves_dead_(
-    replica: NarrowReplica, chain: Chain, alive: Alive, threshold: pruning.Cut, samples: Tensor
+    replica: NarrowReplica,
+    chain: Chain,
+    alive: Alive,
+    threshold: pruning.Cut,
+    samples: Tensor,
+    structure: Tensor | None,
 ) -> Tensor:
     """Prune the weights, remove what then lies on no path, and return what may be other than 0 from now on, ``[1, p]``.
 
-    See ``drop_what_is_dead_``.
+    See ``drop_what_is_dead_``. Where biases cannot take up exactly what dead units give, as at the border of images
+    that are padded with zeros or in a layer without bias, all units stay: pruned, the network is what it was.
+    ``structure``: what may be other than 0 until now; None: all.
     """
     weights = {link.name: replica.parameters.by_name[f"{link.name}.weight"] for link in chain.links}
     masks = pruning.masks(weights, threshold, num_weights=chain.num_weights)
@@ -69,12 +79,19 @@ def drop_what_pruning_leaves_dead_(
         bias = replica.parameters.by_name.get(f"{name}.bias")
         if weight.ndim > 3 and bias is not None:  # as pruning.drop_filters: a filter without weights puts out 0
             bias.mul_(masks[name].flatten(2).any(2))
-    left = drop_what_is_dead_(replica, chain, alive, samples)
-    structure = structure_of(replica, chain, left)
-    views = replica.parameters.views(structure)
+    left = _without_dead(replica, chain, alive)
+    reads = replica.reads(samples) if left.differs_from(alive) else {}
+    if not reads or _is_taken_up(replica, chain, alive, left, reads):
+        fold_means_(replica, chain, alive, left, reads)
+        stays = structure_of(replica, chain, left)
+    else:
+        stays = torch.ones_like(replica.values, dtype=torch.bool) if structure is None else structure.bool()
+    views = replica.parameters.views(stays)
     for name, mask in masks.items():
         views[f"{name}.weight"] &= mask
-    return structure
+        if mask.ndim > 3 and f"{name}.bias" in views:
+            views[f"{name}.bias"] &= mask.flatten(2).any(2)
+    return stays
 
 
 def drop_what_is_dead_(replica: NarrowReplica, chain: Chain, alive: Alive, samples: Tensor) -> Alive:
@@ -83,11 +100,33 @@ def drop_what_is_dead_(replica: NarrowReplica, chain: Chain, alive: Alive, sampl
     What such a unit gives is the same for all samples: it goes into the biases behind it. ``samples``: inputs of the
     network, ``[S, ...]``.
     """
-    weights = {link.name: replica.parameters.by_name[f"{link.name}.weight"][0] for link in chain.links}
-    left = _on_paths(chain, alive, {name: between(weight != 0).numpy() for name, weight in weights.items()})
+    left = _without_dead(replica, chain, alive)
     if left.differs_from(alive):
         fold_means_(replica, chain, alive, left, replica.reads(samples))
     return left
+
+
+def _without_dead(replica: NarrowReplica, chain: Chain, alive: Alive) -> Alive:
+    weights = {link.name: replica.parameters.by_name[f"{link.name}.weight"][0] for link in chain.links}
+    return _on_paths(chain, alive, {name: between(weight != 0).numpy() for name, weight in weights.items()})
+
+
+def _is_taken_up(replica: NarrowReplica, chain: Chain, before: Alive, after: Alive, reads: dict[str, Tensor]) -> bool:
+    """Whether biases can stand in exactly for the inputs that go; see ``fold_means_``."""
+    parameters = replica.parameters.by_name
+    for link in chain.links:
+        gone = torch.from_numpy(before.inputs[link.name] & ~after.inputs[link.name])
+        weight = between(parameters[f"{link.name}.weight"][0] != 0)
+        read = gone & weight[torch.from_numpy(after.units[link.name])].any(0)
+        values = reads[link.name].transpose(0, 1).flatten(1)[read.to(replica.values.device)]
+        if values.numel() == 0:
+            continue
+        low, high = values.amin(1), values.amax(1)
+        largest = torch.maximum(low.abs(), high.abs())
+        has_to_be_zero = link.pads or f"{link.name}.bias" not in parameters
+        if not bool((high - low <= _SAME * largest).all()) or (has_to_be_zero and bool((largest > 0).any())):
+            return False
+    return True
 
 
 def _on_paths(chain: Chain, alive: Alive, masks: dict[str, Flags]) -> Alive:

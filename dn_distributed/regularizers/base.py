@@ -10,8 +10,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from dn_distributed.chains import forward_order
 from dn_distributed.errors import ArgumentError
-from dn_distributed.layers import forward_order, select
+from dn_distributed.layers import select
 from dn_distributed.text import quoted
 
 

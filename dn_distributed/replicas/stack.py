@@ -11,7 +11,7 @@ from torch.func import vmap
 
 from dn_distributed.config import Precision
 from dn_distributed.errors import ArgumentError
-from dn_distributed.layers import is_chain, parts_of_filters
+from dn_distributed.layers import parts_of_filters
 from dn_distributed.random_weights import RandomWeights
 from dn_distributed.regularizers.dropout import swap_dropout_
 from dn_distributed.replicas import checks
@@ -43,7 +43,6 @@ class Replicas:
         self._vectorized = task.vectorize_on_cpu or device.type != "cpu"
         self.network = task.network()
         checks.check_layers(self.network, task.layers)
-        self.is_chain = is_chain(self.network, task.layers)
         self.parts_of_filters = parts_of_filters(self.network, task.layers)
         self._dropout = dropout
         self._dropout_names = swap_dropout_(self.network, dropout)

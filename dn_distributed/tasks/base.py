@@ -55,8 +55,8 @@ class Task(FrozenModel, ABC):
     def layers(self) -> tuple[str, ...]:
         """Names of the regularised layers, ``nn.Linear`` and ``nn.Conv2d`` without groups, in forward order.
 
-        Fully connected ones are consecutive. With a convolution among them they need not be: of layers that are no
-        chain, as of a residual network, what ``compact`` needs is counted.
+        Fully connected ones fit one another; with a convolution among them they need not. Of layers that are no chain,
+        as of a residual network or where all units are normalised together, what ``compact`` needs is counted.
         """
 
     @abstractmethod

@@ -4,12 +4,13 @@ Shapes: K replicates, B samples of a batch.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from dn_distributed import pruning, recovery, score_names, sparsity
-from dn_distributed.compaction.needed import count_needed
+from dn_distributed.compaction.needed import count_needed, is_shown_chain
 from dn_distributed.data import Split, Splits
 from dn_distributed.errors import ArgumentError
 from dn_distributed.pruning import Cut
@@ -37,7 +38,7 @@ class Evaluation:
 
     def counts(self, threshold: Cut) -> list[sparsity.NetworkCounts]:
         """Return what pruning at ``threshold`` would leave of each replicate."""
-        is_chain = self._replicas.is_chain
+        is_chain = self._is_chain
         left = pruning.masks(self._replicas.weights(), threshold)
         pruned = {} if is_chain else self._pruned(threshold)
         return [
@@ -50,14 +51,39 @@ class Evaluation:
             for row in range(len(self._replicas.seeds))
         ]
 
+    @cached_property
+    def _is_chain(self) -> bool:
+        return is_shown_chain(self._replicas.plain_network(0, {}), self._few_inputs, self._task.layers)
+
+    @property
+    def _few_inputs(self) -> Tensor:
+        """That a network is followed with, on the CPU."""
+        inputs = self._splits.test.inputs[0] if self._splits.stacked else self._splits.test.inputs
+        return inputs[:_FEW].cpu()
+
     def _needed(self, row: int, pruned: Mapping[str, Tensor]) -> dict[str, tuple[int, int]] | None:
         """By layer the outputs and inputs that a pruned network needs; None where it cannot be followed."""
-        network = self._replicas.plain_network(row, pruned)
-        inputs = self._splits.test.inputs[0] if self._splits.stacked else self._splits.test.inputs
         try:
-            return count_needed(network, inputs[:_FEW].cpu(), self._task.layers)
+            return self._count_needed(row, pruned)
         except ArgumentError:
             return None
+
+    def _count_needed(self, row: int, pruned: Mapping[str, Tensor]) -> dict[str, tuple[int, int]]:
+        network = self._replicas.plain_network(row, pruned)
+        return count_needed(network, self._few_inputs, self._task.layers)
+
+    def not_followed(self) -> str:
+        """Return in a sentence why it is not known what the network needs; nothing where it is."""
+        if self._is_chain:
+            return ""
+        try:
+            self._count_needed(0, {})
+        except ArgumentError as error:
+            return (
+                f"what pruning leaves alive of {self._task.name!r} is not known, its layers are counted each for "
+                f"itself, by their weights: {error}"
+            )
+        return ""
 
     @torch.no_grad()
     def scores(self, split: Split, *, threshold: Cut | None = None, dropout: bool = False) -> dict[str, list[float]]:

@@ -178,7 +178,9 @@ class Members:
         """Prune, and let nothing that is 0 be trained again."""
         samples, _ = self._batches.draw(single.row, _SAMPLES, "fix", self._phase.first_step)
         alive = self._alive(single)
-        structure = drop_what_pruning_leaves_dead_(single.replica, self._chain, alive, cut, samples)
+        structure = drop_what_pruning_leaves_dead_(
+            single.replica, self._chain, alive, cut, samples, single.learner.structure
+        )
         single.learner.keep_(structure)
 
     def write_back(self) -> None:

@@ -35,7 +35,7 @@ def rehearse(
 ) -> list[str]:
     """Train two replicates for a step on a few samples and measure them. ArgumentError says in a line what is wrong.
 
-    Returns what a user should know of a training that can be done: see ``Trainer.out_of_reach``.
+    Returns what a user should know of a training that can be done: see ``Trainer.notes``.
     """
     phases = (training,) if isinstance(training, Training) else training
     phases_of(phases, data.num_train)
@@ -56,7 +56,7 @@ def rehearse(
             _read_less_(trainer.replicas)
         trainer.advance(trainer.num_steps)
         trainer.outcomes()
-        return trainer.out_of_reach()
+        return trainer.notes()
 
 
 def _read_less_(replicas: Replicas) -> None:

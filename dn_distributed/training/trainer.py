@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from dn_distributed import score_names
+from dn_distributed.chains import why_no_followed_chain
+from dn_distributed.compaction.needed import is_shown_chain
 from dn_distributed.config import Training
 from dn_distributed.data import Splits
-from dn_distributed.dropping.chain import NO_CHAIN, Chain, find_chain
+from dn_distributed.dropping.chain import Chain, find_chain, no_chain
 from dn_distributed.errors import ArgumentError
-from dn_distributed.layers import is_followed_chain
 from dn_distributed.pruning import Cut
 from dn_distributed.random_weights import random_weights_of
 from dn_distributed.regularizers.dropout import INPUT_NAME as INPUT_DROPOUT
@@ -101,13 +102,20 @@ class Trainer:
             chain = find_chain(
                 self.replicas.network, self.task.layers, self.replicas.dropout_names, lambda: self._outputs(sample)
             )
-            if not is_followed_chain(self.replicas.network, self.task.layers):
-                raise ArgumentError(NO_CHAIN)
+            self._check_chain(sample)
             return chain
         except ArgumentError:
             if any(training.drop is not None for training in trainings):
                 raise
             return None
+
+    def _check_chain(self, sample: Tensor) -> None:
+        """ArgumentError where it is not seen that the layers are a chain: cut as one, they would be another network."""
+        network = self.replicas.plain_network(0, {})
+        if reason := why_no_followed_chain(network, self.task.layers):
+            raise no_chain(reason)
+        if not is_shown_chain(network, sample[:2].cpu(), self.task.layers):
+            raise no_chain("units of one are not read one after the other")
 
     def _outputs(self, inputs: Tensor) -> Tensor:
         self.replicas.network.eval()
@@ -131,6 +139,11 @@ class Trainer:
                         f"{100 * least:.2g} %"
                     )
         return found
+
+    def notes(self) -> list[str]:
+        """Return what a user should know of the training and its counts: a sentence each."""
+        not_followed = self._evaluation.not_followed()
+        return [*self.out_of_reach(), *[not_followed] * bool(not_followed)]
 
     @property
     def num_steps(self) -> int:

@@ -282,16 +282,20 @@ def test_with_and_without_shrinking_it_is_the_same_network_but_for_rounding(few_
         assert value == pytest.approx(other.scores[score], rel=1e-5)
 
 
-def test_what_leaves_the_chain_out_of_its_forward_is_found(few_data: DataOf) -> None:
-    class Shuffled(nn.Module):
-        """Its second layer does not read the units of the first in their order."""
+def test_what_counts_on_the_number_of_units_is_found(few_data: DataOf) -> None:
+    class OwnLinear(nn.Linear):
+        """Of a class whose units are not followed."""
+
+    class Sized(nn.Module):
+        """What its second layer reads depends on how many units the first has."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.fc1, self.fc2 = nn.Linear(784, 60), nn.Linear(60, 10)
+            self.fc1, self.fc2 = OwnLinear(784, 60), OwnLinear(60, 10)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.fc2(torch.relu(self.fc1(x)).flip(1))
+            x = torch.relu(self.fc1(x))
+            return self.fc2(x * x.shape[1])
 
     class Own(type(make_task("lenet300"))):  # type: ignore[misc]
         @property
@@ -299,7 +303,7 @@ def test_what_leaves_the_chain_out_of_its_forward_is_found(few_data: DataOf) -> 
             return ("fc1", "fc2")
 
         def network(self) -> nn.Module:
-            return Shuffled()
+            return Sized()
 
     with pytest.raises(ValueError, match="puts out something else; give 'shrink: false'"):
         train(few_data, Own(), [1], to=0.2, every=2, samples=60)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import dn_distributed as dn
-from dn_distributed.layers import check_own_weights, forward_order, is_chain
+from dn_distributed.chains import forward_order, is_chain
+from dn_distributed.layers import check_own_weights
 
 
 class Pair(nn.Module):
@@ -102,7 +103,7 @@ def test_layers_are_named_in_the_order_of_their_use(network: nn.Module, order: t
         (Gated(), "the one does not follow the other between 'first' and 'second'"),
         (Branching(), "it cannot be followed"),
         (Unused(), "layer 'second' is used nowhere in it"),
-        (Parallel(), "is used elsewhere too"),
+        (Parallel(), "the one does not follow the other between 'first' and 'second'"),
         (chain(nn.LayerNorm(4)), "stands LayerNorm, which may mix or move units"),
         (chain(nn.Softmax(1)), "stands Softmax, which"),
         (
@@ -133,8 +134,9 @@ def test_a_layer_that_is_used_twice_is_not_asked_for_by_name() -> None:
 
 
 def test_layers_that_are_named_are_counted_in_that_order() -> None:
-    counts = dn.count(chain(nn.LayerNorm(4)), layers=["0", "2"])
-    assert [unit.name for unit in counts.units] == ["input", "0", "2"]
+    """Where ``forward`` cannot be followed: naming them says that they are a chain."""
+    counts = dn.count(Branching(), layers=["first", "second"])
+    assert [unit.name for unit in counts.units] == ["input", "first", "second"]
     assert dn.count(nn.Linear(3, 2)).num_weights == 6
 
 
@@ -262,5 +264,9 @@ def test_convolutions_are_a_chain_where_each_takes_what_the_one_before_gives(
     assert dn.count(network, layers=names).is_chain == expected
 
 
-def test_fully_connected_layers_alone_are_taken_to_be_a_chain() -> None:
-    assert is_chain(chain(nn.LayerNorm(4)), ("0", "2"))
+@pytest.mark.parametrize("network", [chain(nn.LayerNorm(4)), Residual(), Flipped()])
+def test_named_layers_that_are_seen_to_be_no_chain_are_counted_each_for_itself(network: nn.Module) -> None:
+    names = [name for name, part in network.named_modules() if isinstance(part, nn.Linear)][::-1]
+    names = names if isinstance(network, Pair) else names[::-1]
+    assert not is_chain(network, names)
+    assert [unit.name for unit in dn.count(network, layers=names).units] == names

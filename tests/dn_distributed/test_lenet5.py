@@ -2,8 +2,9 @@ import torch
 from torch.nn import functional
 
 from dn_distributed import sparsity
+from dn_distributed.chains import is_chain
+from dn_distributed.compaction.needed import is_shown_chain
 from dn_distributed.config import Training
-from dn_distributed.layers import is_chain
 from dn_distributed.seeds import generator
 from dn_distributed.tasks.lenet5 import LeNet5
 from tests.dn_distributed.support import assert_initial_parameters_spread, linear, num_weights
@@ -38,6 +39,7 @@ def test_with_filters_the_convolutions_are_regularised_too() -> None:
     counts = sparsity.count({name: weight != 0 for name, weight in weights.items()}, chain=True)
     assert counts.dense_size == counts.num_weights == 1610752 + 25 * (32 + 32 * 64)
     assert is_chain(task.network(), task.layers)
+    assert is_shown_chain(task.network(), torch.zeros(2, 1, 28, 28), task.layers)
 
 
 def test_filters_are_in_the_identity_only_where_they_are_on() -> None:

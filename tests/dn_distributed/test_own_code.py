@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from dn_distributed import own_code
 from dn_distributed.data import DATASETS
@@ -133,6 +134,26 @@ def test_shapes_of_parameters_are_part_of_a_tasks_identity(monkeypatch: pytest.M
     after = own_code.digests(Own(), Digits(), [])
     assert before.keys() == after.keys() == {own_code.TASK}
     assert before != after
+
+
+class Normalised(nn.Sequential):
+    """All units of a layer are normalised together, so that it is no chain."""
+
+    def __init__(self, norm: type[nn.Module] = nn.LayerNorm) -> None:
+        super().__init__(nn.Linear(4, 4), norm(4), nn.Linear(4, 4))
+
+
+def test_what_was_counted_as_a_chain_and_is_none_has_another_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So long as sizes told, its stored figures were wrong: they are not taken for those of now."""
+    monkeypatch.setattr(Own, "layers", ("0", "2"))
+    digests = {}
+    for norm in (nn.LayerNorm, nn.BatchNorm1d):
+        monkeypatch.setattr(Own, "network", lambda self, norm=norm: Normalised(norm))
+        digests[norm] = own_code.digests(Own(), Digits(), [])[own_code.TASK]
+    assert digests[nn.LayerNorm] != digests[nn.BatchNorm1d]
+    monkeypatch.setattr(own_code, "_NO_CHAIN", "")
+    monkeypatch.setattr(own_code, "_was_taken_for_a_chain", lambda *_: False)
+    assert own_code.digests(Own(), Digits(), [])[own_code.TASK] == digests[nn.BatchNorm1d]
 
 
 def test_images_of_ones_own_are_told_by_themselves() -> None:

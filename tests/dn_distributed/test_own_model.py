@@ -160,6 +160,56 @@ def test_a_residual_network_that_cannot_be_followed_is_counted_layer_by_layer(ma
     assert outcome.counts == sparsity.count(outcome.masks, chain=False)
 
 
+class _Mixing(nn.Module):
+    """Fully connected layers that fit one another and are no chain, followed or not."""
+
+    def __init__(self, is_followed: bool) -> None:
+        super().__init__()
+        self.is_followed = is_followed
+        self.fc1, self.fc2, self.fc3, self.fc4 = nn.Linear(784, 8), nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.fc1(x.flatten(1)))
+        x = x + self.fc3(torch.relu(self.fc2(x)))
+        if not self.is_followed and float(x.sum()) > 1e9:
+            x = x * 2
+        outputs: Tensor = self.fc4(x)
+        return outputs
+
+
+class ResidualLinear(OwnTask):
+    make = partial(_Mixing, True)
+    head = ("fc1", "fc2", "fc3", "fc4")
+    vectorize_on_cpu = False
+
+
+class UnfollowedLinear(ResidualLinear):
+    make = partial(_Mixing, False)
+
+
+def test_fully_connected_layers_that_fit_are_no_chain_for_that(make_trainer: MakeTrainer) -> None:
+    """A branch without weights leaves all that it is added to."""
+    trainer = make_trainer(ResidualLinear(), [3], steps=1, batch_size=4)
+    trainer.replicas.parameters["fc3.weight"].zero_()
+    (outcome,) = trainer.outcomes()
+    assert not outcome.counts.is_chain
+    assert [unit.alive for unit in outcome.counts.units] == [8, 0, 8, 10]
+    assert outcome.counts.dense_size == 784 * 8 + 8 * 10
+    assert trainer.notes() == []
+
+
+def test_what_is_not_known_of_a_network_is_said(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(UnfollowedLinear(), [3], steps=1, batch_size=4)
+    (outcome,) = trainer.outcomes()
+    assert outcome.counts == sparsity.count(outcome.masks, chain=False)
+    (note,) = trainer.notes()
+    assert note.startswith(
+        "what pruning leaves alive of 'own' is not known, its layers are counted each for itself, by"
+    )
+    assert "_Mixing.forward() cannot be followed" in note
+    assert "\n" not in note
+
+
 class ScaledLinear(nn.Module):
     """A network with a parameter of its own, drawn where it is made."""
 

@@ -324,6 +324,21 @@ def test_a_penalty_of_matrices_alone_is_refused_where_a_convolution_is_named(
         rehearse(task, {"mine": 0.1}, task.default_training, few_data(task))
 
 
+class OwnLinear(nn.Linear):
+    """Of a class whose units are not followed."""
+
+
+class Sized(Net):
+    """What its second layer reads depends on how many units the first has."""
+
+    def change(self) -> None:
+        self.fc1, self.fc2 = OwnLinear(784, 8), OwnLinear(8, 10)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        hidden = super().hidden(x)
+        return hidden * hidden.shape[1]
+
+
 class Turned(Net):
     """Its second layer does not read the units of the first in their order."""
 
@@ -333,6 +348,9 @@ class Turned(Net):
 
 def test_a_network_that_cannot_get_smaller_is_refused_where_a_structure_is_fixed(few_data: DataOf) -> None:
     class Refused(Own):
+        cls: ClassVar[type[nn.Module]] = Sized
+
+    class Masked(Own):
         cls: ClassVar[type[nn.Module]] = Turned
 
     task = Refused()
@@ -340,3 +358,4 @@ def test_a_network_that_cannot_get_smaller_is_refused_where_a_structure_is_fixed
     with pytest.raises(ValueError, match="puts out something else; give 'shrink: false'"):
         rehearse(task, {}, phases, few_data(task))
     rehearse(task, {}, [phase.model_copy(update={"shrink": False}) for phase in phases], few_data(task))
+    assert rehearse(Masked(), {}, phases, few_data(task)) == []  # no chain: its weights go, and all units stay

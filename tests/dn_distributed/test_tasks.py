@@ -5,15 +5,16 @@ import itertools
 import pytest
 import torch
 
+from dn_distributed.chains import is_chain, is_followed_chain
+from dn_distributed.compaction.needed import is_shown_chain
 from dn_distributed.data import RawImages
 from dn_distributed.data.digits import Digits
 from dn_distributed.data.linear import Scripted
-from dn_distributed.layers import is_chain
 from dn_distributed.regularizers import PENALTIES
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import TASKS, ImageTask
 from dn_distributed.tasks.coverage import coverage
-from tests.dn_distributed.support import make_task
+from tests.dn_distributed.support import DataOf, make_task
 
 every_task = pytest.mark.parametrize("name", TASKS)
 image_task = pytest.mark.parametrize("name", [name for name, cls in TASKS.items() if cls.kind == "images"])
@@ -39,10 +40,12 @@ def test_another_tasks_name_is_refused(name: str) -> None:
 
 
 @every_task
-def test_regularised_layers_are_a_chain(name: str) -> None:
+def test_regularised_layers_are_a_chain(few_data: DataOf, name: str) -> None:
     task = make_task(name)
     network = task.network()
     assert is_chain(network, task.layers)
+    assert is_followed_chain(network, task.layers)
+    assert is_shown_chain(network, few_data(task).for_seeds([1]).test.inputs[..., :2, :], task.layers)
     layers = [network.get_submodule(layer) for layer in task.layers]
     for before, after in itertools.pairwise(layers):
         if isinstance(before, torch.nn.Linear) and isinstance(after, torch.nn.Linear):
