@@ -164,7 +164,7 @@ def _reached(kind: Kind, found: Sequence[Entry], records: Sequence[dict[str, Any
 
     left = [record["method"] for record in records if not is_reached(record)]
     reached = f"Of these {len(records)}, {len(records) - len(left)} are reached by the means of one of our methods"
-    return f"{reached}, as small and as accurate; not {', '.join(left)}." if left else f"{reached}."
+    return f"{reached}, as small and as accurate; not: {'; '.join(left)}." if left else f"{reached}."
 
 
 def _spread(values: Sequence[float]) -> str:
