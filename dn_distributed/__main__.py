@@ -5,7 +5,7 @@ from importlib import import_module
 
 from dn_distributed.installation import foreign_package
 
-_BAD_INPUT = 2
+_BAD_INPUT, _INTERRUPTED = 2, 130
 
 
 def main() -> int:
@@ -13,7 +13,12 @@ def main() -> int:
     if (line := foreign_package()) is not None:
         print(f"dn: {line}", file=sys.stderr)
         return _BAD_INPUT
-    return int(import_module("sweeps.cli.main").main())
+    try:
+        command = import_module("sweeps.cli.main")
+    except KeyboardInterrupt:  # the first half second; from then on the command sees to it
+        print("dn: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    return int(command.main())
 
 
 if __name__ == "__main__":

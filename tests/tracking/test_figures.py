@@ -3,6 +3,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -14,6 +15,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from PIL import Image
 from torch import nn
 
@@ -268,6 +270,25 @@ def test_patterns_show_each_layer_of_each_method_with_its_density() -> None:
     assert titles[0] == f"fc1: {share:.3g} %"
     assert titles[2:] == ["fc1: 100 %", "fc2: 100 %"]
     assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["some", "full"]
+
+
+def test_many_layers_stand_in_lines_and_no_title_in_another(recwarn: pytest.WarningsRecorder) -> None:
+    names = [f"layer{number}.0.downsample.conv{number}" for number in range(21)]
+    masks = {name: np.ones((4, 4, 3, 3), dtype=bool) for name in names}
+    item = replace(
+        make_trained(), masks=masks, parameters={f"{name}.weight": np.ones((4, 4, 3, 3), np.float32) for name in names}
+    )
+    for draw in (patterns.patterns, weights.weights):
+        figure = drawn(draw([item, replace(item, label="another")]))
+        assert len(figure.axes) == 2 * 21
+        style.as_png(figure)
+        texts = [(axes, text) for axes in figure.axes for text in axes.findobj(Text)]
+        titles = [text for axes, text in texts if text.get_text() == axes.get_title("left")]
+        boxes = [text.get_window_extent() for text in titles]
+        assert len(boxes) == 2 * 21
+        assert sum(first.overlaps(second) for first, second in combinations(boxes, 2)) == 0
+        assert max(box.x1 for box in boxes) <= figure.bbox.x1
+    assert not recwarn.list
 
 
 def test_inputs_run_down_and_outputs_across() -> None:

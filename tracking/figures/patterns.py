@@ -37,7 +37,7 @@ def patterns(trained: Sequence[Trained]) -> Figure | None:
         style.row_label(line[0], item.label)
         for axes, (name, mask) in zip(line, item.masks.items(), strict=True):
             _draw_mask(axes, mask)
-            axes.set_title(f"{name}{_kernel(mask)}: {_percent(mask)}")
+            style.layer_title(axes, name, _percent(mask), len(line), _kernel(mask))
     return figure
 
 

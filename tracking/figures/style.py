@@ -41,6 +41,8 @@ _LOG_TICKS: tuple[tuple[float, tuple[float, ...]], ...] = (
 )
 """Ticks in each power of ten of a logarithmic axis, by the factor that it spans."""
 _MOST_DECADES = 8  # with a tick each
+_MOST_LAYERS = 6  # in a line
+_WIDE_LAYERS, _LONGEST_LAYER = 4, 16  # panels with room for a title in one line; letters of a name in the others
 _LONGEST_LABEL = 60  # letters of it that a legend shows
 _NOTE_LETTERS, _NOTE_LINES = 150, 6
 _LINE = 0.2  # inches, of text
@@ -103,11 +105,25 @@ def panels(count: int, most: int, height: float, layout: Layout = "constrained")
     return figure, grid[:count]
 
 
-def layer_panels(methods: int, layers: int) -> tuple[Figure, Any]:
-    """Return a figure with square panels, methods down and layers across, and them as an array of two dimensions."""
-    panel = min(2.3, 8.8 / layers)
-    figure = new_figure((panel + 0.1) * methods, layout="compressed")
-    return figure, figure.subplots(methods, layers, squeeze=False)
+def layer_panels(methods: int, layers: int) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure with square panels, and for each method those of its layers: across, in lines of a few."""
+    across = min(layers, _MOST_LAYERS)
+    down = math.ceil(layers / across)
+    panel = min(2.3, 8.8 / across)
+    figure = new_figure((panel + 0.1) * methods * down, layout="compressed")
+    grid = figure.subplots(methods * down, across, squeeze=False).reshape(methods, down * across)
+    for line in grid:
+        for axes in line[layers:]:
+            axes.remove()
+    return figure, [list(line[:layers]) for line in grid]
+
+
+def layer_title(axes: Axes, name: str, text: str, layers: int, kernel: str = "") -> None:
+    """Write over a panel of ``layer_panels`` which layer it shows: in two lines where the panels are narrow."""
+    if layers <= _WIDE_LAYERS:
+        axes.set_title(f"{name}{kernel}: {text}")
+    else:
+        axes.set_title(f"{short(name, _LONGEST_LAYER)}\n{text}{kernel}")
 
 
 def picture_frame(axes: Axes, color: str = FAINT) -> None:

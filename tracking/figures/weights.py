@@ -36,7 +36,7 @@ def weights(trained: Sequence[Trained]) -> Figure | None:
         style.row_label(line[0], label)
         for axes, (name, values) in zip(line, layers.items(), strict=True):
             _draw(axes, values, limits[name])
-            axes.set_title(f"{name}: ±{limits[name]:.2g}")
+            style.layer_title(axes, name, f"±{limits[name]:.2g}", len(line))
     return figure
 
 
