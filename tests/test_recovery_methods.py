@@ -134,6 +134,19 @@ def test_a_network_rests_where_the_gradient_of_loss_and_penalty_by_autograd_is_z
             assert float((weight.grad * (weight != 0)).abs().max()) < 1e-3
 
 
+@pytest.mark.parametrize("penalty", ["ℓ1", "DN"])
+def test_layers_are_scaled_to_equal_penalties_and_the_same_product(methods: Any, penalty: str) -> None:
+    network = methods.Network(penalty, 3, 4)
+    network.weights[1][3] = 0.0
+    before, total = network.coefficients(), network.penalties().sum(0)
+    network._balance()
+    after = network.penalties()
+    assert torch.allclose(network.coefficients(), before, atol=1e-6)
+    assert torch.allclose(after, after.mean(0).expand_as(after), rtol=1e-4)
+    assert (after.sum(0) < total).all()
+    assert not after[:, 3].any()  # of which one layer is zero
+
+
 def stepped(values: Tensor, sizes: Tensor, multipliers: Tensor) -> Tensor:
     """The product's proximal step of DropNeuron's penalties."""
     found = values.clone()

@@ -116,6 +116,20 @@ def test_the_index_is_that_of_the_rows(page) -> None:  # type: ignore[no-untyped
     assert all((RESULTS / link).is_file() for link in links)
 
 
+def test_the_page_of_recovery_is_what_its_records_make(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(RESULTS)
+    script = module_at(RESULTS / "recovery.py")
+    text, ensembles = script.page()
+    assert script.PAGE.read_text("utf-8") == text
+    assert ensembles
+    pictures = [script.FOLDER / name for name in re.findall(r"^!\[.*\]\((.*)\)$", text, re.MULTILINE)]
+    assert len(pictures) == 1 + len(ensembles)
+    assert max(picture.stat().st_size for picture in pictures) < 150_000
+    assert sum(path.stat().st_size for path in script.FOLDER.glob("*.json")) < 200_000
+    typed = re.sub(r"\{[{%].*?[%}]\}", "", script.TEMPLATE.read_text("utf-8"))
+    assert re.findall(r"(?<![\w.])\d+\.\d+(?![\w.])", typed) == []
+
+
 def test_what_is_answered_is_what_rows_and_curves_say() -> None:
     pytest.importorskip("statsmodels", reason="a package of the extra `dev`: the figures of the plan's own test")
     script = module_at(RESULTS / "questions.py")

@@ -282,6 +282,7 @@ def render(page: Path) -> str:
             holds_at=_holds_at,
             carried_over=_carried_over,
             recipes=_recipes,
+            recovery=_recovery,
             rivals=_rivals,
             hours=_hours,
             minutes=_minutes,
@@ -359,6 +360,13 @@ def _rivals(kind: str) -> str:
     """Return our table of a kind of ``rivals/README.md``, with links from here."""
     program = _program("rivals")
     return str(program["table"](kind, program["entries"](), "rivals/"))
+
+
+def _recovery() -> tuple[str, int]:
+    """Return what is seen of recovery, as its page says it, and how many ensembles that is of."""
+    program = _program("recovery")
+    _, ensembles = program["page"]()
+    return program["seen"](ensembles), len(ensembles)
 
 
 def _hours() -> str:

@@ -20,8 +20,11 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent))
 import recovery_methods as methods
+import recovery_page
+from recovery_curves import Ensemble
 
 FOLDER = Path(__file__).parent / "recovery"
+PAGE, TEMPLATE = FOLDER / "README.md", FOLDER / "README.md.jinja"
 SEEDS = range(1000, 1100)
 SAMPLES = (8, 12, 16, 24, 32, 48, 64, 90, 128, 180, 256, 360)
 NONZEROS = (2, 4, 8, 12, 16, 24)
@@ -77,10 +80,31 @@ def _save(name: str, record: dict[str, Any]) -> None:
     os.replace(unfinished, FOLDER / f"{name}.json")
 
 
+def page() -> tuple[str, list[Ensemble]]:
+    """Return the page, and the ensembles that are complete: those it shows."""
+    records = {name: load(name) for name in ENSEMBLES}
+    points = {name: len(record["points"]) if record else 0 for name, record in records.items()}
+    whole = [Ensemble(record) for name, record in records.items() if record and points[name] == len(POINTS)]
+    return recovery_page.page(TEMPLATE, whole, points, len(POINTS)), whole
+
+
+def seen(ensembles: Sequence[Ensemble]) -> str:
+    """Return the verdicts of the page as a list."""
+    return "\n".join(recovery_page.seen(recovery_page.compared(ensembles)))
+
+
+def write_page() -> None:
+    """Write the page and its figures."""
+    text, ensembles = page()
+    PAGE.write_text(text, encoding="utf-8")
+    for name, data in recovery_page.figures(ensembles).items():
+        (FOLDER / name).write_bytes(data)
+
+
 def main() -> None:
-    """Run what is named."""
+    """Run what is named, or write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command")
+    commands = parser.add_subparsers(dest="command", required=False)
     of_run = commands.add_parser("run", help="try all methods on an ensemble's problems")
     of_run.add_argument("ensembles", nargs="+", choices=ENSEMBLES)
     arguments = parser.parse_args()
@@ -89,6 +113,8 @@ def main() -> None:
         torch.set_flush_denormal(True)
         for name in arguments.ensembles:
             run(name)
+    else:
+        write_page()
 
 
 if __name__ == "__main__":
