@@ -127,7 +127,7 @@ def test_the_page_shows_what_is_complete_and_says_what_is_missing(
     program._save("normal-0", {**partial, "points": partial["points"][:7]})
     text, ensembles = program.page()
     assert [ensemble.name for ensemble in ensembles] == ["sign-0"]
-    assert "| N(0, 1), no noise | missing (7 of 15 points) |  |" in text
+    assert "| N(0, 1), no noise | missing |  |" in text
     assert "| ±1, no noise | 15 | 2 |" in text
     assert "normal-0.png" not in text
     assert "| OMP / LASSO | 1.1" in text

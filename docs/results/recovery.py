@@ -82,10 +82,9 @@ def _save(name: str, record: dict[str, Any]) -> None:
 
 def page() -> tuple[str, list[Ensemble]]:
     """Return the page, and the ensembles that are complete: those it shows."""
-    records = {name: load(name) for name in ENSEMBLES}
-    points = {name: len(record["points"]) if record else 0 for name, record in records.items()}
-    whole = [Ensemble(record) for name, record in records.items() if record and points[name] == len(POINTS)]
-    return recovery_page.page(TEMPLATE, whole, points, len(POINTS)), whole
+    records = [record for record in map(load, ENSEMBLES) if record and len(record["points"]) == len(POINTS)]
+    whole = [Ensemble(record) for record in records]
+    return recovery_page.page(TEMPLATE, whole, ENSEMBLES), whole
 
 
 def seen(ensembles: Sequence[Ensemble]) -> str:

@@ -4,7 +4,7 @@ import math
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,15 +52,12 @@ def compared(ensembles: Iterable[Ensemble]) -> list[Comparison]:
     return corrected([item for item in found if item is not None])
 
 
-def page(template: Path, ensembles: Sequence[Ensemble], points: Mapping[str, int], whole: int) -> str:
-    """Return the page of the ensembles that are complete.
-
-    ``points``: how many of every ensemble were run; ``whole``: how many there are in each.
-    """
+def page(template: Path, ensembles: Sequence[Ensemble], planned: Iterable[str]) -> str:
+    """Return the page of the ensembles that are complete. ``planned``: the names of all."""
     family = compared(ensembles)
     environment = Environment(loader=FileSystemLoader(template.parent), undefined=StrictUndefined, trim_blocks=True)
     parts = {
-        "ensembles": _ensembles(ensembles, points, whole),
+        "ensembles": _ensembles(ensembles, planned),
         "seen": seen(family),
         "pictures": _pictures(ensembles),
         "comparisons": _comparisons(ensembles, family),
@@ -92,12 +89,9 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) ->
         yield f"| {' | '.join(row)} |"
 
 
-def _ensembles(ensembles: Sequence[Ensemble], points: Mapping[str, int], whole: int) -> Iterator[str]:
-    minutes = {ensemble.name: f"{ensemble.seconds / 60:.0f}" for ensemble in ensembles}
-    rows = [
-        (title(name), str(count) if name in minutes else f"missing ({count} of {whole} points)", minutes.get(name, ""))
-        for name, count in points.items()
-    ]
+def _ensembles(ensembles: Sequence[Ensemble], planned: Iterable[str]) -> Iterator[str]:
+    cells = {ensemble.name: (str(len(ensemble.recovered)), f"{ensemble.seconds / 60:.0f}") for ensemble in ensembles}
+    rows = [(title(name), *cells.get(name, ("missing", ""))) for name in planned]
     return _table(("ensemble", "points", "core-minutes"), rows)
 
 
