@@ -285,7 +285,8 @@ def render(page: Path) -> str:
             recovery=_recovery,
             rivals=_rivals,
             hours=_hours,
-            minutes=_minutes,
+            minutes=lambda name: _minutes(f"questions/{name}"),
+            rival_minutes=_rival_minutes,
         )
     )
 
@@ -375,14 +376,22 @@ def _hours() -> str:
     return f"{sum(map(int, minutes)) / 60:.0f}"
 
 
-def _minutes(name: str) -> int:
-    """Return the wall time of a question's sweep, from its first start to its last end."""
-    date = load(_questions()[name].folder / "rows.json").provenance["Date"]
+def _minutes(*folders: str) -> int:
+    """Return the wall time of sweeps, by folder, each from its first start to its last end."""
+    return round(sum(map(_wall_minutes, folders)))
+
+
+def _wall_minutes(folder: str) -> float:
+    date = load(HERE / folder / "rows.json").provenance["Date"]
     found = re.fullmatch(r"(\S+ \S+) to (\S+ )?(\S+) UTC", date)
     assert found is not None, date
     begin = datetime.fromisoformat(found[1])
     end = datetime.fromisoformat(f"{found[2] or found[1].split()[0]} {found[3]}")
-    return round((end - begin).total_seconds() / 60)
+    return (end - begin).total_seconds() / 60
+
+
+def _rival_minutes() -> int:
+    return _minutes(*(f"rivals/{path.parent.name}" for path in (HERE / "rivals").glob("*/rows.json")))
 
 
 def _wrapped(text: str) -> str:
