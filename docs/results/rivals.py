@@ -6,6 +6,7 @@
 All figures of ours are computed from the rows in ``rivals/`` and ``recipes/``; the records are in ``records.yaml``.
 """
 
+import itertools
 import math
 import statistics
 from collections.abc import Iterator, Sequence
@@ -13,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import yaml
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from dn_distributed.config import Training
 from dn_distributed.score_names import final
@@ -24,6 +27,8 @@ from tracking.figures import style
 from tracking.results.rows import Row
 
 Kind = Literal["structured", "mixed"]
+Place = tuple[float, float, str]
+"""Compression, test error, and the name of a method."""
 
 HERE = Path(__file__).parent
 FOLDER = HERE / "rivals"
@@ -176,14 +181,16 @@ def _spread(values: Sequence[float]) -> str:
 def figure(found: Sequence[Entry], records: dict[str, Any]) -> Figure:
     """Return both tables as points, compression to the right and test error upwards."""
     drawn, panels = style.panels(2, 1, 4.6)
-    for kind, axes in zip(_TITLES, panels, strict=True):
-        _draw(axes, kind, found, records[kind])
+    places = [_draw(axes, kind, found, records[kind]) for kind, axes in zip(_TITLES, panels, strict=True)]
+    drawn.draw_without_rendering()  # from here on it is known where the points are
+    for axes, names in zip(panels, places, strict=True):
+        _name(axes, names)
     return drawn
 
 
-def _draw(axes: Axes, kind: Kind, found: Sequence[Entry], records: Sequence[dict[str, Any]]) -> None:
+def _draw(axes: Axes, kind: Kind, found: Sequence[Entry], records: Sequence[dict[str, Any]]) -> list[Place]:
     axes.grid(visible=True)
-    places = []
+    places: list[Place] = []
     for entry in found:
         across, up = entry.compressions(kind), entry.errors
         place = (statistics.fmean(across), statistics.fmean(up))
@@ -195,16 +202,29 @@ def _draw(axes: Axes, kind: Kind, found: Sequence[Entry], records: Sequence[dict
         axes.plot(*place, **style.sign("D", 6))
         places.append((*place, record["method"]))
     style.log_axis(axes, "x", [across for across, _, _ in places], style.number)
-    _name(axes, places)
+    style.log_axis(axes, "y", [up for _, up, _ in places], style.number)
     axes.set(title=_TITLES[kind], xlabel="compression", ylabel="test error (%)")
+    return places
 
 
-def _name(axes: Axes, places: Sequence[tuple[float, float, str]]) -> None:
-    """Write each point's name over it, towards the middle of the axis."""
-    middle = math.sqrt(math.prod(axes.get_xlim()))
-    for across, up, name in places:
-        side, align = (-1, "right") if across > middle else (1, "left")
-        axes.annotate(name, (across, up), (side * 5, 5), textcoords="offset points", ha=align, fontsize=8)
+def _name(axes: Axes, places: Sequence[Place]) -> None:
+    """Write each point's name where it covers no other name and no point, as near as there is room."""
+    points = axes.transData.transform([place[:2] for place in places])  # of the screen, as are all lengths here
+    taken = [Bbox([point - 8, point + 8]) for point in points]
+    for point, (across, up, name) in sorted(zip(points, places, strict=True), key=lambda pair: pair[1][1]):
+        for distance, side, over in itertools.product(range(10), (1, -1), (1, -1)):
+            offset = np.array([9 * side, over * (4 + 14 * distance)])
+            x, y = axes.transData.inverted().transform(point + offset)
+            text = axes.text(
+                x, y, name, ha="left" if side > 0 else "right", va="bottom" if over > 0 else "top", fontsize=8
+            )
+            box = text.get_window_extent()
+            if axes.bbox.containsx(box.x0) and axes.bbox.containsx(box.x1) and not box.count_overlaps(taken):
+                taken.append(box)
+                if distance:
+                    axes.plot([across, x], [up, y], color=style.MUTED, lw=0.5, zorder=0)
+                break
+            text.remove()
 
 
 def main() -> None:
