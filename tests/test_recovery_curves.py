@@ -136,6 +136,26 @@ def test_the_page_shows_what_is_complete_and_says_what_is_missing(
     assert all(data.startswith(b"\x89PNG") for data in drawn.values())
 
 
+def test_the_check_counts_what_lies_on_the_path_of_lasso(
+    program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    methods, checked = sys.modules["recovery_methods"], []
+    monkeypatch.setattr(program, "FOLDER", tmp_path)
+    point = {"m": 10, "k": 2, "recovered": ["5", "d", "5", "2"], "proposed": [2, 3, 2, 1]}
+    names = ["LASSO", "ℓ1 1", "ℓ1 2", "ℓ1 3"]
+    program._save("sign-0", {"ensemble": "sign-0", "problems": 4, "methods": names, "seconds": 1.0, "points": [point]})
+
+    def problems(values: str, noise: float, m: int, k: int, seeds: list[int]) -> Any:
+        checked.append(seeds)
+        return methods.Problems(torch.tensor([seed == 1001 for seed in seeds]), None, None)
+
+    monkeypatch.setattr(methods, "problems", problems)
+    monkeypatch.setattr(methods, "on_lasso_path", lambda train, truth: train)
+    program.check("sign-0")
+    assert checked == [[1003], [1001]]
+    assert program.load("sign-0")["on_path"] == {"ℓ1 1": 0, "ℓ1 2": 0, "ℓ1 3": 1}
+
+
 def test_a_run_goes_on_where_it_was_stopped(program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     methods = sys.modules["recovery_methods"]
     drawn: list[tuple[int, int]] = []

@@ -71,6 +71,14 @@ def test_lasso_is_that_of_scikit_learn(methods: Any, made: Any) -> None:
         assert ((found[row].numpy() != 0) == (path.T != 0))[strong].all()
 
 
+def test_the_exact_path_has_the_supports_of_many_strengths(methods: Any) -> None:
+    made = methods.problems("normal", 0.0, 24, 4, range(8))
+    strengths = [1.03**-step for step in range(234)]
+    found = ((methods.lasso(made.train, strengths, 2000) != 0) == made.truth[:, None]).all(2).any(1)
+    assert torch.equal(methods.on_lasso_path(made.train, made.truth), found)
+    assert 0 < int(found.sum()) < 8
+
+
 def test_matching_pursuit_is_that_of_scikit_learn(methods: Any, made: Any) -> None:
     found = methods.matching_pursuit(made.train, 12)
     for row, (inputs, targets) in enumerate(data_like(made.train)):

@@ -30,6 +30,7 @@ SAMPLES = (8, 12, 16, 24, 32, 48, 64, 90, 128, 180, 256, 360)
 NONZEROS = (2, 4, 8, 12, 16, 24)
 POINTS = tuple((m, k) for k in NONZEROS for m in SAMPLES if m > k)
 """With as many samples as non-zeros, no support of their size is considered: least squares would fit anything."""
+CHECKED = ("ℓ1 1", "ℓ1 2", "ℓ1 3")
 ENSEMBLES = {f"{values}-{noise:g}": (values, noise) for noise in (0.0, 0.1) for values in ("normal", "sign", "uniform")}
 
 
@@ -58,6 +59,25 @@ def run(name: str, points: Sequence[tuple[int, int]] = POINTS, seeds: Sequence[i
         record["seconds"] = round(record["seconds"] + time.process_time() - begin, 1)
         _save(name, record)
         print(name, m, k, record["seconds"], record["points"][-1]["proposed"], flush=True)
+
+
+def check(name: str) -> None:
+    """Count of the problems that ℓ1 at rest recovers and LASSO does not those that lie on LASSO's exact path.
+
+    Written to the ensemble's record, by method.
+    """
+    record = load(name)
+    assert record is not None
+    values, noise = ENSEMBLES[name]
+    record["on_path"] = dict.fromkeys(CHECKED, 0)
+    for point in record["points"]:
+        bits = dict(zip(record["methods"], (int(text, 16) for text in point["recovered"]), strict=True))
+        for method in CHECKED:
+            alone = [seed for row, seed in enumerate(SEEDS) if bits[method] & ~bits["LASSO"] & 1 << row]
+            if alone:
+                made = methods.problems(values, noise, point["m"], point["k"], alone)
+                record["on_path"][method] += int(methods.on_lasso_path(made.train, made.truth).sum())
+    _save(name, record)
 
 
 def _bits(of_problems: Tensor) -> str:
@@ -112,6 +132,7 @@ def main() -> None:
         torch.set_flush_denormal(True)
         for name in arguments.ensembles:
             run(name)
+            check(name)
     else:
         write_page()
 

@@ -83,6 +83,8 @@ class Ensemble:
         self.name, self.problems = str(record["ensemble"]), int(record["problems"])
         self.methods: list[str] = list(record["methods"])
         self.seconds = float(record["seconds"])
+        self.on_path: dict[str, int] = record.get("on_path", {})
+        """By method, of the problems that LASSO does not recover and it does, those on LASSO's exact path."""
         points = sorted(record["points"], key=lambda point: (point["k"], point["m"]))
         self.recovered = {
             (point["m"], point["k"]): np.array([_bits(text, self.problems) for text in point["recovered"]])

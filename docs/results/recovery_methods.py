@@ -6,10 +6,12 @@ Shapes: P problems, n features, h hidden units, S proposals of a method (a suppo
 """
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from sklearn.linear_model import lars_path_gram
 from torch import Tensor
 
 from dn_distributed.labels import EQUAL_ERRORS
@@ -226,6 +228,18 @@ def lasso(train: Moments, strengths: Sequence[float] = LASSO_STRENGTHS, iteratio
         grown = (1 + (1 + 4 * momentum.square()).sqrt()) / 2
         found, ahead, momentum = following, following + (momentum - 1) / grown * change, grown
     return found.double() * scale[:, :, None]
+
+
+def on_lasso_path(train: Moments, truth: Tensor) -> Tensor:
+    """Return whether LASSO's support is the true one at any strength, ``[P]``: by its exact path, between all knots."""
+    found = []
+    for gram, cross, true in zip(train.gram.numpy(), train.cross.numpy(), truth.numpy(), strict=True):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it ends early where rounding rules
+            _, _, path = lars_path_gram(cross, gram, n_samples=1, method="lasso", max_iter=4 * int(true.sum()) + 40)
+        supports = (path[:, :-1] != 0) | (path[:, 1:] != 0)
+        found.append(bool((supports == true[:, None]).all(0).any()))
+    return torch.tensor(found)
 
 
 def _curvature(train: Moments) -> Tensor:

@@ -155,11 +155,13 @@ def _half(ensemble: Ensemble, method: str, k: int, interval: bool = True) -> str
 
 def _agreement(ensembles: Sequence[Ensemble]) -> Iterator[str]:
     rows = [
-        (title(ensemble.name), f"ℓ1 {depth}", *map(str, ensemble.agreement(f"ℓ1 {depth}", "LASSO")))
+        (title(ensemble.name), method, *map(str, (same, alone, ensemble.on_path.get(method, "not checked"), other)))
         for ensemble in ensembles
-        for depth in (1, 2, 3)
+        for method in ("ℓ1 1", "ℓ1 2", "ℓ1 3")
+        for same, alone, other in [ensemble.agreement(method, "LASSO")]
     ]
-    return _table(("ensemble", "network", "the same", "the network alone", "LASSO alone"), rows, 2)
+    head = ("ensemble", "network", "the same", "the network alone", "of these on LASSO's path", "LASSO alone")
+    return _table(head, rows, 2)
 
 
 def _choices(ensembles: Sequence[Ensemble]) -> Iterator[str]:
