@@ -22,6 +22,7 @@ from dn_distributed.random_weights import noise
 from dn_distributed.regularizers import dropout
 from dn_distributed.replicas import loss_gradient
 from dn_distributed.seeds import generator
+from dn_distributed.training import evaluation, trainer
 
 DEVICE = "pretended"
 AVAILABLE = torch.__version__ >= "2.14" or hasattr(backend_registration, "_setup_privateuseone_for_python_backend")
@@ -57,9 +58,17 @@ def pretended() -> Iterator[None]:
         mock.patch.object(module, "generator", lambda seed, name, index, device: generator(seed, name, index))
         for module in (dropout, noise)
     ]
+    # What is made of a copy of fake parameters sooner or later ends torch 2.14 by a segmentation fault.
+    untraced = [
+        mock.patch.object(trainer.Trainer, "_check_chain"),
+        mock.patch.object(evaluation, "is_shown_chain", return_value=True),
+    ]
     graphs: dict[object, object] = {}
     no_graphs_of_others = mock.patch.object(loss_gradient, "_graphs", graphs)
-    with FakeTensorMode(), _Answers(), on_cpu[0], on_cpu[1], no_graphs_of_others:  # type: ignore[no-untyped-call]
+    with FakeTensorMode(), _Answers(), contextlib.ExitStack() as stack:  # type: ignore[no-untyped-call]
+        patches: list[contextlib.AbstractContextManager[Any]] = [*on_cpu, *untraced, no_graphs_of_others]
+        for patch in patches:
+            stack.enter_context(patch)
         yield
 
 
