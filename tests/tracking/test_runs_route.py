@@ -57,7 +57,7 @@ def test_what_is_wrong_with_a_question_is_one_line(port: int, wrong: dict[str, A
 
 
 def test_an_experiment_that_is_not_there_is_not_found(port: int) -> None:
-    assert answer_of(port, "POST", {**QUESTION, "experiment_id": "99"}) == (404, "no experiment 99\n")
+    assert answer_of(port, "POST", {**QUESTION, "experiment_id": "2147483647"}) == (404, "no experiment 2147483647\n")
 
 
 def test_a_question_is_a_post_of_json(port: int) -> None:
