@@ -1,12 +1,18 @@
 """The database of a tracking server: its address, its password, and what the environment says of both."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from tracking import schema
 from tracking.errors import StoreError
 from tracking.store import secret_files
 from tracking.variables import DATABASE_PASSWORD, DATABASE_URL
+
+if TYPE_CHECKING:
+    import psycopg
 
 SECONDS_TO_CONNECT = 10
 INDEX = "dn_cell_key"
@@ -27,29 +33,29 @@ class Database:
 
     def check(self) -> None:
         """StoreError where the database cannot be used."""
-        import psycopg
-
-        try:
-            psycopg.connect(self.address, password=self.password, connect_timeout=SECONDS_TO_CONNECT).close()
-        except psycopg.Error as error:
-            raise StoreError(f"cannot use the database {self.address}: {' '.join(str(error).split())}") from error
+        with self._connected():
+            pass
 
     def index_cells(self) -> None:
         """Make the index of the cells' keys, if there is none, once MLflow's tables are there.
 
         StoreError where that cannot be done.
         """
-        import psycopg
         from psycopg import sql
 
         command = sql.SQL("create index if not exists {} on tags (value) where key = {}")
+        with self._connected() as connection:
+            connection.execute(command.format(sql.Identifier(INDEX), sql.Literal(schema.CELL_KEY)))
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator["psycopg.Connection"]:
+        import psycopg
+
         try:
-            with psycopg.connect(
-                self.address, password=self.password, connect_timeout=SECONDS_TO_CONNECT
-            ) as connection:
-                connection.execute(command.format(sql.Identifier(INDEX), sql.Literal(schema.CELL_KEY)))
+            with psycopg.connect(self.address, password=self.password, connect_timeout=SECONDS_TO_CONNECT) as found:
+                yield found
         except psycopg.Error as error:
-            raise StoreError(f"cannot index the database {self.address}: {' '.join(str(error).split())}") from error
+            raise StoreError(f"cannot use the database {self.address}: {' '.join(str(error).split())}") from error
 
 
 def database_from_env() -> Database | None:
