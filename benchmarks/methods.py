@@ -3,16 +3,13 @@
 import gc
 import multiprocessing
 import statistics
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from benchmarks.trainer import load
-from dn_distributed import regularizers
+from benchmarks.trainer import cpu_ms, load, make_trainer
 from dn_distributed.config import Rewire
 from dn_distributed.data import Data
 from dn_distributed.tasks import Task
@@ -30,7 +27,7 @@ class Method:
 
     coefficients: Mapping[str, float]
     proximal: bool = False
-    training: Mapping[str, Any] = field(default_factory=dict)
+    rewire: Rewire | None = None
 
 
 METHODS = {
@@ -44,7 +41,7 @@ METHODS = {
     "ℓ1+DN+DO": Method({"l1": 1e-5, "dn": 5e-5, "dropout": 0.5}),
     "L0": Method({"l0": 1.8e-6}),
     "sparse VD": Method({"sparse_vd": 1.8e-5}),
-    "RigL": Method({}, training={"rewire": Rewire(density=0.02)}),
+    "RigL": Method({}, rewire=Rewire(density=0.02)),
 }
 
 
@@ -54,7 +51,9 @@ def run(data_dir: Path) -> list[str]:
     torch.set_num_threads(1)
     lines = ["| task | pack | method | ms | times | MB |", "| --- | --: | --- | --: | --: | --: |"]
     for name, size in PACKS.items():
-        times = _times(*load(name, data_dir), size, STEPS[name])
+        task, data = load(name, data_dir)
+        trainers = [_make(task, data, size, method) for method in METHODS.values()]
+        times = dict(zip(METHODS, cpu_ms(trainers, STEPS[name], ROUNDS), strict=True))
         memory = [_memory_mb(name, data_dir, size, method) for method in METHODS]
         for (method, found), megabytes in zip(times.items(), memory, strict=True):
             ratio = statistics.median(a / b for a, b in zip(found, times["none"], strict=True))
@@ -69,28 +68,9 @@ def run(data_dir: Path) -> list[str]:
 
 
 def _make(task: Task, data: Data, size: int, method: Method) -> Trainer:
-    return Trainer(
-        task,
-        regularizers.resolve(method.coefficients),
-        task.default_training.model_copy(update=dict(method.training)),
-        task.default_pruning.threshold,
-        data.for_seeds(range(size)),
-        range(size),
-        proximal=method.proximal,
+    return make_trainer(
+        task, data, size, coefficients=method.coefficients, proximal=method.proximal, rewire=method.rewire
     )
-
-
-def _times(task: Task, data: Data, size: int, steps: int) -> dict[str, list[float]]:
-    trainers = {name: _make(task, data, size, method) for name, method in METHODS.items()}
-    for trainer in trainers.values():
-        trainer.advance(1)
-    times: dict[str, list[float]] = {name: [] for name in METHODS}
-    for _ in range(ROUNDS):
-        for name, trainer in trainers.items():
-            begin = time.process_time()
-            trainer.advance(steps)
-            times[name].append(1000 * (time.process_time() - begin) / steps / size)
-    return times
 
 
 def _memory_mb(name: str, data_dir: Path, size: int, method: str) -> float:

@@ -1,14 +1,11 @@
 """A step in bfloat16 against one in float32, by the time that it has a core."""
 
 import statistics
-import time
 from pathlib import Path
 
 import torch
 
-from benchmarks.trainer import load, make_trainer
-from dn_distributed.data import Data
-from dn_distributed.tasks import Task
+from benchmarks.trainer import cpu_ms, load, make_trainer
 from sweeps.tune.memory import keep_freed_memory
 
 PACKS = {
@@ -23,27 +20,15 @@ ROUNDS = 8
 
 
 def run(data_dir: Path) -> list[str]:
-    """Return the table as Markdown lines. Both take turns, so that other work on the machine meets them alike."""
+    """Return the table as Markdown lines."""
     keep_freed_memory()
     torch.set_num_threads(1)
     lines = ["| task | pack | float32: ms | bfloat16: ms | times as fast |", "| --- | --: | --: | --: | --: |"]
     for name, packs in PACKS.items():
         task, data = load(name, data_dir)
         for size in packs:
-            exact, rounded = _times(task, data, size, STEPS[name])
+            trainers = [make_trainer(task, data, size, precision) for precision in ("float32", "bf16")]
+            exact, rounded = cpu_ms(trainers, STEPS[name], ROUNDS)
             ratio = statistics.median(a / b for a, b in zip(exact, rounded, strict=True))
             lines.append(f"| {name} | {size} | {min(exact):.3g} | {min(rounded):.3g} | **{ratio:.2f}** |")
     return [*lines, "", "Milliseconds of CPU per replicate and step, one thread; the ratio is the median of pairs."]
-
-
-def _times(task: Task, data: Data, size: int, steps: int) -> list[list[float]]:
-    trainers = make_trainer(task, data, size), make_trainer(task, data, size, "bf16")
-    for trainer in trainers:
-        trainer.advance(1)
-    times: list[list[float]] = [[], []]
-    for _ in range(ROUNDS):
-        for trainer, found in zip(trainers, times, strict=True):
-            begin = time.process_time()
-            trainer.advance(steps)
-            found.append(1000 * (time.process_time() - begin) / steps / size)
-    return times

@@ -1,7 +1,7 @@
 """The trainer alone: milliseconds per replicate and step, beside the limit of its matrix products."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dn_distributed import regularizers
-from dn_distributed.config import Precision
+from dn_distributed.config import Precision, Rewire
 from dn_distributed.data import DATASETS, Data
 from dn_distributed.tasks import TASKS, Task
 from dn_distributed.training import Trainer
@@ -44,17 +44,38 @@ def make_trainer(
     replicas: int,
     precision: Precision = "float32",
     device: torch.device | str = "cpu",
+    *,
+    coefficients: Mapping[str, float] = PENALTIES,
+    proximal: bool = False,
+    rewire: Rewire | None = None,
 ) -> Trainer:
-    """Return the trainer of a pack as in the paper, with all kinds of penalties."""
+    """Return the trainer of a pack as in the paper, with all kinds of penalties unless others are given."""
     return Trainer(
         task,
-        regularizers.resolve(PENALTIES),
-        task.default_training.model_copy(update={"precision": precision}),
+        regularizers.resolve(coefficients),
+        task.default_training.model_copy(update={"precision": precision, "rewire": rewire}),
         task.default_pruning.threshold,
         data.for_seeds(range(replicas)),
         range(replicas),
+        proximal=proximal,
         device=device,
     )
+
+
+def cpu_ms(trainers: Sequence[Trainer], steps: int, rounds: int) -> list[list[float]]:
+    """Return for each trainer milliseconds of CPU per replicate and step, of every round.
+
+    They take turns, so that other work on the machine meets them alike.
+    """
+    for trainer in trainers:
+        trainer.advance(1)
+    times: list[list[float]] = [[] for _ in trainers]
+    for _ in range(rounds):
+        for trainer, found in zip(trainers, times, strict=True):
+            begin = time.process_time()
+            trainer.advance(steps)
+            found.append(1000 * (time.process_time() - begin) / steps / len(trainer.seeds))
+    return times
 
 
 def step_ms(task: Task, data: Data, replicas: int, steps: int) -> float:

@@ -359,8 +359,12 @@ def _recipes() -> str:
 
 def _rivals(kind: str) -> str:
     """Return our table of a kind of ``rivals/README.md``, with links from here."""
-    program = _program("rivals")
-    return str(program["table"](kind, program["entries"](), "rivals/"))
+    return str(_program("rivals")["table"](kind, _rival_entries(), "rivals/"))
+
+
+@cache
+def _rival_entries() -> Any:
+    return _program("rivals")["entries"]()
 
 
 def _recovery() -> tuple[str, int]:
