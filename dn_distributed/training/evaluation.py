@@ -38,7 +38,7 @@ class Evaluation:
 
     def counts(self, threshold: Cut) -> list[sparsity.NetworkCounts]:
         """Return what pruning at ``threshold`` would leave of each replicate."""
-        is_chain = self._is_chain
+        is_chain = self.is_chain
         left = pruning.masks(self._replicas.weights(), threshold)
         pruned = {} if is_chain else self._pruned(threshold)
         return [
@@ -52,7 +52,8 @@ class Evaluation:
         ]
 
     @cached_property
-    def _is_chain(self) -> bool:
+    def is_chain(self) -> bool:
+        """Whether the regularised layers are seen to be a chain, with the shapes of the data."""
         return is_shown_chain(self._replicas.plain_network(0, {}), self._few_inputs, self._task.layers)
 
     @property
@@ -74,7 +75,7 @@ class Evaluation:
 
     def not_followed(self) -> str:
         """Return in a sentence why it is not known what the network needs; nothing where it is."""
-        if self._is_chain:
+        if self.is_chain:
             return ""
         try:
             self._count_needed(0, {})

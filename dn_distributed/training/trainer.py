@@ -10,7 +10,6 @@ from torch import Tensor
 
 from dn_distributed import score_names
 from dn_distributed.chains import why_no_followed_chain
-from dn_distributed.compaction.needed import is_shown_chain
 from dn_distributed.config import Training
 from dn_distributed.data import Splits
 from dn_distributed.dropping.chain import Chain, find_chain, no_chain
@@ -71,6 +70,7 @@ class Trainer:
         of_one = self._splits.train.inputs[0] if splits.stacked else self._splits.train.inputs
         sample = of_one[: self.phases[0].training.batch_size]
         shapes = self.replicas.dropout_shapes(sample)
+        self._evaluation = Evaluation(task, self.replicas, self._splits, dropout, shapes)
         self._equipment = Equipment(
             task,
             self.replicas,
@@ -84,7 +84,6 @@ class Trainer:
             always_shrink,
         )
         noisy.check_phases(self._equipment, self.phases)
-        self._evaluation = Evaluation(task, self.replicas, self._splits, dropout, shapes)
         self._loss_sum = torch.zeros(len(self.seeds), device=self.device)
         self._diverged = torch.zeros(len(self.seeds), dtype=torch.bool, device=self.device)
         self._earlier = EarlierValues(self.replicas, self.phases)
@@ -102,19 +101,18 @@ class Trainer:
             chain = find_chain(
                 self.replicas.network, self.task.layers, self.replicas.dropout_names, lambda: self._outputs(sample)
             )
-            self._check_chain(sample)
+            self._check_chain()
             return chain
         except ArgumentError:
             if any(training.drop is not None for training in trainings):
                 raise
             return None
 
-    def _check_chain(self, sample: Tensor) -> None:
+    def _check_chain(self) -> None:
         """ArgumentError where it is not seen that the layers are a chain: cut as one, they would be another network."""
-        network = self.replicas.plain_network(0, {})
-        if reason := why_no_followed_chain(network, self.task.layers):
+        if reason := why_no_followed_chain(self.replicas.plain_network(0, {}), self.task.layers):
             raise no_chain(reason)
-        if not is_shown_chain(network, sample[:2].cpu(), self.task.layers):
+        if not self._evaluation.is_chain:
             raise no_chain("units of one are not read one after the other")
 
     def _outputs(self, inputs: Tensor) -> Tensor:
