@@ -15,7 +15,7 @@ from dn_distributed.dropping.chain import Chain, Left
 from dn_distributed.replicas import Replicas
 from dn_distributed.replicas.functional_network import FunctionalNetwork
 from dn_distributed.replicas.parameters import Parameters
-from dn_distributed.replicas.precision import lower
+from dn_distributed.replicas.precision import lower, products_in
 from dn_distributed.tasks import Task
 
 
@@ -98,14 +98,15 @@ class NarrowReplica:
         """Return the outputs ``[B, ...]`` for inputs ``[B, ...]``, without dropout."""
         self._network.eval()
         masks = [inputs.new_ones(())] * len(self._masked)
-        return self._function([view[0] for view in self.parameters.value_views], [], masks, inputs)[0]
+        with products_in("float32"):
+            return self._function([view[0] for view in self.parameters.value_views], [], masks, inputs)[0]
 
     def signals(self, inputs: Tensor, targets: Tensor, *, of_outputs: bool) -> dict[str, tuple[Tensor, Tensor]]:
         """Return by layer what it reads, ``[B, n, ...]``, and the gradient of each sample's loss with respect to that.
 
         ``of_outputs``: with respect to what it puts out instead. Without dropout.
         """
-        with torch.enable_grad(), self._noting() as found:
+        with torch.enable_grad(), products_in("float32"), self._noting() as found:
             loss = self._task.loss(self.outputs(inputs.clone().requires_grad_()), targets) * len(inputs)
             gradients = torch.autograd.grad(loss, [out if of_outputs else read for read, out in found.values()])
         return {

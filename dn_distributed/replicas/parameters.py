@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from dn_distributed.config import Precision
-from dn_distributed.replicas.precision import lower
 
 _ALIGNMENT = 64
 """Replicates start at multiples of it: vector instructions then round each one alike wherever it stands."""
@@ -34,12 +33,19 @@ class Parameters:
         self.gradients = torch.zeros_like(self.values)
         self.value_views = views_of(self.values, self.shapes)
         self.gradient_views = views_of(self.gradients, self.shapes)
+        self._lowered: Tensor | None = None
+        self._lowered_views: list[Tensor] = []
         self._num_regularized = sum(shapes[name].numel() for name in first)
 
     def values_in(self, precision: Precision) -> list[Tensor]:
-        """Return the views of the values, or in lower precision those of a copy."""
-        lowered = lower(self.values, precision)
-        return self.value_views if lowered is self.values else views_of(lowered, self.shapes)
+        """Return the views of the values, or in lower precision those of a copy, until they are asked for again."""
+        if precision != "bf16":
+            return self.value_views
+        if self._lowered is None:
+            self._lowered = self.values.bfloat16()
+            self._lowered_views = views_of(self._lowered, self.shapes)
+        self._lowered.copy_(self.values)
+        return self._lowered_views
 
     @property
     def by_name(self) -> dict[str, Tensor]:

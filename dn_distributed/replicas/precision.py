@@ -1,7 +1,8 @@
-"""In which precision a step computes a network's products. All sums that last longer than a step are in float32."""
+"""In which precision a network's products are computed. All sums that last longer than a step are in float32."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,13 +24,17 @@ def lower(tensor: Tensor, precision: Precision) -> Tensor:
 
 @contextmanager
 def products_in(precision: Precision) -> Iterator[None]:
-    """Within, a GPU multiplies matrices of float32 in TensorFloat-32, if that is the precision."""
-    if precision != "tf32":
-        yield
-        return
-    matmul = torch.backends.cuda.matmul  # convolutions do so anyway: torch's default
-    before, matmul.fp32_precision = matmul.fp32_precision, "tf32"
+    """Within, a GPU multiplies what is float32 in TensorFloat-32 if that is the precision, else in float32.
+
+    Convolutions too, for which torch takes TensorFloat-32 unless it is told otherwise.
+    """
+    cudnn: Any = torch.backends.cudnn
+    settings = (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn)
+    before = [setting.fp32_precision for setting in settings]
+    for setting in settings:
+        setting.fp32_precision = "tf32" if precision == "tf32" else "ieee"
     try:
         yield
     finally:
-        matmul.fp32_precision = before
+        for setting, value in zip(settings, before, strict=True):
+            setting.fp32_precision = value

@@ -19,7 +19,7 @@ from dn_distributed.replicas.alone import AsAlone
 from dn_distributed.replicas.batch_norm import swap_batch_norm_
 from dn_distributed.replicas.functional_network import FunctionalNetwork
 from dn_distributed.replicas.parameters import Parameters, stacked_zeros, views_of
-from dn_distributed.replicas.precision import lower
+from dn_distributed.replicas.precision import lower, products_in
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import Task
 
@@ -241,7 +241,7 @@ class Replicas:
         used = masks if masks is not None else [inputs.new_ones(len(self.seeds))] * len(self._dropout_names)
         stacked = [parameters[name] for name in self._parameters.names]
         if self._vectorized:
-            with AsAlone(len(self.seeds)):
+            with AsAlone(len(self.seeds)), products_in("float32"):
                 return vmap(self.call)(stacked, self._running_views, used, inputs)
         outputs = [
             self.call(

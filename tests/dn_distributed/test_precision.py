@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from dn_distributed.config import Drop, Training
+from dn_distributed.config import Drop, Precision, Training
 from dn_distributed.regularizers import resolve
 from dn_distributed.replicas import Replicas
 from dn_distributed.replicas.precision import products_in
@@ -107,11 +107,12 @@ def test_tf32_is_refused_on_a_cpu_and_rehearsed_in_float32(few_data: DataOf, mak
     rehearse(task, {}, Training(steps=5, batch_size=20, precision="tf32"), few_data(task))
 
 
-def test_tf32_is_a_setting_of_the_step_alone() -> None:
-    matmul = torch.backends.cuda.matmul
-    before = matmul.fp32_precision
-    with products_in("tf32"):
-        assert matmul.fp32_precision == "tf32"
-    with products_in("bf16"):
-        assert matmul.fp32_precision == before
-    assert matmul.fp32_precision == before
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
+def test_tf32_is_a_setting_of_the_step_alone(precision: Precision) -> None:
+    """And float32 is float32, in convolutions too, whatever torch or a user has set."""
+    cudnn: Any = torch.backends.cudnn
+    settings = (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn)
+    before = [setting.fp32_precision for setting in settings]
+    with products_in(precision):
+        assert {setting.fp32_precision for setting in settings} == {"tf32" if precision == "tf32" else "ieee"}
+    assert [setting.fp32_precision for setting in settings] == before

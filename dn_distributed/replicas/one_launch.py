@@ -1,0 +1,59 @@
+"""Operations that a GPU does one after the other without waiting for Python between them: a CUDA graph.
+
+A step of a small network is some hundred operations of a few microseconds, and Python takes longer to ask for one than
+a GPU to do it.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from dn_distributed.torch_internals import foreach_copy_
+
+Operations = Callable[..., tuple[Tensor, ...]]
+
+_BEFORE = 2
+"""How often the operations run before they are recorded: libraries choose their ways and take their memory then."""
+
+
+class OneLaunch:
+    """A function of tensors on a GPU, recorded for those that it was made with.
+
+    What it returns holds until it is called again.
+    """
+
+    def __init__(self, function: Operations, tensors: Sequence[Tensor], num_kept: int) -> None:
+        """``tensors``: of a first call. The first ``num_kept`` are used where they lie, and the others copied."""
+        self._kept = tuple(tensors[:num_kept])
+        self._copies = [tensor.clone() for tensor in tensors[num_kept:]]
+        places = (*self._kept, *self._copies)
+        before, now = torch.cuda.Stream(), torch.cuda.current_stream()  # type: ignore[no-untyped-call]
+        before.wait_stream(now)
+        with torch.cuda.stream(before):
+            for _ in range(_BEFORE):
+                function(*places)
+        now.wait_stream(before)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._results = function(*places)
+
+    def fits(self, tensors: Sequence[Tensor]) -> bool:
+        """Whether those that are used where they lie still lie there."""
+        return all(kept.data_ptr() == tensor.data_ptr() for kept, tensor in zip(self._kept, tensors, strict=False))
+
+    def __call__(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Return the function's results for tensors that ``fits`` says yes to, of the same shapes as the first."""
+        foreach_copy_(self._copies, tensors[len(self._kept) :])
+        self._graph.replay()
+        return self._results
+
+
+def one_launch_of(function: Operations, tensors: Sequence[Tensor], num_kept: int) -> OneLaunch | None:
+    """As ``OneLaunch``; None for operations that cannot be recorded, such as those that wait for a result."""
+    try:
+        return OneLaunch(function, tensors, num_kept)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:
+        return None
