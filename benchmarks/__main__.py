@@ -2,8 +2,6 @@
 
 import argparse
 import datetime
-import importlib.metadata
-import os
 from pathlib import Path
 
 from benchmarks import (
@@ -19,7 +17,7 @@ from benchmarks import (
     trainer,
     whole_sweep,
 )
-from dn_distributed.hardware import cpu_name
+from benchmarks.machine import machine
 from sweeps.planning.data_dir import resolve_data_dir
 
 PARTS = {
@@ -40,12 +38,6 @@ _INTRODUCTION = (
     "`DN_DATA_DIR` names the folder of MNIST."
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
-
-
-def machine() -> str:
-    """Return one line about the machine."""
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "ray", "mlflow"))
-    return f"{os.cpu_count()} cores of {cpu_name()}, {versions}"
 
 
 def main() -> None:

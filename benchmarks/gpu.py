@@ -10,7 +10,7 @@ from unittest import mock
 
 import torch
 
-from benchmarks.__main__ import machine
+from benchmarks.machine import machine
 from benchmarks.trainer import best_ms, load, make_trainer
 from dn_distributed.config import Precision
 from dn_distributed.data import Data
