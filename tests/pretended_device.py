@@ -26,8 +26,15 @@ from dn_distributed.sparsity import why_no_chain
 from dn_distributed.training import evaluation, trainer
 
 DEVICE = "pretended"
-AVAILABLE = torch.__version__ >= "2.14" or hasattr(backend_registration, "_setup_privateuseone_for_python_backend")
+_KNOWN = torch.__version__ >= "2.14" or hasattr(backend_registration, "_setup_privateuseone_for_python_backend")
 """Older versions of torch cannot have such a device; a newer one that takes it away fails, and is not skipped."""
+WHY_NOT = (
+    "tests/dn_distributed/test_gpu.py has a real GPU, and autograd takes one kind of device besides the CPU"
+    if torch.cuda.is_available()
+    else ""
+    if _KNOWN
+    else f"torch {torch.__version__} cannot pretend to have a device"
+)
 
 
 class _Answers(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -45,7 +52,7 @@ class _Answers(TorchDispatchMode):  # type: ignore[no-untyped-call]
 @cache
 def register() -> None:
     """Let torch know the device for the rest of the process: before its first backward pass, which counts devices."""
-    if AVAILABLE:
+    if not WHY_NOT:
         backend_registration._setup_privateuseone_for_python_backend(DEVICE)
 
 
@@ -57,8 +64,8 @@ def _fit_one_another(network: nn.Module, _: Tensor, layers: Sequence[str]) -> bo
 @contextlib.contextmanager
 def pretended() -> Iterator[None]:
     """Within, tensors are made without values, and ``DEVICE`` is a device."""
-    if not AVAILABLE:
-        pytest.skip(f"torch {torch.__version__} cannot pretend to have a device")
+    if WHY_NOT:
+        pytest.skip(WHY_NOT)
     register()
     on_cpu = [
         mock.patch.object(module, "generator", lambda seed, name, index, device: generator(seed, name, index))
