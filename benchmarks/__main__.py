@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import os
 from pathlib import Path
 
 from benchmarks import (
@@ -38,6 +39,7 @@ _INTRODUCTION = (
     "`DN_DATA_DIR` names the folder of MNIST."
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
+ROOT = RESULTS.parents[1]
 
 
 def main() -> None:
@@ -46,6 +48,8 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="Parts to run. Default: all.")
     parser.add_argument("--data-dir", type=Path, help="Folder of MNIST. Default: $DN_DATA_DIR, else ./data.")
     arguments = parser.parse_args()
+    # Ray's workers import the tutorial way from here, and know only what is installed.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     data_dir = resolve_data_dir(arguments.data_dir)
     sections = _sections()
     for part in arguments.parts or PARTS:
