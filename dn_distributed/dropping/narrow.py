@@ -98,7 +98,7 @@ class NarrowReplica:
         """Return the outputs ``[B, ...]`` for inputs ``[B, ...]``, without dropout."""
         self._network.eval()
         masks = [inputs.new_ones(())] * len(self._masked)
-        with products_in("float32"):
+        with products_in("float32", inputs.device):
             return self._function([view[0] for view in self.parameters.value_views], [], masks, inputs)[0]
 
     def signals(self, inputs: Tensor, targets: Tensor, *, of_outputs: bool) -> dict[str, tuple[Tensor, Tensor]]:
@@ -106,7 +106,7 @@ class NarrowReplica:
 
         ``of_outputs``: with respect to what it puts out instead. Without dropout.
         """
-        with torch.enable_grad(), products_in("float32"), self._noting() as found:
+        with torch.enable_grad(), products_in("float32", inputs.device), self._noting() as found:
             loss = self._task.loss(self.outputs(inputs.clone().requires_grad_()), targets) * len(inputs)
             gradients = torch.autograd.grad(loss, [out if of_outputs else read for read, out in found.values()])
         return {

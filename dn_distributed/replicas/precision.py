@@ -23,18 +23,24 @@ def lower(tensor: Tensor, precision: Precision) -> Tensor:
 
 
 @contextmanager
-def products_in(precision: Precision) -> Iterator[None]:
+def products_in(precision: Precision, device: torch.device) -> Iterator[None]:
     """Within, a GPU multiplies what is float32 in TensorFloat-32 if that is the precision, else in float32.
 
-    Convolutions too, for which torch takes TensorFloat-32 unless it is told otherwise.
+    Convolutions too, for which torch takes TensorFloat-32 unless it is told otherwise; and they add up in the same
+    order each time, as a training that goes on after an interruption needs.
     """
+    if device.type == "cpu":  # which has neither, and a step of a small network has no time for settings
+        yield
+        return
     cudnn: Any = torch.backends.cudnn
     settings = (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn)
-    before = [setting.fp32_precision for setting in settings]
+    before, was_deterministic = [setting.fp32_precision for setting in settings], cudnn.deterministic
+    cudnn.deterministic = True
     for setting in settings:
         setting.fp32_precision = "tf32" if precision == "tf32" else "ieee"
     try:
         yield
     finally:
+        cudnn.deterministic = was_deterministic
         for setting, value in zip(settings, before, strict=True):
             setting.fp32_precision = value

@@ -241,7 +241,7 @@ class Replicas:
         used = masks if masks is not None else [inputs.new_ones(len(self.seeds))] * len(self._dropout_names)
         stacked = [parameters[name] for name in self._parameters.names]
         if self._vectorized:
-            with AsAlone(len(self.seeds)), products_in("float32"):
+            with AsAlone(len(self.seeds)), products_in("float32", self.device):
                 return vmap(self.call)(stacked, self._running_views, used, inputs)
         outputs = [
             self.call(

@@ -85,7 +85,7 @@ class Learner:
                 scaled.add_gradient_(values, into, leading=1)
         if self._add_penalty_gradient_ is not None and penalty_factor:
             self._add_penalty_gradient_(penalty_factor)
-        with products_in(self._precision):
+        with products_in(self._precision, self._stack.values.device):
             return self._stack.add_loss_gradient_(inputs, targets, masks, self._precision)
 
     def move_(self, rate: float, penalty_factor: float) -> None:

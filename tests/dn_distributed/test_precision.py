@@ -112,7 +112,8 @@ def test_tf32_is_a_setting_of_the_step_alone(precision: Precision) -> None:
     """And float32 is float32, in convolutions too, whatever torch or a user has set."""
     cudnn: Any = torch.backends.cudnn
     settings = (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn)
-    before = [setting.fp32_precision for setting in settings]
-    with products_in(precision):
+    before = [cudnn.deterministic, *(setting.fp32_precision for setting in settings)]
+    with products_in(precision, torch.device("cuda")):
+        assert cudnn.deterministic
         assert {setting.fp32_precision for setting in settings} == {"tf32" if precision == "tf32" else "ieee"}
-    assert [setting.fp32_precision for setting in settings] == before
+    assert [cudnn.deterministic, *(setting.fp32_precision for setting in settings)] == before
