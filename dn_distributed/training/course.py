@@ -11,6 +11,7 @@ from dn_distributed.pruning import Cut
 from dn_distributed.regularizers.dropout import InputDropout, MaskSource
 from dn_distributed.training.batches import Batches
 from dn_distributed.training.equipment import Equipment
+from dn_distributed.training.finite import rows_are_finite
 from dn_distributed.training.learner import Learner
 from dn_distributed.training.members import Members
 from dn_distributed.training.noisy import Noisy, has_random_weights
@@ -139,7 +140,7 @@ class Course:
     def finite(self) -> Tensor:
         """Return which replicates have finite parameters, moments and statistics, ``[K]``."""
         learner = self._members or self._noisy or self._whole
-        return learner.finite() & self._equipment.replicas.running.isfinite().all(1)
+        return learner.finite() & rows_are_finite(self._equipment.replicas.running)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what the rest of the phase depends on, by name, to be saved or overwritten."""

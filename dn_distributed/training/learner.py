@@ -14,6 +14,7 @@ from torch import Tensor
 from dn_distributed.config import Precision
 from dn_distributed.proximal import StackStep
 from dn_distributed.replicas.precision import products_in
+from dn_distributed.training.finite import rows_are_finite
 from dn_distributed.training.optimizer import Optimizer
 from dn_distributed.training.penalties import Penalties
 
@@ -101,7 +102,7 @@ class Learner:
         """Return which replicates have finite parameters and moments, ``[K]``."""
         # An infinite second moment stops a replicate with finite parameters: Adam divides by it.
         tensors = (self._stack.values, *self.optimizer.moments().values())
-        return torch.stack([tensor.isfinite().all(1) for tensor in tensors]).all(0)
+        return torch.stack([rows_are_finite(tensor) for tensor in tensors]).all(0)
 
     def keep_(self, structure: Tensor) -> None:
         """Set to 0, for good, the parameters where ``structure`` ``[K, P]`` is False, with their moments."""

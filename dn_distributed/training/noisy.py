@@ -11,6 +11,7 @@ from dn_distributed.errors import ArgumentError
 from dn_distributed.random_weights import COEFFICIENTS, NoiseSource
 from dn_distributed.replicas import Replicas
 from dn_distributed.training.equipment import Equipment
+from dn_distributed.training.finite import rows_are_finite
 from dn_distributed.training.learner import Learner
 from dn_distributed.training.optimizer import Optimizer
 from dn_distributed.training.phases import Phase
@@ -78,7 +79,7 @@ class Noisy:
 
     def finite(self) -> Tensor:
         """As ``Learner.finite``; running statistics too."""
-        return self._learner.finite() & self._stack.running.isfinite().all(1)
+        return self._learner.finite() & rows_are_finite(self._stack.running)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what the rest of the phase depends on, by name."""

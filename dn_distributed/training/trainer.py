@@ -86,6 +86,7 @@ class Trainer:
         noisy.check_phases(self._equipment, self.phases)
         self._loss_sum = torch.zeros(len(self.seeds), device=self.device)
         self._diverged = torch.zeros(len(self.seeds), dtype=torch.bool, device=self.device)
+        self._noted_at = -1
         self._earlier = EarlierValues(self.replicas, self.phases)
         if 0 in self._earlier.steps:
             self._earlier.note(0)
@@ -228,7 +229,9 @@ class Trainer:
         return [seed for seed, lost in zip(self.seeds, self._diverged.tolist(), strict=True) if lost]
 
     def _note_divergence(self) -> None:
-        self._diverged |= ~(self._loss_sum.isfinite() & self._course.finite())
+        if self._noted_at != self.step:  # nothing has changed since
+            self._diverged |= ~(self._loss_sum.isfinite() & self._course.finite())
+            self._noted_at = self.step
 
     def state(self) -> dict[str, Tensor]:
         """Return all that the rest of the training depends on, as named tensors on the CPU.
@@ -259,7 +262,7 @@ class Trainer:
         found = {name: state[name] if tensor.ndim == 0 else state[name][rows] for name, tensor in own.items()}
         if any(found[name].shape != tensor.shape for name, tensor in own.items()):
             raise ValueError("the saved state belongs to another network")
-        self.step, self._course = step, course
+        self.step, self._course, self._noted_at = step, course, -1
         for name, tensor in own.items():
             tensor.copy_(found[name])
         course.restored()
