@@ -35,8 +35,8 @@ PARTS = {
     "agreement": ("(i) Scores of trainings in bfloat16 and in float32", agreement.run),
 }
 _INTRODUCTION = (
-    "`make bench` prints all tables but (e), which `make faults` prints, and (j), which has a command of its own;\n"
-    "`DN_DATA_DIR` names the folder of MNIST."
+    "`make bench` prints all tables but (e), which `make faults` prints, and (j) and (n), which have commands of\n"
+    "their own; `DN_DATA_DIR` names the folder of MNIST."
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 ROOT = RESULTS.parents[1]
