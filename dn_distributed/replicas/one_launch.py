@@ -38,7 +38,8 @@ class OneLaunch:
                 expected = function(*places)
         now.wait_stream(before)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        # Other threads of the process, as Ray has, may go on meanwhile.
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._results = function(*places)
         self._graph.replay()
         if not _same(self._results, expected):
