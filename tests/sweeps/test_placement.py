@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -15,6 +16,7 @@ from rich.console import Console
 import tests.sweeps.hostile_tasks  # noqa: F401  registers its tasks
 from sweeps.cluster import connection
 from sweeps.cluster.connection import Capacity
+from sweeps.cluster.ray_internals import interpreter
 from sweeps.planning import plan as planning
 from sweeps.planning.data import load_data
 from sweeps.spec import load as spec
@@ -44,7 +46,8 @@ def capacity() -> Iterator[Capacity]:
     connection._ensure_token()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)  # workers import tests
-        ray.init("local", num_cpus=4, num_gpus=2, include_dashboard=False, logging_level=logging.ERROR)
+        options: dict[str, Any] = {"include_dashboard": False, "logging_level": logging.ERROR}
+        ray.init("local", num_cpus=4, num_gpus=2, runtime_env=interpreter(), **options)
         yield Capacity(cpus=4, gpus=2, nodes=1, joined=False)
         ray.shutdown()
 

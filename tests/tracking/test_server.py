@@ -442,8 +442,15 @@ def test_a_killed_postgresql_comes_back(running: Server, client: MlflowClient) -
     before = running.postmaster()
     os.kill(running.process.pid, signal.SIGSTOP)
     os.kill(before, signal.SIGKILL)
-    assert running.read("/", "somebody", "whose password is not remembered") == (503, middleware.UNAVAILABLE)
-    os.kill(running.process.pid, signal.SIGCONT)
+
+    def read() -> tuple[int, str]:
+        return running.read("/", "somebody", "whose password is not remembered")
+
+    try:
+        running.wait(lambda: read()[0] != 401)  # its processes end a moment after it, and answer until then
+        assert read() == (503, middleware.UNAVAILABLE)
+    finally:
+        os.kill(running.process.pid, signal.SIGCONT)
     running.wait(lambda: "dn: PostgreSQL has ended; starting it again" in running.output)
     assert client.get_experiment_by_name("of a client") is not None
     assert running.postmaster() != before
