@@ -14,7 +14,7 @@ from benchmarks.machine import machine
 from benchmarks.trainer import best_ms, load, make_trainer
 from dn_distributed.config import Precision
 from dn_distributed.data import Data
-from dn_distributed.replicas import functional_network
+from dn_distributed.replicas import one_launch
 from dn_distributed.tasks import Task
 from sweeps.planning.data_dir import resolve_data_dir
 
@@ -38,7 +38,7 @@ def run(data_dir: Path, device: torch.device) -> Iterator[str]:
     for name, packs in PACKS.items():
         task, data = load(name, data_dir)
         for size in packs:
-            with mock.patch.object(functional_network, "one_launch_of", return_value=None):
+            with mock.patch.object(one_launch, "OneLaunch", side_effect=RuntimeError):
                 times = [_step_ms(task, data, size, "float32", device)]
             times += [_step_ms(task, data, size, precision, device) for precision in precisions]
             yield f"| {name} | {size} | {' | '.join(f'{found:.3g}' for found in times)} |"

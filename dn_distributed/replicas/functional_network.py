@@ -10,12 +10,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from dn_distributed.replicas.loss_gradient import LossGradient, loss_gradient
-from dn_distributed.replicas.one_launch import OneLaunch, one_launch_of
+from dn_distributed.replicas.one_launch import InOneLaunch
 from dn_distributed.tasks import Task
 from dn_distributed.torch_internals import foreach_add_, foreach_copy_
-
-Kind = tuple[torch.Size, torch.dtype]
-"""Shape of the inputs and type of the parameters, for which a gradient is recorded."""
 
 
 class FunctionalNetwork:
@@ -37,8 +34,7 @@ class FunctionalNetwork:
         """
         self._task, self._network, self._names = task, network, tuple(names)
         self._statistics, self._drawn, self._vectorized = tuple(statistics), tuple(drawn), vectorized
-        self._gradients: dict[Kind, LossGradient] = {}
-        self._launches: dict[Kind, OneLaunch | None] = {}
+        self._gradients: dict[tuple[torch.Size, torch.dtype], LossGradient] = {}
 
     @property
     def _identity(self) -> Hashable:
@@ -81,21 +77,12 @@ class FunctionalNetwork:
             self._network.train()
             loss = vmap(self._loss) if self._vectorized else self._loss
             stacked = len(inputs) if self._vectorized else 1
-            self._gradients[kind] = loss_gradient(
-                loss, self._identity, values, running, masks, inputs, targets, stacked
-            )
-        found = self._computed(kind, [*values, *running], [inputs, targets, *masks])
+            gradient = loss_gradient(loss, self._identity, values, running, masks, inputs, targets, stacked)
+            if inputs.device.type == "cuda":
+                gradient = InOneLaunch(gradient, num_kept=len(values) + len(running))
+            self._gradients[kind] = gradient
+        found = self._gradients[kind](*values, *running, inputs, targets, *masks)
         foreach_add_(gradients, found[: len(gradients)])
         if running:
             foreach_copy_(running, found[len(gradients) + 1 :])
         return found[len(gradients)]
-
-    def _computed(self, kind: Kind, state: list[Tensor], batch: list[Tensor]) -> tuple[Tensor, ...]:
-        """What the gradient of a kind returns; on a GPU until it is asked for again."""
-        function = self._gradients[kind]
-        if state[0].device.type != "cuda":
-            return function(*state, *batch)
-        launch = self._launches.get(kind)
-        if kind not in self._launches or (launch is not None and not launch.fits(state)):
-            self._launches[kind] = launch = one_launch_of(function, [*state, *batch], len(state))
-        return (launch or function)(*state, *batch)

@@ -18,10 +18,7 @@ _BEFORE = 2
 
 
 class OneLaunch:
-    """A function of tensors on a GPU, recorded for those that it was made with.
-
-    What it returns holds until it is called again.
-    """
+    """A function of tensors on a GPU, recorded for those that it was made with."""
 
     def __init__(self, function: Operations, tensors: Sequence[Tensor], num_kept: int) -> None:
         """``tensors``: of a first call. The first ``num_kept`` are used where they lie, and the others copied.
@@ -56,14 +53,31 @@ class OneLaunch:
         return self._results
 
 
-def one_launch_of(function: Operations, tensors: Sequence[Tensor], num_kept: int) -> OneLaunch | None:
-    """As ``OneLaunch``; None for operations that cannot be recorded, or not without a change of what they compute."""
-    try:
-        return OneLaunch(function, tensors, num_kept)
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError:
-        return None
+class InOneLaunch:
+    """A function of tensors on a GPU: one launch, unless it cannot be recorded, or not without a change of its results.
+
+    What it returns holds until it is called again.
+    """
+
+    def __init__(self, function: Operations, num_kept: int) -> None:
+        """``num_kept``: as ``OneLaunch`` takes it. Those tensors seldom move; where they do it is recorded again."""
+        self._function, self._num_kept = function, num_kept
+        self._launch: OneLaunch | None = None
+        self._can_be_recorded = True
+
+    def __call__(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Return the function's results."""
+        if self._can_be_recorded and (self._launch is None or not self._launch.fits(tensors)):
+            self._record(tensors)
+        return (self._launch or self._function)(*tensors)
+
+    def _record(self, tensors: Sequence[Tensor]) -> None:
+        try:
+            self._launch = OneLaunch(self._function, tensors, self._num_kept)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError:
+            self._launch, self._can_be_recorded = None, False
 
 
 def _same(results: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:

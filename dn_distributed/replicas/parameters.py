@@ -34,18 +34,15 @@ class Parameters:
         self.value_views = views_of(self.values, self.shapes)
         self.gradient_views = views_of(self.gradients, self.shapes)
         self._lowered: Tensor | None = None
-        self._lowered_views: list[Tensor] = []
         self._num_regularized = sum(shapes[name].numel() for name in first)
 
     def values_in(self, precision: Precision) -> list[Tensor]:
         """Return the views of the values, or in lower precision those of a copy, until they are asked for again."""
         if precision != "bf16":
             return self.value_views
-        if self._lowered is None:
-            self._lowered = self.values.bfloat16()
-            self._lowered_views = views_of(self._lowered, self.shapes)
-        self._lowered.copy_(self.values)
-        return self._lowered_views
+        if self._lowered is None:  # and then it stays where it is, as a recorded step needs
+            self._lowered = torch.empty_like(self.values, dtype=torch.bfloat16)
+        return views_of(self._lowered.copy_(self.values), self.shapes)
 
     @property
     def by_name(self) -> dict[str, Tensor]:

@@ -1,7 +1,6 @@
 """Everything that a trainer does, on a device that is not the CPU: nothing of it may stay behind."""
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import pytest
@@ -11,9 +10,10 @@ from torch import Tensor
 from dn_distributed.config import Precision, Prune, Rewire, Training
 from dn_distributed.data import Data
 from dn_distributed.regularizers import PENALTIES, resolve
-from dn_distributed.tasks import TASKS, Task
+from dn_distributed.tasks import Task
 from dn_distributed.tasks.lenet300 import LeNet300
 from dn_distributed.training import Trainer
+from tests.dn_distributed.networks import NETWORKS, MakeTask
 from tests.dn_distributed.own_models import BatchNormResNet, GroupNormResNet
 from tests.dn_distributed.support import DataOf, make_task
 from tests.pretended_device import DEVICE, pretended, without_values
@@ -62,17 +62,10 @@ def devices(tensors: Iterable[Tensor]) -> set[str]:
     return {tensor.device.type for tensor in tensors}
 
 
-@pytest.mark.parametrize(
-    ("make", "dropout"),
-    [
-        *(pytest.param(partial(make_task, name), 0.5, id=name) for name in TASKS),
-        (GroupNormResNet, 0.0),
-        (BatchNormResNet, 0.0),
-    ],
-)
+@pytest.mark.parametrize(("make", "dropout"), NETWORKS)
 @pytest.mark.parametrize("proximal", [False, True], ids=["subgradient", "proximal"])
 def test_a_pack_is_trained_measured_saved_and_taken_up_again(
-    few_data: DataOf, make: Callable[[], Task], dropout: float, proximal: bool
+    few_data: DataOf, make: MakeTask, dropout: float, proximal: bool
 ) -> None:
     task = make()
     data = few_data(task)
