@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 
 from dn_distributed.compaction.proof import ROUNDING, TOLERANCE
 
@@ -87,17 +86,20 @@ def test_the_page_of_recipes_is_that_of_its_rows_and_proofs() -> None:
             assert proof["after"]["weights"] == row.counts.dense_size
 
 
-def test_the_page_of_rivals_is_that_of_its_rows_and_records() -> None:
+def test_the_pages_of_rivals_are_those_of_their_rows_and_records() -> None:
     script = module_at(RESULTS / "rivals.py")
-    found = script.entries()
-    text = script.PAGE.read_text("utf-8")
-    assert script.page(found, yaml.safe_load(script.RECORDS.read_text("utf-8"))) == text
-    for path in script.SWEEPS.glob("lenet300-*.yaml"):
-        assert f"rival-{path.stem}" in text, "neither shown nor named as missing"
-    for entry in found:
-        assert len(entry.rows) == 5
-        for row, compression in zip(entry.rows, entry.compressions("mixed"), strict=True):
-            assert compression == pytest.approx(row.counts.num_weights / row.counts.num_nonzero)
+    shown = [network for network in script.NETWORKS if network.folders]
+    assert {network.page for network in shown} == set(script.FOLDER.glob("*.md"))
+    for network in shown:
+        found = script.entries(network)
+        text = network.page.read_text("utf-8")
+        assert script.page(network, found) == text
+        for name in network.planned:
+            assert name in text, "neither shown nor named as missing"
+        for entry in found:
+            assert len(entry.rows) == 5
+            for row, compression in zip(entry.rows, entry.compressions("mixed"), strict=True):
+                assert compression == pytest.approx(row.counts.num_weights / row.counts.num_nonzero)
 
 
 def test_the_page_of_smaller_networks_is_that_of_its_results() -> None:

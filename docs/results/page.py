@@ -357,14 +357,11 @@ def _recipes() -> str:
     return str(table).strip().replace("](", "](recipes/")
 
 
-def _rivals(kind: str) -> str:
-    """Return our table of a kind of ``rivals/README.md``, with links from here."""
-    return str(_program("rivals")["table"](kind, _rival_entries(), "rivals/"))
-
-
-@cache
-def _rival_entries() -> Any:
-    return _program("rivals")["entries"]()
+def _rivals(key: str, kind: str) -> str:
+    """Return our table of a network and a kind as ``rivals/`` has it, with links from here; nothing if none was run."""
+    program = _program("rivals")
+    network = next(network for network in program["NETWORKS"] if network.key == key)
+    return str(program["table"](kind, program["entries"](network), HERE)) if network.folders else ""
 
 
 def _recovery() -> tuple[str, int]:

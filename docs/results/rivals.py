@@ -1,6 +1,6 @@
-"""Writes ``rivals/README.md``: rivals on LeNet-300-100 in one harness, beside published records.
+"""Writes ``rivals/README.md`` and ``rivals/lenet5-caffe.md``: rivals in one harness, beside published records.
 
-    dn sweep sweeps/rivals/lenet300-*.yaml --report docs/results/rivals
+    dn sweep sweeps/rivals/*.yaml --report docs/results/rivals
     python docs/results/rivals.py
 
 All figures of ours are computed from the rows in ``rivals/`` and ``recipes/``; the records are in ``records.yaml``.
@@ -8,6 +8,7 @@ All figures of ours are computed from the rows in ``rivals/`` and ``recipes/``; 
 
 import itertools
 import math
+import os
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,14 +33,50 @@ Place = tuple[float, float, str]
 
 HERE = Path(__file__).parent
 FOLDER = HERE / "rivals"
-PAGE, RECORDS, FIGURE = FOLDER / "README.md", FOLDER / "records.yaml", FOLDER / "rivals.png"
+RECORDS = FOLDER / "records.yaml"
 SWEEPS = HERE.parents[1] / "sweeps" / "rivals"
-RECIPES = ("recipe-lenet300-20x", "recipe-lenet300-30x")
 _TRAINED = 55_000
 
-HEAD = """# Rivals on LeNet-300-100, in one harness
 
-By the [plan](../plans/rivals-lenet300.md), which was written before the runs: MNIST, 55 000 images train, 10 000 test;
+@dataclass(frozen=True)
+class Network:
+    """A network that all methods make smaller, on a page of its own."""
+
+    title: str
+    key: str
+    """In the names of its sweeps, of its plan, and of its records."""
+    recipes: tuple[str, ...]
+    page: Path
+
+    @property
+    def figure(self) -> Path:
+        """The picture of the page."""
+        return FOLDER / f"{self.key}.png"
+
+    @property
+    def folders(self) -> list[Path]:
+        """Of the rivals that were run."""
+        return sorted(path.parent for path in FOLDER.glob(f"rival-{self.key}-*/rows.json"))
+
+    @property
+    def planned(self) -> set[str]:
+        """The names of all planned sweeps."""
+        return {f"rival-{path.stem}" for path in SWEEPS.glob(f"{self.key}-*.yaml")}
+
+    def records(self) -> dict[str, Any]:
+        """Return the published figures, by kind."""
+        found: dict[str, Any] = yaml.safe_load(RECORDS.read_text("utf-8"))[self.key]
+        return found
+
+
+NETWORKS = (
+    Network("LeNet-300-100", "lenet300", ("recipe-lenet300-20x", "recipe-lenet300-30x"), FOLDER / "README.md"),
+    Network("Caffe's LeNet-5", "lenet5-caffe", ("recipe-lenet5-caffe-160x",), FOLDER / "lenet5-caffe.md"),
+)
+
+_HEAD = """# Rivals on {title}, in one harness
+
+By the [plan](../plans/rivals-{key}.md), which was written before the runs: MNIST, 55 000 images train, 10 000 test;
 five seeds each, measured after the last step; every method has one configuration, and none was tuned on what is shown.
 Networks of a table are not at equal score: it orders nothing, and no difference is tested. Ordered by compression.
 
@@ -51,7 +88,7 @@ class Entry:
     """One method: what its replicates are."""
 
     method: str
-    folder: str
+    folder: Path
     epochs: float
     rows: Sequence[Row]
 
@@ -72,16 +109,16 @@ class Entry:
         return "-".join(f"{statistics.fmean(layer):.0f}" for layer in layers)
 
 
-def entries() -> list[Entry]:
-    """Return what is shown, from the rows beside this program."""
-    folders = [*sorted(path.parent for path in FOLDER.glob("*/rows.json")), *(HERE / "recipes" / n for n in RECIPES)]
+def entries(network: Network) -> list[Entry]:
+    """Return what is shown of a network, from the rows beside this program."""
+    folders = [*network.folders, *(HERE / "recipes" / name for name in network.recipes)]
     found = []
     for folder in folders:
         results = load_rows(folder / "rows.json")
         for method in results.methods:
             assert method.chosen is not None, f"{folder.name}: {method.label} has no replicate"
             label = method.label if folder.parent == FOLDER else f"recipe {folder.name.rpartition('-')[2]}"
-            found.append(Entry(label, folder.name, _epochs(method.chosen.cell.phases), method.chosen.rows))
+            found.append(Entry(label, folder, _epochs(method.chosen.cell.phases), method.chosen.rows))
     return found
 
 
@@ -97,21 +134,21 @@ def _ratio(whole: int, left: int) -> float:
     return whole / left if left else math.inf
 
 
-def page(found: Sequence[Entry], records: dict[str, Any]) -> str:
-    """Return the page."""
+def page(network: Network, found: Sequence[Entry]) -> str:
+    """Return the page of a network."""
     picture = (
-        "![Compression against test error, our methods and published figures](rivals.png)\n\n"
+        f"![Compression against test error, our methods and published figures]({network.figure.name})\n\n"
         "Filled: ours, means with one standard deviation over seeds both ways. Hollow: published."
     )
-    parts = [HEAD, *_not_run(), picture]
+    records = network.records()
+    parts = [_HEAD.format(title=network.title, key=network.key), *_not_run(network), picture]
     for kind, title in _TITLES.items():
         parts += [f"## {title}", table(kind, found), _published(kind, records), _reached(kind, found, records[kind])]
     return "\n\n".join(parts) + "\n"
 
 
-def _not_run() -> Iterator[str]:
-    names = {f"rival-{path.stem}" for path in SWEEPS.glob("lenet300-*.yaml")}
-    missing = names - {path.parent.name for path in FOLDER.glob("*/rows.json")}
+def _not_run(network: Network) -> Iterator[str]:
+    missing = network.planned - {folder.name for folder in network.folders}
     if missing:
         yield f"Planned and not run: {', '.join(f'`{name}`' for name in sorted(missing))}."
 
@@ -122,14 +159,14 @@ _TITLES: dict[Kind, str] = {
 }
 
 
-def table(kind: Kind, found: Sequence[Entry], folder: str = "") -> str:
-    """Return our table of a kind, most compressed first; ``folder``: where this page lies, seen from the table."""
+def table(kind: Kind, found: Sequence[Entry], seen_from: Path = FOLDER) -> str:
+    """Return our table of a kind, most compressed first, with links for a page in the folder ``seen_from``."""
     lines = [
         "| method | n | epochs | compression | test error (%) | units left, inputs first |",
         "| :-- | --: | --: | --: | --: | :-- |",
     ]
     for entry in _ordered(kind, found):
-        link = f"{folder}{'../recipes/' if entry.folder in RECIPES else ''}{entry.folder}/table.md"
+        link = Path(os.path.relpath(entry.folder / "table.md", seen_from)).as_posix()
         compression, error = (_spread(values) for values in (entry.compressions(kind), entry.errors))
         lines.append(
             f"| [{entry.method}]({link}) | {len(entry.rows)} | {entry.epochs:.0f} | {compression} | {error} "
@@ -228,10 +265,12 @@ def _name(axes: Axes, places: Sequence[Place]) -> None:
 
 
 def main() -> None:
-    """Write the page and its figure."""
-    found, records = entries(), yaml.safe_load(RECORDS.read_text("utf-8"))
-    PAGE.write_text(page(found, records), encoding="utf-8")
-    FIGURE.write_bytes(style.as_png(figure(found, records)))
+    """Write the pages and their figures, of networks that rivals were run on."""
+    for network in NETWORKS:
+        if network.folders:
+            found = entries(network)
+            network.page.write_text(page(network, found), encoding="utf-8")
+            network.figure.write_bytes(style.as_png(figure(found, network.records())))
 
 
 if __name__ == "__main__":
