@@ -209,7 +209,23 @@ def test_what_was_begun_of_a_cell_is_found_by_an_index(running: Server) -> None:
         search = "explain select run_uuid from tags where key = %s and value = %s"
         plan = connection.execute(search, [schema.CELL_KEY, "a key"]).fetchall()
         assert INDEX in str(plan)
-    database.index_cells()  # each start does
+    database.prepare_tables()  # each start does
+
+
+def test_the_database_knows_how_many_runs_are_replicates(running: Server) -> None:
+    """Key and value of a tag go together: one key in ten has this value, and each run has it."""
+    psycopg = pytest.importorskip("psycopg")
+    database = Postgres(running.data / "postgres", running.data / "secrets", running.folder / "log").database
+    with psycopg.connect(database.address, password=database.password) as connection:
+        run = "select 'run' || i, '', '', 'active' from generate_series(1, 2000) i"
+        connection.execute(f"insert into runs (run_uuid, name, artifact_uri, lifecycle_stage) {run}")
+        tag = "select 'run' || i, 'key' || j, 'value' || j from generate_series(1, 2000) i, generate_series(1, 10) j"
+        connection.execute(f"insert into tags (run_uuid, key, value) {tag}")
+        connection.execute("analyze tags")
+        search = "explain (format json) select * from tags where key = 'key1' and value = 'value1'"
+        (plan,) = connection.execute(search).fetchone()
+        connection.rollback()
+    assert plan[0]["Plan"]["Plan Rows"] == pytest.approx(2000, rel=0.2)
 
 
 @pytest.mark.parametrize("announced", [True, False])

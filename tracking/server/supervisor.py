@@ -122,7 +122,7 @@ def run(wanted: Settings, say: Callable[[str], None], complain: Callable[[str], 
         server.start()
         server.wait_until_ready(wanted.host, wanted.port)
         if wanted.database is None:  # one of somebody else's is left as it is
-            database.index_cells()
+            database.prepare_tables()
         say(_description(wanted))
         _keep_running([*parts, server], complain)
 
