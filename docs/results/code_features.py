@@ -113,6 +113,12 @@ def measured(store: Path, data: Images) -> Iterator[tuple[str, int, dict[str, fl
     yield PIXELS, 0, probe({split: pixels for split, (pixels, _) in data.items()}, data)
 
 
+def read() -> Found:
+    """Return what was measured."""
+    found: Found = json.loads(RESULTS.read_text("utf-8"))
+    return found
+
+
 def page(found: Found) -> str:
     """Return the page."""
     return f"""# How good are the autoencoder's codes as features?
@@ -122,7 +128,7 @@ encoder, MNIST. Written by `python docs/results/code_features.py` from [results.
 [this sweep](../questions/{SWEEP}/table.md), pruned at 0.005. They are not at equal error: the rows
 compare settings, of which ℓ1 and DropNeuron of 1e-6 are those that the paper prints, after half of its epochs.
 
-{_table(found)}
+{table(found)}
 
 *Units alive*: of the code, after pruning. *C*: the strengths that validation images chose, with how many seeds each.
 
@@ -132,7 +138,8 @@ Differences of the accuracies, in points, paired by seed, with the 95 % interval
 """
 
 
-def _table(found: Found) -> str:
+def table(found: Found) -> str:
+    """Return what was measured, a line for each kind of features."""
     lines = [
         "| features | n | accuracy of the classifier (%) | error of the reconstruction | units alive (of 64) | C |",
         "| :-- | --: | --: | --: | --: | :-- |",
@@ -183,7 +190,7 @@ def main() -> None:
         found.setdefault(name, {})[str(seed)] = one
     FOLDER.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    PAGE.write_text(page(json.loads(RESULTS.read_text("utf-8"))), encoding="utf-8")
+    PAGE.write_text(page(read()), encoding="utf-8")
 
 
 if __name__ == "__main__":

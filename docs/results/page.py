@@ -284,6 +284,7 @@ def render(page: Path) -> str:
             recipes=_recipes,
             recovery=_recovery,
             rivals=_rivals,
+            code_features=_code_features,
             hours=_hours,
             minutes=lambda name: _minutes(f"questions/{name}"),
             rival_minutes=_rival_minutes,
@@ -362,6 +363,12 @@ def _rivals(key: str, kind: str) -> str:
     program = _program("rivals")
     network = next(network for network in program["NETWORKS"] if network.key == key)
     return str(program["table"](kind, program["entries"](network), HERE)) if network.folders else ""
+
+
+def _code_features() -> str:
+    """Return the table of ``code-features/``; nothing where it was not measured."""
+    program = _program("code_features")
+    return str(program["table"](program["read"]())) if program["RESULTS"].exists() else ""
 
 
 def _recovery() -> tuple[str, int]:
