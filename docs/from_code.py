@@ -22,7 +22,8 @@ from dn_distributed.config import Drop, Prune, Pruning, Rewire, Training
 from dn_distributed.data import DATASETS
 from dn_distributed.tasks import TASKS
 from sweeps.cli.main import dn
-from sweeps.spec.file import Resources, Search, SweepFile, method_entry
+from sweeps.spec.file import Resources, Search, SweepFile
+from sweeps.spec.method import method_entry
 from tracking import schema, variables
 from tracking.results import equal_score, inference
 from tracking.tables import verdicts

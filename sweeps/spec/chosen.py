@@ -1,29 +1,29 @@
 """The task and the dataset that options of a command choose: a name, or ``{name: …}`` with options, as in a file."""
 
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from dn_distributed.data import Dataset
 from dn_distributed.tasks import Task
-from sweeps.spec.file import Entry, _dataset, _task
-from sweeps.spec.load import _validated
+from sweeps.spec.entry import Entry
+from sweeps.spec.load import validated
+from sweeps.spec.named import NamedDataset, NamedTask
 from sweeps.spec.yaml_file import YamlFile
 
 
 class _WithTask(Entry):
-    task: Annotated[Task, BeforeValidator(_task)]
+    task: NamedTask
 
 
 class _WithData(_WithTask):
-    dataset: Annotated[Dataset, BeforeValidator(_dataset)] = Field(None, validate_default=True)
+    dataset: NamedDataset = Field(None, validate_default=True)
 
 
 def task_of(task: str) -> Task:
     """Return the task that ``--task`` chooses. SpecError where there is none such."""
     read = _read("task", task)
-    return _validated(_WithTask, read.data, (), read.places).task
+    return validated(_WithTask, read.data, (), read.places).task
 
 
 def dataset_of(task: str, dataset: str | None) -> Dataset:
@@ -31,7 +31,7 @@ def dataset_of(task: str, dataset: str | None) -> Dataset:
     of_task = read = _read("task", task)
     if dataset is not None:
         read = _read("dataset", dataset)
-    return _validated(_WithData, {**of_task.data, **read.data}, (), read.places).dataset
+    return validated(_WithData, {**of_task.data, **read.data}, (), read.places).dataset
 
 
 def _read(key: str, text: str) -> YamlFile:

@@ -19,7 +19,8 @@ from dn_distributed.text import one_line, quoted
 from sweeps.errors import SpecError
 from sweeps.spec import shipped
 from sweeps.spec.checks import check, of_fitted_task
-from sweeps.spec.file import MethodEntry, SweepFile
+from sweeps.spec.file import SweepFile
+from sweeps.spec.method import MethodEntry
 from sweeps.spec.spaces import Space, examples, fill, find_spaces
 from sweeps.spec.sweep import Method, Sweep
 from sweeps.spec.yaml_file import KeyPath, Places, YamlFile, as_yaml, show
@@ -86,7 +87,7 @@ def _sweep(file: YamlFile, source: str) -> Sweep:
         raise places.error((), f"a penalty of PENALTIES cannot be called {min(taken)!r}, which is another key")
     if "network" in file.data and "task" not in file.data:
         places.written_as.update({("task", "architecture"): ("network",), ("task",): ("network",)})
-    read = _validated(SweepFile, file.data, (), places)
+    read = validated(SweepFile, file.data, (), places)
     training, pruning = _training(read, places), _over_defaults(read.pruning, read.task.default_pruning)
     _check_section(Pruning, pruning, ("pruning",), places)
     spaces = {**find_spaces(read.training, "training"), **find_spaces(read.pruning, "pruning")}
@@ -167,10 +168,10 @@ def _check_section(model: type[FrozenModel], section: Mapping[str, Any], keys: K
     """SpecError where a section is wrong with any value of its search spaces."""
     path = ".".join(map(str, keys))
     for values in examples(find_spaces(section, path)):
-        _validated(model, fill(section, path, values), keys, places)
+        validated(model, fill(section, path, values), keys, places)
 
 
-def _validated(model: type[Model], data: Any, keys: KeyPath, places: Places) -> Model:
+def validated(model: type[Model], data: Any, keys: KeyPath, places: Places) -> Model:
     """Return the data as a model. SpecError at the first key that is wrong; ``keys``: where the data stand."""
     try:
         return model.model_validate(data)

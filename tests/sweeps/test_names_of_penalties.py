@@ -4,7 +4,7 @@ import pytest
 
 import dn_distributed as dn
 from dn_distributed.regularizers import PENALTIES, coefficients
-from sweeps.spec.file import MethodEntry
+from sweeps.spec.method import MethodEntry
 from tests.tracking.fabricated import make_cell
 from tracking import schema
 from tracking.results import frame
