@@ -1,5 +1,6 @@
 """What the science uses of torch that torch does not promise. A test says when it changes."""
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ __all__ = [
     "aten",
     "foreach_add_",
     "foreach_copy_",
+    "out_of_place",
     "set_for_copies_too",
     "tree_leaves",
     "tree_map",
@@ -46,3 +48,20 @@ def writes(operation: Any) -> bool:
     """Return whether an operation of torch changes one of its arguments."""
     schema = getattr(operation, "_schema", None)
     return bool(schema is not None and schema.is_mutable)
+
+
+@cache
+def out_of_place(operation: Any) -> Any:
+    """Return the operation of torch that computes what one does that works in place, and any other as it is.
+
+    None of one that changes something else than its first argument.
+    """
+    if not writes(operation):
+        return operation
+    schema = operation._schema
+    changed = [argument.alias_info is not None and argument.alias_info.is_write for argument in schema.arguments]
+    namespace, _, name = schema.name.partition("::")
+    if changed != [True] + [False] * (len(changed) - 1) or not name.endswith("_"):
+        return None
+    packet = getattr(getattr(torch.ops, namespace), name.removesuffix("_"), None)
+    return getattr(packet, schema.overload_name or "default", None)

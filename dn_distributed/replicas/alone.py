@@ -6,14 +6,14 @@ vector. So it is where the numbers of a replicate are no multiple of what vector
 matrix gets a place of its own, and such functions are computed replicate by replicate. Shapes: K replicates.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from dn_distributed.seeds import generator
-from dn_distributed.torch_internals import DispatchMode, aten
+from dn_distributed.torch_internals import DispatchMode, aten, out_of_place, writes
 
 Product = Callable[[Tensor, Tensor], Tensor]
 
@@ -30,6 +30,12 @@ _EXACT = {
     *(aten.clone.default, aten._to_copy.default, aten.mse_loss_backward.default, aten.rsub.Scalar),
 }
 """Operations on single numbers that are rounded in one way only, and common."""
+_APPROXIMATE = {
+    *(aten.elu_backward.default, aten.softplus_backward.default, aten.mish_backward.default),
+    *(aten.log_sigmoid_forward.default, aten.log_sigmoid_backward.default, aten.glu.default, aten.glu_backward.default),
+    *(aten.binary_cross_entropy.default, aten.binary_cross_entropy_backward.default),
+}
+"""Operations on single numbers of which torch does not say that they are such, and which approximate."""
 _chosen: dict[Any, Product] = {}
 
 
@@ -115,23 +121,40 @@ def _spaced(left: Tensor, right: Tensor) -> Tensor:
 
 
 def is_approximate(operation: Any, result: Any, num_replicates: int) -> bool:
-    """Return whether an operation on single numbers approximates the last of a replicate's otherwise than others."""
-    if operation in _EXACT or torch.Tag.pointwise not in getattr(operation, "tags", ()):
+    """Return whether an operation on single numbers approximates the last of a replicate's otherwise than others.
+
+    ``result``: what it returns; of one that works in place the tensor that it changes.
+    """
+    like = out_of_place(operation)
+    if like is None or like in _EXACT:
         return False
+    if like not in _APPROXIMATE and torch.Tag.pointwise not in getattr(like, "tags", ()):
+        return False
+    result = result[0] if isinstance(result, tuple) else result
     if not isinstance(result, Tensor) or not result.is_floating_point() or result.device.type != "cpu":
         return False
     stacked = result.dim() > 0 and len(result) == num_replicates > 1
     return stacked and result[0].numel() % _AT_ONCE != 0
 
 
-def one_by_one(operation: Any, num_replicates: int, *args: Any, **kwargs: Any) -> Tensor:
+def one_by_one(operation: Any, num_replicates: int, *args: Any, **kwargs: Any) -> Any:
     """Return the results of an operation on each replicate's numbers; what is no stack is the same for all."""
 
-    def row(number: int) -> Tensor:
+    def row(number: int) -> Any:
         own = [arg[number : number + 1].clone() if _is_stacked(arg, num_replicates) else arg for arg in args]
-        return operation(*own, **kwargs)  # type: ignore[no-any-return]
+        return operation(*own, **kwargs)
 
-    return torch.cat([row(number) for number in range(num_replicates)])
+    rows = [row(number) for number in range(num_replicates)]
+    if isinstance(rows[0], tuple):
+        return tuple(map(_stacked, zip(*rows, strict=True)))
+    return args[0].copy_(_stacked(rows)) if writes(operation) else _stacked(rows)
+
+
+def _stacked(rows: Sequence[Tensor]) -> Tensor:
+    """Return rows as a stack that lies in memory as each of them does: what reads it next may round by that."""
+    shape, strides = rows[0].shape[1:], rows[0].stride()[1:]
+    stack = rows[0].new_empty_strided((len(rows), *shape), (shape.numel(), *strides))
+    return torch.cat(list(rows), out=stack)
 
 
 def _is_stacked(arg: Any, num_replicates: int) -> bool:
@@ -147,9 +170,13 @@ class AsAlone(DispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Execute an operation."""
+        kwargs = kwargs or {}
         if func is aten.bmm.default:
             return product_of(*args)(*args)
-        result = func(*args, **(kwargs or {}))
+        if writes(func):
+            apart = is_approximate(func, args[0], self._num_replicates)
+            return one_by_one(func, self._num_replicates, *args, **kwargs) if apart else func(*args, **kwargs)
+        result = func(*args, **kwargs)
         if is_approximate(func, result, self._num_replicates):
-            return one_by_one(func, self._num_replicates, *args, **(kwargs or {}))
+            return one_by_one(func, self._num_replicates, *args, **kwargs)
         return result

@@ -40,8 +40,10 @@ class Replicas:
         With ``random_weights`` the parameters of their distribution are among the others, which are 0.
         """
         self._task, self.seeds, self.device = task, tuple(seeds), device
-        self._vectorized = task.vectorize_on_cpu or device.type != "cpu"
         self.network = task.network()
+        # A CPU's convolution of several networks at once rounds each otherwise than alone.
+        convolves = any(isinstance(part, nn.modules.conv._ConvNd) for part in self.network.modules())
+        self._vectorized = device.type != "cpu" or (task.vectorize_on_cpu and not convolves)
         checks.check_layers(self.network, task.layers)
         self.parts_of_filters = parts_of_filters(self.network, task.layers)
         self._dropout = dropout

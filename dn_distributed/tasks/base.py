@@ -39,7 +39,8 @@ class Task(FrozenModel, ABC):
     """Fixed cost of a step in units of one more replicate's cost, on a CPU (``make bench`` measures it).
     Large: stack as many replicates as there are. Small: packs may be split to fill the cores."""
     vectorize_on_cpu: ClassVar[bool] = True
-    """Whether a stack runs as one batched computation on a CPU. Convolutions are faster one by one there."""
+    """Whether a stack runs as one batched computation on a CPU. Networks with convolutions never do there: they
+    are faster one by one, and each is what it is alone."""
     cpu_memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
     """Layout of the inputs where replicates run one by one."""
     max_stack: ClassVar[int] = 10

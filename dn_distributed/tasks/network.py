@@ -82,7 +82,7 @@ class Network(Task):
     @cached_property
     def vectorize_on_cpu(self) -> bool:  # type: ignore[override]
         """Not with convolutions, which are faster one by one."""
-        return not any(isinstance(part, nn.Conv2d) for part in self.network().modules())
+        return not any(isinstance(part, nn.modules.conv._ConvNd) for part in self.network().modules())
 
     @property
     def stack_overhead(self) -> float:  # type: ignore[override]

@@ -1,10 +1,13 @@
 """A replicate of a stack is what it is alone, to the last bit, whatever the widths and the batch are."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
 from dn_distributed.config import Training
 from dn_distributed.data import Data, Split, Splits
@@ -14,6 +17,7 @@ from dn_distributed.replicas import alone
 from dn_distributed.tasks import TASKS
 from dn_distributed.torch_internals import aten
 from dn_distributed.training import Trainer
+from tests.dn_distributed.own_models import OwnTask
 
 NUM_SAMPLES = 203
 
@@ -65,6 +69,74 @@ def test_a_stacked_autoencoder_too(digits: Splits, batch_size: int) -> None:
     assert stack.outcomes()[1].scores == single.outcomes()[0].scores
 
 
+class OwnNetwork(OwnTask):
+    """A user's task, which says nothing of stacks, with one hidden layer of 13."""
+
+    activation: ClassVar[Callable[[], nn.Module]]
+    head: ClassVar[tuple[str, ...]] = ("2",)
+
+    def network(self) -> nn.Module:
+        first = nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(49, 13))
+        return nn.Sequential(first, type(self).activation(), nn.Linear(13, 10))
+
+
+class Convolutional(OwnTask):
+    head: ClassVar[tuple[str, ...]] = ("4",)
+
+    def network(self) -> nn.Module:
+        return nn.Sequential(nn.AvgPool2d(4), nn.Conv2d(1, 5, 3), nn.ReLU(), nn.Flatten(), nn.Linear(125, 10))
+
+
+class WithBinaryLoss(OwnNetwork):
+    activation = nn.ReLU
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.binary_cross_entropy_with_logits(outputs, functional.one_hot(targets, 10).float())
+
+
+class _Added(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        result = x * 2
+        result += x.sin()
+        return result
+
+
+def _with(name: str, make: Callable[[], nn.Module]) -> type[OwnTask]:
+    return type(name, (OwnNetwork,), {"activation": staticmethod(make)})
+
+
+OWN = [
+    Convolutional,
+    WithBinaryLoss,
+    _with("InPlace", lambda: nn.ReLU(inplace=True)),
+    _with("ApproximateInPlace", lambda: nn.ELU(inplace=True)),
+    _with("Added", _Added),
+    _with("Elu", nn.ELU),
+    _with("Silu", nn.SiLU),
+    _with("Mish", nn.Mish),
+    _with("Softplus", nn.Softplus),
+    _with("LogSigmoid", nn.LogSigmoid),
+    _with("RootMeanSquare", lambda: nn.RMSNorm(13)),
+]
+
+
+@pytest.mark.parametrize("kind", OWN, ids=lambda kind: kind.__name__)
+def test_a_network_of_ones_own_too(digits: Splits, kind: type[OwnTask]) -> None:
+    task = kind(name="own")
+    train, validation, test = (
+        Split(split.inputs.view(-1, 1, 28, 28), split.targets)
+        for split in (digits.train, digits.validation, digits.test)
+    )
+    data = Data("digits", NUM_SAMPLES, shared=Splits(train, validation, test))
+    steps = Training(steps=3, batch_size=17, learning_rate=0.01)
+    stack, *singles = (Trainer(task, {}, steps, 0.0, data.for_seeds(s), s) for s in ([1, 2, 3], [1], [2], [3]))
+    for trainer in (stack, *singles):
+        trainer.advance(3)
+    for row, single in enumerate(singles):
+        assert torch.equal(stack.replicas.values[row], single.replicas.values[0])
+        assert stack.outcomes()[row].scores == single.outcomes()[0].scores
+
+
 def test_matrices_of_whole_vectors_are_multiplied_as_they_lie() -> None:
     assert alone.product_of(torch.ones(3, 64, 32), torch.ones(3, 32, 16)) is aten.bmm.default
     assert alone.product_of(torch.ones(1, 5, 7), torch.ones(1, 7, 3)) is aten.bmm.default, "alone as it is"
@@ -89,3 +161,15 @@ def test_functions_that_are_approximated_are_computed_one_by_one_where_vectors_a
     assert alone.is_approximate(aten.sigmoid.default, values, 3)
     assert not alone.is_approximate(aten.sigmoid.default, torch.ones(3, 32), 3)
     assert not alone.is_approximate(aten.mul.Tensor, values, 3)
+    assert not alone.is_approximate(aten.add_.Tensor, values, 3)
+    assert alone.is_approximate(aten.sigmoid_.default, values, 3)
+
+
+def test_one_by_one_a_function_changes_its_argument_once_and_lies_in_memory_as_alone() -> None:
+    values, other = torch.randn(3, 19, 7), torch.randn(3, 7, 19).mT
+    before = values.clone()
+    with alone.AsAlone(3):
+        assert values.exp_() is not None
+        found = torch.sigmoid(other)
+    assert torch.equal(values, torch.cat([before[n : n + 1].clone().exp_() for n in range(3)]))
+    assert found.stride() == other.stride() == torch.sigmoid(other).stride()
