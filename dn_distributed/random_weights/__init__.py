@@ -3,7 +3,9 @@
 To add a way: one file beside this one, and one entry in ``WAYS``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from torch import nn
 
 from dn_distributed.errors import ArgumentError
 from dn_distributed.random_weights.base import RandomWeights
@@ -11,7 +13,7 @@ from dn_distributed.random_weights.hard_concrete import HardConcrete
 from dn_distributed.random_weights.noise import NoiseSource
 from dn_distributed.random_weights.variational import SparseVariationalDropout
 
-__all__ = ["COEFFICIENTS", "NoiseSource", "RandomWeights", "random_weights_of"]
+__all__ = ["COEFFICIENTS", "NoiseSource", "RandomWeights", "acting", "random_weights_of"]
 
 WAYS: tuple[type[RandomWeights], ...] = (HardConcrete, SparseVariationalDropout)
 
@@ -29,3 +31,8 @@ def random_weights_of(regularization: Mapping[str, float]) -> RandomWeights | No
         names = " and ".join(sorted(COEFFICIENTS.keys() & regularization.keys()))
         raise ArgumentError(f"{names} both make weights random: a method can have one of them")
     return found[0](regularization) if found else None
+
+
+def acting(network: nn.Module, layers: Sequence[str]) -> set[str]:
+    """Return which of the ``COEFFICIENTS`` act on any of these layers."""
+    return {name for way in WAYS for name in way.acting(network, layers)}

@@ -21,6 +21,11 @@ class RandomWeights(ABC):
     def __init__(self, regularization: Mapping[str, float]) -> None:
         """Of a resolved regularisation that has one of the ``coefficients`` at least."""
 
+    @classmethod
+    def acting(cls, network: nn.Module, layers: Sequence[str]) -> set[str]:
+        """Return which of the ``coefficients`` act on any of these layers: all, where nothing else is said."""
+        return set(cls.coefficients)
+
     @abstractmethod
     def swap_(self, network: nn.Module, layers: Sequence[str]) -> list[str]:
         """Replace layers of ``network`` in place by ones that use the buffer ``noise``, and return their names.

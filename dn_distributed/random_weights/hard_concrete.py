@@ -98,6 +98,11 @@ class HardConcrete(RandomWeights):
     def _kind(is_first: bool, is_matrix: bool) -> str:
         return "l0_filters" if not is_matrix else "l0_inputs" if is_first else "l0_units"
 
+    @classmethod
+    def acting(cls, network: nn.Module, layers: Sequence[str]) -> set[str]:
+        """As of the base class: those that give a layer gates."""
+        return {cls._kind(name == layers[0], isinstance(network.get_submodule(name), nn.Linear)) for name in layers}
+
     def swap_(self, network: nn.Module, layers: Sequence[str]) -> list[str]:
         """As of the base class; the parameter is ``log_alpha``, padded."""
         names = []

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from dn_distributed import regularizers, score_names
+from dn_distributed import random_weights, regularizers, score_names
 from dn_distributed.proximal import FORMS
 from dn_distributed.regularizers import expand_shorthand
 from dn_distributed.regularizers.dropout import INPUT_NAME as INPUT_DROPOUT
@@ -67,6 +67,7 @@ def _of_method(method: Method, task: Task) -> Iterator[tuple[str, str]]:
 def of_fitted_task(sweep: Sweep) -> Iterator[Problem]:
     """What is wrong with names of layers and scores, which a task may have from its data."""
     yield from _of_pruning(sweep)
+    yield from _of_random_weights(sweep)
     yield from _of_objective(sweep)
 
 
@@ -75,6 +76,25 @@ def _of_pruning(sweep: Sweep) -> Iterator[Problem]:
         if name not in sweep.task.layers:
             message = f"the regularised layers of {sweep.task.name!r} are: {', '.join(sweep.task.layers)}"
             yield ("pruning", "thresholds", name), message
+
+
+def _of_random_weights(sweep: Sweep) -> Iterator[Problem]:
+    """Coefficients of gates that no layer would have; a shorthand sets those of other networks too."""
+    given = [
+        (index, name)
+        for index, method in enumerate(sweep.methods)
+        for name in method.keys
+        if name in random_weights.COEFFICIENTS and method.coefficients.get(name) != 0
+    ]
+    if not given:
+        return
+    try:
+        acting = random_weights.acting(sweep.task.network(), sweep.task.layers)
+    except Exception:  # of anybody's network: what is wrong with it is reported where a step is tried
+        return
+    for index, name in given:
+        if name not in acting:
+            yield ("methods", index, name), f"no regularised layer of {sweep.task.name!r} has such gates"
 
 
 def _of_equal_methods(sweep: Sweep) -> Iterator[Problem]:
@@ -105,7 +125,7 @@ def _of_phases(sweep: Sweep) -> Iterator[Problem]:
         return
     for method in sweep.methods:
         for key in method.keys:
-            if any(part in regularizers.PENALTIES for part in expand_shorthand(key)):
+            if {*regularizers.PENALTIES, *random_weights.COEFFICIENTS} & set(expand_shorthand(key)):
                 where = "" if not others else " in every phase"
                 message = f"penalties are off{where}, and {method.label!r} has one: {key}"
                 yield _key_of_phase(sweep, len(others), "penalties"), message

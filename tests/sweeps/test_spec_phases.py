@@ -129,6 +129,26 @@ def test_phases_that_do_not_go_together_are_refused_where_they_stand(load: Load,
         load_data(load(text + "methods:\n  - {label: M, l1: 1e-3, dropout: 0.5}\n"), None)
 
 
+@pytest.mark.parametrize("key", ["sparse_vd", "l0", "l0_units"])
+def test_random_weights_are_penalties_that_may_be_off_in_every_phase(load: Load, key: str) -> None:
+    file = (
+        BASE.split("training")[0]
+        + f'training: {{epochs: 1, penalties: "off"}}\nmethods:\n  - {{label: M, {key}: 1.0e-5}}\n'
+    )
+    with pytest.raises(SpecError, match=rf"training\.penalties: penalties are off, and 'M' has one: {key}$"):
+        load(file)
+
+
+def test_gates_that_no_layer_has_are_refused_but_those_of_a_shorthand(load: Load) -> None:
+    file = BASE.split("training")[0] + "methods:\n  - {label: M, l0_units: 1.0e-5, l0_filters: 1.0e-3}\n"
+    with pytest.raises(
+        SpecError, match=r"methods\[0\]\.l0_filters: no regularised layer of 'lenet300' has such gates$"
+    ):
+        load(file)
+    assert cells(load(file, "methods.0.l0_filters=0"))[0].regularization == {"l0_units": 1e-5}
+    assert load(file.replace("l0_units: 1.0e-5, l0_filters: 1.0e-3", "l0: 1.0e-5")).methods[0].keys == ("l0",)
+
+
 def test_penalties_that_are_off_stand_in_the_way_of_none(load: Load) -> None:
     text = 'name: x\ntask: lenet300\ndataset: digits\ntraining: {epochs: 1, penalties: "off"}\n'
     load(text + "methods: [{label: P}, {label: DO, dropout: 0.5}]\n")
