@@ -132,6 +132,15 @@ def test_the_page_of_recovery_is_what_its_records_make(monkeypatch: pytest.Monke
     assert re.findall(r"(?<![\w.])\d+\.\d+(?![\w.])", typed) == []
 
 
+def test_the_page_of_code_features_is_that_of_its_results() -> None:
+    script = module_at(RESULTS / "code_features.py")
+    found = script.read()
+    assert script.page(found) == script.PAGE.read_text("utf-8")
+    for name in (*script.NETWORKS, script.UNTRAINED):
+        assert found[name].keys() == {str(seed) for seed in range(10)}
+        assert all(one["C"] in script.STRENGTHS for one in found[name].values())
+
+
 def test_what_is_answered_is_what_rows_and_curves_say() -> None:
     pytest.importorskip("statsmodels", reason="a package of the extra `dev`: the figures of the plan's own test")
     script = module_at(RESULTS / "questions.py")
