@@ -212,6 +212,7 @@ def test_an_export_leaves_smaller_networks_out_and_says_so(
     there = find_network(elsewhere, CELL.replicate_key(0))
     (row,) = Recorder(elsewhere, recorder.name).read().rows
     assert row.metrics[schema.compact_cost("after", "num_weights")] == before.exported.after.num_weights
+    assert row.processor == cpu_name(), "by which latencies are known not to compare"
     assert not artifacts.has(elsewhere, there.run_id, schema.COMPACT_FOLDER)
     compact_replicate(there, Path(), Options(tmp_path / "again", onnx=False), None)
     for name in ("model.safetensors", "architecture.json"):

@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,18 @@ def test_a_report_s_rows_give_the_same_results(results: tracking.Results, tmp_pa
     finished = expected.pop("run_id") != ""
     assert finished.tolist() == (expected.state == "finished").tolist()
     assert frame[expected.columns].equals(expected)
+
+
+def test_a_report_s_rows_say_on_which_processor_latencies_were_measured(
+    results: tracking.Results, tmp_path: Path
+) -> None:
+    first, *others = results.snapshot.rows
+    timed = replace(results.snapshot, rows=(replace(first, processor="a CPU\x1b"), *others))
+    path = tmp_path / "rows.json"
+    path.write_text(as_json(Shipped(results.manifest, timed, {})), encoding="utf-8")
+    found = {row.replicate_key: row.processor for row in tracking.load_rows(path).rows}
+    assert found == {first.replicate_key: r"a CPU\x1b", **{row.replicate_key: "" for row in others}}
+    assert path.read_text("utf-8").count('"processor"') == 1, "what is not known leaves the file as it was"
 
 
 def test_of_a_search_the_chosen_configuration_is_marked(recorder: Recorder) -> None:

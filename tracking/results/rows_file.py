@@ -62,6 +62,7 @@ def _row_as_dict(label: str, row: Row) -> dict[str, Any]:
         "dense_size": row.counts.dense_size,
         "dense_compression": row.counts.dense_compression,
         "metrics": {name: _json_number(value) for name, value in row.metrics.items()},
+        **({"processor": row.processor} if row.processor else {}),
     }
 
 
@@ -88,6 +89,7 @@ class _Seeded(FrozenModel):
 class _Replicate(_Seeded):
     layers: Layers
     metrics: dict[str, Figure]
+    processor: str = ""
 
     def as_row(self) -> Row:
         counted = [name for name in self.metrics if name.startswith(_COUNTS)]
@@ -100,7 +102,8 @@ class _Replicate(_Seeded):
         for name, number, total in left:
             if not 0 <= number <= total:
                 raise ValueError(f"{number} of {total} are left in {name}")
-        return Row("", self.cell_key, self.replicate_key, self.seed, self.metrics, counts)
+        known = one_line(self.processor)
+        return Row("", self.cell_key, self.replicate_key, self.seed, self.metrics, counts, processor=known)
 
 
 class _Ended(_Seeded):

@@ -1,6 +1,7 @@
 """What an exported sweep says, as values with bounds: a file from elsewhere is believed only where it fits them."""
 
 import math
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeAlias
@@ -21,7 +22,7 @@ from tracking import published_rows, schema
 from tracking.manifest import Manifest, check_label
 from tracking.store.names import LAYER, check_layer
 
-MADE_BY = r"device|host|version\.[\w.-]+"
+MADE_BY = rf"device|host|version\.[\w.-]+|{re.escape(schema.COMPACT_PROCESSOR)}"
 """The tags that leave the store: what made a replicate, and neither whose it is nor where it lay."""
 _LONGEST_NAME = 200
 _LONGEST_SOURCE = 2**20
