@@ -17,10 +17,11 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from dn_distributed import score_names
-from dn_distributed.data import DATASETS
+from dn_distributed.data import DATASETS, Split
 from dn_distributed.data.base import RawImages
 from dn_distributed.seeds import generator
 from dn_distributed.tasks.autoencoder import Autoencoder, DeepAutoencoder
+from dn_distributed.tasks.base import image_splits
 from sweeps.planning.data_dir import resolve_data_dir
 from tracking import Results, load_network, load_results, open_store
 from tracking.results import inference
@@ -48,11 +49,12 @@ Images = dict[str, tuple[Tensor, Tensor]]
 
 def images(raw: RawImages) -> Images:
     """Return the images as the sweep cuts them: the first of the training images are held out."""
-    pixels, test = (part.float().div(255).flatten(1) for part in (raw.train_images, raw.test_images))
+    splits = image_splits(
+        "mnist", raw, VALIDATION, lambda part, labels: Split(part.float().div(255).flatten(1), labels)
+    )
     return {
-        "train": (pixels[VALIDATION:], raw.train_labels[VALIDATION:]),
-        "validation": (pixels[:VALIDATION], raw.train_labels[:VALIDATION]),
-        "test": (test, raw.test_labels),
+        split: (part.inputs, part.targets)
+        for split, part in (("train", splits.train), ("validation", splits.validation), ("test", splits.test))
     }
 
 

@@ -358,6 +358,7 @@ def _recipes() -> str:
     return str(table).strip().replace("](", "](recipes/")
 
 
+@cache
 def _rivals(key: str, kind: str) -> str:
     """Return our table of a network and a kind as ``rivals/`` has it, with links from here; nothing if none was run."""
     program = _program("rivals")
