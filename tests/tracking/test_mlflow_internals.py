@@ -22,6 +22,7 @@ FUNCTIONS = {
     "mlflow.tracking.request_header.registry:_request_header_provider_registry.register": "request_header_provider",
     "mlflow.utils.credentials:get_default_host_creds": "store_uri",
     "mlflow.utils.rest_utils:http_request": "host_creds endpoint method",
+    "mlflow.utils.rest_utils:verify_rest_response": "response endpoint",
     "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore": "db_uri default_artifact_root",
     "mlflow.server.security_utils:get_allowed_origins_from_env": "",
     "mlflow.server.handlers:_get_tracking_store": "",

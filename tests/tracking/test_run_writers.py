@@ -18,6 +18,7 @@ from tracking.store.choice import writer_of
 from tracking.store.location import StoreLocation
 from tracking.store.outcomes import dataset_input
 from tracking.store.run_writer import ClientWriter, Ending, NewRun, RunWriter
+from tracking.store.server_writer import ServerWriter
 from tracking.store.sqlite_writer import SqliteWriter
 
 CELL = make_cell(l1=1.0)
@@ -83,9 +84,9 @@ def tables(recorder: Recorder) -> dict[str, list[str]]:
     return found
 
 
-def test_an_embedded_store_is_written_by_sql_and_a_server_by_the_client(location: StoreLocation) -> None:
+def test_an_embedded_store_is_written_by_sql_and_a_server_by_requests(location: StoreLocation) -> None:
     assert isinstance(writer_of(location), SqliteWriter)
-    assert isinstance(writer_of(StoreLocation("http://127.0.0.1:9")), ClientWriter)
+    assert isinstance(writer_of(StoreLocation("http://127.0.0.1:9")), ServerWriter)
 
 
 def test_a_run_is_read_as_it_was_written(recorder: Recorder, writer: RunWriter) -> None:

@@ -26,12 +26,15 @@ def queries_of(location: StoreLocation) -> RunQueries:
 
 
 def writer_of(location: StoreLocation) -> "RunWriter":
-    """Return what makes and ends the runs of a store: by SQL in an embedded one, else the client."""
+    """Return what makes and ends the runs of a store: by SQL in an embedded one, by requests to a server."""
     from tracking.store.run_writer import ClientWriter
+    from tracking.store.server_writer import ServerWriter
     from tracking.store.sqlite_writer import SqliteWriter
 
-    client = ClientWriter(connect(location))
-    return SqliteWriter(location.database, client) if location.database is not None else client
+    client = connect(location)
+    if location.database is None:
+        return ServerWriter(location, client)
+    return SqliteWriter(location.database, ClientWriter(client))
 
 
 class _SqlFirst(RunQueries):

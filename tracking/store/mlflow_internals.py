@@ -51,6 +51,13 @@ def request(address: str, method: str, path: str, *, timeout: float, **options: 
     return http_request(credentials(address), path, method, timeout=timeout, **once, **options)  # type: ignore[no-any-return, no-untyped-call]
 
 
+def content(answer: "Response", path: str) -> dict[str, Any]:
+    """Return what an answer of MLflow says. Its MlflowException where it is an error."""
+    from mlflow.utils.rest_utils import verify_rest_response
+
+    return verify_rest_response(answer, path).json()  # type: ignore[no-any-return]
+
+
 def create_database(address: str, artifacts: str) -> None:
     """Make MLflow's tables at a SQLite address, in silence. ``artifacts``: address of the folder for files."""
     for name in ("alembic", "mlflow.store.db.utils", "mlflow.store.tracking.sqlalchemy_store"):

@@ -9,6 +9,7 @@ from mlflow.exceptions import MlflowException
 from tracking import schema
 from tracking.manifest import Manifest
 from tracking.store import artifacts, notes, ui_view
+from tracking.store.run_writer import NewRun
 from tracking.store.sweep_store import SweepStore
 
 
@@ -17,8 +18,7 @@ def ensure_report_run(sweep: SweepStore) -> str:
     found = sweep.records("report")
     if found:
         return found[0].run_id
-    tags = {schema.KIND: "report"}
-    made = sweep.client.create_run(sweep.experiment_id, tags=tags, run_name=schema.REPORT_NAME).info.run_id
+    ((made, _),) = sweep.writer.create(sweep.experiment_id, [NewRun(schema.REPORT_NAME, {schema.KIND: "report"})])
     first = sweep.records("report")[0].run_id
     if first != made:  # another driver was quicker
         sweep.client.delete_run(made)

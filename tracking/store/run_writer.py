@@ -1,5 +1,6 @@
 """How runs are made and ended: by MLflow's client, which every store knows, or by SQL in an embedded store's file."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,9 +64,14 @@ class ClientWriter(RunWriter):
         return [self._create(experiment_id, run) for run in runs]
 
     def _create(self, experiment_id: str, run: NewRun) -> tuple[str, int]:
-        info = self._client.create_run(experiment_id, run.start, dict(run.tags), run.name).info
-        self._client.log_batch(info.run_id, params=_params(run.params))
-        return str(info.run_id), int(info.start_time)
+        start = run.start or int(time.time() * 1000)
+        run_id = self._make(experiment_id, run, start)
+        self._client.log_batch(run_id, params=_params(run.params))
+        return run_id, start
+
+    def _make(self, experiment_id: str, run: NewRun, start: int) -> str:
+        """Make a run that began at ``start``, and return its id."""
+        return str(self._client.create_run(experiment_id, start, dict(run.tags), run.name).info.run_id)
 
     def end(self, run_id: str, ending: Ending) -> None:
         """As ``RunWriter``. The tags come with the last request."""
