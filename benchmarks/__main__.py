@@ -15,6 +15,7 @@ from benchmarks import (
     precision,
     scale,
     shrinking,
+    start,
     trainer,
     whole_sweep,
 )
@@ -32,6 +33,7 @@ PARTS = {
     "lenet5_step": ("(f) What makes a step of LeNet-5 cheaper", lenet5_step.run),
     "precision": ("(h) A step in bfloat16 against one in float32", precision.run),
     "methods": ("(m) What a method costs: time of a step, and memory", methods.run),
+    "start": ("(o) How soon a sweep starts, beside what Ray Tune needs", start.run),
     "agreement": ("(i) Scores of trainings in bfloat16 and in float32", agreement.run),
 }
 _INTRODUCTION = (

@@ -28,7 +28,7 @@ STEPS, ROUNDS = 4, 15
 
 class _ReluFirst(LeNet5Network):
     def forward(self, x: Tensor) -> Tensor:
-        x = functional.max_pool2d(functional.relu(self.conv1(x)), 2).contiguous()
+        x = functional.max_pool2d(functional.relu(self.conv1(x)), 2)
         x = functional.max_pool2d(functional.relu(self.conv2(x)), 2)
         x = self.dropout(functional.relu(self.fc1(x.flatten(1))))
         return self.fc2(x)  # type: ignore[no-any-return]
@@ -37,6 +37,19 @@ class _ReluFirst(LeNet5Network):
 class _PoolsLast(LeNet5):
     def network(self) -> nn.Module:
         return _ReluFirst()
+
+
+class _SecondChannelsFirst(LeNet5Network):
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(functional.max_pool2d(self.conv1(x), 2)).contiguous()
+        x = functional.relu(functional.max_pool2d(self.conv2(x), 2))
+        x = self.dropout(functional.relu(self.fc1(x.flatten(1))))
+        return self.fc2(x)  # type: ignore[no-any-return]
+
+
+class _TwoLayouts(LeNet5):
+    def network(self) -> nn.Module:
+        return _SecondChannelsFirst()
 
 
 class _ChannelsFirst(LeNet5):
@@ -68,7 +81,8 @@ def _penalties_by_autograd() -> Iterator[None]:
 _VARIANTS: dict[str, tuple[type[LeNet5], Callable[[], AbstractContextManager[object]]]] = {
     "as it is": (LeNet5, nullcontext),
     "ReLU before pooling": (_PoolsLast, nullcontext),
-    "first convolution channels-first": (_ChannelsFirst, nullcontext),
+    "second convolution channels-first": (_TwoLayouts, nullcontext),
+    "both convolutions channels-first": (_ChannelsFirst, nullcontext),
     "Adam not fused": (LeNet5, _plain_adam),
     "penalties by autograd": (LeNet5, _penalties_by_autograd),
     "without oneDNN": (LeNet5, partial(torch.backends.mkldnn.flags, enabled=False)),

@@ -26,8 +26,7 @@ class LeNet5Network(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """From pixels ``[B, 1, 28, 28]`` to logits ``[B, 10]``."""
         # max-pool(ReLU(·)) as in the paper; the two commute, and this order has a quarter of the ReLUs.
-        # contiguous(): the first convolution is fastest channels-last on a CPU, the second channels-first.
-        x = functional.relu(functional.max_pool2d(self.conv1(x), 2)).contiguous()
+        x = functional.relu(functional.max_pool2d(self.conv1(x), 2))
         x = functional.relu(functional.max_pool2d(self.conv2(x), 2))
         x = self.dropout(functional.relu(self.fc1(x.flatten(1))))
         return self.fc2(x)  # type: ignore[no-any-return]
