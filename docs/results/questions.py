@@ -119,6 +119,14 @@ QUESTIONS = (
         as_first_planned=False,
     ),
     Question(
+        "equal-score-lenet5-caffe",
+        "At equal score, what does each method leave of Caffe's LeNet-5?",
+        PAIRS,
+        EVERY_SIZE,
+        COARSE.format(epochs=4),
+        as_first_planned=False,
+    ),
+    Question(
         "front-lenet300",
         "Does Optuna draw a better front than a grid of the same cost?",
         (("ℓ1+DN, Optuna", "ℓ1+DN, grid"),),
