@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from dn_distributed.config import keys_of_replicates
 from tracking import schema
 from tracking.errors import StoreError
 from tracking.manifest import Manifest, ManifestMethod
@@ -169,7 +170,7 @@ def _entries(manifest: Manifest, known: Mapping[str, Outcome], every: Iterable[R
             if cell_key in seen:  # methods that differ only in what is shown of a cell share it
                 continue
             seen.add(cell_key)
-            for seed, key in zip(manifest.seeds, cell.replicate_keys(manifest.seeds), strict=True):
+            for seed, key in zip(manifest.seeds, keys_of_replicates(cell_key, manifest.seeds), strict=True):
                 yield _entry(method.label, seed, known.get(key))
     others = [item for item in every if item.cell_key not in seen]
     for method in manifest.methods:
