@@ -82,7 +82,7 @@ def test_a_cells_key_is_made_once_however_many_seeds_it_has(
 
     monkeypatch.setattr(Cell, "key", property(counted))
     assert status.read(recorder.sweep).count(None) == 40
-    assert len(made) == 4  # by which a cell is known, and its replicates
+    assert len(made) == 2
 
 
 def test_of_a_finished_replicate_nothing_is_read_that_is_not_counted(
