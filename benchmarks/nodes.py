@@ -18,6 +18,7 @@ from typing import Any
 from sweeps import ray_settings
 
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # what a hundred nodes leave idle may be swapped out
 ray_settings.apply()  # before Ray is imported
 
 import ray  # noqa: E402
@@ -25,6 +26,7 @@ from ray import tune  # noqa: E402
 from ray.cluster_utils import Cluster  # noqa: E402
 
 from benchmarks.growth import cell_of_packs  # noqa: E402
+from sweeps.cluster.ray_internals import only_what_runs_packs  # noqa: E402
 from sweeps.planning.plan import Pack  # noqa: E402
 from sweeps.tune import pack_config  # noqa: E402
 from sweeps.tune.search import pack_list  # noqa: E402
@@ -68,10 +70,12 @@ class _Ends(tune.Callback):
 
 def measure(num_nodes: int, num_packs: int) -> str:
     """Return a line of the table: nodes, packs that ended, those that ran twice, nodes at work, seconds a pack."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **_node()})
+    with only_what_runs_packs():
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **_node()})
     try:
-        for _ in range(num_nodes):
-            cluster.add_node(wait=False, num_cpus=1, num_gpus=1, **_node())
+        with only_what_runs_packs():
+            for _ in range(num_nodes):
+                cluster.add_node(wait=False, num_cpus=1, num_gpus=1, **_node())
         cluster.wait_for_nodes(timeout=600)
         ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
         ends = _run(num_packs)
