@@ -33,6 +33,11 @@ class Phase:
         return None if self.training.prune is None else self.training.prune.rewind_to
 
     @property
+    def last_move(self) -> int:
+        """The step of the phase, counted from its first, from which on ``rewire`` leaves weights where they are."""
+        return 0 if self.training.rewire is None else math.ceil(self.training.rewire.until * self.num_steps)
+
+    @property
     def end(self) -> int:
         """The first step after it."""
         return self.first_step + self.num_steps
@@ -107,9 +112,22 @@ def phases_of(training: Training | Sequence[Training], num_train: int) -> tuple[
             )
         )
     for phase in phases:
-        if (rewind_to := phase.rewind_to) is not None and rewind_to > phase.first_step:
-            raise ValueError(f"'rewind_to' is step {rewind_to}, and that phase begins before, at {phase.first_step}")
+        _check_length(phase)
     return tuple(phases)
+
+
+def _check_length(phase: Phase) -> None:
+    """ValueError where a phase begins too early, or ends too soon, for what it is to do."""
+    if (rewind_to := phase.rewind_to) is not None and rewind_to > phase.first_step:
+        raise ValueError(f"'rewind_to' is step {rewind_to}, and that phase begins before, at {phase.first_step}")
+    warmup, rewire = phase.training.warmup_steps, phase.training.rewire
+    if warmup > phase.num_steps:
+        raise ValueError(f"'warmup_steps' is {warmup}, and the phase ends after {phase.num_steps}: give fewer")
+    if rewire is not None and phase.num_steps > 1 and rewire.every >= phase.last_move:
+        raise ValueError(
+            f"'rewire' moves weights every {rewire.every} steps, up to step {phase.last_move} of the phase: "
+            "none would ever move; give a smaller 'every'"
+        )
 
 
 def _places(training: Training) -> tuple[float, str] | None:

@@ -52,7 +52,7 @@ class Rewiring:
     def __init__(self, replicas: Replicas, layers: Sequence[str], phase: Phase, rewire: Rewire) -> None:
         self._replicas, self._rewire = replicas, rewire
         self._names = [f"{layer}.weight" for layer in layers]
-        self._end = math.ceil(rewire.until * phase.num_steps)
+        self._end = phase.last_move
 
     def first_structure(self) -> Tensor:
         """Return what is there at first: weights drawn at random for each replicate, True where there is one."""

@@ -15,6 +15,7 @@ from dn_distributed.pruning import Cut
 from dn_distributed.regularizers import resolve
 from dn_distributed.tasks import Task
 from dn_distributed.training import Trainer
+from dn_distributed.training.phases import phases_of
 from dn_distributed.training.rehearsal import rehearse
 from dn_distributed.training.rewiring import num_weights_of
 from tests.dn_distributed.own_models import GroupNormResNet
@@ -179,3 +180,22 @@ def test_what_does_not_go_together_is_refused(make: Make, few_data: DataOf) -> N
     with pytest.raises(ArgumentError, match='penalties: "off"'):
         make(task, [1], RIGL, l0=1e-3)
     assert rehearse(task, {}, [Training(**{**EPOCH, **RIGL})], few_data(task)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"rewire": Rewire(density=0.1, every=12)}, "none would ever move"),
+        ({"rewire": Rewire(density=0.1, every=8, until=0.5)}, "up to step 8 of the phase"),
+        ({"warmup_steps": 17}, "'warmup_steps' is 17, and the phase ends after 16"),
+    ],
+)
+def test_a_phase_that_is_too_short_for_what_it_is_to_do_is_refused(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        phases_of(Training(steps=16, batch_size=50, **changes), 200)
+
+
+def test_a_phase_that_is_just_long_enough_is_taken() -> None:
+    moves = Training(steps=17, batch_size=50, warmup_steps=17, rewire=Rewire(density=0.1, every=12))
+    (phase,) = phases_of(moves, 200)
+    assert phase.last_move == 13
