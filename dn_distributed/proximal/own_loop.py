@@ -35,16 +35,20 @@ class ProximalSteps:
         /,
         *,
         layers: Sequence[str] | None = None,
-        dn: float = 0.0,
-        dn_incoming: float = 0.0,
-        dn_outgoing: float = 0.0,
-        l1: float = 0.0,
+        dn: float | None = None,
+        dn_incoming: float | None = None,
+        dn_outgoing: float | None = None,
+        l1: float | None = None,
     ) -> None:
         """Coefficients and ``layers`` as for ``penalty``; ``optimizer`` is Adam, AdamW or SGD of ``torch.optim``.
 
-        ArgumentError for another optimiser, for one that does not move these layers, and as ``penalty`` raises it.
+        One coefficient at least, which may be 0. ArgumentError for none, for another optimiser, for one that does not
+        move these layers, and as ``penalty`` raises it.
         """
-        named = {"dn": dn, "dn_incoming": dn_incoming, "dn_outgoing": dn_outgoing, "l1": l1}
+        every = {"dn": dn, "dn_incoming": dn_incoming, "dn_outgoing": dn_outgoing, "l1": l1}
+        named = {name: value for name, value in every.items() if value is not None}
+        if not named:
+            raise ArgumentError(f"without a penalty nothing is stepped: give one of {', '.join(every)}")
         chosen = resolve({name: number for name, value in named.items() if (number := as_number(name, value))})
         self._of_weights = Coefficients(*(chosen.get(name, 0.0) for name in ("l1", "dn_incoming", "dn_outgoing")))
         self._of_biases = Coefficients(l1=self._of_weights.l1)

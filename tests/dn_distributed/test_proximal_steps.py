@@ -149,7 +149,7 @@ def test_taken_up_from_its_state_it_ends_with_the_same_bits(make: Make) -> None:
 
 def test_removed_it_leaves_the_optimizer_alone() -> None:
     network, optimizer, steps = network_and(OPTIMIZERS["adam"], **EVERYWHERE)
-    plain, plain_optimizer, _ = network_and(OPTIMIZERS["adam"])
+    plain, plain_optimizer, _ = network_and(OPTIMIZERS["adam"], l1=0)
     steps.remove()
     train(network, optimizer, range(3))
     train(plain, plain_optimizer, range(3))
@@ -181,6 +181,7 @@ def test_weights_in_half_precision_are_stepped_in_single() -> None:
     [
         (lambda p: torch.optim.RMSprop(p), {"l1": 1e-3}, "RMSprop has no metric that is known: use Adam, AdamW or SGD"),
         (lambda p: torch.optim.SGD(list(p)[2:], 0.1), {"layers": ["0"]}, "layer '0' is not among the parameters"),
+        (OPTIMIZERS["sgd"], {}, "without a penalty nothing is stepped: give one of dn, dn_incoming, dn_outgoing, l1"),
         (OPTIMIZERS["sgd"], {"l1": -1.0}, "l1 = -1.0 is out of range"),
         (OPTIMIZERS["sgd"], {"dn": 1.0, "dn_incoming": 1.0}, "dn_incoming is set twice"),
         (OPTIMIZERS["sgd"], {"layers": ["9"]}, "layer '9' is no nn.Linear"),
