@@ -84,15 +84,27 @@ def display_names(parts: Mapping[str, Any], task: str, dataset: str) -> dict[str
     return {part: {TASK: task, DATASET: dataset}.get(part) or part.removeprefix(penalty_part("")) for part in parts}
 
 
+def is_of_task(digest: str, task: Task) -> bool:
+    """Return whether a stored digest is of a task's code as it is here. ArgumentError where that cannot be read."""
+    parts = _parts_of_task(task)
+    return any(digest == _digest(known) for known in (parts, [part for part in parts if part != _NO_CHAIN]))
+
+
 def _of_task(task: Task) -> str | None:
+    parts = _parts_of_task(task)
+    return _digest(parts) if parts else None
+
+
+def _parts_of_task(task: Task) -> list[str]:
+    """What a task's digest is of; nothing of a task that is shipped."""
     source = _of_function(task.network_source) if task.network_source is not None else of_class(type(task))
     if source is None:
-        return None
+        return []
     with torch.random.fork_rng(devices=[]):
         network = task.network()
         counted_anew = _was_taken_for_a_chain(network, task.layers)
     shapes = [(name, tuple(parameter.shape)) for name, parameter in network.named_parameters()]
-    return _digest([source, repr(shapes), *[_NO_CHAIN] * counted_anew])
+    return [source, repr(shapes), *[_NO_CHAIN] * counted_anew]
 
 
 def _was_taken_for_a_chain(network: torch.nn.Module, layers: Sequence[str]) -> bool:

@@ -22,6 +22,7 @@ from dn_distributed.training.trainer import Trainer
 
 _SEEDS = (0, 1)
 _MOST_SAMPLES = 16
+_SAME_START = "every seed begins with the same weights: seeds differ by the order of the data and by dropout alone"
 _BROADCAST = "Using a target size"
 
 
@@ -46,6 +47,7 @@ def rehearse(
             task, regularization, short, _cut(phases), splits, _SEEDS, proximal=proximal, always_shrink=True
         )
         _check_start(task, trainer.device)
+        same_start = torch.equal(trainer.replicas.values[0], trainer.replicas.values[1])
         _check_run(task, trainer.replicas, splits)
         if any(weight.ndim > 3 for weight in trainer.replicas.weights().values()):
             for name in PENALTIES.keys() & regularization.keys():
@@ -56,7 +58,7 @@ def rehearse(
             _read_less_(trainer.replicas)
         trainer.advance(trainer.num_steps)
         trainer.outcomes()
-        return trainer.notes()
+        return [*trainer.notes(), *[_SAME_START] * same_start]
 
 
 def _read_less_(replicas: Replicas) -> None:
@@ -129,6 +131,13 @@ def _few(splits: Splits, count: int) -> Splits:
 
 
 def _check_start(task: Task, device: torch.device) -> None:
+    built = [task.network() for _ in range(2)]
+    first, second = ({id(t) for t in (*network.parameters(), *network.buffers())} for network in built)
+    if first & second:
+        raise ArgumentError(
+            "the network is the same each time it is asked for, so that a replicate would begin with what another has "
+            "learned: build a new one each time"
+        )
     one, again = (Replicas(task, _SEEDS, 0.0, device) for _ in range(2))
     if not torch.equal(one.values, again.values) or not torch.equal(one.running, again.running):
         raise ArgumentError(

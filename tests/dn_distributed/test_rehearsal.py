@@ -196,6 +196,31 @@ def test_an_initialisation_that_does_not_follow_from_its_seed_is_refused(few_dat
         rehearse_with(few_data, own(Net, initialize=initialize))
 
 
+def test_a_network_that_is_the_same_each_time_is_refused(few_data: DataOf) -> None:
+    only = Net()
+
+    class Returned(Net):
+        def __new__(cls) -> Any:
+            return only
+
+    with pytest.raises(ValueError, match="is the same each time it is asked for"):
+        rehearse_with(few_data, own(Returned))
+
+
+def test_seeds_that_begin_with_the_same_weights_are_remarked_on(few_data: DataOf) -> None:
+    def rehearsed(**changes: Any) -> list[str]:
+        task = own(Net, **changes)
+        return rehearse(task, {}, Training(epochs=1, batch_size=32), few_data(task))
+
+    def initialize(self: Task, network: nn.Module, draw: torch.Generator) -> None:
+        for parameter in network.parameters():
+            nn.init.constant_(parameter, 0.1)
+
+    assert rehearsed() == []
+    (note,) = rehearsed(initialize=initialize)
+    assert note.startswith("every seed begins with the same weights")
+
+
 def test_outputs_that_are_compared_each_with_each_are_refused(few_data: DataOf) -> None:
     def loss(self: Task, outputs: Tensor, targets: Tensor) -> Tensor:
         return functional.mse_loss(outputs[:, :1], targets.float())

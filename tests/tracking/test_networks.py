@@ -7,8 +7,11 @@ import torch
 from safetensors.numpy import load_file
 
 import tracking
+from dn_distributed import own_code
+from dn_distributed.data.digits import Digits
 from dn_distributed.errors import DataError
 from dn_distributed.tasks import TASKS
+from dn_distributed.tasks.lenet300 import LeNet300
 from tests.tracking.fabricated import Recorder, make_cell
 from tracking import schema
 from tracking.errors import StoreError
@@ -117,6 +120,21 @@ def test_a_task_that_is_not_registered_is_named(recorder: Recorder, monkeypatch:
     monkeypatch.delitem(TASKS, "lenet300")
     with pytest.raises(DataError, match=r"the task 'lenet300' is not known here \(--import MODULE"):
         tracking.load_network(row, recorder.location)
+
+
+def test_code_that_has_changed_since_is_refused(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    class MyLeNet300(LeNet300):
+        """Code that this project does not ship."""
+
+    monkeypatch.setitem(TASKS, "lenet300", MyLeNet300)
+    now = own_code.digests(MyLeNet300(), Digits(name="digits"), ())
+    for number, code in enumerate((now, {own_code.TASK: "0" * 32})):
+        cell = make_cell("lenet300", l1=7.0 + number)
+        recorder.finish(cell.model_copy(update={"code": code}), 0)
+    same, changed = recorder.read().rows
+    assert tracking.load_network(same, recorder.location)(torch.rand(2, 784)).shape == (2, 10)
+    with pytest.raises(StoreError, match="the code of the task 'lenet300' is not as it was when this was trained"):
+        tracking.load_network(changed, recorder.location)
 
 
 def test_weights_of_another_network_are_refused(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:

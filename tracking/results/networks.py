@@ -13,9 +13,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from torch import nn
 
-from dn_distributed import pruning
+from dn_distributed import own_code, pruning
 from dn_distributed.config import Cell
 from dn_distributed.data import DATASETS, DataError, Dataset, Split
+from dn_distributed.errors import ArgumentError
 from dn_distributed.layers import parts_of_filters
 from dn_distributed.tasks import TASKS, Task
 from dn_distributed.text import one_line, quoted
@@ -63,12 +64,26 @@ class StoredNetwork:
         task that is not registered.
         """
         task = task_of(self.cell)
+        self._check_code(task)
         masks, weights = (self._file(name) for name in (schema.MASKS_FILE, schema.WEIGHTS_FILE))
         try:
             return pruned_network(task, load_file(weights), load_masks(masks))
         except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
             reason = f"the stored weights are not those of the task {task.name!r}: {one_line(str(error), 300)}"
             raise StoreError(f"{self.label} seed {self.seed}: {reason}") from error
+
+    def _check_code(self, task: Task) -> None:
+        """StoreError where the user's own network is another one now: its weights may fit all the same."""
+        stored = self.cell.code.get(own_code.TASK)
+        try:
+            same = stored is None or own_code.is_of_task(stored, task)
+        except ArgumentError as error:
+            raise StoreError(f"{self.label} seed {self.seed}: {error}") from error
+        if not same:
+            raise StoreError(
+                f"{self.label} seed {self.seed}: the code of the task {task.name!r} is not as it was when this was "
+                "trained: put its module back as it was, or train again"
+            )
 
     def _file(self, name: str) -> Path:
         from mlflow.exceptions import MlflowException
