@@ -180,11 +180,15 @@ def test_weights_in_half_precision_are_stepped_in_single() -> None:
     ("make", "options", "said"),
     [
         (lambda p: torch.optim.RMSprop(p), {"l1": 1e-3}, "RMSprop has no metric that is known: use Adam, AdamW or SGD"),
-        (lambda p: torch.optim.SGD(list(p)[2:], 0.1), {"layers": ["0"]}, "layer '0' is not among the parameters"),
+        (
+            lambda p: torch.optim.SGD(list(p)[2:], 0.1),
+            {"l1": 1, "layers": ["0"]},
+            "layer '0' is not among the parameters",
+        ),
         (OPTIMIZERS["sgd"], {}, "without a penalty nothing is stepped: give one of dn, dn_incoming, dn_outgoing, l1"),
         (OPTIMIZERS["sgd"], {"l1": -1.0}, "l1 = -1.0 is out of range"),
         (OPTIMIZERS["sgd"], {"dn": 1.0, "dn_incoming": 1.0}, "dn_incoming is set twice"),
-        (OPTIMIZERS["sgd"], {"layers": ["9"]}, "layer '9' is no nn.Linear"),
+        (OPTIMIZERS["sgd"], {"l1": 1, "layers": ["9"]}, "layer '9' is no nn.Linear"),
     ],
 )
 def test_what_does_not_fit_is_refused(make: Make, options: dict[str, Any], said: str) -> None:
