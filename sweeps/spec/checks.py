@@ -1,7 +1,7 @@
 """What of a sweep must fit together, key by key right as it may be."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 from dn_distributed import random_weights, regularizers, score_names
@@ -11,6 +11,7 @@ from dn_distributed.regularizers.dropout import INPUT_NAME as INPUT_DROPOUT
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.tasks import TASKS, Task
 from dn_distributed.text import quoted
+from sweeps.spec.file import Search
 from sweeps.spec.sweep import Method, Sweep
 from sweeps.spec.yaml_file import KeyPath
 from tracking import manifest, published_rows
@@ -175,6 +176,23 @@ def _of_search(sweep: Sweep) -> Iterator[Problem]:
             yield ("search", "size"), f"a second objective is of optuna, not of {algorithm} search"
         if sweep.search.scheduler != "none":
             yield ("search", "size"), f"{sweep.search.scheduler} ends configurations by one objective alone"
+    if sweep.search is not None:
+        yield from _of_options_in_vain(sweep.search, kinds)
+
+
+def _of_options_in_vain(search: Search, kinds: Set[str]) -> Iterator[Problem]:
+    """What a search is told that it has no use for."""
+    if search.algorithm == "random" and kinds == {"grid"}:
+        message = "random search draws from choice, uniform and loguniform spaces: all spaces are grids, and run whole"
+        yield ("search", "algorithm"), message
+    if search.algorithm == "grid":
+        for key in ("samples", "seed"):
+            if key in search.model_fields_set:
+                yield ("search", key), "of random and optuna search, where something is drawn: this is grid search"
+    if search.scheduler == "none":
+        for key in ("grace_epochs", "reduction_factor"):
+            if key in search.model_fields_set:
+                yield ("search", key), "of a scheduler: set scheduler: asha"
 
 
 def _of_grid_search(sweep: Sweep) -> Iterator[Problem]:

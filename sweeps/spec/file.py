@@ -49,7 +49,7 @@ class Search(Entry):
     """Configurations within this of the best average (of a geometric mean: within this share of it) are equals; the
     sparsest of them is chosen."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Of the draws."""
+    """Of the draws of random and Optuna."""
     grace_epochs: Count = 1
     """Epochs before ASHA may end a configuration."""
     reduction_factor: Annotated[int, Field(ge=2)] = 3

@@ -177,8 +177,20 @@ def validated(model: type[Model], data: Any, keys: KeyPath, places: Places) -> M
         return model.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        where = (*keys, *(part for part in first["loc"] if isinstance(part, str | int)))
-        raise places.error(where, _in_words(first)) from error
+        raise places.error((*keys, *_place(first, data)), _in_words(first)) from error
+
+
+def _place(error: ErrorDetails, data: Any) -> KeyPath:
+    """Return where an error stands in the data: pydantic adds which part of a union it is of."""
+    found = data
+    for number, key in enumerate(error["loc"]):
+        if not isinstance(found, Mapping | Sequence) or isinstance(found, str):
+            return error["loc"] if error["type"] == "missing" else error["loc"][:number]
+        try:
+            found = found[key]  # type: ignore[index]
+        except (LookupError, TypeError):
+            break  # written otherwise, as ``network`` in place of a task
+    return error["loc"]
 
 
 def _in_words(error: ErrorDetails) -> str:

@@ -32,10 +32,18 @@ def _baseline(value: Any) -> Any:
     return value
 
 
+def _label(value: Any) -> str:
+    """The label of a sweep file: stored ones may have spaces that nobody sees."""
+    label = manifest.check_label(value)
+    if label != " ".join(label.split()):
+        raise ValueError(f"expected no space at an end, and single ones between words, not {quoted(label)}")
+    return label
+
+
 class MethodEntry(Entry):
     """One row of the table: its label and its coefficients, each a number or a search space."""
 
-    label: Annotated[str, BeforeValidator(manifest.check_label)]
+    label: Annotated[str, BeforeValidator(_label)]
     """What the row is called."""
     published: Annotated[str | None, PlainValidator(lambda row: row)] = None  # which there are depends on the task
     """The row of the paper's table that stands beside it."""

@@ -102,7 +102,7 @@ LINEAR = "name: a\ntask: regression\ndataset: {name: linear_scripted, samples: S
             ["training[1].precision", "set resources.gpu"],
         ),
         (BASE + "pruning: {treshold: 1}\n", ["pruning.treshold", "valid: threshold"]),
-        (BASE + "resources: {pack: 0}\n", ["resources.pack"]),
+        (BASE + "resources: {pack: 0}\n", ["sweep.yaml:8: resources.pack: input should be greater than or equal to 1"]),
         (BASE + "search: {algorithm: grid}\n", ["search", "search space"]),
         (BASE.replace("label: DN", "label: DN, published: ℓ1"), ["methods[1].published", "ℓ1+DN+DO+P"]),
         (
@@ -147,6 +147,9 @@ LINEAR = "name: a\ntask: regression\ndataset: {name: linear_scripted, samples: S
         (BASE + "#" * 2**20, ["sweep.yaml: larger than 1048576 bytes"]),
         (BASE.replace("name: small", f"name: {'a' * 101}"), ["name", "expected at most 100 letters"]),
         (BASE.replace("label: DN", f"label: {'a' * 101}"), ["methods[1].label", "at most 100 printable"]),
+        (BASE.replace("label: DN", "label: 'P '"), ["methods[1].label: expected no space at an end", "not 'P '"]),
+        (BASE.replace("label: DN", "label: 'a  b'"), ["methods[1].label", "single ones between words"]),
+        (BASE.replace("label: DN", "label: a\u00a0b"), ["methods[1].label", "printable"]),
         (BASE.replace("label: DN", 'label: "D\\eN"'), ["methods[1].label", "printable"]),
         (BASE + f"training: {{epochs: {10**24}}}\n", ["training.epochs", "less than or equal to"]),
         (BASE.replace("seeds: 3", "seeds: 100001"), ["seeds", "too many"]),
@@ -380,12 +383,27 @@ def test_thresholds_of_a_curve_are_part_of_the_identity(load: Load) -> None:
         load(BASE, "pruning.curve=[-1]")
 
 
+IN_VAIN = "pruning: {threshold: {grid: [0.1, 0.2]}}\nsearch: "
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
         ("training: {batch_size: {uniform: [16, 64]}}\nsearch: {algorithm: random}\n", "batch_size: a whole number"),
         ("training: {epochs: {choice: [1, 2]}}\nsearch: {algorithm: optuna}\n", "search steps instead"),
         ("pruning: {threshold: {choice: [0.1, 0.2]}}\nsearch: {algorithm: optuna}\n", "use grid search"),
+        (
+            IN_VAIN + "{samples: 2}\n",
+            r"search\.samples: of random and optuna search, where something is drawn: this is",
+        ),
+        (IN_VAIN + "{algorithm: grid, samples: 1}\n", r"search\.samples: of random and optuna search"),
+        (IN_VAIN + "{seed: 3}\n", r"search\.seed: of random and optuna search"),
+        (
+            IN_VAIN + "{algorithm: random, samples: 2}\n",
+            r"search\.algorithm: random search draws .*: all spaces are grids",
+        ),
+        (IN_VAIN + "{grace_epochs: 2}\n", r"search\.grace_epochs: of a scheduler: set scheduler: asha"),
+        (IN_VAIN + "{scheduler: none, reduction_factor: 2}\n", r"search\.reduction_factor: of a scheduler"),
         ("pruning: {threshold: {grid: [0.1, 0.2]}}\nsearch: {size: density}\n", "of optuna, not of grid search"),
         (
             "pruning: {threshold: {uniform: [0.1, 0.2]}}\n"
@@ -397,6 +415,24 @@ def test_thresholds_of_a_curve_are_part_of_the_identity(load: Load) -> None:
 def test_searches_that_cannot_work_are_refused(load: Load, extra: str, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         load(BASE + extra)
+
+
+@pytest.mark.parametrize(
+    ("space", "search"),
+    [
+        ("uniform", "{algorithm: random, samples: 2, seed: 1}"),
+        ("uniform", "{algorithm: optuna, samples: 2, seed: 1}"),
+        ("grid", "{scheduler: asha, grace_epochs: 2, reduction_factor: 2}"),
+    ],
+)
+def test_options_of_a_search_are_taken_where_they_act(load: Load, space: str, search: str) -> None:
+    assert load(BASE + f"pruning: {{threshold: {{{space}: [0.1, 0.2]}}}}\nsearch: {search}\n").search is not None
+
+
+def test_random_search_draws_where_one_space_of_several_is_no_grid(load: Load) -> None:
+    text = BASE.replace("dn: 5e-5", "dn: {grid: [1e-5, 1e-4]}, l1: {uniform: [0, 1]}")
+    sweep = load(text + "search: {algorithm: random, samples: 3, seed: 1}\n")
+    assert len(sweep.enumerated(sweep.methods[1])) == 6
 
 
 def test_too_many_seeds_are_refused(load: Load) -> None:
