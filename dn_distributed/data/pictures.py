@@ -26,6 +26,8 @@ Side = Annotated[int, Field(ge=1, le=1024)]
 
 _DEEP = ("I", "F")
 """What PIL calls pixels of 16 bits, 32 bits and floats by: of RGB, which has 8, it makes black or white of them."""
+_UNREAD = frozenset({".avif", ".heic", ".heif"})
+"""Endings of images that not every Pillow knows."""
 _CLASSES = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "svhn": "SVHN", "flowers102": "Flowers102"}
 
 
@@ -118,9 +120,29 @@ class ImageFolder(PictureDataset):
                 raise DataError(f"{folder / part}: no folder of a class each ({first_line(error)})") from error
             if hidden := [name for name in found[part].classes if name.startswith((".", "__"))]:
                 raise DataError(f"{folder / part}: the folder {quoted(hidden[0])} would be a class: remove it")
+            _check_all_known(folder / part)
             if found[part].classes != found["train"].classes:
                 raise DataError(f"{folder / part}: other classes than in train: {', '.join(found[part].classes[:10])}")
         return {part: _all(images, self.size) for part, images in found.items()}, len(found["train"].classes)
+
+
+def _check_all_known(folder: Path) -> None:
+    """DataError for images that torchvision leaves out by their ending: a class would be trained on fewer of them."""
+    from PIL import Image
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    images = (_UNREAD | Image.registered_extensions().keys()) - set(IMG_EXTENSIONS)
+    left_out = sorted(
+        os.path.join(place, file)
+        for place, _, files in os.walk(folder, followlinks=True)  # as torchvision walks
+        for file in files
+        if place != str(folder) and not file.startswith(".") and os.path.splitext(file)[1].lower() in images
+    )
+    if left_out:
+        raise DataError(
+            f"{left_out[0]}: images of its ending are not read, {len(left_out)} such files in {folder}: save them as "
+            "PNG or JPEG, or remove them"
+        )
 
 
 def _torchvision(name: str, root: Path, chosen: Mapping[str, Any]) -> Any:

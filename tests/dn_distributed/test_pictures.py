@@ -133,6 +133,23 @@ def test_images_of_other_kinds_keep_what_they_show(tmp_path: Path, mode: str) ->
     assert bright.tolist() == (samples.test.targets == 0).tolist()
 
 
+def test_images_that_are_not_read_by_their_ending_are_refused_and_other_files_are_not(tmp_path: Path) -> None:
+    for part, name in ((part, name) for part in ("train", "test") for name in ("a", "b")):
+        images(tmp_path / part / name, 5)
+        for other in ("notes.txt", ".hidden.gif", "Thumbs.db"):
+            (tmp_path / part / name / other).write_text("no image")
+    (tmp_path / "train" / "cover.gif").write_text("in no class")
+    assert len(load("image_folder", tmp_path, path=".", size=6).test.inputs) == 10
+    (tmp_path / "train" / "b" / "deeper").mkdir()
+    for file in ("deeper/x.HEIC", "image_00006.gif", "z.jfif"):
+        (tmp_path / "train" / "b" / file).write_text("an image")
+    with pytest.raises(
+        DataError, match=r"train/b/deeper/x\.HEIC: images of its ending are not read, 3 such files"
+    ) as it:
+        load("image_folder", tmp_path, path=".", size=6)
+    assert "\n" not in str(it.value)
+
+
 def test_a_hidden_folder_is_no_class(tmp_path: Path) -> None:
     for part, name in ((part, name) for part in ("train", "test") for name in ("a", "b", ".ipynb_checkpoints")):
         images(tmp_path / part / name, 5)
