@@ -8,6 +8,8 @@ import re
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable
+from decimal import Decimal
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, Self
 
@@ -32,6 +34,10 @@ _UNNAMED = re.compile(r"Unnamed: \d+|__index_level_\d+__")
 """What pandas calls a column without a name, and pyarrow an index: numbers of rows, of which none tells anything."""
 _ZEROED = b"columns that are constant in training are 0"
 """Added to the checksum where it is so of rows elsewhere that differ: earlier versions read other numbers there."""
+_INDEXED = b"named levels of the index are columns"
+"""Added to the checksum where there are any: earlier versions left them out."""
+_LARGEST_EXACT = 2**53
+"""Of whole numbers: beyond it, several are one float64."""
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -84,6 +90,9 @@ class Table(SampleDataset):
             raise DataError(f"{path}: {error}") from error
         except Exception as error:  # of pandas and pyarrow: ParserError, UnicodeDecodeError, ArrowInvalid and others
             raise DataError(f"{path}: no {self.name} file ({first_line(error)})") from error
+        if levels := [place for place, name in enumerate(frame.index.names) if name is not None]:
+            frame = frame.reset_index(level=levels, allow_duplicates=True)
+            checksum = hashlib.sha256(checksum.encode() + _INDEXED).hexdigest()
         try:
             return self._samples(frame, checksum)
         except DataError as error:
@@ -103,6 +112,7 @@ class Table(SampleDataset):
         _check_whole(frame)
         rows = self._rows(frame)
         target = frame[self.target]
+        _check_target(target)
         inputs = frame.drop(columns=[self.target, *filter(None, (self.split,))])
         if not inputs.shape[1]:
             raise DataError("there is no column but the target")
@@ -194,6 +204,31 @@ def _check_names(columns: Iterable[str], ignored: Iterable[str]) -> None:
             )
 
 
+def _check_target(target: pd.Series[Any]) -> None:
+    """DataError for a target that is neither text nor numbers nor true and false: it may be meant as either."""
+    known = (str, bytes, np.bool_, Real)
+    odd = [] if _is_numeric(target) else [value for value in target if not isinstance(value, known)]
+    if odd:
+        raise DataError(
+            f"the target {quoted(str(target.name))} holds {quoted(str(odd[0]))} of the type {type(odd[0]).__name__}: "
+            "save it as numbers, or as text where it names classes"
+        )
+
+
+def _check_exact(frame: pd.DataFrame) -> None:
+    """DataError at the first column with whole numbers that are not exact as float64: different ones would be one."""
+    from pandas.api import types
+
+    for name, column in frame.items():
+        if types.is_integer_dtype(column):
+            largest = max(int(column.max()), int(column.min()), key=abs)
+            if abs(largest) > _LARGEST_EXACT:
+                raise DataError(
+                    f"column {quoted(str(name))} holds {largest}: of whole numbers beyond 2**53 the last digits would "
+                    "be lost; name it under ignore if it numbers rows, or save it smaller"
+                )
+
+
 def _check_varies(target: pd.Series[Any], train: torch.Tensor) -> None:
     """DataError where numbers to predict are all the same in the training rows."""
     of_train = target.to_numpy()[train.numpy()]
@@ -215,15 +250,23 @@ def _numbers(frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return the columns as numbers ``[rows, columns]``. DataError at the first that is none."""
     for name, column in frame.items():
         if not _is_numeric(column):
+            first = column.iloc[0]
             raise DataError(
-                f"column {quoted(name)} holds {quoted(str(column.iloc[0]))}, which is no number: encode it as "
-                "numbers (pandas.get_dummies), or name it under ignore"
+                f"column {quoted(name)} holds {quoted(str(first))}, which is no number: {_advice(first)}, or name it "
+                "under ignore"
             )
+    _check_exact(frame)
     numbers: np.ndarray[Any, np.dtype[np.float64]] = frame.to_numpy(dtype=np.float64)
     for name, finite in zip(frame.columns, np.isfinite(numbers).all(0), strict=True):
         if not finite:
             raise DataError(f"column {quoted(name)} holds an infinite number")
     return numbers
+
+
+def _advice(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return "cast it to numbers (astype(float))"
+    return "encode it as numbers (pandas.get_dummies)" if isinstance(value, str) else "save it as numbers"
 
 
 def _standardised(frame: pd.DataFrame, train: torch.Tensor) -> tuple[torch.Tensor, bool]:

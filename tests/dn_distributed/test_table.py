@@ -1,6 +1,7 @@
 """Tables in files: what is read from them, and what is refused."""
 
 import hashlib
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,13 @@ def test_whole_numbers_are_labels_unless_the_goal_says_otherwise(frame: pd.DataF
             {},
             "column 'Unnamed: 0' has no name .* index=False, or name 'Unnamed: 0' under ignore",
         ),
+        ({"a": range(2**60, 2**60 + 40)}, {}, f"column 'a' holds {2**60 + 39}: of whole numbers beyond 2"),
+        ({"a": range(-(2**53) - 1, -(2**53) + 39)}, {}, f"column 'a' holds {-(2**53) - 1}: of whole numbers beyond 2"),
+        (
+            {"price": range(2**60, 2**60 + 40)},
+            {"target": "price", "ignore": ["kind", "part"]},
+            f"column 'price' holds {2**60 + 39}: of whole numbers beyond 2",
+        ),
         ({"a": [1e-200, *[0] * 39]}, {"split": "part", "ignore": ["price"]}, "column 'a' cannot be standardised"),
     ],
 )
@@ -127,6 +135,57 @@ def test_numbers_of_rows_are_no_input(frame: pd.DataFrame, tmp_path: Path) -> No
     samples = DATASETS["csv"](**{**options, "ignore": ["price", "part", "Unnamed: 0"]}).load(tmp_path)
     assert isinstance(samples, Samples)
     assert samples.input_shape == (2,)
+
+
+def test_whole_numbers_that_float64_holds_are_read(frame: pd.DataFrame, tmp_path: Path) -> None:
+    inputs = load(frame.assign(a=range(2**53 - 39, 2**53 + 1)), tmp_path).train.inputs[:, 0]
+    assert len(set(inputs.tolist())) == 28
+    labels = load(frame.assign(kind=[2**60, 2**60 + 1] * 20), tmp_path)
+    assert labels.num_classes == 2
+
+
+def test_a_named_index_of_a_parquet_file_is_a_column(frame: pd.DataFrame, tmp_path: Path) -> None:
+    without = load(frame, tmp_path, "parquet")
+    samples = load(frame.set_index("b"), tmp_path, "parquet")
+    assert torch.equal(samples.train.inputs, without.train.inputs[:, [1, 0]])
+    assert samples.checksum != hashlib.sha256((tmp_path / "table").read_bytes()).hexdigest()
+    unnamed = load(frame.set_index(frame["b"].rename(None)), tmp_path, "parquet")
+    assert torch.equal(unnamed.train.inputs, without.train.inputs)
+    assert load(frame.set_index(["price", "b"]), tmp_path, "parquet").input_shape == (2,)
+    assert load(frame.set_index("kind"), tmp_path, "parquet").num_classes == 2
+    with pytest.raises(DataError, match="2 columns are called 'b'"):
+        load(frame.set_index(frame["a"].rename(" b")), tmp_path, "parquet")
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pd.to_timedelta(range(40), unit="s"), "the target 'kind' holds '0 days .*' of the type Timedelta: save it"),
+        (pd.date_range("2020", periods=40), "the target 'kind' holds '2020-01-01 .*' of the type Timestamp: save it"),
+        ([Decimal("1.5"), Decimal(2)] * 20, "the target 'kind' holds '1.5.*' of the type Decimal: save it as numbers"),
+        ([[1], [2]] * 20, "the target 'kind' holds '.1.' of the type ndarray: save it"),
+    ],
+    ids=["duration", "date", "decimal", "list"],
+)
+def test_a_target_of_another_type_is_refused_in_one_line(
+    frame: pd.DataFrame, tmp_path: Path, column: Any, message: str
+) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        load(frame.assign(kind=column), tmp_path, "parquet")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["category", "boolean", "bool", "bytes", "Int64"])
+def test_a_target_of_classes_may_be_written_in_several_ways(frame: pd.DataFrame, tmp_path: Path, kind: str) -> None:
+    values = pd.Series([b"x", b"y"] * 20) if kind == "bytes" else pd.Series([0, 1] * 20).astype(kind)
+    assert load(frame.assign(kind=values), tmp_path, "parquet").num_classes == 2
+
+
+def test_inputs_that_are_neither_text_nor_numbers_are_not_to_be_encoded(frame: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no number: cast it to numbers \(astype\(float\)\), or name it under ignore"):
+        load(frame.assign(a=[Decimal("1.5"), Decimal(2)] * 20), tmp_path, "parquet")
+    with pytest.raises(DataError, match="no number: save it as numbers, or name it under ignore"):
+        load(frame.assign(a=pd.date_range("2020", periods=40)), tmp_path, "parquet")
 
 
 @pytest.mark.parametrize("start", ["", "\ufeff", "\n"])
