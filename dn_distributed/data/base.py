@@ -145,5 +145,8 @@ class Dataset(FrozenModel, ABC):
     def check_present(self, data_dir: Path) -> None:
         """DataError where ``load`` would have to download first. Nothing to check for what is never downloaded."""
 
+    def check_written(self) -> None:
+        """ValueError where a sweep file gives options that would do nothing. Stored ones have all, and are not held."""
+
     def model_post_init(self, _context: Any) -> None:
         """Nothing to add: a dataset is its fields."""

@@ -69,6 +69,17 @@ class Table(SampleDataset):
             raise ValueError(f"validation {self.validation} and test {self.test} leave nothing to train on")
         return self
 
+    def check_written(self) -> None:
+        """ValueError for options of a draw beside ``split``, and for a target that is to be ignored."""
+        drawn = [key for key in ("validation", "test", "split_seed") if key in self.model_fields_set]
+        if self.split is not None and drawn:
+            raise ValueError(
+                f"{drawn[0]} does nothing beside split: the column {quoted(self.split)} says which rows are for what; "
+                "leave out one of them"
+            )
+        if self.target in self.ignore:
+            raise ValueError(f"the target {quoted(self.target)} stands under ignore too: take it out there")
+
     def located_in(self, data_dir: Path, beside: Path) -> Path:
         """Return the folder of the sweep file where the file lies in it, else ``data_dir``."""
         return beside if os.path.exists(beside / self.path) else data_dir

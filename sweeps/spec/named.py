@@ -34,6 +34,7 @@ def _dataset(value: Any, info: ValidationInfo) -> Dataset:
     if task is None:
         raise ValueError("which one fits depends on the task")
     dataset = _named("dataset", DATASETS, task.default_dataset if value is None else in_full(value))
+    dataset.check_written()
     if not task.fits(dataset):
         fitting = [name for name, cls in DATASETS.items() if task.fits(cls)]
         raise ValueError(f"{dataset.name!r} does not fit task {task.name!r}; valid: {', '.join(fitting)}")

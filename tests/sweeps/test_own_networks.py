@@ -20,6 +20,7 @@ from sweeps.spec.sweep import Sweep
 from tests.made_pictures import any_checksum as any_checksum
 from tests.made_pictures import make_flowers
 from tests.tracking.fabricated import make_cell
+from tracking.portable.checks import check_cell
 from tracking.results import networks
 
 FILE = """
@@ -104,6 +105,19 @@ def test_the_content_of_a_file_is_part_of_the_identity_and_its_place_is_not(fold
         ("network.mlp=[3]", "expected .inputs, …, outputs. or"),
         ("pruning.thresholds.fc3=0.1", "the regularised layers of 'network' are: fc1, fc2"),
         ("dataset.target=x", "table.csv: no column 'x'"),
+        (
+            "dataset={name: csv, path: table.csv, target: label, split: c, validation: 0.15}",
+            "dataset: validation does noth",
+        ),
+        (
+            "dataset={name: csv, path: table.csv, target: label, split: c, test: 0.2}",
+            "dataset: test does nothing beside",
+        ),
+        (
+            "dataset={name: parquet, path: x, target: label, split: c, split_seed: 0}",
+            "dataset: split_seed does nothing",
+        ),
+        ("dataset.ignore=[a, label]", "dataset: the target 'label' stands under ignore too"),
         ("task=lenet300", "network: stands in place of 'task'"),
     ],
 )
@@ -111,6 +125,14 @@ def test_what_does_not_fit_is_refused_in_one_line(folder: Path, override: str, m
     with pytest.raises(SpecError, match=message) as caught:
         fitted(folder, override)
     assert "\n" not in str(caught.value)
+
+
+def test_a_stored_table_has_all_options_and_is_read(folder: Path) -> None:
+    dataset = load(folder / "own.yaml", ["dataset.split=c"]).dataset
+    stored = dataset.model_dump(mode="json")
+    cell = make_cell().model_copy(update={"dataset": stored})
+    check_cell(cell)
+    assert networks.dataset_of(cell) == dataset
 
 
 @pytest.mark.parametrize(
