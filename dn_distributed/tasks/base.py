@@ -77,6 +77,9 @@ class Task(FrozenModel, ABC):
         """Return whether the task can be trained on a dataset of this kind."""
         return cls.kind in ("any", dataset.kind)
 
+    def check_written(self, dataset: Dataset) -> None:
+        """ValueError where a sweep file gives options that do nothing with these data. Stored ones are not held."""
+
     def fitted_to(self, dataset: Dataset, raw: Raw) -> "Task":
         """Return the task with the shapes that its data have. DataError where they do not fit."""
         return self

@@ -42,7 +42,7 @@ class Network(Task):
     num_outputs: Count | None = None
     """One a class, or one a number that is predicted; left out, as the data have it."""
     validation_size: Count = 5000
-    """Of images that have no validation part, the first are held out; a fifth of them at most."""
+    """Of grey images of 28 × 28, the first are held out; a fifth of them at most. Other data have a part for it."""
 
     kind: ClassVar[Literal["any"]] = "any"
     default_dataset: ClassVar[str] = "mnist"
@@ -107,6 +107,15 @@ class Network(Task):
         """What a network puts out for two blank samples."""
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             return network.eval()(torch.zeros(2, *self._shape))
+
+    def check_written(self, dataset: Dataset) -> None:
+        """ValueError for ``validation_size`` where the dataset itself has the validation part."""
+        if "validation_size" in self.model_fields_set and dataset.kind != "images":
+            own = " give it as an option of the dataset" if "validation_size" in type(dataset).model_fields else ""
+            raise ValueError(
+                f"validation_size of the task does nothing with {dataset.name!r}, which has its own validation part:"
+                f"{own or ' leave it out'}"
+            )
 
     def fitted_to(self, dataset: Dataset, raw: Raw) -> "Network":
         """Return the task with shapes and goal of its data. DataError, naming both, where the network has others."""

@@ -38,6 +38,7 @@ def _dataset(value: Any, info: ValidationInfo) -> Dataset:
     if not task.fits(dataset):
         fitting = [name for name, cls in DATASETS.items() if task.fits(cls)]
         raise ValueError(f"{dataset.name!r} does not fit task {task.name!r}; valid: {', '.join(fitting)}")
+    task.check_written(dataset)
     return dataset
 
 

@@ -4,6 +4,7 @@ import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 
 from dn_distributed import registry
 from dn_distributed.errors import ArgumentError, DataError
+from dn_distributed.tasks.network import Network
 from sweeps.errors import SpecError
 from sweeps.planning import plan as planning
 from sweeps.planning.data import fit_to_data
@@ -125,6 +127,24 @@ def test_what_does_not_fit_is_refused_in_one_line(folder: Path, override: str, m
     with pytest.raises(SpecError, match=message) as caught:
         fitted(folder, override)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "advice"),
+    [
+        ({"name": "image_folder", "path": "x", "size": 9}, "give it as an option of the dataset"),
+        ({"name": "csv", "path": "table.csv", "target": "label"}, "leave it out"),
+    ],
+)
+def test_images_are_not_held_out_by_a_task_whose_data_have_a_validation_part(
+    dataset: dict[str, Any], advice: str
+) -> None:
+    sweep: dict[str, Any] = {"name": "own", "dataset": dataset, "methods": [{"label": "P"}]}
+    with pytest.raises(SpecError, match=f"dataset: validation_size of the task does nothing with .*: {advice}$"):
+        load({**sweep, "task": {"name": "network", "validation_size": 5}})
+    assert load({**sweep, "task": "network"}).task == Network()
+    task = load({**sweep, "dataset": "digits", "task": {"name": "network", "validation_size": 5}}).task
+    assert task == Network(validation_size=5)
 
 
 def test_a_stored_table_has_all_options_and_is_read(folder: Path) -> None:
