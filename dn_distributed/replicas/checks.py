@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from dn_distributed.errors import ArgumentError
-from dn_distributed.layers import check_groups, check_own_weights
+from dn_distributed.layers import check_groups, check_own_weights, graph_of
 from dn_distributed.torch_internals import DispatchMode
 
 OWN_RANDOMNESS = "the network or its loss draws random numbers of its own; use nn.Dropout modules only"
@@ -43,7 +43,21 @@ def check_layers(network: nn.Module, layers: Sequence[str]) -> None:
         return
     for before, after in itertools.pairwise(layers):
         if found[before].out_features != found[after].in_features:
-            raise ArgumentError(f"regularised layers {before!r} and {after!r} do not follow each other")
+            unused = _unused(network, layers)
+            raise ArgumentError(
+                f"regularised layer {unused[0]!r} is not used by the network's forward()"
+                if unused
+                else f"regularised layers {before!r} and {after!r} do not follow each other"
+            )
+
+
+def _unused(network: nn.Module, layers: Sequence[str]) -> list[str]:
+    """Those of ``layers`` that ``forward`` does not call; none where it cannot be followed."""
+    try:
+        called = {node.target for node in graph_of(network).nodes if node.op == "call_module"}
+    except ArgumentError:
+        return []
+    return [name for name in layers if name not in called]
 
 
 def _check_tensors(network: nn.Module, swapped: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from dn_distributed.regularizers import expand_shorthand
 from dn_distributed.regularizers.dropout import INPUT_NAME as INPUT_DROPOUT
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.tasks import TASKS, Task
+from dn_distributed.tasks.network import Network
 from dn_distributed.text import quoted
 from sweeps.spec.file import Search
 from sweeps.spec.sweep import Method, Sweep
@@ -30,6 +31,11 @@ def _problems(sweep: Sweep) -> Iterator[Problem]:
     for index, method in enumerate(sweep.methods):
         for key, message in _of_method(method, sweep.task):
             yield ("methods", index, key), message
+    if isinstance(sweep.task, Network) and sweep.task.penalized and sweep.task.filters:
+        yield (
+            ("task", "filters"),
+            "'penalized' names all layers that are meant: name convolutions there, or leave it out",
+        )
     if sweep.task.is_fitted:
         yield from of_fitted_task(sweep)
     yield from _of_equal_methods(sweep)

@@ -177,6 +177,24 @@ class _Mixing(nn.Module):
         return outputs
 
 
+class _Unused(_Mixing):
+    """One layer more than ``forward`` has a use for."""
+
+    def __init__(self) -> None:
+        super().__init__(True)
+        self.z = nn.Linear(3, 2)
+
+
+class UnusedLayer(OwnTask):
+    make = _Unused
+    head = ("fc1", "fc2", "fc3", "fc4", "z")
+
+
+def test_a_layer_that_forward_never_uses_is_named(make_trainer: MakeTrainer) -> None:
+    with pytest.raises(dn.DropNeuronError, match=r"^regularised layer 'z' is not used by the network's forward\(\)$"):
+        make_trainer(UnusedLayer(), [3], steps=1, batch_size=4)
+
+
 class ResidualLinear(OwnTask):
     make = partial(_Mixing, True)
     head = ("fc1", "fc2", "fc3", "fc4")

@@ -158,6 +158,7 @@ def test_a_stored_table_has_all_options_and_is_read(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ("penalized: [fc1], filters: true", r"task\.filters: 'penalized' names all layers that are meant"),
         ("penalized: [fc1, fc7]", "regularised layer 'fc7' is no nn.Linear"),
         ("goal: regression", "goal of the task is regression, that of the data of 'csv' classification"),
         ("input_shape: [4]", "input_shape of the task is 4, that of the data of 'csv' 3"),
