@@ -1,5 +1,6 @@
 """The data of a sweep, and the mistakes in a sweep file that only its data can show."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from dn_distributed import random_weights
@@ -85,6 +86,7 @@ def _rehearse(sweep: Sweep, data: Data) -> None:
     noisy = not regularizers.isdisjoint(random_weights.COEFFICIENTS)
     if not structured and not noisy and not sweep.code and sweep.task == type(sweep.task)(name=sweep.task.name):
         return
+    from dn_distributed.training.no_weight_left import layers_without_weights
     from dn_distributed.training.rehearsal import check_penalty, rehearse
 
     try:
@@ -95,6 +97,9 @@ def _rehearse(sweep: Sweep, data: Data) -> None:
             for cell in _cell_per_combination(sweep, data)
             for note in rehearse(sweep.task, cell.regularization, cell.phases, data, proximal=cell.step == "proximal")
         ]
+        notes += [
+            note for cell in _cells_of_examples(sweep, data) for note in layers_without_weights(sweep.task, cell.phases)
+        ]
     except MemoryError:
         return  # here; where packs run there may be more
     except Exception as error:  # whatever code of the user's own raises
@@ -102,6 +107,17 @@ def _rehearse(sweep: Sweep, data: Data) -> None:
         raise sweep.places.error(("task",), f"{sweep.task.name!r} cannot be trained: {kind}{error}") from error
     for note in dict.fromkeys(notes):
         notify(f"{sweep.name}: {note}")
+
+
+def _cells_of_examples(sweep: Sweep, data: Data) -> Iterator[Cell]:
+    """Cells with every value of each grid, and the ends of ranges."""
+    for method in sweep.methods:
+        of_phases = {name: space for name, space in method.spaces.items() if "." in name}
+        first = {name: space.values[0] for name, space in method.spaces.items()}
+        for values in examples(of_phases):
+            cell = sweep.cell(method, {**first, **values}, data.digest, data.num_train)
+            if cell.baseline is None:
+                yield cell
 
 
 def _cell_per_combination(sweep: Sweep, data: Data) -> list[Cell]:

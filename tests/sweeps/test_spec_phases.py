@@ -23,6 +23,9 @@ methods:
 """
 
 
+EMPTYING = "name: small\ntask: lenet300\ndataset: digits\ntraining: [{epochs: 1}PHASE]\nmethods: [{label: P}]\n"
+
+
 def cells(sweep: Sweep, index: int = 0) -> list[Cell]:
     method = sweep.methods[index]
     return [sweep.cell(method, values, "digest", 2560) for values in sweep.enumerated(method)]
@@ -160,6 +163,44 @@ def test_a_share_that_units_cannot_drop_to_is_noted_once(load: Load, capsys: pyt
     load_data(load(BASE, "training.1.drop.to=0.01", "training.1.drop.of=units"), None)
     (line,) = capsys.readouterr().err.splitlines()
     assert "phase 2 cannot drop units to 1 % of the units: the last unit of each layer stays, so it ends with " in line
+
+
+@pytest.mark.parametrize(
+    ("phase", "note"),
+    [
+        ("prune: {keep: 1.0e-9}", "phase 2 leaves no weight of fc1, fc2, fc3: 'prune' keeps 1e-07 % of 266200 weights"),
+        (
+            "prune: {keep: 0.1, within: layer, rounds: 4}",
+            "phase 2 leaves no weight of fc3: 'prune' keeps 10 % of 266200 weights in each layer, 4 times",
+        ),
+        (
+            "prune: {keep: {grid: [0.5, 8.0e-6]}}",
+            "phase 2 leaves no weight of some layer, of 2 for 3 layers: 'prune' keeps 0.0008 % of 266200 weights",
+        ),
+        ("prune: {keep: 0.5}", ""),
+    ],
+)
+def test_a_prune_that_leaves_no_weight_of_a_layer_is_noted(
+    load: Load, capsys: pytest.CaptureFixture[str], phase: str, note: str
+) -> None:
+    load_data(load(EMPTYING.replace("PHASE", f", {{epochs: 1, {phase}}}")), None)
+    assert note in capsys.readouterr().err if note else not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("density", "note"),
+    [
+        ("1.0e-7", "phase 1 leaves no weight of fc2, fc3: 'rewire' has 1 of 266200 weights, the fewest there can be"),
+        ("1.0e-5", "phase 1 leaves no weight of fc3: 'rewire' has 3 of 266200 weights"),
+        ("0.1", ""),
+    ],
+)
+def test_a_density_that_leaves_no_weight_of_a_layer_is_noted(
+    load: Load, capsys: pytest.CaptureFixture[str], density: str, note: str
+) -> None:
+    text = EMPTYING.replace("{epochs: 1}PHASE", f"{{epochs: 1, rewire: {{density: {density}, every: 2}}}}")
+    load_data(load(text), None)
+    assert note in capsys.readouterr().err if note else not capsys.readouterr().err
 
 
 def test_a_report_says_each_phase_and_mlflow_each_setting(load: Load) -> None:
