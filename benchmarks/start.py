@@ -32,7 +32,9 @@ class Say(tune.Callback):
 
 
 ray.init("local", include_dashboard=False, logging_level="ERROR")
-tune.Tuner(Nothing, run_config=tune.RunConfig(storage_path=sys.argv[1], verbose=0, callbacks=[Say()])).fit()
+no_checkpoint = tune.CheckpointConfig(checkpoint_at_end=False)
+config = tune.RunConfig(storage_path=sys.argv[1], verbose=0, callbacks=[Say()], checkpoint_config=no_checkpoint)
+tune.Tuner(Nothing, run_config=config).fit()
 """
 _SWEEP = """
 name: {name}
