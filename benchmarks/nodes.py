@@ -71,21 +71,24 @@ class _Ends(tune.Callback):
 def measure(num_nodes: int, num_packs: int) -> str:
     """Return a line of the table: nodes, packs that ended, those that ran twice, nodes at work, seconds a pack."""
     with only_what_runs_packs():
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **_node()})
-    try:
-        with only_what_runs_packs():
-            for _ in range(num_nodes):
-                cluster.add_node(wait=False, num_cpus=1, num_gpus=1, **_node())
-        cluster.wait_for_nodes(timeout=600)
-        ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
-        ends = _run(num_packs)
-    finally:
-        ray.shutdown()
-        cluster.shutdown()  # type: ignore[no-untyped-call]
+        ends = _run_on(num_nodes, num_packs)
     first = int(_WARMING * num_packs)
     each = (ends.times[-1] - ends.times[first]) / (len(ends.times) - first)
     twice = sum(count > 1 for count in ends.packs.values())
     return f"| {num_nodes} | {len(ends.packs)} of {num_packs} | {twice} | {len(ends.nodes)} | {each:.3f} |"
+
+
+def _run_on(num_nodes: int, num_packs: int) -> _Ends:
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **_node()})
+    try:
+        for _ in range(num_nodes):
+            cluster.add_node(wait=False, num_cpus=1, num_gpus=1, **_node())
+        cluster.wait_for_nodes(timeout=600)
+        ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+        return _run(num_packs)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 def _node() -> dict[str, Any]:
