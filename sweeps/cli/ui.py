@@ -69,7 +69,7 @@ def _serve(shown: "StoreLocation", location: "StoreLocation", port: int, folder:
     }
     environment = mlflow_process.environment(shown.for_mlflow, of_pages)
     server = mlflow_process.MlflowServer(command, environment, folder / "mlflow.log")
-    with ended_by_signals(), contextlib.ExitStack() as stack:
+    with ended_by_signals() as check_signals, contextlib.ExitStack() as stack:
         stack.callback(server.stop)
         server.start()
         server.wait_until_ready(_LOOPBACK, port)
@@ -77,7 +77,7 @@ def _serve(shown: "StoreLocation", location: "StoreLocation", port: int, folder:
         out.say(f"sweeps: {address}  (Ctrl-C ends it)")
         out.say(f"MLflow UI: {address}/{ui_view.PAGE}")
         _print_links(shown, f"{address}/{ui_view.PAGE}")
-        server.wait()
+        server.wait(check_signals)
     return OK
 
 

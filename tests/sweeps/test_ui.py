@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tracking.processes import marked
 from tracking.store.location import FOLDER, StoreLocation
 
 MARK = "UI_OF_A_TEST"
+SECONDS_TO_END = 200
 
 
 @pytest.fixture
@@ -23,14 +25,17 @@ def ui(empty: StoreLocation, tmp_path: Path) -> "Iterator[subprocess.Popen[str]]
     process = subprocess.Popen(
         [sys.executable, "-m", "sweeps.cli", "ui", "--port", str(free_port())],
         cwd=tmp_path,
-        env={**os.environ, MARK: str(tmp_path)},
+        env={**os.environ, MARK: str(tmp_path), "PYTHONFAULTHANDLER": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
     )
+    hangs = threading.Timer(SECONDS_TO_END, process.send_signal, [signal.SIGABRT])  # it then says where
+    hangs.start()
     yield process
+    hangs.cancel()
     for left in marked(MARK, str(tmp_path)):
         os.kill(left, signal.SIGKILL)
     process.wait()

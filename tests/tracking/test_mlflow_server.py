@@ -1,3 +1,6 @@
+import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,6 +9,7 @@ from tests.tracking.served import free_port
 from tracking.errors import StoreError
 from tracking.server import mlflow_process
 from tracking.server.mlflow_process import MlflowServer
+from tracking.server.supervisor import ended_by_signals
 
 
 def test_settings_that_would_open_the_server_do_not_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,3 +65,36 @@ def test_other_ports_of_this_machine_are_other_origins() -> None:
     assert "http://localhost:5000" in origins(5000)
     assert "http://localhost" not in origins(5000)
     assert "http://localhost" in origins(80)
+
+
+class _SignalInItsEnd:
+    """Has a signal come where Python drops what its handler raises."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(("number", "ends"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_whose_exception_python_drops_still_ends_a_server(
+    tmp_path: Path, number: signal.Signals, ends: type[BaseException]
+) -> None:
+    server = MlflowServer([sys.executable, "-c", "import time; time.sleep(600)"], {}, tmp_path / "log")
+    server.start()
+    went_on = []
+
+    def serve() -> None:
+        with ended_by_signals() as check_signals:
+            _SignalInItsEnd(number)
+            went_on.append(True)
+            server.wait(check_signals)
+
+    try:
+        with pytest.raises(ends):
+            serve()
+    finally:
+        server.stop()
+    assert went_on

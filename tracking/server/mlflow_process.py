@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tracking import variables
@@ -20,6 +20,7 @@ from tracking.server.logs import last_line, open_log
 _SECONDS_TO_START = 600  # the first start of a new version may migrate a large database
 _SECONDS_TO_STOP = 15
 _SECONDS_TO_ANSWER = 5
+_SECONDS_BETWEEN_LOOKS = 0.2
 
 # Quiet, an end that does not wait for a client that never finishes, and no modules from the working folder.
 _UVICORN = f"--no-access-log --log-level warning --timeout-graceful-shutdown 5 --app-dir {os.devnull}"
@@ -132,12 +133,14 @@ class MlflowServer:
                 raise StoreError(f"{self.name} does not start: {said}")
             if time.monotonic() > deadline:
                 raise StoreError(f"{self.name} does not answer after {_SECONDS_TO_START} s: {said}")
-            time.sleep(0.2)
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
 
-    def wait(self) -> None:
-        """StoreError when it has ended, which it does not by itself."""
+    def wait(self, check_signals: Callable[[], None]) -> None:
+        """StoreError when it has ended, which it does not by itself. ``check_signals``: of ``ended_by_signals``."""
         assert self._process is not None
-        code = self._process.wait()
+        while (code := self._process.poll()) is None:
+            check_signals()
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
         raise StoreError(f"{self.name} has ended with exit code {code}: {last_line(self.log)}")
 
     def stop(self) -> None:

@@ -101,7 +101,7 @@ def run(wanted: Settings, say: Callable[[str], None], complain: Callable[[str], 
 
     ``say`` gets a line when it is ready, ``complain`` one when a part of it has ended and is started again.
     """
-    with ended_by_signals(), contextlib.ExitStack() as stack:
+    with ended_by_signals() as check_signals, contextlib.ExitStack() as stack:
         _make_folders(wanted)
         stack.enter_context(_lock_folder(wanted.folder))
         _end_leftover_processes(wanted.folder)
@@ -124,7 +124,7 @@ def run(wanted: Settings, say: Callable[[str], None], complain: Callable[[str], 
         if wanted.database is None:  # one of somebody else's is left as it is
             database.prepare_tables()
         say(_description(wanted))
-        _keep_running([*parts, server], complain)
+        _keep_running([*parts, server], complain, check_signals)
 
 
 class _Part(Protocol):
@@ -135,9 +135,10 @@ class _Part(Protocol):
     def is_running(self) -> bool: ...
 
 
-def _keep_running(parts: Sequence[_Part], complain: Callable[[str], None]) -> None:
+def _keep_running(parts: Sequence[_Part], complain: Callable[[str], None], check_signals: Callable[[], None]) -> None:
     pause = 1.0
     while True:
+        check_signals()
         time.sleep(pause)
         ended = [part for part in parts if not part.is_running()]
         pause = min(2 * pause, _LONGEST_PAUSE) if ended else 1.0
@@ -298,13 +299,23 @@ def _description(wanted: Settings) -> str:
 
 
 @contextlib.contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Signals end the block once; while it tidies up, further ones are ignored."""
+def ended_by_signals() -> Iterator[Callable[[], None]]:
+    """Signals end the block once; while it tidies up, further ones are ignored.
+
+    Give a function that ends the block where a signal has come and yet it goes on: Python drops what a handler raises
+    while a weak reference's callback or a ``__del__`` runs, and an import runs many. To be called now and then.
+    """
+    came: list[int] = []
 
     def end(number: int, _: FrameType | None) -> None:
         for each in before:
             signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(0)
+        came.append(number)
+        check()
+
+    def check() -> None:
+        if came:
+            raise KeyboardInterrupt if came[0] == signal.SIGINT else SystemExit(0)
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     if before[signal.SIGHUP] == signal.SIG_IGN:
@@ -312,7 +323,7 @@ def ended_by_signals() -> Iterator[None]:
     for number in before:
         signal.signal(number, end)
     try:
-        yield
+        yield check
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
