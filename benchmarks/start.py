@@ -39,9 +39,19 @@ tune.Tuner(Nothing, run_config=config).fit()
 _SWEEP = """
 name: {name}
 task: regression
-seeds: 1
+seeds: {seeds}
 training: {{epochs: 1}}
+resources: {{pack: 1}}
 methods: [{{label: P, l1: 0}}]
+"""
+_IMPORTS = """
+import sys
+
+sys.path.pop(0)
+import torch
+import mlflow.store.tracking.sqlalchemy_store
+
+print("all is imported", flush=True)
 """
 
 
@@ -52,25 +62,29 @@ def run(data_dir: Path) -> list[str]:
         for folder in folders:
             folder.mkdir()
         bare = [_seconds(folder, ["-c", _BARE, str(folder)], "the trial has ended") for folder in folders]
-        first = [_sweep(folder, "first") for folder in folders]
-        later = [_sweep(folders[0], f"later-{number}") for number in range(_TIMES)]
+        imports = [_seconds(folder, ["-c", _IMPORTS], "all is imported") for folder in folders]
+        first = [_sweep(folder, "first", 1) for folder in folders]
+        later = [_sweep(folders[0], f"later-{number}", 1) for number in range(_TIMES)]
+        many = [_sweep(folders[0], f"many-{number}", os.cpu_count() or 1) for number in range(_TIMES)]
     rows = {
         "Ray Tune, a trial that does nothing": bare,
+        "Python, which imports torch and MLflow's store": imports,
         "`dn sweep`, a pack of a moment, in a new store": first,
         "the same, in a store that is there": later,
+        "the same, with a pack for each core": many,
     }
     return [
         f"Seconds from the command, medians of {_TIMES} (shortest to longest).",
         "",
-        "| | until the first has ended | whole command |",
+        "| | until the first has ended, or all is imported | whole command |",
         "| --- | --: | --: |",
         *(f"| {title} | {' | '.join(map(_median, zip(*found, strict=True)))} |" for title, found in rows.items()),
     ]
 
 
-def _sweep(folder: Path, name: str) -> tuple[float, float]:
-    (folder / f"{name}.yaml").write_text(_SWEEP.format(name=name), "utf-8")
-    return _seconds(folder, ["-m", "sweeps", "sweep", f"{name}.yaml"], "P × 1 done")
+def _sweep(folder: Path, name: str, seeds: int) -> tuple[float, float]:
+    (folder / f"{name}.yaml").write_text(_SWEEP.format(name=name, seeds=seeds), "utf-8")
+    return _seconds(folder, ["-m", "sweeps", "sweep", f"{name}.yaml"], "× 1 done")
 
 
 def _seconds(folder: Path, arguments: Sequence[str], sign: str) -> tuple[float, float]:

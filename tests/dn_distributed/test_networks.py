@@ -14,6 +14,7 @@ from torch.nn.utils import parametrizations
 from torchvision.models.resnet import BasicBlock
 
 import dn_distributed as dn
+from dn_distributed import sparsity
 from dn_distributed.compaction import Dropped
 from dn_distributed.labels import SHORTHANDS
 from dn_distributed.measure import measure
@@ -319,6 +320,12 @@ def test_counts_are_said_in_the_lines_of_dn_measure() -> None:
         "neurons: 3 alive, 3 as published, of 5",
         "without its dead neurons: a dense network of 2 weights, compression rate 3.00",
     ]
+
+
+def test_counts_of_layers_that_are_no_chain_promise_no_dense_network() -> None:
+    masks = {"a": torch.tensor([[True, False], [False, False]]), "b": torch.ones(1, 3, dtype=torch.bool)}
+    *_, last = str(sparsity.count(masks, chain=False)).splitlines()
+    assert last == "its layers, each without its dead neurons: 4 weights, compression rate 1.75"
 
 
 @pytest.mark.parametrize("task_name", [name for name in TASKS if name != "lenet5_caffe"])
