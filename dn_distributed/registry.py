@@ -18,6 +18,13 @@ def is_own_module(name: str) -> bool:
     return any(f"{name}.".startswith(f"{module}.") for module in OWN_MODULES)
 
 
+def import_own(names: str | Iterable[str]) -> None:
+    """Import modules of the user's own, and let functions of them be called. Raise what a module itself raises."""
+    for name in [names] if isinstance(names, str) else names:
+        importlib.import_module(name)
+        OWN_MODULES.add(name)
+
+
 def own_function(what: str, name: str) -> Callable[..., Any]:
     """Return the function or class ``module:function`` of the user's own; ``what`` it makes stands in messages.
 
@@ -38,7 +45,9 @@ def own_function(what: str, name: str) -> Callable[..., Any]:
 
 def _check_own(what: str, name: str, module: str) -> None:
     if not is_own_module(module):
-        raise ArgumentError(f"{what} {name}: functions of {module!r} are run only where --import {module} names it")
+        raise ArgumentError(
+            f"{what} {name}: functions of {module!r} are run only where --import {module} names it (in Python, imports)"
+        )
 
 
 def literal_names(cls: type) -> tuple[str, ...]:

@@ -157,7 +157,11 @@ class NetworkCounts:
         lines.append(
             f"neurons: {self.neurons_alive} alive, {self.neurons_published} as published, of {self.neurons_total}"
         )
-        smaller = "without its dead neurons: a dense network of" if self.is_chain else "its layers, each without its dead neurons:"
+        smaller = (
+            "without its dead neurons: a dense network of"
+            if self.is_chain
+            else "its layers, each without its dead neurons:"
+        )
         lines.append(f"{smaller} {self.dense_size} weights, compression rate {_rate(self.dense_compression)}")
         return "\n".join(lines)
 

@@ -3,11 +3,13 @@
 It stands above the wings, for it knows the tables, which ``results`` must not.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dn_distributed.registry import import_own
 from tracking.errors import StoreError
 from tracking.manifest import Manifest
 from tracking.results import cells, rows, rows_file
@@ -143,13 +145,17 @@ def read_results(sweep: SweepStore) -> Results:
     return Results(manifest, rows.read(sweep))
 
 
-def load_network(replicate: str | Row, store: StoreLocation | str | Path | None = None) -> "nn.Module":
+def load_network(
+    replicate: str | Row, store: StoreLocation | str | Path | None = None, *, imports: str | Sequence[str] = ()
+) -> "nn.Module":
     """Return the trained network of a finished replicate, pruned at its sweep's threshold, in evaluation mode.
 
     ``replicate``: a row of ``load_results``, the id of its MLflow run or its key, or the beginning of either.
-    ``store``: as ``open_store`` takes it. StoreError where there is no such replicate, or it has no network that can be
-    read; DataError where its task is one's own and not registered.
+    ``store``: as ``open_store`` takes it. ``imports``: modules that have what is your own, a task or the function that
+    makes its network. StoreError where there is no such replicate, or it has no network that can be read; DataError
+    where its task is one's own and not registered.
     """
+    import_own(imports)
     from tracking.results.networks import find_network
 
     location = store if isinstance(store, StoreLocation) else open_store(store)

@@ -21,6 +21,7 @@ from sweeps.spec import shipped
 from sweeps.spec.checks import check, of_fitted_task
 from sweeps.spec.file import SweepFile
 from sweeps.spec.method import MethodEntry
+from sweeps.spec.own_modules import own_modules
 from sweeps.spec.spaces import Space, examples, fill, find_spaces
 from sweeps.spec.sweep import Method, Sweep
 from sweeps.spec.yaml_file import KeyPath, Places, YamlFile, as_yaml, show
@@ -35,13 +36,19 @@ _OURS = ("value_error", "unknown_key", "two_tasks", "empty")
 _MESSAGES = {"bool_type": "expected true or false"}
 
 
-def load(sweep: str | Path | Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()) -> Sweep:
+def load(
+    sweep: str | Path | Mapping[str, Any],
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    imports: str | Sequence[str] = (),
+) -> Sweep:
     """Read a sweep file, or what one would say as a dictionary, and return what it means.
 
     A name as ``demo/regression`` is that of a file of this package, where no file is called so.
-    ``overrides`` are ``key=value`` with dotted keys, as of ``--set``, or a dictionary of them. SpecError says what is
-    wrong, and where.
+    ``overrides`` are ``key=value`` with dotted keys, as of ``--set``, or a dictionary of them. ``imports``: modules
+    that have what is your own. SpecError says what is wrong, and where.
     """
+    own_modules([imports] if isinstance(imports, str) else imports).load()
     file = YamlFile.of(sweep) if isinstance(sweep, Mapping) else YamlFile(shipped.find(Path(sweep)))
     if isinstance(overrides, str):
         overrides = [overrides]

@@ -214,6 +214,21 @@ def test_the_source_of_a_function_of_ones_own_is_part_of_the_identity(
 
 
 @pytest.mark.usefixtures("nothing_imported")
+def test_load_imports_modules_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "nets_for_load.py").write_text(
+        "from torch import nn\ndef net(num_outputs): return nn.Sequential(nn.Linear(3, num_outputs))\n"
+    )
+    monkeypatch.chdir(folder)
+    overrides = {"network": "nets_for_load:net"}
+    assert load(folder / "own.yaml", overrides, imports="nets_for_load").path == folder / "own.yaml"
+    registry.OWN_MODULES.clear()
+    with pytest.raises(SpecError, match="--import nets_for_load names it"):
+        fit_to_data(load(folder / "own.yaml", overrides), None)
+    with pytest.raises(SpecError, match="--import nets_nowhere: No module named 'nets_nowhere'"):
+        load(folder / "own.yaml", imports=["nets_nowhere"])
+
+
+@pytest.mark.usefixtures("nothing_imported")
 @pytest.mark.parametrize(
     ("name", "message"),
     [

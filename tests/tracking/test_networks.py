@@ -7,7 +7,7 @@ import torch
 from safetensors.numpy import load_file
 
 import tracking
-from dn_distributed import own_code
+from dn_distributed import own_code, registry
 from dn_distributed.data.digits import Digits
 from dn_distributed.errors import DataError
 from dn_distributed.tasks import TASKS
@@ -122,6 +122,25 @@ def test_a_task_that_is_not_registered_is_named(recorder: Recorder, monkeypatch:
         tracking.load_network(row, recorder.location)
 
 
+def test_modules_with_what_is_ones_own_are_imported_first(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    recorder.finish(make_cell("lenet300", l1=9.0), 0)
+    (row,) = recorder.read().rows
+    (tmp_path / "module_of_a_notebook.py").write_text(
+        "import dn_distributed as dn\nfrom dn_distributed.tasks.lenet300 import LeNet300\ndn.register_task(LeNet300)\n"
+    )
+    monkeypatch.delitem(TASKS, "lenet300")
+    monkeypatch.setattr(registry, "OWN_MODULES", {*registry.OWN_MODULES})
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DataError, match="'lenet300' is not known here"):
+        tracking.load_network(row, recorder.location)
+    with pytest.raises(ModuleNotFoundError, match="nowhere_at_all"):
+        tracking.load_network(row, recorder.location, imports=["nowhere_at_all"])
+    found = tracking.load_network(row, recorder.location, imports="module_of_a_notebook")
+    assert found(torch.rand(2, 784)).shape == (2, 10)
+
+
 def test_code_that_has_changed_since_is_refused(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     class MyLeNet300(LeNet300):
         """Code that this project does not ship."""
@@ -130,8 +149,8 @@ def test_code_that_has_changed_since_is_refused(recorder: Recorder, monkeypatch:
     now = own_code.digests(MyLeNet300(), Digits(name="digits"), ())
     for number, code in enumerate((now, {own_code.TASK: "0" * 32})):
         cell = make_cell("lenet300", l1=7.0 + number)
-        recorder.finish(cell.model_copy(update={"code": code}), 0)
-    same, changed = recorder.read().rows
+        recorder.finish(cell.model_copy(update={"code": code}), number)
+    same, changed = sorted(recorder.read().rows, key=lambda row: row.seed)  # else by keys, which the code is part of
     assert tracking.load_network(same, recorder.location)(torch.rand(2, 784)).shape == (2, 10)
     with pytest.raises(StoreError, match="the code of the task 'lenet300' is not as it was when this was trained"):
         tracking.load_network(changed, recorder.location)
