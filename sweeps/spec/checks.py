@@ -184,6 +184,12 @@ def _of_search(sweep: Sweep) -> Iterator[Problem]:
             yield ("search", "size"), f"{sweep.search.scheduler} ends configurations by one objective alone"
     if sweep.search is not None:
         yield from _of_options_in_vain(sweep.search, kinds)
+    most = sweep.resources.pack
+    whole = sweep.has_scheduler or all(map(sweep.adaptive, sweep.methods))
+    if whole and isinstance(most, int) and most < len(sweep.seeds):
+        who = "asha" if sweep.has_scheduler else "optuna"
+        message = f"a search by {who} has all {len(sweep.seeds)} seeds of a configuration in one pack: leave it out"
+        yield ("resources", "pack"), message
 
 
 def _of_options_in_vain(search: Search, kinds: Set[str]) -> Iterator[Problem]:

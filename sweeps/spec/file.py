@@ -26,7 +26,7 @@ class Resources(Entry):
     """GPUs of a pack; a fraction lets packs share one."""
     pack: Annotated[int, Field(ge=1, le=manifest.MOST_SEEDS)] | Literal["auto"] | None = None
     """Most replicates in a pack; ``auto`` measures how many fit and pay. Left out: what finishes soonest on a CPU,
-    ``auto`` on a GPU. Results do not depend on it."""
+    ``auto`` on a GPU. Results do not depend on it. Optuna and schedulers have all seeds of a configuration in one."""
 
 
 class Search(Entry):

@@ -66,7 +66,7 @@ def test_a_pack_is_known_by_its_replicates(tmp_path: Path) -> None:
 
 
 def test_asha_gets_the_seeds_of_a_cell_as_one_pack(tmp_path: Path) -> None:
-    text = TEXT.replace("1e-5", "{grid: [1e-5, 1e-4]}") + "search: {scheduler: asha}\nresources: {pack: 1}\n"
+    text = TEXT.replace("1e-5", "{grid: [1e-5, 1e-4]}") + "search: {scheduler: asha}\n"
     assert {len(pack.seeds) for pack in make(tmp_path, text=text).packs(2)} == {4}
 
 

@@ -410,6 +410,11 @@ IN_VAIN = "pruning: {threshold: {grid: [0.1, 0.2]}}\nsearch: "
             "search: {algorithm: optuna, scheduler: asha, size: density}\n",
             "asha ends configurations by one objective alone",
         ),
+        (IN_VAIN + "{scheduler: asha}\nresources: {pack: 2}\n", r"resources\.pack: .* asha has all 3 seeds"),
+        (
+            "pruning: {threshold: {uniform: [0.1, 0.2]}}\nsearch: {algorithm: optuna}\nresources: {pack: 2}\n",
+            r"resources\.pack: a search by optuna has all 3 seeds of a configuration in one pack",
+        ),
     ],
 )
 def test_searches_that_cannot_work_are_refused(load: Load, extra: str, message: str) -> None:
