@@ -77,21 +77,21 @@ class Session:
                 settings.num_cpus,
                 settings.slots,
                 self._ending,
-                preload="sweeps.tune.warming" if self._uses_all_cpus(plan) else "",
+                preload="sweeps.tune.warming" if self._uses_most_cpus(plan) else "",
             )
             self._capacity = self._stack.enter_context(ray)
         return runner.run(plan, self._capacity, progress)
 
-    def _uses_all_cpus(self, plan: Plan) -> bool:
-        """Whether each CPU gets a pack, so that no worker imports in vain what a pack needs: torch takes its memory.
+    def _uses_most_cpus(self, plan: Plan) -> bool:
+        """Whether half of the CPUs or more get a pack: the workers of others import in vain what a pack needs.
 
-        False with GPUs: what a worker may use of them is set after its start.
+        Each takes memory for torch. False with GPUs: what a worker may use of them is set after its start.
         """
         resources = plan.sweep.resources
         if resources.gpu or resources.cpu > 1:
             return False
         num_cpus = self._settings.num_cpus or os.cpu_count() or 1
-        return len(plan.packs(num_cpus)) + sum(plan.open_samples.values()) >= num_cpus
+        return 2 * (len(plan.packs(num_cpus)) + sum(plan.open_samples.values())) >= num_cpus
 
 
 @contextlib.contextmanager
