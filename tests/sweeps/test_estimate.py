@@ -63,7 +63,11 @@ def test_kinds_that_are_not_measured_count_as_the_mean(steps: list[int], monkeyp
         {"resources": {"pack": "auto"}},
         {"resources": {"gpu": 1}},
         {"methods": [{"label": "LASSO", "baseline": "lasso"}]},
-        {"methods": [{"label": "M", "l1": {"loguniform": [1, 2]}}], "search": {"algorithm": "optuna", "samples": 3}},
+        {
+            "methods": [{"label": "M", "l1": {"loguniform": [1, 2]}}],
+            "search": {"algorithm": "optuna", "samples": 3},
+            "resources": {},
+        },
     ],
 )
 def test_what_cannot_be_known_is_not_said(changes: dict[str, Any], steps: list[int]) -> None:
