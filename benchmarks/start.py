@@ -45,9 +45,6 @@ resources: {{pack: 1}}
 methods: [{{label: P, l1: 0}}]
 """
 _IMPORTS = """
-import sys
-
-sys.path.pop(0)
 import torch
 import mlflow.store.tracking.sqlalchemy_store
 

@@ -127,7 +127,7 @@ def run(
     store: StoreLocation | str | Path | None = None,
     overrides: Sequence[str] | Mapping[str, Any] = (),
     data_dir: str | Path | None = None,
-    imports: Sequence[str] = (),
+    imports: str | Sequence[str] = (),
     address: str | None = None,
     num_cpus: int | None = None,
     slots: int | None = None,
@@ -149,7 +149,7 @@ def run(
     with Ending(exits=False) as ending:
         try:
             settings = Settings(
-                modules=own_modules([imports] if isinstance(imports, str) else imports).load(),
+                modules=own_modules(imports).load(),
                 address=address,
                 num_cpus=num_cpus,
                 slots=slots,

@@ -48,7 +48,7 @@ def load(
     ``overrides`` are ``key=value`` with dotted keys, as of ``--set``, or a dictionary of them. ``imports``: modules
     that have what is your own. SpecError says what is wrong, and where.
     """
-    own_modules([imports] if isinstance(imports, str) else imports).load()
+    own_modules(imports).load()
     file = YamlFile.of(sweep) if isinstance(sweep, Mapping) else YamlFile(shipped.find(Path(sweep)))
     if isinstance(overrides, str):
         overrides = [overrides]

@@ -44,9 +44,9 @@ class OwnModules:
         return _loaded, (self.folder, self.names, roots, tuple(sorted(OWN_MODULES)))
 
 
-def own_modules(names: Sequence[str]) -> OwnModules:
-    """Return the modules of these names, of the working folder or of the installation."""
-    return OwnModules(str(Path.cwd()), tuple(names))
+def own_modules(names: str | Sequence[str]) -> OwnModules:
+    """Return the modules of these names, or of this one, of the working folder or of the installation."""
+    return OwnModules(str(Path.cwd()), (names,) if isinstance(names, str) else tuple(names))
 
 
 def _root(name: str) -> str:
