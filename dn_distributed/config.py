@@ -5,7 +5,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 RESULT_VERSION = 1
 """Raise it when a change of code changes results: stored replicates of another version are not reused."""
@@ -88,6 +96,24 @@ class Rewire(FrozenModel):
     """The share of the phase over which weights move; then they stay where they are."""
 
 
+class Augment(FrozenModel):
+    """How training images are changed at random, anew each time that they are met; images that measure are not."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    shift: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Most pixels that an image is moved by, down or up and right or left, all amounts being equally likely; the pixel
+    at the edge is repeated where nothing comes in."""
+    flip: bool = False
+    """Half of the images are mirrored, left to right."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("give 'shift' or 'flip'")
+        return self
+
+
 _FIRST = ("epochs", "steps", "batch_size", "learning_rate", "learning_rate_decay", "shuffle")
 """What cells have always had. Of later fields the defaults are left out, so that earlier cells keep their keys."""
 
@@ -135,6 +161,8 @@ class Training(FrozenModel):
     """Remove weights when the phase begins, once or in rounds. A weight that is gone stays gone."""
     rewire: Rewire | None = None
     """Train with few weights from the first step on, which move (RigL). A phase after it keeps them."""
+    augment: Augment | None = None
+    """Change training images at random. For tasks whose inputs are images."""
     precision: Precision = "float32"
     """Of the network's products while it trains: ``bf16`` (bfloat16) is faster for large layers where the processor has
     instructions for it; ``tf32`` (TensorFloat-32) is for NVIDIA GPUs. Weights, penalties, loss, optimiser and all
@@ -142,6 +170,12 @@ class Training(FrozenModel):
     shrink: bool = True
     """Take dropped units out of the tensors, which makes the next steps faster: at the end of each epoch that drops
     units, and where a phase with a fixed structure begins, if that is long enough. The results differ by rounding."""
+
+    @field_validator("augment")
+    @classmethod
+    def _one_way_to_say_no(cls, given: Augment | None) -> Augment | None:
+        """No change has one identity, so that a grid of shifts may begin at 0."""
+        return given if given is not None and (given.shift or given.flip) else None
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

@@ -90,6 +90,11 @@ class Task(FrozenModel, ABC):
         return True
 
     @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """Channels, height and width of an input, in the order of its numbers; None where inputs are no images."""
+        return None
+
+    @property
     def network_source(self) -> Any:
         """A function of the user's own that makes the network: its source is part of the identity. None without."""
         return None
@@ -120,6 +125,11 @@ class ImageTask(Task):
     pixel_shift: ClassVar[float] = 0.0
     """Added to pixels in [0, 1]."""
     input_shape: ClassVar[tuple[int, ...]] = (784,)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """One channel of 28 × 28 pixels."""
+        return 1, SIZE, SIZE
 
     def data(self, dataset: Dataset, raw: Raw) -> Data:
         """Scale the pixels, hold out the validation images, and keep all of it in memory as float32."""

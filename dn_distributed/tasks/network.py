@@ -99,6 +99,11 @@ class Network(Task):
         """Of a sample; where there are no data yet, as MNIST's."""
         return self.input_shape or (1, SIZE, SIZE)
 
+    @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """The shape of a sample that has three sizes: channels, height and width."""
+        return self._shape if len(self._shape) == 3 else None
+
     def network(self) -> nn.Module:
         """Return the untrained network. ArgumentError where the sweep file describes none."""
         return self.architecture.build(self._shape, self.num_outputs or 10)

@@ -10,13 +10,22 @@ from torch import Tensor
 
 from dn_distributed.data import Splits
 from dn_distributed.seeds import generator
+from dn_distributed.training.augmentation import Augmentation
 from dn_distributed.training.phases import Phase
 
 
 class Batches:
     """The batches of a phase, each replicate's in an order of its own where ``training.shuffle`` asks for it."""
 
-    def __init__(self, splits: Splits, phase: Phase, seeds: Sequence[int], device: torch.device) -> None:
+    def __init__(
+        self,
+        splits: Splits,
+        phase: Phase,
+        seeds: Sequence[int],
+        device: torch.device,
+        image_shape: tuple[int, int, int] | None = None,
+    ) -> None:
+        """``image_shape``: see ``Task.image_shape``; a phase that augments needs it."""
         self._phase = phase
         self._num_train, self._stacked, self._device = splits.num_train, splits.stacked, device
         self._training, self._seeds = phase.training, tuple(seeds)
@@ -24,15 +33,24 @@ class Batches:
         self._inputs = self._end_to_end(train.inputs)
         self._targets = self._inputs if train.targets_are_inputs else self._end_to_end(train.targets)
         self._order: tuple[int, Tensor] | None = None
+        self._augmentation: Augmentation | None = None
+        if (augment := phase.training.augment) is not None:
+            assert image_shape is not None
+            self._augmentation = Augmentation(augment, image_shape, seeds, phase.number)
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """Return inputs and targets ``[K, B, ...]`` of the step; one tensor where targets are the inputs."""
         indices = self._indices(step)
         inputs = self._gather(self._inputs, indices)
+        if self._augmentation is not None:
+            inputs = self._augmentation(inputs, step - self._phase.first_step)
         return inputs, inputs if self._targets is self._inputs else self._gather(self._targets, indices)
 
     def draw(self, row: int, count: int, name: str, step: int) -> tuple[Tensor, Tensor]:
-        """Return inputs and targets ``[n, ...]`` of ``count`` training samples (or all) that a replicate draws."""
+        """Return inputs and targets ``[n, ...]`` of ``count`` training samples (or all) that a replicate draws.
+
+        As they are stored: nothing is augmented.
+        """
         order = torch.randperm(self._num_train, generator=generator(self._seeds[row], name, step))[:count]
         indices = (order + (row * self._num_train if self._stacked else 0)).to(self._device)
         inputs = self._inputs.index_select(0, indices)

@@ -32,7 +32,7 @@ class Course:
         """
         self._equipment, self.phase = equipment, phase
         replicas = equipment.replicas
-        self.batches = Batches(equipment.splits, phase, replicas.seeds, replicas.device)
+        self.batches = Batches(equipment.splits, phase, replicas.seeds, replicas.device, equipment.task.image_shape)
         purpose = f"dropout of phase {phase.number}" if phase.number else "dropout"
         batch_size, rate = phase.training.batch_size, equipment.dropout
         self._masks = MaskSource(equipment.dropout_shapes, batch_size, rate, replicas.seeds, purpose)

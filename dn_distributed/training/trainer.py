@@ -20,7 +20,7 @@ from dn_distributed.regularizers.dropout import INPUT_NAME as INPUT_DROPOUT
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.replicas import Replicas, precision
 from dn_distributed.tasks import Task
-from dn_distributed.training import noisy
+from dn_distributed.training import augmentation, noisy
 from dn_distributed.training.course import Course
 from dn_distributed.training.equipment import Equipment
 from dn_distributed.training.evaluation import Evaluation
@@ -53,7 +53,7 @@ class Trainer:
         measured at, besides ``threshold``. ``proximal``: penalties that can act as proximal steps, not in the gradient.
         ``always_shrink``: let dead units leave the tensors where that costs more than it saves too.
         ValueError where the data are fewer than a batch, the network cannot be stacked, the device does not have a
-        precision, or a phase drops units of layers that are no chain.
+        precision, a phase drops units of layers that are no chain, or augments inputs that are no images.
         """
         if not seeds:
             raise ValueError("a pack needs at least one seed")
@@ -84,6 +84,7 @@ class Trainer:
             always_shrink,
         )
         noisy.check_phases(self._equipment, self.phases)
+        augmentation.check_phases(task, self.phases)
         self._loss_sum = torch.zeros(len(self.seeds), device=self.device)
         self._diverged = torch.zeros(len(self.seeds), dtype=torch.bool, device=self.device)
         self._noted_at = -1

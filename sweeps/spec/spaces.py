@@ -10,7 +10,7 @@ from dn_distributed.config import FrozenModel
 from sweeps import ray_settings
 
 KINDS = ("grid", "choice", "uniform", "loguniform")
-WHOLE = ("batch_size", "epochs", "steps", "warmup_steps", "every", "samples", "rounds", "rewind_to")
+WHOLE = ("batch_size", "epochs", "steps", "warmup_steps", "every", "samples", "rounds", "rewind_to", "shift")
 """Hyper-parameters that are whole numbers."""
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dn_distributed.config import Cell, Drop, Prune, Pruning, Rewire
+from dn_distributed.config import Augment, Cell, Drop, Prune, Pruning, Rewire
 from sweeps.planning.data import load_data
 from sweeps.planning.manifest import _deviations
 from sweeps.spec.sweep import Sweep
@@ -295,6 +295,19 @@ def test_moving_weights_are_searched_and_said_in_words(load: Load) -> None:
         "2 % of the weights (Erdős–Rényi shares of layers), "
         "30 % of them, ever fewer, moved every 100 steps over the first 75 % of it"
     )
+
+
+def test_moved_images_are_searched_from_none_on_and_said_in_words(load: Load) -> None:
+    searched = BASE.replace("drop: {to: {grid: [0.1, 0.05]}}", "augment: {shift: {grid: [0, 2]}}")
+    found = cells(load(searched))
+    assert len({cell.key for cell in found}) == 4
+    assert {cell.phases[1].augment for cell in found} == {None, Augment(shift=2)}
+    assert found[0].key == cells(load(searched.replace("augment: {shift: {grid: [0, 2]}}", "shuffle: true")))[0].key
+    words = [training_in_words(cell.phases) for cell in found]
+    assert [text.partition("images ")[2] for text in words] == ["", "moved by at most 2 pixels each way"] * 2
+    flipped = cells(load(searched, "training.1.augment.flip=true", "training.1.augment.shift=1"))
+    expected = "images moved by at most 1 pixel each way and half of them mirrored"
+    assert training_in_words(flipped[0].phases).endswith(expected)
 
 
 @pytest.mark.parametrize(

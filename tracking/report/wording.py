@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dn_distributed.config import Cell, Drop, Prune, Pruning, Rewire, Training
+from dn_distributed.config import Augment, Cell, Drop, Prune, Pruning, Rewire, Training
 from tracking.results import cells
 from tracking.tables.number_text import MISSING
 
@@ -45,6 +45,7 @@ def _phase_in_words(training: Training) -> str:
     parts += [f"{'Nesterov ' * training.nesterov}momentum {training.momentum:g}"] * bool(training.momentum)
     parts += [f"weight decay {training.weight_decay:g}"] * bool(training.weight_decay)
     parts += ["samples in fixed order"] * (not training.shuffle)
+    parts += [_augment_in_words(training.augment)] if training.augment is not None else []
     parts += [f"products in {_PRECISIONS[training.precision]}"] * (training.precision != "float32")
     parts += [_PENALTIES.get(training.penalties, "")] * (training.penalties != "on")
     parts += ["what pruning drops stays 0"] * training.fixed_structure
@@ -52,6 +53,11 @@ def _phase_in_words(training: Training) -> str:
     parts += [_prune_in_words(training.prune)] if training.prune is not None else []
     parts += [_rewire_in_words(training.rewire)] if training.rewire is not None else []
     return ", ".join(parts)
+
+
+def _augment_in_words(augment: Augment) -> str:
+    moved = [f"moved by at most {augment.shift} pixel{'s' * (augment.shift > 1)} each way"] * bool(augment.shift)
+    return "images " + " and ".join([*moved, *["half of them mirrored"] * augment.flip])
 
 
 def _rewire_in_words(rewire: Rewire) -> str:
