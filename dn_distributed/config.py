@@ -114,6 +114,17 @@ class Augment(FrozenModel):
         return self
 
 
+class Distill(FrozenModel):
+    """Learning from the network as it was before the phase, or before the first of several such phases in a row."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    weight: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """The share that the earlier network's probabilities have in what is learned; the label has the rest."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Its outputs are divided by it before they become probabilities: above 1 they are more alike."""
+
+
 _FIRST = ("epochs", "steps", "batch_size", "learning_rate", "learning_rate_decay", "shuffle")
 """What cells have always had. Of later fields the defaults are left out, so that earlier cells keep their keys."""
 
@@ -163,6 +174,8 @@ class Training(FrozenModel):
     """Train with few weights from the first step on, which move (RigL). A phase after it keeps them."""
     augment: Augment | None = None
     """Change training images at random. For tasks whose inputs are images."""
+    distill: Distill | None = None
+    """Learn from the network as it was before, beside the labels. For tasks that learn labels by the cross-entropy."""
     precision: Precision = "float32"
     """Of the network's products while it trains: ``bf16`` (bfloat16) is faster for large layers where the processor has
     instructions for it; ``tf32`` (TensorFloat-32) is for NVIDIA GPUs. Weights, penalties, loss, optimiser and all

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.pycode import ModuleAnalyzer
 
-from dn_distributed.config import Augment, Drop, Prune, Pruning, Rewire, Training
+from dn_distributed.config import Augment, Distill, Drop, Prune, Pruning, Rewire, Training
 from dn_distributed.data import DATASETS
 from dn_distributed.tasks import TASKS
 from sweeps.cli.main import dn
@@ -211,6 +211,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "prune": lambda: _section(Prune),
     "rewire": lambda: _section(Rewire),
     "augment": lambda: _section(Augment),
+    "distill": lambda: _section(Distill),
     "pruning": lambda: _section(Pruning),
     "resources": lambda: _section(Resources),
     "search": lambda: _section(Search),

@@ -34,7 +34,7 @@ class FunctionalNetwork:
         """
         self._task, self._network, self._names = task, network, tuple(names)
         self._statistics, self._drawn, self._vectorized = tuple(statistics), tuple(drawn), vectorized
-        self._gradients: dict[tuple[torch.Size, torch.dtype], LossGradient] = {}
+        self._gradients: dict[Hashable, LossGradient] = {}
 
     @property
     def _identity(self) -> Hashable:
@@ -69,10 +69,10 @@ class FunctionalNetwork:
     ) -> Tensor:
         """Add the gradient of the loss to ``gradients``, move the statistics, and return the loss: ``[]`` or ``[K]``.
 
-        Tensors are of the same shapes at each call, but for the size of a batch. Values and inputs may be in bfloat16:
-        so is then what lies between them, but not the loss.
+        Tensors are of the same shapes at each call, but for the size of a batch and what targets are. Values and
+        inputs may be in bfloat16: so is then what lies between them, but not the loss.
         """
-        kind = inputs.shape, values[0].dtype
+        kind = inputs.shape, targets.shape, targets.dtype, values[0].dtype
         if kind not in self._gradients:
             self._network.train()
             loss = vmap(self._loss) if self._vectorized else self._loss

@@ -55,11 +55,11 @@ class Replicas:
 
         shapes = {name: parameter.shape for name, parameter in self.network.named_parameters()}
         self._parameters = Parameters(shapes, task.layers, len(self.seeds), device)
-        statistics = {name: value.shape for name, value in self._own_statistics().items()}
-        self.running = stacked_zeros(statistics, len(self.seeds), device)
+        self._statistics_shapes = {name: value.shape for name, value in self._own_statistics().items()}
+        self.running = stacked_zeros(self._statistics_shapes, len(self.seeds), device)
         """Of batch normalisation, ``[K, S]``."""
-        self._running_views = views_of(self.running, statistics)
-        self._statistics_names = tuple(statistics)
+        self._running_views = views_of(self.running, self._statistics_shapes)
+        self._statistics_names = tuple(self._statistics_shapes)
         self._function = FunctionalNetwork(
             task,
             self.network,
@@ -230,11 +230,15 @@ class Replicas:
 
     @torch.no_grad()
     def forward(
-        self, inputs: Tensor, masks: list[Tensor] | None = None, values: dict[str, Tensor] | None = None
+        self,
+        inputs: Tensor,
+        masks: list[Tensor] | None = None,
+        values: dict[str, Tensor] | None = None,
+        running: Tensor | None = None,
     ) -> Tensor:
         """Return outputs ``[K, B, ...]`` for ``inputs`` ``[K, B, ...]``; dropout acts only where masks are given.
 
-        ``values`` replaces some parameters by name, as pruned weights.
+        ``values`` replaces some parameters by name, as pruned weights; ``running`` ``[K, S]`` the statistics.
         """
         self.network.train(masks is not None)
         for name in self._norm_names:
@@ -242,13 +246,14 @@ class Replicas:
         parameters = {**self.parameters, **(values or {})}
         used = masks if masks is not None else [inputs.new_ones(len(self.seeds))] * len(self._dropout_names)
         stacked = [parameters[name] for name in self._parameters.names]
+        statistics = self._running_views if running is None else views_of(running, self._statistics_shapes)
         if self._vectorized:
             with AsAlone(len(self.seeds)), products_in("float32", self.device):
-                return vmap(self.call)(stacked, self._running_views, used, inputs)
+                return vmap(self.call)(stacked, statistics, used, inputs)
         outputs = [
             self.call(
                 [value[row] for value in stacked],
-                [view[row] for view in self._running_views],
+                [view[row] for view in statistics],
                 [mask[row] for mask in used],
                 inputs[row].to(memory_format=self._task.cpu_memory_format),
             )

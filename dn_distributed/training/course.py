@@ -18,6 +18,7 @@ from dn_distributed.training.noisy import Noisy, has_random_weights
 from dn_distributed.training.optimizer import Optimizer
 from dn_distributed.training.phases import Phase
 from dn_distributed.training.rewiring import Rewiring
+from dn_distributed.training.teacher import Teacher
 
 
 class Course:
@@ -37,6 +38,9 @@ class Course:
         batch_size, rate = phase.training.batch_size, equipment.dropout
         self._masks = MaskSource(equipment.dropout_shapes, batch_size, rate, replicas.seeds, purpose)
         self._input_dropout = InputDropout(equipment.input_dropout, replicas.seeds, f"input {purpose}")
+        self._teacher: Teacher | None = None
+        if phase.teacher_step is not None and phase.training.distill is not None:
+            self._teacher = Teacher(replicas, *equipment.earlier.at(phase.teacher_step), phase.training.distill)
         optimizer = Optimizer(phase.training, replicas.values, with_multipliers=equipment.penalties.overlap)
         self._whole = Learner(replicas, equipment.penalties, optimizer, phase.training.precision)
         if before is not None:
@@ -107,6 +111,8 @@ class Course:
         inputs, targets = self.batches.at(step)
         own_step = step - self.phase.first_step
         masks = self._masks.masks(own_step, self._equipment.replicas.device)
+        if self._teacher is not None:
+            targets = self._teacher.targets(inputs, targets)
         inputs = self._input_dropout(inputs, own_step)
         rate, factor = self.phase.learning_rate(step), self.phase.penalty_factor(step)
         if self._noisy is not None:

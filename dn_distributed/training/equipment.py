@@ -12,6 +12,7 @@ from dn_distributed.random_weights import RandomWeights
 from dn_distributed.replicas import Replicas
 from dn_distributed.tasks import Task
 from dn_distributed.training.penalties import Penalties
+from dn_distributed.training.rewinding import EarlierValues
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Equipment:
     dropout_shapes: Sequence[torch.Size]
     chain: Chain | None
     """Of the regularised layers; None where units cannot be dropped while it trains, or no phase does."""
+    earlier: EarlierValues
+    """What phases go back to, or learn from."""
     random_weights: RandomWeights | None = None
     """What makes weights random in phases with penalties."""
     always_shrink: bool = False

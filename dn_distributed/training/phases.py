@@ -20,6 +20,8 @@ class Phase:
     first_step: int
     first_epoch: int
     steps_per_epoch: int
+    teacher_step: int | None = None
+    """The step before which the network was what a phase with ``distill`` learns from."""
 
     @property
     def num_steps(self) -> int:
@@ -99,16 +101,20 @@ def phases_of(training: Training | Sequence[Training], num_train: int) -> tuple[
             raise ValueError("a phase with 'rewire' cannot come after one that drops or prunes: put it before")
         if part.rewire is not None and any(other.rewire and _places(other) != _places(part) for other in before):
             raise ValueError("phases with 'rewire' have the same 'density' and 'layers': the number of weights stays")
+    if given[0].distill is not None:
+        raise ValueError("the first phase cannot have 'distill': there is no network before it to learn from")
     phases: list[Phase] = []
     for number, part in enumerate(given):
         last = phases[-1] if phases else None
+        first_step, teacher_step = last.end if last else 0, last.teacher_step if last else None
         phases.append(
             Phase(
                 number,
                 part.resolve(num_train),
-                last.end if last else 0,
+                first_step,
                 last.first_epoch + last.num_epochs if last else 0,
                 part.steps_per_epoch(num_train),
+                None if part.distill is None else first_step if teacher_step is None else teacher_step,
             )
         )
     for phase in phases:

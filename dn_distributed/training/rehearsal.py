@@ -17,6 +17,7 @@ from dn_distributed.regularizers import PENALTIES, Penalty
 from dn_distributed.replicas import Replicas
 from dn_distributed.replicas.checks import without_randomness
 from dn_distributed.tasks import Task
+from dn_distributed.training import teacher
 from dn_distributed.training.phases import phases_of
 from dn_distributed.training.trainer import Trainer
 
@@ -48,7 +49,9 @@ def rehearse(
         )
         _check_start(task, trainer.device)
         same_start = torch.equal(trainer.replicas.values[0], trainer.replicas.values[1])
-        _check_run(task, trainer.replicas, splits)
+        outputs = _check_run(task, trainer.replicas, splits)
+        if any(phase.distill is not None for phase in phases):
+            teacher.check_loss(task, outputs)
         if any(weight.ndim > 3 for weight in trainer.replicas.weights().values()):
             for name in PENALTIES.keys() & regularization.keys():
                 check_penalty(name, kernel=(3, 2))
@@ -145,8 +148,8 @@ def _check_start(task: Task, device: torch.device) -> None:
         )
 
 
-def _check_run(task: Task, replicas: Replicas, splits: Splits) -> None:
-    """The first replicate's network by itself, as it trains and as it is tested."""
+def _check_run(task: Task, replicas: Replicas, splits: Splits) -> Tensor:
+    """The first replicate's network by itself, as it trains and as it is tested; returns its outputs then."""
     network, layers = replicas.network, task.layers
     split = splits.train
     inputs, targets = (part[0] if splits.stacked else part for part in (split.inputs, split.targets))
@@ -166,6 +169,7 @@ def _check_run(task: Task, replicas: Replicas, splits: Splits) -> None:
             raise ArgumentError(f"loss() of a batch is of shape {list(loss.shape)}, not one number")
         if not loss.isfinite():
             raise ArgumentError("the loss of the untrained network is not finite")
+    return outputs
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Values that weights had at an earlier step, for phases that go back to them.
+"""Values that weights had at an earlier step, for phases that go back to them, or learn from them.
 
 Rewinding is of Frankle and Carbin ("The lottery ticket hypothesis", ICLR 2019), to the first step, and to a later one
 of Frankle et al. ("Linear mode connectivity and the lottery ticket hypothesis", ICML 2020). The learning rate is
@@ -16,17 +16,18 @@ from dn_distributed.training.phases import Phase
 
 
 class EarlierValues:
-    """What a stack was like before each step that a phase goes back to: its own ``tensors`` are state."""
+    """What a stack was like before each step that a phase needs: its own ``tensors`` are state."""
 
     def __init__(self, replicas: Replicas, phases: Iterable[Phase]) -> None:
         self._replicas = replicas
-        steps = sorted({phase.rewind_to for phase in phases if phase.rewind_to is not None})
+        needed = {step for phase in phases for step in (phase.rewind_to, phase.teacher_step) if step is not None}
+        steps = sorted(needed)
         self._values = {step: torch.zeros_like(replicas.values) for step in steps}
         self._running = {step: torch.zeros_like(replicas.running) for step in steps}
 
     @property
     def steps(self) -> Iterable[int]:
-        """The steps that are gone back to."""
+        """The steps that are gone back to, or learned from."""
         return self._values.keys()
 
     def note(self, step: int) -> None:

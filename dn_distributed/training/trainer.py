@@ -20,7 +20,7 @@ from dn_distributed.regularizers.dropout import INPUT_NAME as INPUT_DROPOUT
 from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.replicas import Replicas, precision
 from dn_distributed.tasks import Task
-from dn_distributed.training import augmentation, noisy
+from dn_distributed.training import augmentation, noisy, teacher
 from dn_distributed.training.course import Course
 from dn_distributed.training.equipment import Equipment
 from dn_distributed.training.evaluation import Evaluation
@@ -80,15 +80,17 @@ class Trainer:
             regularization.get(INPUT_DROPOUT, 0.0),
             shapes,
             self._chain(sample),
+            EarlierValues(self.replicas, self.phases),
             random_weights_of(regularization),
             always_shrink,
         )
         noisy.check_phases(self._equipment, self.phases)
         augmentation.check_phases(task, self.phases)
+        teacher.check_phases(task, self.phases, self._splits)
         self._loss_sum = torch.zeros(len(self.seeds), device=self.device)
         self._diverged = torch.zeros(len(self.seeds), dtype=torch.bool, device=self.device)
         self._noted_at = -1
-        self._earlier = EarlierValues(self.replicas, self.phases)
+        self._earlier = self._equipment.earlier
         if 0 in self._earlier.steps:
             self._earlier.note(0)
         self._course = self._course_of(0, before=None)

@@ -81,7 +81,7 @@ def _rehearse(sweep: Sweep, data: Data) -> None:
 
     What is shipped is known to train, in the form that the paper has.
     """
-    to_try = ("augment", "drop", "fixed_structure", "prune", "rewire")
+    to_try = ("augment", "distill", "drop", "fixed_structure", "prune", "rewire")
     structured = any(phase.get(key) for phase in sweep.phases for key in to_try)
     regularizers = {part for method in sweep.methods for key in method.keys for part in expand_shorthand(key)}
     noisy = not regularizers.isdisjoint(random_weights.COEFFICIENTS)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dn_distributed.config import Augment, Precision, Prune, Rewire, Training
+from dn_distributed.config import Augment, Distill, Precision, Prune, Rewire, Training
 from dn_distributed.data import Data
 from dn_distributed.regularizers import PENALTIES, resolve
 from dn_distributed.tasks import Task
@@ -121,6 +121,17 @@ def test_random_weights_are_trained_saved_and_taken_up_again(few_data: DataOf, n
         again = make_trainer(task, data, DEVICE, **way)
         again.load_state(trainer.state())
         assert devices(again._course.tensors().values()) == {DEVICE}
+
+
+def test_a_phase_learns_from_the_network_before_it(few_data: DataOf) -> None:
+    task = make_task("lenet5_caffe")
+    data = few_data(task)
+    with pretended():
+        splits = without_values(data.for_seeds(SEEDS))
+        phases = [Training(steps=1, batch_size=20), Training(steps=2, batch_size=20, distill=Distill())]
+        trainer = Trainer(task, {}, phases, 0.0, splits, SEEDS, device=DEVICE)
+        trainer.advance(trainer.num_steps)
+        trainer.outcomes()
 
 
 def test_images_are_moved_and_mirrored(few_data: DataOf) -> None:

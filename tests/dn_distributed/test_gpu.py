@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dn_distributed import score_names
-from dn_distributed.config import Augment, Drop, Precision, Prune, Rewire, Training
+from dn_distributed.config import Augment, Distill, Drop, Precision, Prune, Rewire, Training
 from dn_distributed.regularizers import PENALTIES, resolve
 from dn_distributed.replicas import one_launch
 from dn_distributed.replicas.one_launch import OneLaunch
@@ -111,6 +111,7 @@ WAYS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "drops by second order": ([{**SHORT, "drop": Drop(to=0.3, every=2, score="obs")}, SHORT], {}),
     "prunes and goes on": ([SHORT, {**SHORT, "fixed_structure": True}], {"l1": 1e-3}),
     "prunes in rounds": ([SHORT, {**SHORT, "prune": Prune(keep=0.5, rounds=2, rewind_to=1)}], {}),
+    "distills": ([SHORT, {**SHORT, "distill": Distill(weight=0.5, temperature=2.0)}], {}),
     "moves images": ([{**SHORT, "augment": Augment(shift=2, flip=True)}], {}),
     "rewires": ([{**SHORT, "rewire": Rewire(density=0.1, every=2, until=1.0)}], {}),
 }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dn_distributed.config import Augment, Cell, Drop, Prune, Pruning, Rewire
+from dn_distributed.config import Augment, Cell, Distill, Drop, Prune, Pruning, Rewire
 from sweeps.planning.data import load_data
 from sweeps.planning.manifest import _deviations
 from sweeps.spec.sweep import Sweep
@@ -308,6 +308,16 @@ def test_moved_images_are_searched_from_none_on_and_said_in_words(load: Load) ->
     flipped = cells(load(searched, "training.1.augment.flip=true", "training.1.augment.shift=1"))
     expected = "images moved by at most 1 pixel each way and half of them mirrored"
     assert training_in_words(flipped[0].phases).endswith(expected)
+
+
+def test_what_a_phase_learns_from_is_searched_and_said_in_words(load: Load) -> None:
+    searched = BASE.replace("drop: {to: {grid: [0.1, 0.05]}}", "distill: {weight: {grid: [0.2, 1.0]}, temperature: 2}")
+    found = cells(load(searched))
+    assert len({cell.key for cell in found}) == 4
+    assert {cell.phases[1].distill for cell in found} == {Distill(weight=w, temperature=2.0) for w in (0.2, 1.0)}
+    words = [training_in_words(cell.phases).rpartition(", learned: ")[2] for cell in found]
+    assert words[0] == "the label for 80 %, for the rest what the network before puts out, at temperature 2"
+    assert words[1] == "what the network before puts out, at temperature 2"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dn_distributed.config import Augment, Cell, Drop, Prune, Pruning, Rewire, Training
+from dn_distributed.config import Augment, Cell, Distill, Drop, Prune, Pruning, Rewire, Training
 from tracking.results import cells
 from tracking.tables.number_text import MISSING
 
@@ -46,6 +46,7 @@ def _phase_in_words(training: Training) -> str:
     parts += [f"weight decay {training.weight_decay:g}"] * bool(training.weight_decay)
     parts += ["samples in fixed order"] * (not training.shuffle)
     parts += [_augment_in_words(training.augment)] if training.augment is not None else []
+    parts += [_distill_in_words(training.distill)] if training.distill is not None else []
     parts += [f"products in {_PRECISIONS[training.precision]}"] * (training.precision != "float32")
     parts += [_PENALTIES.get(training.penalties, "")] * (training.penalties != "on")
     parts += ["what pruning drops stays 0"] * training.fixed_structure
@@ -58,6 +59,12 @@ def _phase_in_words(training: Training) -> str:
 def _augment_in_words(augment: Augment) -> str:
     moved = [f"moved by at most {augment.shift} pixel{'s' * (augment.shift > 1)} each way"] * bool(augment.shift)
     return "images " + " and ".join([*moved, *["half of them mirrored"] * augment.flip])
+
+
+def _distill_in_words(distill: Distill) -> str:
+    label = f"the label for {100 * (1 - distill.weight):g} %, for the rest " if distill.weight < 1 else ""
+    softened = f", at temperature {distill.temperature:g}" if distill.temperature != 1 else ""
+    return f"learned: {label}what the network before puts out{softened}"
 
 
 def _rewire_in_words(rewire: Rewire) -> str:
