@@ -20,6 +20,7 @@ import yaml
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
+from scipy import stats
 
 from dn_distributed.config import Training
 from dn_distributed.score_names import final
@@ -36,6 +37,8 @@ FOLDER = HERE / "rivals"
 RECORDS = FOLDER / "records.yaml"
 SWEEPS = HERE.parents[1] / "sweeps" / "rivals"
 _TRAINED = 55_000
+_KINDS = ("rival", _FURTHER := "further")
+"""What names of sweeps begin with."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,14 @@ class Network:
     @property
     def folders(self) -> list[Path]:
         """Of the rivals that were run."""
-        return sorted(path.parent for path in FOLDER.glob(f"rival-{self.key}-*/rows.json"))
+        paths = (path for kind in _KINDS for path in FOLDER.glob(f"{kind}-{self.key}-*/rows.json"))
+        return sorted(path.parent for path in paths)
 
     @property
     def planned(self) -> set[str]:
         """The names of all planned sweeps."""
-        return {f"rival-{path.stem}" for path in SWEEPS.glob(f"{self.key}-*.yaml")}
+        rivals, further = (SWEEPS.glob(f"{start}{self.key}-*.yaml") for start in ("", f"{_FURTHER}-"))
+        return {*(f"rival-{path.stem}" for path in rivals), *(path.stem for path in further)}
 
     def records(self) -> dict[str, Any]:
         """Return the published figures, by kind."""
@@ -91,6 +96,11 @@ class Entry:
     folder: Path
     epochs: float
     rows: Sequence[Row]
+
+    @property
+    def is_further(self) -> bool:
+        """Whether it is of the plan of further rows, which are mixed with no others."""
+        return self.folder.name.startswith(_FURTHER)
 
     def compressions(self, kind: Kind) -> list[float]:
         """All weights of each replicate over those of its smaller dense network, or over the non-zero ones."""
@@ -140,10 +150,12 @@ def page(network: Network, found: Sequence[Entry]) -> str:
         f"![Compression against test error, our methods and published figures]({network.figure.name})\n\n"
         "Filled: ours, means with one standard deviation over seeds both ways. Hollow: published."
     )
-    records = network.records()
+    records, further = network.records(), [entry for entry in found if entry.is_further]
     parts = [_HEAD.format(title=network.title, key=network.key), *_not_run(network), picture]
     for kind, title in _TITLES.items():
         parts += [f"## {title}", table(kind, found), _published(kind, records), _reached(kind, found, records[kind])]
+    if further:
+        parts += [_HEAD_OF_FURTHER, *_further_tables(further), *_distilled(found)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -153,19 +165,48 @@ def _not_run(network: Network) -> Iterator[str]:
         yield f"Planned and not run: {', '.join(f'`{name}`' for name in sorted(missing))}."
 
 
+_HEAD_OF_FURTHER = """## Further: other images, or another teacher than the labels
+
+By a [plan](../plans/rivals-further.md) of their own, and mixed with none of the above: training images are moved by at most
+a pixel each way, or what loses its units learns from the dense network too."""
+
+
+def _further_tables(further: Sequence[Entry]) -> list[str]:
+    return [part for kind, title in _TITLES.items() for part in (f"{title}:", table(kind, further, further=True))]
+
+
+def _distilled(found: Sequence[Entry]) -> Iterator[str]:
+    """Say what distillation adds, paired by seed: two sweeps that differ in nothing else."""
+    by_sweep = {entry.folder.name: entry for entry in found}
+    taught, alone = (by_sweep.get(f"{_FURTHER}-lenet300-{name}") for name in ("distilled", "dense-first"))
+    if taught is None or alone is None:
+        return
+    assert [row.seed for row in taught.rows] == [row.seed for row in alone.rows]
+    more = [one - other for one, other in zip(taught.errors, alone.errors, strict=True)]
+    mean, half = statistics.fmean(more), stats.t.ppf(0.975, len(more) - 1) * stats.sem(more)
+    shown = "is shown" if abs(mean) > half else "is not shown"
+    yield (
+        f"With distillation the test error is {mean:+.2f} points (95 % interval {mean - half:+.2f} to {mean + half:+.2f}, "
+        f"paired by {len(more)} seeds) from that of the same training without it: a difference {shown}."
+    )
+
+
 _TITLES: dict[Kind, str] = {
     "structured": "Structured: weights of the smaller dense network",
     "mixed": "Mixed: weights that are not zero",
 }
 
 
-def table(kind: Kind, found: Sequence[Entry], seen_from: Path = FOLDER) -> str:
-    """Return our table of a kind, most compressed first, with links for a page in the folder ``seen_from``."""
+def table(kind: Kind, found: Sequence[Entry], seen_from: Path = FOLDER, *, further: bool = False) -> str:
+    """Return our table of a kind, most compressed first, with links for a page in the folder ``seen_from``.
+
+    ``further``: the table of those that were trained on other images, or learned from another network.
+    """
     lines = [
         "| method | n | epochs | compression | test error (%) | units left, inputs first |",
         "| :-- | --: | --: | --: | --: | :-- |",
     ]
-    for entry in _ordered(kind, found):
+    for entry in _ordered(kind, [entry for entry in found if entry.is_further == further]):
         link = Path(os.path.relpath(entry.folder / "table.md", seen_from)).as_posix()
         compression, error = (_spread(values) for values in (entry.compressions(kind), entry.errors))
         lines.append(
@@ -202,6 +243,7 @@ def _reached(kind: Kind, found: Sequence[Entry], records: Sequence[dict[str, Any
             statistics.fmean(entry.compressions(kind)) >= record["compression"]
             and statistics.fmean(entry.errors) <= record["error"]
             for entry in found
+            if not entry.is_further
         )
 
     left = [record["method"] for record in records if not is_reached(record)]
@@ -229,6 +271,8 @@ def _draw(axes: Axes, kind: Kind, found: Sequence[Entry], records: Sequence[dict
     axes.grid(visible=True)
     places: list[Place] = []
     for entry in found:
+        if entry.is_further:
+            continue
         across, up = entry.compressions(kind), entry.errors
         place = (statistics.fmean(across), statistics.fmean(up))
         spreads = [statistics.stdev(values) if len(values) > 1 else 0.0 for values in (across, up)]
