@@ -167,8 +167,8 @@ def _not_run(network: Network) -> Iterator[str]:
 
 _HEAD_OF_FURTHER = """## Further: other images, or another teacher than the labels
 
-By a [plan](../plans/rivals-further.md) of their own, and mixed with none of the above: training images are moved by at most
-a pixel each way, or what loses its units learns from the dense network too."""
+By a [plan](../plans/rivals-further.md) of their own, and mixed with none of the above: training images are moved by at
+most a pixel each way, or what loses its units learns from the dense network too."""
 
 
 def _further_tables(further: Sequence[Entry]) -> list[str]:
@@ -186,8 +186,8 @@ def _distilled(found: Sequence[Entry]) -> Iterator[str]:
     mean, half = statistics.fmean(more), stats.t.ppf(0.975, len(more) - 1) * stats.sem(more)
     shown = "is shown" if abs(mean) > half else "is not shown"
     yield (
-        f"With distillation the test error is {mean:+.2f} points (95 % interval {mean - half:+.2f} to {mean + half:+.2f}, "
-        f"paired by {len(more)} seeds) from that of the same training without it: a difference {shown}."
+        f"With distillation the test error is {mean:+.2f} points (95 % interval {mean - half:+.2f} to "
+        f"{mean + half:+.2f}, paired by {len(more)} seeds) from that of the same training without it: a difference {shown}."
     )
 
 
