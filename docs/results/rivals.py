@@ -187,7 +187,7 @@ def _distilled(found: Sequence[Entry]) -> Iterator[str]:
     shown = "is shown" if abs(mean) > half else "is not shown"
     yield (
         f"With distillation the test error is {mean:+.2f} points (95 % interval {mean - half:+.2f} to "
-        f"{mean + half:+.2f}, paired by {len(more)} seeds) from that of the same training without: a difference {shown}."
+        f"{mean + half:+.2f}, paired by {len(more)} seeds) from that of the same without it: a difference {shown}."
     )
 
 
