@@ -1,5 +1,6 @@
 """The sweep files that come with the package, by name: ``demo/regression`` is there from any folder."""
 
+import difflib
 import os
 from functools import cache
 from pathlib import Path
@@ -8,6 +9,7 @@ from sweeps.errors import SpecError
 
 _PACKAGE = Path(__file__).parents[1]
 _FOLDERS = ("demo", "paper", "recipes", "compact", "more", "rivals", "questions")
+_FEW = 5
 
 
 @cache
@@ -19,7 +21,7 @@ def names() -> tuple[str, ...]:
 def find(path: Path) -> Path:
     """Return the shipped file that ``path`` names where there is no such file, and else ``path`` as it is.
 
-    SpecError, with the names that there are, where it looks like one of them and is none.
+    SpecError, with names like it, where it looks like one of them and is none.
     """
     name = path.as_posix().removesuffix(".yaml")
     if os.path.exists(path) or path.is_absolute() or path.suffix not in ("", ".yaml"):
@@ -27,5 +29,7 @@ def find(path: Path) -> Path:
     if name in names():
         return _PACKAGE / f"{name}.yaml"
     if path.suffix == "" and path.parts[:1] and path.parts[0] in _FOLDERS:
-        raise SpecError(f"{path}: neither a file nor a shipped sweep; shipped are {', '.join(names())}")
+        of_folder = [other for other in names() if other.startswith(f"{path.parts[0]}/")]
+        like = difflib.get_close_matches(name, names(), n=_FEW) or of_folder[:_FEW]
+        raise SpecError(f"{path}: neither a file nor a shipped sweep; shipped are, among others, {', '.join(like)}")
     return path

@@ -136,8 +136,11 @@ def test_a_file_of_ones_own_comes_before_a_shipped_one(tmp_path: Path, monkeypat
 
 def test_a_shipped_sweep_that_there_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SpecError, match=r"neither a file nor a shipped sweep; shipped are demo/autoencoder, "):
+    message = "neither a file nor a shipped sweep; shipped are, among others, "
+    with pytest.raises(SpecError, match=rf"^demo/regresion: {message}demo/regression, paper/regression[^,]*, [^,]*"):
         spec.load("demo/regresion")
+    with pytest.raises(SpecError, match=f"{message}demo/autoencoder, demo/lenet300, demo/regression$"):
+        spec.load("demo/zzz")
     with pytest.raises(SpecError, match=r"^elsewhere/regression: No such file"):
         spec.load("elsewhere/regression")
 
