@@ -144,7 +144,7 @@ class Results:
 
     def _tried(self, label: str, decay: float | None) -> list[CellResult]:
         tried = [result for result in self.methods[label].tried if result.complete]
-        return [result for result in tried if decay in (None, result.cell.training.learning_rate_decay)]
+        return [result for result in tried if decay in (None, result.cell.phases[0].learning_rate_decay)]
 
     def tried(self, label: str) -> int:
         """Return how many configurations of a method there were."""
