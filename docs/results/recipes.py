@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dn_distributed.score_names import SplitName, final
+from dn_distributed.score_names import Split, final
 from sweeps.planning.data_dir import resolve_data_dir
 from tracking import compacting, load_results, load_rows, open_store
 from tracking.results.networks import find_network
@@ -90,7 +90,7 @@ def _rows(name: str) -> Sequence[Row]:
     return sorted(method.chosen.rows, key=lambda row: row.seed)
 
 
-def _error(row: Row, split: SplitName) -> float:
+def _error(row: Row, split: Split) -> float:
     return 100 * (1 - row.metrics[final(split, "accuracy", "after_pruning")])
 
 
