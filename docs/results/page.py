@@ -359,11 +359,17 @@ def _recipes() -> str:
 
 
 @cache
-def _rivals(key: str, kind: str) -> str:
-    """Return our table of a network and a kind as ``rivals/`` has it, with links from here; nothing if none was run."""
+def _rivals(key: str, kind: str, *, further: bool = False) -> str:
+    """Return our table of a network and a kind as ``rivals/`` has it, with links from here; nothing if none was run.
+
+    ``further``: of other images or another teacher.
+    """
     program = _program("rivals")
     network = next(network for network in program["NETWORKS"] if network.key == key)
-    return str(program["table"](kind, program["entries"](network), HERE)) if network.folders else ""
+    found = program["entries"](network) if network.folders else []
+    if all(entry.is_further != further for entry in found):
+        return ""
+    return str(program["table"](kind, found, HERE, further=further))
 
 
 def _code_features() -> str:
