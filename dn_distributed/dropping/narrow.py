@@ -91,6 +91,7 @@ class NarrowReplica:
             own,
             lower(inputs[0], precision).to(memory_format=self._task.cpu_memory_format),
             targets[0],
+            precision,
         )
         return loss.unsqueeze(0)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from dn_distributed.config import Precision
 from dn_distributed.replicas.loss_gradient import LossGradient, loss_gradient
 from dn_distributed.replicas.one_launch import InOneLaunch
 from dn_distributed.tasks import Task
@@ -66,18 +67,21 @@ class FunctionalNetwork:
         masks: list[Tensor],
         inputs: Tensor,
         targets: Tensor,
+        precision: Precision = "float32",
     ) -> Tensor:
         """Add the gradient of the loss to ``gradients``, move the statistics, and return the loss: ``[]`` or ``[K]``.
 
         Tensors are of the same shapes at each call, but for the size of a batch and what targets are. Values and
-        inputs may be in bfloat16: so is then what lies between them, but not the loss.
+        inputs are in bfloat16 where ``precision`` says so: so is then what lies between them, but not the loss.
         """
-        kind = inputs.shape, targets.shape, targets.dtype, values[0].dtype
+        # The dtype does not tell tf32 from float32, and what a GPU has recorded of a step keeps how it multiplies.
+        kind = inputs.shape, targets.shape, targets.dtype, precision
         if kind not in self._gradients:
             self._network.train()
             loss = vmap(self._loss) if self._vectorized else self._loss
             stacked = len(inputs) if self._vectorized else 1
-            gradient = loss_gradient(loss, self._identity, values, running, masks, inputs, targets, stacked)
+            identity = self._identity, precision
+            gradient = loss_gradient(loss, identity, values, running, masks, inputs, targets, stacked)
             if inputs.device.type == "cuda":
                 gradient = InOneLaunch(gradient, num_kept=len(values) + len(running))
             self._gradients[kind] = gradient

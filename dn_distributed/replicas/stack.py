@@ -206,7 +206,7 @@ class Replicas:
         values, into = self._parameters.values_in(precision), self._parameters.gradient_views
         inputs = lower(inputs, precision)
         if self._vectorized:
-            return self._function.add_gradient_(values, into, self._running_views, masks, inputs, targets)
+            return self._function.add_gradient_(values, into, self._running_views, masks, inputs, targets, precision)
         losses = [
             self._function.add_gradient_(
                 [view[row] for view in values],
@@ -215,6 +215,7 @@ class Replicas:
                 [mask[row] for mask in masks],
                 inputs[row].to(memory_format=self._task.cpu_memory_format),
                 targets[row],
+                precision,
             )
             for row in range(len(self.seeds))
         ]

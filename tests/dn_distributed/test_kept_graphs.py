@@ -6,11 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from dn_distributed.replicas import loss_gradient
+from dn_distributed.config import Precision, Training
+from dn_distributed.regularizers import resolve
+from dn_distributed.replicas import loss_gradient, precision
 from dn_distributed.replicas.loss_gradient import trace
 from dn_distributed.tasks.lenet5 import LeNet5
 from dn_distributed.tasks.lenet300 import LeNet300
-from tests.dn_distributed.support import MakeTrainer
+from dn_distributed.training import Trainer
+from tests.dn_distributed.support import DataOf, MakeTrainer, make_task
 
 
 class Scaled(LeNet300):
@@ -80,6 +83,23 @@ def test_a_task_with_other_options_is_traced_for_itself(make_trainer: MakeTraine
     for task in (LeNet300(), Scaled(), Scaled(factor=3.0)):
         make_trainer(task, [1], batch_size=8).advance(1)
     assert len(traced) == 3
+
+
+@pytest.mark.parametrize("name", ["lenet300", "lenet5"], ids=["stacked", "one by one"])
+def test_another_precision_is_traced_for_itself(
+    few_data: DataOf, traced: list[object], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A GPU goes on to multiply as it did when a step was recorded: tf32 looks like float32 by its tensors."""
+    monkeypatch.setattr(precision, "check", lambda *_: None)  # a CPU has no tf32, and takes it for float32
+    task = make_task(name)
+    in_turn: list[Precision] = ["tf32", "float32", "tf32"]
+    phases = [Training(steps=1, batch_size=8, precision=found) for found in in_turn]
+    seen = []
+    trainer = Trainer(task, resolve({}), phases, 0.01, few_data(task).for_seeds([1]), [1])
+    for _ in in_turn:
+        trainer.advance(1)
+        seen.append(len(traced))
+    assert seen == [1, 2, 2]
 
 
 def test_a_graph_that_holds_a_tensor_of_the_moment_is_not_kept(make_trainer: MakeTrainer, traced: list[object]) -> None:
