@@ -37,6 +37,8 @@ class PlannedCell:
     method: Method
     cell: Cell
     states: Mapping[int, State | None]
+    taken_up: tuple[int, ...] = ()
+    """Seeds that a search once stopped early, and that are to run now, as nothing judges them any more."""
 
     def seeds_in(self, *states: State | None) -> tuple[int, ...]:
         """Return the seeds whose replicate is in one of these states."""
@@ -57,10 +59,15 @@ class Plan:
 
     @property
     def distinct(self) -> tuple[PlannedCell, ...]:
-        """The cells, each once: methods that differ only in what is shown of a cell share it."""
+        """The cells, each once: methods that differ only in what is shown of a cell share it.
+
+        Beside a scheduler a method without a search comes first: it needs the cell to the end.
+        """
         first: dict[str, PlannedCell] = {}
         for item in self.cells:
-            first.setdefault(item.cell.key, item)
+            known = first.setdefault(item.cell.key, item)
+            if _may_stop(self.sweep, known.method) and not _may_stop(self.sweep, item.method):
+                first[item.cell.key] = item
         return tuple(first.values())
 
     @property
@@ -83,7 +90,8 @@ class Plan:
                 if keys[seed] in restart or keys[seed] in resume or state not in (None, "incomplete")
             }
 
-        return replace(self, cells=tuple(replace(cell, states=states(cell)) for cell in self.cells), proposes=False)
+        cells = tuple(replace(cell, states=states(cell), taken_up=()) for cell in self.cells)
+        return replace(self, cells=cells, proposes=False)
 
     @property
     def open_samples(self) -> dict[str, int]:
@@ -132,14 +140,33 @@ class Plan:
 
 def make(sweep: Sweep, data: Data, states: Mapping[str, State], known: Mapping[str, Sequence[Cell]]) -> Plan:
     """Return the plan. ``states``: of the stored replicates by key; ``known``: stored cells by label."""
-    cells = []
-    for method in sweep.methods:
-        for cell in _cells_of(sweep, method, data, known.get(method.label, ())):
-            by_seed = dict(zip(sweep.seeds, map(states.get, cell.replicate_keys(sweep.seeds)), strict=True))
-            if "stopped" in by_seed.values():  # by the search, which has judged all seeds of the cell
-                by_seed = {seed: state or "stopped" for seed, state in by_seed.items()}
-            cells.append(PlannedCell(method, cell, by_seed))
-    return Plan(sweep, data, tuple(cells))
+    found = [
+        (method, cell)
+        for method in sweep.methods
+        for cell in _cells_of(sweep, method, data, known.get(method.label, ()))
+    ]
+    needed = {cell.key for method, cell in found if not _may_stop(sweep, method)}
+    cells = tuple(_planned(method, cell, sweep.seeds, states, cell.key in needed) for method, cell in found)
+    return Plan(sweep, data, cells)
+
+
+def _planned(
+    method: Method, cell: Cell, seeds: Sequence[int], states: Mapping[str, State], needed: bool
+) -> PlannedCell:
+    """``needed``: to the end, whatever a search that the sweep had before made of it."""
+    by_seed = dict(zip(seeds, map(states.get, cell.replicate_keys(seeds)), strict=True))
+    stopped = tuple(seed for seed, state in by_seed.items() if state == "stopped")
+    if not stopped:
+        return PlannedCell(method, cell, by_seed)
+    if needed:
+        return PlannedCell(method, cell, by_seed | dict.fromkeys(stopped), taken_up=stopped)
+    # by the search, which has judged all seeds of the cell
+    return PlannedCell(method, cell, {seed: state or "stopped" for seed, state in by_seed.items()})
+
+
+def _may_stop(sweep: Sweep, method: Method) -> bool:
+    """Whether a scheduler may end cells of the method early: it compares those of a search."""
+    return sweep.has_scheduler and bool(method.spaces)
 
 
 def _cells_of(sweep: Sweep, method: Method, data: Data, known: Sequence[Cell]) -> list[Cell]:

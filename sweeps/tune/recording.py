@@ -31,6 +31,8 @@ class Recording:
     def announce(self, plan: Plan, report_run_id: str) -> None:
         """Write what the sweep compares, and make the cell runs that are known: trials only fill them."""
         report_run.write_manifest(self._sweep_store, report_run_id, manifest_of(plan))
+        if taken_up := {key for item in plan.distinct for key in item.cell.replicate_keys(item.taken_up)}:
+            replicate_runs.forget_stops(self._sweep_store, taken_up)
         self._open_seeds = {item.cell.key: set(item.seeds_in(None, "incomplete")) for item in plan.distinct}
         self.cell_run_ids |= cell_runs.ensure_cells(self._sweep_store, _labelled(plan))
 

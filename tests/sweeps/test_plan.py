@@ -1,12 +1,14 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from dn_distributed.config import Cell
 from dn_distributed.data import Data
 from sweeps.planning import plan as planning
 from sweeps.planning.data import load_data
 from sweeps.planning.manifest import manifest_of
-from sweeps.planning.plan import Plan
+from sweeps.planning.plan import Plan, PlannedCell
 from sweeps.spec import load as spec
 from tracking.store.runs import State
 
@@ -116,12 +118,40 @@ def test_the_scripts_l2_is_told(tmp_path: Path) -> None:
     assert manifest_of(make(tmp_path, text=text)).methods[3].fault.startswith("L2 of the last layer an L1, as")
 
 
+SEARCHED = TEXT.replace("1e-5", "{grid: [1e-5, 1e-4]}") + "search: {scheduler: asha}\n"
+
+
+def cell_with(plan: Plan, l1: float) -> PlannedCell:
+    return next(item for item in plan.distinct if item.cell.regularization == {"l1": l1})
+
+
 def test_seeds_that_are_added_do_not_bring_back_a_cell_that_the_search_stopped(tmp_path: Path) -> None:
-    cell = make(tmp_path).cells[0].cell
+    cell = cell_with(make(tmp_path, text=SEARCHED), 1e-4).cell
     stopped: dict[str, State] = dict.fromkeys(keys(cell, 0, 1), "stopped")
-    plan = make(tmp_path, stopped)
-    assert plan.cells[0].seeds_in("stopped") == (0, 1, 2, 3)
-    assert plan.num_to_run == 4
+    plan = make(tmp_path, stopped, SEARCHED)
+    assert cell_with(plan, 1e-4).seeds_in("stopped") == (0, 1, 2, 3)
+    assert plan.num_to_run == 8
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SEARCHED.replace("asha", "none"),
+        TEXT.replace("1e-5", "1e-4"),
+        SEARCHED.replace("{label: P}", "{label: P, l1: 1e-4}"),
+        SEARCHED.replace("]\nsearch", ", {label: last, l1: 1e-4}]\nsearch"),
+    ],
+    ids=["no scheduler", "no search", "a method without a search needs it too", "and stands behind the search"],
+)
+def test_what_a_search_once_stopped_is_run_where_nothing_judges_it_any_more(tmp_path: Path, text: str) -> None:
+    cell = cell_with(make(tmp_path, text=SEARCHED), 1e-4).cell
+    states: dict[str, State] = dict(zip(keys(cell, 0, 1, 2), ("finished", "stopped", "stopped"), strict=False))
+    plan = make(tmp_path, states, text)
+    item = cell_with(plan, 1e-4)
+    assert item.seeds_in(None) == (1, 2, 3)
+    assert item.taken_up == (1, 2)
+    assert plan.count("stopped") == 0
+    assert not (item.method.spaces and plan.sweep.has_scheduler)  # whose packs would be stopped again
 
 
 SCRIPTED = """name: n

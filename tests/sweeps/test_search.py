@@ -81,6 +81,11 @@ def test_asha_stops_cells_as_a_whole_and_they_are_not_tried_again(
     assert chosen is not None
     assert chosen.complete
     assert chosen.cell.regularization == {"l1": 1e-6}
+    unjudged = ASHA.replace("asha, reduction_factor: 2", "none")
+    runner, before, after = run(unjudged, location, capacity, tmp_path)
+    assert before.num_to_run == 2 * len(stopped)
+    assert after.count("finished") == 6
+    assert all(result.complete for result in results(runner, after)[0].tried)
 
 
 @pytest.mark.slow

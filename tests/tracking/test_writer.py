@@ -15,7 +15,7 @@ from tracking import schema
 from tracking.errors import StoreError
 from tracking.results import means
 from tracking.results import rows as reader
-from tracking.store import artifacts, cell_runs, outcomes, report_run, runs
+from tracking.store import artifacts, cell_runs, outcomes, replicate_runs, report_run, runs
 from tracking.store.masks import load_masks
 from tracking.store.runs import State
 from tracking.store.sweep_store import SweepStore
@@ -218,6 +218,15 @@ def test_a_stopped_replicate_is_recorded_with_where(recorder: Recorder) -> None:
     recorder.start(CELL, 0)[0].stop("epoch 3")
     (ended,) = recorder.read().ended
     assert (ended.state, ended.reason) == ("stopped", "epoch 3")
+
+
+def test_a_stop_that_is_forgotten_leaves_a_replicate_to_run(recorder: Recorder) -> None:
+    first, second, third = recorder.start(CELL, 0, 1, 2)
+    for run in (first, second):
+        run.stop("epoch 3")
+    third.fail("why")
+    replicate_runs.forget_stops(recorder.sweep, {CELL.replicate_key(seed) for seed in (0, 2)})
+    assert list(states(recorder).values()) == ["incomplete", "stopped", "failed"]
 
 
 @pytest.mark.parametrize("ending", ["fail", "stop"])

@@ -5,7 +5,7 @@ import platform
 import socket
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,6 +120,14 @@ def start_replicates(
     }
     runs |= {seed: _found_again(sweep, cell_run_id, cell, seed, record) for seed, record in found.items()}
     return [runs[seed] for seed in seeds]
+
+
+def forget_stops(sweep: SweepStore, keys: Collection[str]) -> None:
+    """Have replicates that a search stopped early, by their keys, be incomplete: they are to run to their end."""
+    shown = (schema.REPLICATE_KEY, *schema.MARKS)
+    for key, record in one_per_replicate(sweep.records("replicate", tags=shown)).items():
+        if key in keys and state_of(record) == "stopped":
+            sweep.client.delete_tag(record.run_id, schema.STOPPED)
 
 
 def _new_run(cell_run_id: str, cell: Cell, label: str, seed: int) -> NewRun:
