@@ -99,6 +99,14 @@ def test_within_the_tolerance_the_sparsest_is_chosen() -> None:
     assert choose(results, LOWEST.model_copy(update={"tolerance": 0.001})) is best
 
 
+@pytest.mark.parametrize("rule", [LOWEST, HIGHEST, LOWEST.model_copy(update={"average": "geometric"})])
+def test_of_exact_equals_the_sparsest_is_chosen_without_a_tolerance_too(rule: Selection) -> None:
+    results = [tried(l1, validation__nmse__after_pruning=0.1, density=l1 / 10) for l1 in (9.0, 8.0, 1.0, 2.0, 3.0)]
+    orders = (results, sorted(results, key=lambda result: result.cell.key))
+    assert [choose(order, rule) for order in orders] == [results[2]] * 2
+    assert min(results, key=lambda result: result.cell.key) is not results[2]  # by which nothing is to be chosen
+
+
 def test_the_tolerance_counts_down_where_higher_is_better() -> None:
     best = tried(1.0, validation__nmse__after_pruning=0.99, density=0.9)
     sparse = tried(2.0, validation__nmse__after_pruning=0.98, density=0.3)

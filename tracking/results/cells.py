@@ -154,8 +154,6 @@ def choose(results: Sequence[CellResult], selection: Selection | None) -> CellRe
     sign = -1 if selection.higher_is_better else 1
     best = min((average for average, _ in candidates), key=lambda average: sign * average)
     equals = [(sign * average, result) for average, result in candidates if _is_equal(selection, average, best)]
-    if not selection.tolerance:
-        return min(equals, key=lambda item: (item[0], item[1].cell.key))[1]
     return min(equals, key=lambda item: (_mean_nonzero(item[1]), item[0], item[1].cell.key))[1]
 
 
