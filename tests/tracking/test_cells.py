@@ -72,6 +72,25 @@ def test_without_a_search_the_only_cell_stands_for_its_method_even_incomplete() 
     assert choose([result], None) is result
 
 
+def test_a_method_without_a_search_stands_for_itself_beside_one_that_is_searched() -> None:
+    """Though a seed of it is missing: nothing is chosen there."""
+    plain, grid = make_cell(l1=1.0), [make_cell(l1=2.0), make_cell(l1=3.0)]
+    rows = [make_row(cell, 0) for cell in (plain, *grid)]
+    manifest = make_manifest({"plain": [plain], "grid": grid}, selection=LOWEST)
+    single, searched = gather(manifest, Snapshot(tuple(rows), ()))
+    assert single.chosen is not None
+    assert [row.seed for row in single.chosen.rows] == [0]
+    assert searched.chosen is None  # several configurations, and none complete
+
+
+def test_the_first_proposal_of_a_search_does_not_stand_for_it_before_it_is_complete() -> None:
+    cell = make_cell(l1=1.0)
+    manifest = make_manifest({"M": [cell]}, selection=LOWEST)
+    begun = manifest.methods[0].model_copy(update={"to_propose": 2})
+    (found,) = gather(manifest.model_copy(update={"methods": (begun,)}), Snapshot((make_row(cell, 0),), ()))
+    assert found.chosen is None
+
+
 def test_a_method_whose_search_has_proposed_nothing_has_no_cell() -> None:
     assert choose([], None) is None
     assert choose([], LOWEST) is None

@@ -236,6 +236,14 @@ def test_a_search_of_a_phase_tells_what_it_chose() -> None:
     assert "A: chosen of 2: l1 1, training.1.drop.to 0.25." in notes
 
 
+def test_what_is_missing_of_a_method_without_a_search_is_counted_beside_one_that_is_searched() -> None:
+    searched = [make_cell(l1=2.0), make_cell(l1=3.0)]
+    selection = Selection(objective="validation/loss/after_pruning", higher_is_better=False)
+    table = build({"A": [L1], "B": searched}, [make_row(L1, 0)], selection=selection)
+    assert [(row.n, bool(row.stats)) for row in table.rows] == [(1, True), (0, False)]
+    assert {"A: 1 of 2 replicates are missing.", "B: no complete configuration."} < set(table.notes)
+
+
 def test_a_search_without_a_complete_configuration_says_so() -> None:
     selection = Selection(objective="validation/loss/after_pruning", higher_is_better=False)
     table = build({"A": [L1, make_cell(l1=2.0)]}, [make_row(L1, 0)], selection=selection)

@@ -116,7 +116,8 @@ def _method(
     manifest: Manifest, method: ManifestMethod, rows: Mapping[str, list[Row]], ended: Mapping[str, list[Ended]]
 ) -> MethodResult:
     results = tuple(_cell(manifest, method, cell, rows, ended) for cell in method.cells)
-    return MethodResult(method.label, choose(results, manifest.selection), results)
+    is_only = len(results) == 1 and not method.to_propose
+    return MethodResult(method.label, choose(results, None if is_only else manifest.selection), results)
 
 
 def _cell(
@@ -140,7 +141,7 @@ def _cell(
 def choose(results: Sequence[CellResult], selection: Selection | None) -> CellResult | None:
     """Return the cell that stands for a method.
 
-    Without a search that is its only cell. With one, the best complete cell by the rule; cells that the
+    Without a rule of choice that is its only cell. With one, the best complete cell by it; cells that the
     search stopped early, or that failed, cannot be chosen. None where there is none.
     """
     if selection is None:
