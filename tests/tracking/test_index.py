@@ -2,16 +2,22 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.tracking.fabricated import Recorder, make_cell, make_manifest
+from dn_distributed.sparsity import LayerCount, NetworkCounts, UnitCount
+from tests.tracking.fabricated import Recorder, make_cell, make_manifest, make_row
 from tracking import report
 from tracking.errors import StoreError
 from tracking.report import index, small_multiples
+from tracking.report.index import Listed
 from tracking.report.small_multiples import Measured
+from tracking.results import cells
+from tracking.results.rows import Row, Snapshot
 from tracking.store.location import StoreLocation
+from tracking.tables import columns
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +79,25 @@ def test_each_sweep_has_a_picture_that_says_what_it_shows(page: str) -> None:
 
 
 MANIFEST = make_manifest({"A": [make_cell(l1=1.0)], "B": [make_cell(dn=1.0)], "C": [make_cell(l1=1.0, dn=1.0)]})
+
+
+def test_a_dense_size_lies_within_the_interval_below_it() -> None:
+    """Both are of the geometric mean: the size of one seed, a hundred thousand times the others', decides neither."""
+    cell = make_cell(l1=1.0)
+
+    def row(seed: int, inputs: int, outputs: int) -> Row:
+        units = (UnitCount("input", 1000, inputs, inputs), UnitCount("fc1", 1000, outputs, outputs))
+        counts = NetworkCounts((LayerCount("fc1", (1000, 1000), 10**6, 10),), units)
+        return replace(make_row(cell, seed), counts=counts)
+
+    rows = (*(row(seed, 5, 2) for seed in range(4)), row(4, 1000, 1000))
+    manifest = make_manifest({"A": [cell]}, seeds=range(5))
+    ((_, figures),) = index._lines(Listed(manifest, cells.gather(manifest, Snapshot(rows, ()))))
+    size = figures[index._COLUMNS.index(columns.DENSE_SIZE)]
+    low, high = map(float, size.more.split(" to "))
+    assert size.value is not None
+    assert low < size.value < high
+    assert size.text == "100 of 1000000"  # the fifth root of 10⁴ · 10⁶
 
 
 def measured(label: str, score: float, left: float) -> Measured:

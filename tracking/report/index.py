@@ -131,7 +131,7 @@ def _lines(sweep: Listed) -> Iterator[tuple[TableRow, list[_Cell]]]:
                 found.append(_Cell(number_text.MISSING))
                 continue
             column = by_key[key]
-            average = stat.geometric.mean if column.is_error and stat.geometric else stat.mean
+            average = stat.geometric.mean if column.by_ratio and stat.geometric else stat.mean
             unit = " %" if column.kind == "percent" and key == columns.SCORE_AFTER else ""
             interval = number_text.mean_interval(column, stat) if stat.n > 1 else ""
             total = f" of {column.total}" if column.total is not None else ""
