@@ -201,6 +201,14 @@ def test_files_of_the_repository_that_are_named_are_there(path: Path) -> None:
     assert [name for name in ours if not (HERE / name).exists()] == []
 
 
+def test_the_page_on_resuming_promises_no_bits_on_other_threads() -> None:
+    """Products of convolutions are added up in another order there."""
+    (first,) = re.findall(r"^1\. .*?(?=^2\. )", (HERE / "docs/explanation/resuming.md").read_text(), re.M | re.S)
+    (unchanging,) = re.findall(r"([^.]*)\schange no bit of it\.", first)
+    assert "thread" not in unchanging
+    assert re.search(r"Another number of threads .* can round otherwise", " ".join(first.split()))
+
+
 def test_the_readme_is_short() -> None:
     assert len((HERE / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
     assert len((HERE / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()) <= 150

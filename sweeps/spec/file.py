@@ -21,7 +21,7 @@ class Resources(Entry):
     """What one pack gets, and how many replicates it holds."""
 
     cpu: Annotated[float, Field(gt=0, le=10_000)] = 1
-    """CPUs of a pack; it computes with as many threads."""
+    """CPUs of a pack; it computes with as many threads. Another number of threads may round otherwise."""
     gpu: Annotated[float, Field(ge=0, le=10_000)] = 0
     """GPUs of a pack; a fraction lets packs share one."""
     pack: Annotated[int, Field(ge=1, le=manifest.MOST_SEEDS)] | Literal["auto"] | None = None
