@@ -6,14 +6,15 @@ vector. So it is where the numbers of a replicate are no multiple of what vector
 matrix gets a place of its own, and such functions are computed replicate by replicate. Shapes: K replicates.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from dn_distributed.seeds import generator
-from dn_distributed.torch_internals import DispatchMode, aten, out_of_place, writes
+from dn_distributed.torch_internals import DispatchMode, aten, out_of_place, tree_leaves, writes
 
 Product = Callable[[Tensor, Tensor], Tensor]
 
@@ -121,7 +122,7 @@ def _spaced(left: Tensor, right: Tensor) -> Tensor:
 
 
 def is_approximate(operation: Any, result: Any, num_replicates: int) -> bool:
-    """Return whether an operation on single numbers approximates the last of a replicate's otherwise than others.
+    """Return whether an operation on a stack's numbers approximates the last of a replicate's otherwise than others.
 
     ``result``: what it returns; of one that works in place the tensor that it changes.
     """
@@ -139,9 +140,12 @@ def is_approximate(operation: Any, result: Any, num_replicates: int) -> bool:
 
 def one_by_one(operation: Any, num_replicates: int, *args: Any, **kwargs: Any) -> Any:
     """Return the results of an operation on each replicate's numbers; what is no stack is the same for all."""
+    # A tensor of fewer dimensions than others, however long, is one that each replicate is computed with.
+    most = max(arg.dim() for arg in args if isinstance(arg, Tensor))
+    is_stack = [isinstance(arg, Tensor) and arg.dim() == most and len(arg) == num_replicates for arg in args]
 
     def row(number: int) -> Any:
-        own = [arg[number : number + 1].clone() if _is_stacked(arg, num_replicates) else arg for arg in args]
+        own = [arg[number : number + 1].clone() if cut else arg for arg, cut in zip(args, is_stack, strict=True)]
         return operation(*own, **kwargs)
 
     rows = [row(number) for number in range(num_replicates)]
@@ -157,20 +161,25 @@ def _stacked(rows: Sequence[Tensor]) -> Tensor:
     return torch.cat(list(rows), out=stack)
 
 
-def _is_stacked(arg: Any, num_replicates: int) -> bool:
-    return isinstance(arg, Tensor) and arg.dim() > 0 and len(arg) == num_replicates
-
-
 class AsAlone(DispatchMode):
     """Within, operations on a stack give each replicate what it gives alone."""
 
-    def __init__(self, num_replicates: int) -> None:
+    def __init__(self, num_replicates: int, stacks: Iterable[Tensor]) -> None:
+        """``stacks``: of K replicates, along the first dimension; what is computed from one is one too."""
         super().__init__()  # type: ignore[no-untyped-call]
         self._num_replicates = num_replicates
+        self._stacks = WeakTensorKeyDictionary(dict.fromkeys(stacks, True))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Execute an operation."""
         kwargs = kwargs or {}
+        if not any(leaf in self._stacks for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)):
+            return func(*args, **kwargs)
+        result = self._execute(func, args, kwargs)
+        self._stacks.update((leaf, True) for leaf in tree_leaves(result) if isinstance(leaf, Tensor))
+        return result
+
+    def _execute(self, func: Any, args: Any, kwargs: Any) -> Any:
         if func is aten.bmm.default:
             return product_of(*args)(*args)
         if writes(func):

@@ -125,6 +125,8 @@ class _Cleaner(Interpreter):
         super().__init__(graph)
         self._module, self._num_replicates = graph, num_replicates
         self._constants: dict[Node, Tensor] = {}
+        self._stacks: set[Node] = set()
+        """What is computed of an input: a constant of as many numbers as there are replicates is none of them."""
         self._idle: list[Node] = []
         self._approximate: list[Node] = []
         """Operations that are to be computed replicate by replicate."""
@@ -136,18 +138,29 @@ class _Cleaner(Interpreter):
     def run_node(self, n: Node) -> Any:
         """Compute one node and note what it is."""
         result = super().run_node(n)
+        if n.op == "placeholder" or any(node in self._stacks for node in n.all_input_nodes):
+            self._stacks.add(n)
+        if n in self._stacks and n.op == "call_function" and is_approximate(n.target, result, self._num_replicates):
+            self._approximate.append(n)
+            result = self._each_alone(n, result)
         if n.op == "get_attr" or (n.op == "call_function" and self._is_constant(n)):
             self._constants[n] = result
         elif n.op == "call_function" and self._changes_nothing(n, result):
             self._idle.append(n)
-        if n.op == "call_function" and is_approximate(n.target, result, self._num_replicates):
-            self._approximate.append(n)
         if n.target is aten.bmm.default:
             left, right = self.fetch_args_kwargs_from_env(n)[0]
             self._products[n] = product_of(left, right)
             if _transposes(n.all_input_nodes[0]) and (result.dtype == torch.bfloat16 or _same_bits(left, right)):
                 self._swapped[n] = product_of(right.mT, left.mT)
         return result
+
+    def _each_alone(self, n: Node, result: Any) -> Any:
+        """What a node gives when it is computed replicate by replicate; one that has written its result has it."""
+        if writes(n.target):
+            return result
+        args, kwargs = self.fetch_args_kwargs_from_env(n)
+        operation: Any = n.target
+        return one_by_one(operation, self._num_replicates, *args, **kwargs)
 
     def _is_constant(self, n: Node) -> bool:
         if torch.Tag.nondeterministic_seeded in getattr(n.target, "tags", ()):

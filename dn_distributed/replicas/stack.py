@@ -249,7 +249,8 @@ class Replicas:
         stacked = [parameters[name] for name in self._parameters.names]
         statistics = self._running_views if running is None else views_of(running, self._statistics_shapes)
         if self._vectorized:
-            with AsAlone(len(self.seeds)), products_in("float32", self.device):
+            as_alone = AsAlone(len(self.seeds), [*stacked, *statistics, *used, inputs])
+            with as_alone, products_in("float32", self.device):
                 return vmap(self.call)(stacked, statistics, used, inputs)
         outputs = [
             self.call(

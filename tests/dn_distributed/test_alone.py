@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest import mock
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from dn_distributed.config import Training
 from dn_distributed.data import Data, Split, Splits
 from dn_distributed.data.digits import Digits
 from dn_distributed.regularizers import resolve
-from dn_distributed.replicas import alone
+from dn_distributed.replicas import alone, loss_gradient
 from dn_distributed.tasks import TASKS
 from dn_distributed.torch_internals import aten
 from dn_distributed.training import Trainer
@@ -137,6 +138,78 @@ def test_a_network_of_ones_own_too(digits: Splits, kind: type[OwnTask]) -> None:
         assert stack.outcomes()[row].scores == single.outcomes()[0].scores
 
 
+class _WithConstant(nn.Module):
+    """Works with a tensor that ``forward`` makes, of as many numbers as a stack of three has replicates."""
+
+    def __init__(self, work: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.work = nn.Linear(49, 3), work
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden: Tensor = self.first(functional.avg_pool2d(x, 4).flatten(1))
+        return self.work(hidden, torch.tensor([-1.0, 0.0, 1.0]))
+
+
+CONSTANTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "pow": lambda x, constant: (x.abs() + 0.1) ** (constant + 1.5),
+    "maximum": lambda x, constant: torch.maximum(x, constant),
+    "clamp": lambda x, constant: x.clamp(max=constant),
+    "atan2": lambda x, constant: torch.atan2(x, constant + 2),
+    "addcmul": lambda x, constant: torch.addcmul(x, x, constant),
+    "lerp": lambda x, constant: torch.lerp(x, torch.zeros(3), (constant + 1) / 2),
+}
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_a_constant_as_long_as_the_stack_is_none(digits: Splits, name: str) -> None:
+    work = CONSTANTS[name]
+
+    class OfConstants(OwnTask):
+        head: ClassVar[tuple[str, ...]] = ("first",)
+
+        def network(self) -> nn.Module:
+            return _WithConstant(work)
+
+    train, validation, test = (
+        Split(split.inputs.view(-1, 1, 28, 28), split.targets % 3)
+        for split in (digits.train, digits.validation, digits.test)
+    )
+    data = Data("digits", NUM_SAMPLES, shared=Splits(train, validation, test))
+    steps = Training(steps=3, batch_size=17, learning_rate=0.01)
+    task = OfConstants(name="own")
+    stack, single = (Trainer(task, {}, steps, 0.0, data.for_seeds(seeds), seeds) for seeds in ([1, 2, 3], [2]))
+    for trainer in (stack, single):
+        trainer.advance(3)
+    assert torch.equal(stack.replicas.values[1], single.replicas.values[0])
+    assert stack.outcomes()[1].scores == single.outcomes()[0].scores
+    plain = stack.replicas.plain_network(1, {})(test.inputs)
+    loss = stack.outcomes()[1].scores["test/loss/after_pruning"]
+    assert loss == pytest.approx(float(task.loss(plain, test.targets).detach()), rel=1e-5)
+
+
+def test_what_follows_from_no_stack_is_computed_at_once_as_it_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last numbers of each row would be approximated otherwise: of a table with as many rows as replicates."""
+    apart: list[object] = []
+
+    def note(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        apart.append(operation)
+        return alone.one_by_one(operation, *args, **kwargs)
+
+    def work(x: Tensor) -> Tensor:
+        return x.tanh() + (torch.arange(39.0).view(3, 13) / 7).sin()[:, None] + torch.full_like(x, 0.3).exp()
+
+    values = torch.randn(3, 19, 13)
+    monkeypatch.setattr(loss_gradient, "one_by_one", note)
+    graph = loss_gradient.trace(work, values, num_replicates=3)
+    assert apart == [aten.tanh.default, aten.exp.default], "as the graph is made"
+    expected = graph(values)
+    monkeypatch.setattr(alone, "one_by_one", mock.Mock(wraps=alone.one_by_one))
+    with alone.AsAlone(3, [values]):
+        assert torch.equal(work(values), expected)
+    found = [call.args[0] for call in alone.one_by_one.call_args_list]  # type: ignore[attr-defined]
+    assert found == [aten.tanh.default, aten.exp.default], "as the operations are executed"
+
+
 def test_matrices_of_whole_vectors_are_multiplied_as_they_lie() -> None:
     assert alone.product_of(torch.ones(3, 64, 32), torch.ones(3, 32, 16)) is aten.bmm.default
     assert alone.product_of(torch.ones(1, 5, 7), torch.ones(1, 7, 3)) is aten.bmm.default, "alone as it is"
@@ -155,7 +228,7 @@ def test_each_product_of_a_stack_is_what_it_is_alone(shape: tuple[int, int, int]
 
 def test_functions_that_are_approximated_are_computed_one_by_one_where_vectors_are_not_full() -> None:
     values = torch.randn(3, 19, 7)
-    with alone.AsAlone(3):
+    with alone.AsAlone(3, [values]):
         found = torch.sigmoid(values)
     assert torch.equal(found, torch.cat([torch.sigmoid(values[number : number + 1].clone()) for number in range(3)]))
     assert alone.is_approximate(aten.sigmoid.default, values, 3)
@@ -168,7 +241,7 @@ def test_functions_that_are_approximated_are_computed_one_by_one_where_vectors_a
 def test_one_by_one_a_function_changes_its_argument_once_and_lies_in_memory_as_alone() -> None:
     values, other = torch.randn(3, 19, 7), torch.randn(3, 7, 19).mT
     before = values.clone()
-    with alone.AsAlone(3):
+    with alone.AsAlone(3, [values, other]):
         assert values.exp_() is not None
         found = torch.sigmoid(other)
     assert torch.equal(values, torch.cat([before[n : n + 1].clone().exp_() for n in range(3)]))
