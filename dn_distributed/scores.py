@@ -20,6 +20,8 @@ class Score:
     higher_is_better: bool
     parts: Callable[[Tensor, Tensor], Parts]
     """From outputs and targets ``[K, B, ...]`` to numerator and denominator ``[K]``."""
+    is_nonnegative: bool = False
+    """Whether it cannot be below 0, as errors that are sums of squares, and shares: its intervals end there."""
 
     def better(self, a: float, b: float) -> bool:
         """Return whether score ``a`` beats score ``b``."""
@@ -44,9 +46,11 @@ def _nmse(outputs: Tensor, targets: Tensor) -> Parts:
     return _squared_error(outputs, targets), targets.square().flatten(1).sum(-1).double()
 
 
-ACCURACY = Score("accuracy", True, _accuracy)
+ACCURACY = Score("accuracy", True, _accuracy, is_nonnegative=True)
 """Share of samples whose largest output is the label."""
-MSE = Score("mse", False, _mse)
+MSE = Score("mse", False, _mse, is_nonnegative=True)
 """Mean squared error over all output entries. The autoencoder script prints it under the name NMSE."""
-NMSE = Score("nmse", False, _nmse)
+NMSE = Score("nmse", False, _nmse, is_nonnegative=True)
 """Σ(y − ŷ)² / Σy² (paper, section on sparse linear regression)."""
+SCORES = {score.name: score for score in (ACCURACY, MSE, NMSE)}
+"""Those of this project, by name."""

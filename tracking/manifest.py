@@ -129,6 +129,8 @@ class Manifest(FrozenModel):
     score_higher_is_better: bool
     other_scores: tuple[str, ...] = ()
     """Further scores that the table shows."""
+    nonnegative_scores: tuple[str, ...] = ()
+    """Scores of the user's own that cannot be below 0, as they say themselves."""
     seeds: tuple[int, ...]
     methods: tuple[ManifestMethod, ...]
     selection: Selection | None = None
@@ -140,11 +142,13 @@ class Manifest(FrozenModel):
     """What of the network is penalised, pruned and counted; None: all of it, or an earlier version wrote this."""
 
     @model_serializer(mode="wrap")
-    def _without_what_is_all(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Nothing is written of what holds for the whole network: as earlier versions wrote it."""
+    def _without_what_is_usual(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Nothing is written of what holds for the whole network, nor of scores without a bound: as it was before."""
         written: dict[str, Any] = serialize(self)
         if self.coverage is None:
             written.pop("coverage", None)
+        if not self.nonnegative_scores:
+            written.pop("nonnegative_scores", None)
         return written
 
     def check(self) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from dn_distributed.scores import SCORES
 from sweeps.planning.plan import Plan
 from sweeps.spec.spaces import Space
 from sweeps.spec.sweep import Sweep
@@ -20,6 +21,7 @@ def manifest_of(plan: Plan) -> Manifest:
         score=score.name,
         score_higher_is_better=score.higher_is_better,
         other_scores=tuple(other.name for other in sweep.task.scores[1:]),
+        nonnegative_scores=tuple(s.name for s in sweep.task.scores if s.is_nonnegative and s.name not in SCORES),
         seeds=sweep.seeds,
         methods=tuple(
             ManifestMethod(

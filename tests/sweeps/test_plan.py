@@ -1,10 +1,12 @@
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dn_distributed.config import Cell
 from dn_distributed.data import Data
+from dn_distributed.scores import ACCURACY
 from sweeps.planning import plan as planning
 from sweeps.planning.data import load_data
 from sweeps.planning.manifest import manifest_of
@@ -111,6 +113,16 @@ def test_the_manifest_says_what_is_done_as_scripted(tmp_path: Path) -> None:
     assert faults[0] == faults[3] == ""
     assert "while testing" in faults[1]
     assert "thrown away" in faults[2]
+
+
+def test_the_manifest_says_which_scores_of_ones_own_cannot_be_negative(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make(tmp_path)
+    assert "nonnegative" not in manifest_of(plan).model_dump_json()  # of those of this project tables know it
+    f1, r2 = (replace(ACCURACY, name=name, is_nonnegative=name == "f1") for name in ("f1", "r2"))
+    monkeypatch.setattr(type(plan.sweep.task), "scores", (ACCURACY, f1, r2))
+    assert manifest_of(plan).nonnegative_scores == ("f1",)
 
 
 def test_the_scripts_l2_is_told(tmp_path: Path) -> None:

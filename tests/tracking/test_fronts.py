@@ -156,6 +156,13 @@ def test_a_front_leaves_out_what_has_no_place_on_it(score: float) -> None:
     assert fronts.front(found, "density", higher_is_better=True) == found[-1:]
 
 
+@pytest.mark.parametrize("best", [0.02, -0.02])
+def test_levels_of_an_error_are_worse_than_the_best_below_0_too(best: float) -> None:
+    levels = fronts.levels([point(0.1, best)], higher_is_better=False)
+    assert levels[:2] == near([best + 0.001, best + 0.002])
+    assert levels == sorted(levels)
+
+
 @pytest.mark.parametrize("best", range(4500, 5001, 25))
 def test_a_score_that_is_exactly_so_much_worse_reaches_the_level(best: int) -> None:
     levels = fronts.levels([point(0.1, best / 5000)], higher_is_better=True)

@@ -1,3 +1,5 @@
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -7,12 +9,15 @@ import pytest
 
 from dn_distributed.config import Cell, Drop
 from dn_distributed.coverage import Coverage
+from dn_distributed.scores import ACCURACY, MSE, NMSE, Score
 from tests.tracking.fabricated import make_cell, make_manifest, make_row
 from tracking.manifest import Manifest, Selection
-from tracking.results.cells import gather
+from tracking.results.cells import gather, stat
+from tracking.results.inference import Interval
 from tracking.results.rows import Ended, Row, Snapshot
-from tracking.tables import published
+from tracking.tables import number_text, published
 from tracking.tables import table as tables
+from tracking.tables.columns import SCORE_AFTER, Column, columns_for
 from tracking.tables.table import Table
 
 L1, DN = make_cell(l1=1.0), make_cell(dn_incoming=1.0)
@@ -234,6 +239,43 @@ def test_a_search_of_a_phase_tells_what_it_chose() -> None:
     selection = Selection(objective="validation/loss/after_pruning", higher_is_better=False)
     notes = build({"A": cells}, rows, selection=selection).notes
     assert "A: chosen of 2: l1 1, training.1.drop.to 0.25." in notes
+
+
+def interval_of(*scores: float, nonnegative: tuple[str, ...] = ()) -> tuple[Column, Interval]:
+    """The column of a score of one's own, and its interval over seeds."""
+    rows = [make_row(L1, seed, test__r2__after_pruning=value) for seed, value in enumerate(scores)]
+    manifest = make_manifest({"A": [L1]}, range(len(scores))).model_copy(
+        update={"score": "r2", "score_higher_is_better": True, "nonnegative_scores": nonnegative}
+    )
+    built = tables.build(manifest, gather(manifest, Snapshot(tuple(rows), ())))
+    column = next(column for column in built.columns if column.key == SCORE_AFTER)
+    found = column.mean_interval(built.rows[0].stats[SCORE_AFTER].values)
+    assert found is not None
+    return column, found
+
+
+def test_the_interval_of_a_score_that_may_be_negative_is_not_cut_at_0() -> None:
+    """Student's t of the values: 2.7764 · s / √5 on both sides, and 4.3027 · 0.1 / √3 of three."""
+    column, found = interval_of(-0.0101, 0.0105, 0.001, 0.002, -0.0005)
+    half = 2.7764 * statistics.stdev([-0.0101, 0.0105, 0.001, 0.002, -0.0005]) / math.sqrt(5)
+    assert (found.low, found.high) == pytest.approx((0.00058 - half, 0.00058 + half), abs=1e-6)
+    column, found = interval_of(-0.5, -0.3, -0.4)
+    assert (found.low, found.high) == pytest.approx((-0.4 - 0.24842, -0.4 + 0.24842), abs=1e-5)
+    assert number_text.mean_interval(column, stat([-0.5, -0.3, -0.4])) == "-0.6484 to -0.1516 (of the mean)"
+
+
+def test_the_interval_of_a_score_that_says_it_cannot_be_negative_ends_at_0() -> None:
+    _, found = interval_of(0.0, 0.0, 0.3, nonnegative=("r2",))
+    assert found.low == 0
+    assert interval_of(0.0, 0.0, 0.3)[1].low < 0
+
+
+@pytest.mark.parametrize("score", [ACCURACY, MSE, NMSE])
+def test_scores_of_this_project_cannot_be_negative(score: Score) -> None:
+    column = columns_for([score.name], make_row(L1, 0))[0]
+    found = column.mean_interval([0.0, 0.0, 0.3])
+    assert found is not None
+    assert found.low == 0
 
 
 def test_what_is_missing_of_a_method_without_a_search_is_counted_beside_one_that_is_searched() -> None:

@@ -197,8 +197,8 @@ def levels(found: Sequence[Point], *, higher_is_better: bool) -> list[float]:
     if higher_is_better:
         best = max(scores)
         return [float(exact(best) - exact(worse)) for worse in (0.001, 0.0025, 0.005, 0.01, 0.02)]
-    best = min(scores)
-    return [float(exact(best) * exact(worse)) for worse in (1.05, 1.1, 1.25, 1.5, 2.0)]
+    least = exact(min(scores))
+    return [float(least + abs(least) * exact(worse)) for worse in (0.05, 0.1, 0.25, 0.5, 1.0)]
 
 
 def smallest_within(found: Sequence[Point], size: Size, level: float, *, higher_is_better: bool) -> Point | None:

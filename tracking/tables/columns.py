@@ -1,13 +1,13 @@
 """The columns of a comparison table: those of the paper, and the counts that it lacks."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
 from dn_distributed import score_names
-from dn_distributed.scores import ACCURACY, MSE, NMSE
+from dn_distributed.scores import SCORES
 from dn_distributed.sparsity import NetworkCounts
 from tracking.results import inference
 from tracking.results.inference import Interval
@@ -74,6 +74,8 @@ class Column:
     """What a report's page calls it, where that is another name: weights left, for density."""
     higher_is_better: bool | None = False
     """None of a score whose direction nobody has said."""
+    is_nonnegative: bool = True
+    """Whether no value of it can be below 0: its intervals end there."""
 
     @property
     def plain(self) -> "Column":
@@ -106,9 +108,9 @@ class Column:
 
     @property
     def _bounds(self) -> tuple[float, float]:
-        """What no value lies outside of: no quantity here can be negative."""
+        """What no value lies outside of."""
         most = 1.0 if self.kind == "percent" else math.inf if self.total is None else float(self.total)
-        return (1.0 if self.kind == "ratio" else 0.0), most
+        return (1.0 if self.kind == "ratio" else 0.0 if self.is_nonnegative else -math.inf), most
 
     @property
     def heading(self) -> str:
@@ -119,13 +121,19 @@ class Column:
         return f"{title} (of {self.total})" if self.total is not None else title
 
 
-def columns_for(scores: Sequence[str], template: Row, *, higher_is_better: bool | None = None) -> list[Column]:
+def columns_for(
+    scores: Sequence[str],
+    template: Row,
+    *,
+    higher_is_better: bool | None = None,
+    nonnegative: Collection[str] = (),
+) -> list[Column]:
     """Return the columns of a task with these scores whose networks look like ``template``.
 
-    ``higher_is_better``: of the first score.
+    ``higher_is_better``: of the first score. ``nonnegative``: scores that cannot be below 0, beside those known here.
     """
     return [
-        *_score_columns(scores, higher_is_better),
+        *_score_columns(scores, higher_is_better, _NONNEGATIVE.union(nonnegative)),
         *_weight_columns(template.counts),
         *_neuron_columns(template.counts),
         *_recovery_columns(template),
@@ -164,11 +172,14 @@ def _neuron_columns(counts: NetworkCounts) -> Iterator[Column]:
     )
 
 
-_DIRECTIONS = {score.name: score.higher_is_better for score in (ACCURACY, MSE, NMSE)} | {"loss": False}
+_DIRECTIONS = {name: score.higher_is_better for name, score in SCORES.items()} | {"loss": False}
 """Of the scores that are known here."""
+_NONNEGATIVE = frozenset(name for name, score in SCORES.items() if score.is_nonnegative) | {"loss"}
 
 
-def _score_columns(scores: Sequence[str], higher_is_better: bool | None) -> Iterator[Column]:
+def _score_columns(
+    scores: Sequence[str], higher_is_better: bool | None, nonnegative: Collection[str]
+) -> Iterator[Column]:
     """Before and after pruning. The first score is the one that published figures are of."""
     for place, name in enumerate(scores):
         higher = higher_is_better if place == 0 else _DIRECTIONS.get(name)
@@ -177,7 +188,15 @@ def _score_columns(scores: Sequence[str], higher_is_better: bool | None) -> Iter
             value = _metric(score_names.final("test", name, stage))
             key_of_this = key if place == 0 else f"{key}_{name}"
             heading = f"test {name} {stage.removesuffix('_pruning')} P"
-            yield Column(key_of_this, heading, value, kind, by_ratio=kind == "score", higher_is_better=higher)
+            yield Column(
+                key_of_this,
+                heading,
+                value,
+                kind,
+                by_ratio=kind == "score",
+                higher_is_better=higher,
+                is_nonnegative=name in nonnegative,
+            )
 
 
 def _recovery_columns(template: Row) -> list[Column]:

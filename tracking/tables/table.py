@@ -80,7 +80,8 @@ def build(manifest: Manifest, methods: Sequence[MethodResult]) -> Table:
     """Return the table of a sweep. Methods without a finished replicate stay in it, marked missing."""
     template = _template(methods)
     scores, higher = (manifest.score, *manifest.other_scores), manifest.score_higher_is_better
-    columns = tuple(columns_for(scores, template, higher_is_better=higher)) if template else ()
+    known = manifest.nonnegative_scores
+    columns = tuple(columns_for(scores, template, higher_is_better=higher, nonnegative=known)) if template else ()
     rows = tuple(_row(manifest, method, columns) for method in methods)
     title = f"{manifest.name}: {manifest.task} on {manifest.dataset}"
     table = Table(title, columns, rows, tuple(notes.sentences(manifest, methods, columns)))
