@@ -284,6 +284,7 @@ def render(page: Path) -> str:
             recipes=_recipes,
             recovery=_recovery,
             rivals=_rivals,
+            rival=_rival,
             code_features=_code_features,
             hours=_hours,
             minutes=lambda name: _minutes(f"questions/{name}"),
@@ -370,6 +371,16 @@ def _rivals(key: str, kind: str, *, further: bool = False) -> str:
     if all(entry.is_further != further for entry in found):
         return ""
     return str(program["table"](kind, found, HERE, further=further))
+
+
+@cache
+def _rival(sweep: str) -> dict[str, str]:
+    """Return the mean test error of a sweep of rivals or recipes in percent, and its mean compressions."""
+    program = _program("rivals")
+    found = [entry for network in program["NETWORKS"] if network.folders for entry in program["entries"](network)]
+    (entry,) = [entry for entry in found if entry.folder.name == sweep]
+    compressions = {kind: f"{statistics.fmean(entry.compressions(kind)):.0f}" for kind in ("structured", "mixed")}
+    return {"error": f"{statistics.fmean(entry.errors):.2f}", **compressions}
 
 
 def _code_features() -> str:
