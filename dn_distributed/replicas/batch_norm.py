@@ -1,7 +1,7 @@
 """Batch normalisation as a function: a step returns the new running statistics, which are state of a replicate."""
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,8 @@ class _Functional(nn.Module):
 
     dimensions: ClassVar[tuple[int, ...]]
     """That inputs may have."""
+    same_bits: bool
+    """Whether a replicate of a stack is normalised as if alone, to the last bit."""
     num_features: int
     eps: float
     momentum: float
@@ -28,8 +30,8 @@ class _Functional(nn.Module):
         ValueError for a batch of one value per channel in training mode, or of another number of dimensions.
         """
         if not self.training:
-            evaluated: Tensor = super().forward(input)
-            return evaluated
+            evaluated: Tensor = super().forward(input.contiguous() if self.same_bits else input)
+            return evaluated.contiguous() if self.same_bits else evaluated  # vmap puts the replicates among channels
         if input.ndim not in self.dimensions:
             raise ValueError(f"{type(self).__bases__[1].__name__} of inputs of {input.ndim} dimensions")
         count = input.numel() // self.num_features
@@ -52,16 +54,39 @@ class _Functional(nn.Module):
             )
             return found
 
-        if inputs.shape[1] > 1 and math.prod(inputs.shape[2:]) > 1:
+        if inputs.shape[1] > 1 and math.prod(inputs.shape[2:]) > 1 and not self.same_bits:
             return by_batch(inputs)
         # Memory that reads as channels first and as channels last takes either way, by the size of the stack, and a
-        # replicate's last bits with it. As one sample of B · ... values per channel it has one way.
+        # replicate's last bits with it. As one sample of B · ... values per channel it has one way, and so has its
+        # gradient where that lies in memory as the sample does.
         moved = inputs.transpose(0, 1)
         normalized, mean, inverse_std = by_batch(moved.contiguous().flatten(1).unsqueeze(0))
+        if self.same_bits:
+            normalized = _WithContiguousGradient.apply(normalized)
         return normalized.view(moved.shape).transpose(0, 1), mean, inverse_std
 
     def _moved(self, running: Tensor, of_batch: Tensor) -> Tensor:
         return running * (1 - self.momentum) + of_batch.detach() * self.momentum
+
+
+class _WithContiguousGradient(torch.autograd.Function):
+    """A tensor as it is, whose gradient lies in memory in the order of its dimensions, whatever reads it."""
+
+    @staticmethod
+    def forward(tensor: Tensor) -> Tensor:
+        return tensor.view_as(tensor)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """Nothing is kept."""
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient.contiguous()
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], tensor: Tensor) -> tuple[Tensor, int | None]:
+        return _WithContiguousGradient.apply(tensor), in_dims[0]
 
 
 class _BatchNorm1d(_Functional, nn.BatchNorm1d):  # type: ignore[misc]
@@ -83,11 +108,12 @@ _FUNCTIONAL: dict[type[nn.Module], type[nn.Module]] = {
 }
 
 
-def swap_batch_norm_(network: nn.Module) -> list[str]:
+def swap_batch_norm_(network: nn.Module, *, same_bits: bool) -> list[str]:
     """Make each batch normalisation of ``network`` a function in place and return their names.
 
     Parameters and statistics keep their names. The number of batches is not counted: it is the step. ArgumentError
-    for an average over all batches, which needs that number.
+    for an average over all batches, which needs that number. ``same_bits``: of a stack each replicate is to be what it
+    is alone, to the last bit, which takes some copies.
     """
     names = []
     for name, module in network.named_modules():
@@ -95,6 +121,6 @@ def swap_batch_norm_(network: nn.Module) -> list[str]:
             if module.momentum is None and module.track_running_stats:
                 raise ArgumentError(f"module {name!r} averages over all batches (momentum=None); give it a momentum")
             module.__class__ = _FUNCTIONAL[type(module)]
-            module.num_batches_tracked = None
+            module.num_batches_tracked, module.same_bits = None, same_bits
             names.append(name)
     return names

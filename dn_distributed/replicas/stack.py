@@ -48,7 +48,7 @@ class Replicas:
         self.parts_of_filters = parts_of_filters(self.network, task.layers)
         self._dropout = dropout
         self._dropout_names = swap_dropout_(self.network, dropout)
-        self._norm_names = swap_batch_norm_(self.network)
+        self._norm_names = swap_batch_norm_(self.network, same_bits=self._vectorized and device.type == "cpu")
         self._random_names = random_weights.swap_(self.network, task.layers) if random_weights is not None else []
         self._random_weights = random_weights
         checks.check(self.network, task.layers, [*self._dropout_names, *self._norm_names, *self._random_names])

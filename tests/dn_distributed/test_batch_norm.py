@@ -76,7 +76,7 @@ SHAPES = [
 def test_a_normalisation_has_the_bits_of_the_replicate_in_whatever_pack(shape: tuple[int, ...]) -> None:
     """Odd sizes: what is rounded by its place in memory would show."""
     network = nn.Sequential((nn.BatchNorm1d if len(shape) < 4 else nn.BatchNorm2d)(shape[1]))
-    swap_batch_norm_(network)
+    swap_batch_norm_(network, same_bits=True)
     draw = torch.Generator().manual_seed(0)
     inputs, targets = (torch.randn(5, *shape, generator=draw) for _ in range(2))
     state = {name: torch.rand(5, shape[1], generator=draw) for name in ("0.weight", "0.bias", *STATISTICS)}
@@ -120,6 +120,57 @@ def test_a_replicate_ends_with_the_same_bits_in_whatever_pack(
     )
     for packed, row in zip(packs, (0, 2, 0), strict=True):
         assert all(torch.equal(many[row], one[0]) for many, one in zip(packed, alone, strict=True))
+
+
+class Permute(nn.Module):
+    def __init__(self, *dims: int) -> None:
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(*self.dims)
+
+
+class MeanOfPlaces(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(-1)
+
+
+AROUND: dict[str, Callable[[], list[nn.Module]]] = {
+    "tanh": lambda: [nn.BatchNorm1d(48), nn.Tanh()],
+    "sigmoid": lambda: [nn.BatchNorm1d(48), nn.Sigmoid()],
+    "gelu, without gain": lambda: [nn.BatchNorm1d(48, affine=False), nn.GELU()],
+    "nothing": lambda: [nn.BatchNorm1d(48)],
+    "after relu": lambda: [nn.ReLU(), nn.BatchNorm1d(48)],
+    "sequences": lambda: [nn.Unflatten(1, (6, 8)), nn.BatchNorm1d(6), nn.ReLU(), nn.Flatten()],
+    "sequences, a mean": lambda: [nn.Unflatten(1, (48, 1)), nn.BatchNorm1d(48), MeanOfPlaces()],
+    "places first": lambda: [
+        *(nn.Unflatten(1, (8, 6)), Permute(0, 2, 1), nn.BatchNorm1d(6), Permute(0, 2, 1)),
+        *(nn.SiLU(), nn.Linear(6, 6), nn.Flatten()),
+    ],
+    "images": lambda: [nn.Unflatten(1, (6, 2, 4)), nn.BatchNorm2d(6), nn.Tanh(), nn.Flatten()],
+    "volumes": lambda: [nn.Unflatten(1, (6, 2, 2, 2)), nn.BatchNorm3d(6), nn.Tanh(), nn.Flatten()],
+}
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_whatever_stands_around_a_normalisation_a_replicate_is_what_it_is_alone(
+    make_trainer: MakeTrainer, name: str
+) -> None:
+    """What comes after it says how its gradient lies in memory, and by that it was rounded."""
+    around = AROUND[name]
+
+    class Normalized(OwnTask):
+        head: ClassVar[tuple[str, ...]] = ("1",)
+
+        def network(self) -> nn.Module:
+            return nn.Sequential(nn.Flatten(), nn.Linear(784, 48), *around(), nn.Linear(48, 10))
+
+    task, packs = Normalized(), ([7], [7, 3], [3, 11, 7])
+    alone, *others = (train(make_trainer, task, seeds) for seeds in packs)
+    for pack, row in zip(others, (0, 2), strict=True):
+        assert all(torch.equal(many[row], one[0]) for many, one in zip(tensors(pack), tensors(alone), strict=True))
+        assert pack.outcomes()[row].scores == alone.outcomes()[0].scores
 
 
 @every_task
