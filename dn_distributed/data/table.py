@@ -32,6 +32,8 @@ _MOST_CLASSES = 20
 _SHOWN = 10
 _UNNAMED = re.compile(r"Unnamed: \d+|__index_level_\d+__")
 """What pandas calls a column without a name, and pyarrow an index: numbers of rows, of which none tells anything."""
+_PLAIN = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d*)?|-?\.\d+")
+"""A number without zeros in front or a power of ten: what else is read as one may be a code."""
 _ZEROED = b"columns that are constant in training are 0"
 """Added to the checksum where it is so of rows elsewhere that differ: earlier versions read other numbers there."""
 _INDEXED = b"named levels of the index are columns"
@@ -177,7 +179,21 @@ class Csv(Table):
         frame = pd.read_csv(file, sep=self.separator, low_memory=False)
         if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what has no name for names of rows
             raise DataError("lines have more values than the first one has names of columns")
+        if self._holds_numbered_classes(frame):
+            file.seek(0)
+            texts = pd.read_csv(
+                file, sep=self.separator, usecols=[self.target], dtype=str, keep_default_na=False, low_memory=False
+            )
+            _check_texts(texts[self.target], frame[self.target])
         return frame
+
+    def _holds_numbered_classes(self, frame: pd.DataFrame) -> bool:
+        """Return whether the target is whole, and numbers, or true and false, that name classes."""
+        if self.target not in frame.columns:
+            return False
+        target = frame[self.target]
+        is_classes = self.goal == "classification" or (self.goal is None and _names_classes(target))
+        return is_classes and _is_numeric(target) and not target.isna().any()
 
 
 class Parquet(Table):
@@ -224,6 +240,27 @@ def _check_target(target: pd.Series[Any]) -> None:
             f"the target {quoted(str(target.name))} holds {quoted(str(odd[0]))} of the type {type(odd[0]).__name__}: "
             "save it as numbers, or as text where it names classes"
         )
+
+
+def _check_texts(texts: pd.Series[str], values: pd.Series[Any]) -> None:
+    """DataError where classes that are written differently, as 01 and 1, were read as one number: they may be codes."""
+    different: dict[Any, dict[object, str]] = {}
+    for text, value in dict.fromkeys(zip(texts.str.strip(), values, strict=True)):
+        different.setdefault(value, {})[_meaning(text)] = text
+    for forms in different.values():
+        if len(forms) > 1:
+            first, second = sorted(forms.values())[:2]
+            raise DataError(
+                f"the target {quoted(str(values.name))} holds {quoted(first)} and {quoted(second)}, which are one "
+                "number: write them alike if they are one class, or with a letter in front if they are two"
+            )
+
+
+def _meaning(text: str) -> object:
+    """Return the number that a text is as people write numbers, ``1.50`` and ``1.5`` alike; of others the text."""
+    if _PLAIN.fullmatch(text):
+        return Decimal(text)
+    return text.lower() if text.lower() in ("true", "false") else text
 
 
 def _check_exact(frame: pd.DataFrame) -> None:

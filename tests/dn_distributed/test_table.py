@@ -1,6 +1,7 @@
 """Tables in files: what is read from them, and what is refused."""
 
 import hashlib
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from dn_distributed.data import DATASETS, DataError, Samples
+from dn_distributed.data.table import Csv
 
 
 @pytest.fixture
@@ -117,6 +119,51 @@ def test_what_cannot_be_trained_on_is_refused_in_one_line(
     with pytest.raises(DataError, match=message) as caught:
         load(frame.assign(**change), tmp_path, **options)
     assert "\n" not in str(caught.value)
+
+
+def of_labels(folder: Path, labels: Sequence[str], **options: Any) -> Samples:
+    """A CSV file with these labels, as they are, in turns."""
+    lines = [f"{number / 7},{labels[number % len(labels)]}" for number in range(20 * len(labels))]
+    (folder / "t.csv").write_text("\n".join(["x,y", *lines]) + "\n", encoding="utf-8")
+    return Csv(path="t.csv", target="y", **options).load(folder)
+
+
+@pytest.mark.parametrize(
+    ("labels", "named"),
+    [
+        (["01", "1", "10"], "'01' and '1'"),
+        (['"01"', '"1"', '"10"'], "'01' and '1'"),
+        (["1e1", "10", "2"], "'10' and '1e1'"),
+        (["+1", "1", "2"], r"'\+1' and '1'"),
+        (["1", "1.", "007", "7"], "'007' and '7'"),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"goal": "classification"}])
+def test_classes_that_are_written_differently_are_not_one_number(
+    tmp_path: Path, labels: list[str], named: str, options: dict[str, Any]
+) -> None:
+    with pytest.raises(DataError, match=f"^[^\n]*holds {named}, which are one number: [^\n]*$"):
+        of_labels(tmp_path, labels, **options)
+
+
+@pytest.mark.parametrize(
+    ("labels", "count"),
+    [
+        (["01", "02", "10"], 3),  # nothing is lost
+        (["1", "1.0", " 1", "2"], 2),
+        (["-0.0", "0", "1.50", "1.5"], 2),
+        (["True", "TRUE", "false"], 2),
+        (["a1", "a01"], 2),
+    ],
+)
+def test_classes_that_are_numbers_may_be_written_with_more_decimals(
+    tmp_path: Path, labels: list[str], count: int
+) -> None:
+    assert of_labels(tmp_path, labels, goal="classification").num_classes == count
+
+
+def test_a_number_to_predict_may_be_written_as_anyone_likes(tmp_path: Path) -> None:
+    assert of_labels(tmp_path, ["01", "1", "1e1"], goal="regression").num_classes is None
 
 
 def test_a_column_that_is_constant_in_training_rows_is_0_in_all(frame: pd.DataFrame, tmp_path: Path) -> None:
