@@ -17,6 +17,7 @@ __all__ = [
     "foreach_add_",
     "foreach_copy_",
     "out_of_place",
+    "packet_of",
     "set_for_copies_too",
     "tree_leaves",
     "tree_map",
@@ -42,6 +43,11 @@ def set_for_copies_too(module: fx.GraphModule, name: str, value: object) -> None
     """Set an attribute that ``copy.deepcopy`` of the module keeps: it loses others."""
     setattr(module, name, value)
     module.meta.setdefault(_USER_PRESERVED_ATTRIBUTES_KEY, {})[name] = value
+
+
+def packet_of(operation: Any) -> Any:
+    """Return what all overloads of an operation of torch share, as ``aten.mm``; one of higher order as it is."""
+    return getattr(operation, "_overloadpacket", operation)
 
 
 def writes(operation: Any) -> bool:

@@ -158,7 +158,8 @@ def _metrics(done: Compacted) -> Iterator[tuple[str, float]]:
 
 def _costs(which: schema.BeforeOrAfter, costs: Costs) -> Iterator[tuple[str, float]]:
     for name in ("num_weights", "num_nonzero", "num_parameters", "bytes_on_disk", "multiply_adds", "peak_memory"):
-        yield schema.compact_cost(which, name), getattr(costs, name)
+        if (value := getattr(costs, name)) is not None:
+            yield schema.compact_cost(which, name), value
     for time in costs.latencies:
         for part, value in (
             ("", time.median),

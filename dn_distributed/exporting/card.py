@@ -72,10 +72,14 @@ def _lines(before: Costs, after: Costs) -> Iterator[_Line]:
         (f"peak memory, batch of {largest} (bytes)", "peak_memory"),
     ):
         full, small = getattr(before, key), getattr(after, key)
-        yield _Line(name, f"{full:,}", f"{small:,}", f"{full / small:.2f}" if small else "")
+        yield _Line(name, _count(full), _count(small), f"{full / small:.2f}" if full is not None and small else "")
     for first, second in zip(before.latencies, after.latencies, strict=True):
         name = f"latency, batch of {first.batch_size} (ms)"
         yield _Line(name, _shown(first), _shown(second), f"{first.median / second.median:.2f}")
+
+
+def _count(number: int | None) -> str:
+    return "not counted" if number is None else f"{number:,}"
 
 
 def _shown(time: Latency) -> str:

@@ -4,17 +4,15 @@ import math
 import statistics
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
+from dn_distributed.exporting.products import multiply_adds
 from dn_distributed.hardware import on_threads
 from dn_distributed.torch_internals import DispatchMode, tree_leaves
 
@@ -47,8 +45,8 @@ class Costs:
     """All its parameters."""
     bytes_on_disk: int
     """Of its parameters and buffers as a safetensors file."""
-    multiply_adds: int
-    """Of matrix products and convolutions, for one sample."""
+    multiply_adds: int | None
+    """Of matrix products and convolutions, for one sample; None where they cannot all be counted."""
     peak_memory: int
     """Bytes: parameters and buffers, and the most that inputs and values between layers take at one time, for the
     largest of the batches. What an operation takes for itself alone is not among them."""
@@ -96,25 +94,6 @@ def _costs(network: nn.Module, inputs: Tensor, largest: Tensor, latencies: Seque
         peak_memory=sum(tensor.nbytes for tensor in tensors.values()) + _peak_of_values(network, largest),
         latencies=tuple(latencies),
     )
-
-
-def multiply_adds(network: nn.Module, inputs: Tensor) -> int:
-    """Return the multiply-adds of matrix products and convolutions for a batch; zeros are multiplied too."""
-    with _without_fast_attention(), FlopCounterMode(display=False) as counted, torch.no_grad():
-        network(inputs)
-    return int(counted.get_total_flops()) // 2
-
-
-@contextmanager
-def _without_fast_attention() -> Iterator[None]:
-    """Let attention run by the matrix products it consists of: of what does several at once nothing is counted."""
-    was_enabled = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(was_enabled)
 
 
 class _LiveBytes(DispatchMode):

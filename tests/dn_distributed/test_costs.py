@@ -1,10 +1,16 @@
 """What a network costs, against counts by hand; of time only that it is measured as said."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
-from torch import nn
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional
 
 from dn_distributed.exporting import costs
+from dn_distributed.exporting.products import multiply_adds
 
 CHAIN = nn.Sequential(nn.Linear(100, 50), nn.ReLU(), nn.Linear(50, 50), nn.ReLU(), nn.Linear(50, 10)).eval()
 
@@ -22,7 +28,7 @@ def test_weights_and_multiply_adds_of_a_chain() -> None:
 
 def test_multiply_adds_of_a_convolution() -> None:
     network = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1, bias=False), nn.BatchNorm2d(5)).eval()
-    assert costs.multiply_adds(network, torch.randn(2, 3, 8, 8)) == 2 * 5 * 64 * 27
+    assert multiply_adds(network, torch.randn(2, 3, 8, 8)) == 2 * 5 * 64 * 27
     (found,) = measured(network, inputs=torch.randn(2, 3, 8, 8))
     assert (found.num_weights, found.num_parameters) == (135, 145)
 
@@ -50,11 +56,74 @@ def test_multiply_adds_of_attention(network: nn.Module, of_others: int, is_enabl
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(is_enabled)
     try:
-        counted = costs.multiply_adds(network.eval(), torch.randn(1, 6, 8))
+        counted = multiply_adds(network.eval(), torch.randn(1, 6, 8))
         assert torch.backends.mha.get_fastpath_enabled() == is_enabled
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
     assert counted == projections + products + of_others
+
+
+class Of(nn.Module):
+    """A function as a network; it is given a parameter of the shape that is asked for."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Any], *shape: int) -> None:
+        super().__init__()
+        self.function, self.weight = function, nn.Parameter(torch.randn(shape))
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(x, self.weight)
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [
+        (nn.LSTM(8, 16), 5 * 4 * 16 * (8 + 16)),
+        (nn.LSTM(8, 16, bias=False), 5 * 4 * 16 * (8 + 16)),
+        (nn.LSTM(8, 16, num_layers=2, bidirectional=True), 2 * 5 * 4 * 16 * (8 + 16 + 2 * 16 + 16)),
+        (nn.LSTM(8, 16, proj_size=4), 5 * (4 * 16 * (8 + 4) + 16 * 4)),
+        (nn.GRU(8, 16), 5 * 3 * 16 * (8 + 16)),
+        (Of(lambda x, w: functional.bilinear(x, x, w), 3, 8, 8), 5 * 3 * 8 * 8),
+        (Of(lambda x, w: x @ w, 8), 5 * 8),
+        (Of(lambda x, w: x.flatten().dot(w), 40), 40),
+        (Of(lambda x, w: torch.linalg.vecdot(x.flatten(), w), 40), 40),
+        (Of(lambda x, w: torch.addmv(w[:5], x.flatten(1).view(5, 8), w), 8), 5 * 8),
+        (Of(lambda x, w: torch.addr(torch.zeros(40, 3), x.flatten(), w), 3), 40 * 3),
+        (Of(lambda x, w: torch.addbmm(torch.zeros(1, 3), x, w), 5, 8, 3), 5 * 8 * 3),
+        (Of(lambda x, w: torch.conv_tbc(x, w, torch.zeros(4)), 2, 8, 4), 4 * 2 * 8 * 4),
+        (nn.Upsample(scale_factor=2, mode="linear"), 0),
+    ],
+)
+def test_multiply_adds_of_products_that_torch_does_not_count(network: nn.Module, expected: int) -> None:
+    """Of five steps, one sample, eight numbers."""
+    assert multiply_adds(network.eval(), torch.randn(5, 1, 8)) == expected
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, w: torch.fft.rfft(x @ w),
+        lambda x, w: torch.cdist(x[:, 0], w.T),
+        lambda x, w: torch.linalg.solve(w[:, :8], x.flatten(1).T),
+        lambda x, w: torch.ops.products_of_ours.unknown(x) @ w,
+    ],
+)
+def test_where_it_is_not_known_how_often_an_operation_multiplies_nothing_is_counted(
+    function: Callable[[Tensor, Tensor], Any],
+) -> None:
+    """The other products alone would be too few."""
+    assert multiply_adds(Of(function, 8, 8), torch.randn(5, 1, 8)) is None
+
+
+@torch.library.custom_op("products_of_ours::unknown", mutates_args=())
+def _unknown(x: Tensor) -> Tensor:
+    return x.clone()
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_b_16", "mobilenet_v3_small", "swin_t"])
+def test_networks_of_torchvision_are_counted_whole(name: str) -> None:
+    with torch.device("meta"):
+        network = torchvision.models.get_model(name).eval()
+        assert (multiply_adds(network, torch.empty(1, 3, 224, 224)) or 0) > 1e7
 
 
 def test_zeros_are_weights_that_are_stored_and_multiplied() -> None:
