@@ -16,6 +16,7 @@ from dn_distributed.pruning import Cut
 from dn_distributed.regularizers import PENALTIES, Penalty
 from dn_distributed.replicas import Replicas
 from dn_distributed.replicas.checks import without_randomness
+from dn_distributed.replicas.python_state import first_change, state_of
 from dn_distributed.tasks import Task
 from dn_distributed.training import teacher
 from dn_distributed.training.phases import phases_of
@@ -169,6 +170,14 @@ def _check_run(task: Task, replicas: Replicas, splits: Splits) -> Tensor:
             raise ArgumentError(f"loss() of a batch is of shape {list(loss.shape)}, not one number")
         if not loss.isfinite():
             raise ArgumentError("the loss of the untrained network is not finite")
+        before = state_of(network, task)  # a first call may have kept sizes or tables, which stay
+        with torch.no_grad():
+            task.loss(replicas.call(*state, masks, given), targets)
+        if changed := first_change(before, state_of(network, task)):
+            raise ArgumentError(
+                f"the network or its loss changes {changed} from call to call; a step is recorded once, and would find "
+                "it as it was then: what changes while training is a task of phases, or follows from the inputs"
+            )
     return outputs
 
 

@@ -1,9 +1,11 @@
 """What cannot be trained, or would silently be another network or penalty, is refused by a moment of training."""
 
+import random
 from typing import Any, ClassVar, Literal
 
 import pytest
 import torch
+from pydantic import PrivateAttr
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations
@@ -54,6 +56,11 @@ class BatchNormWithoutStatistics(Net):
     def hidden(self, x: Tensor) -> Tensor:
         hidden: Tensor = self.norm(super().hidden(x))
         return hidden
+
+
+class BatchNorm(BatchNormWithoutStatistics):
+    def change(self) -> None:
+        self.norm = nn.BatchNorm1d(8)
 
 
 class Frozen(Net):
@@ -137,6 +144,63 @@ class Branches(Net):
         return super().hidden(x) if x.sum() > 0 else super().hidden(-x)
 
 
+class Counts(Net):
+    """Stops learning after three steps, or would if it were called at each."""
+
+    def change(self) -> None:
+        self.calls = 0
+
+    def hidden(self, x: Tensor) -> Tensor:
+        self.calls += self.training
+        return super().hidden(x) * (1.0 if self.calls <= 3 else 0.0)
+
+
+class CountsWhileTesting(Net):
+    def change(self) -> None:
+        self.seen = {"batches": [0]}
+
+    def hidden(self, x: Tensor) -> Tensor:
+        self.seen["batches"][0] += not self.training
+        return super().hidden(x)
+
+
+class CountsInAPart(Net):
+    def change(self) -> None:
+        class Part(nn.Identity):
+            calls = 0
+
+            def forward(self, x: Tensor) -> Tensor:
+                type(self).calls += 1
+                return x
+
+        self.part = nn.Sequential(Part())
+
+    def hidden(self, x: Tensor) -> Tensor:
+        hidden: Tensor = self.part(super().hidden(x))
+        return hidden
+
+
+class DrawsOfItsOwn(Net):
+    def change(self) -> None:
+        self.random = random.Random(0)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        return super().hidden(x) * self.random.random()
+
+
+class Remembers(Net):
+    """What follows from the inputs, or stays from the first call on, may be kept."""
+
+    def change(self) -> None:
+        self.size, self.scale = 0, 0.0
+        self.table: dict[torch.Size, float] = {}
+
+    def hidden(self, x: Tensor) -> Tensor:
+        self.size, self.seen, self.scale = len(x), x, 0.5 if self.training else 1.0
+        self.table.setdefault(x.shape, float("nan"))
+        return super().hidden(x)
+
+
 def rehearse_with(few_data: DataOf, task: Task, **regularization: float) -> None:
     rehearse(task, regularization, Training(epochs=1, batch_size=32), few_data(task))
 
@@ -146,7 +210,7 @@ def own(network: type[nn.Module], **changes: Any) -> Task:
     return made
 
 
-@pytest.mark.parametrize("network", [Net, BatchNormWithoutStatistics])
+@pytest.mark.parametrize("network", [Net, BatchNormWithoutStatistics, BatchNorm, Remembers])
 @pytest.mark.parametrize("vectorize", [True, False])
 def test_what_can_be_trained_passes(few_data: DataOf, network: type[nn.Module], vectorize: bool) -> None:
     before = torch.get_rng_state()
@@ -167,6 +231,10 @@ REFUSED = {
     Twice: r"used as \['fc1', 'fc2', 'fc2'\]; they are named as \['fc1', 'fc2'\]",
     Never: r"used as \['fc1'\]",
     InPlace: r"changes its inputs in place",
+    Counts: r"changes attribute 'calls' of the network from call to call",
+    CountsWhileTesting: r"changes attribute 'seen' of the network from call to call",
+    CountsInAPart: r"changes attribute 'calls' of module 'part.0' from call to call",
+    DrawsOfItsOwn: r"changes attribute 'random' of the network from call to call",
     NotANumber: r"the loss of the untrained network is not finite",
 }
 
@@ -176,6 +244,18 @@ REFUSED = {
 def test_a_network_is_refused(few_data: DataOf, network: type[nn.Module], reason: str, vectorize: bool) -> None:
     with pytest.raises(ValueError, match=reason):
         rehearse_with(few_data, own(network, vectorize_on_cpu=vectorize))
+
+
+def test_a_loss_that_counts_its_calls_is_refused(few_data: DataOf) -> None:
+    class Weighted(Own):
+        _calls: int = PrivateAttr(default=0)
+
+        def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+            self._calls += 1
+            return super().loss(outputs, targets) / self._calls
+
+    with pytest.raises(ValueError, match=r"changes attribute '_calls' of the task from call to call"):
+        rehearse_with(few_data, Weighted())
 
 
 def test_a_network_that_decides_by_its_data_is_refused(few_data: DataOf) -> None:
