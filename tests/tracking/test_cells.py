@@ -83,6 +83,12 @@ def test_a_method_without_a_search_stands_for_itself_beside_one_that_is_searched
     assert searched.chosen is None  # several configurations, and none complete
 
 
+def test_a_method_without_any_result_is_chosen_nowhere_beside_a_search() -> None:
+    """As tables of earlier versions have it."""
+    manifest = make_manifest({"plain": [make_cell(l1=1.0)]}, selection=LOWEST)
+    assert gather(manifest, Snapshot((), ()))[0].chosen is None
+
+
 def test_the_first_proposal_of_a_search_does_not_stand_for_it_before_it_is_complete() -> None:
     cell = make_cell(l1=1.0)
     manifest = make_manifest({"M": [cell]}, selection=LOWEST)

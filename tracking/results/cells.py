@@ -116,7 +116,7 @@ def _method(
     manifest: Manifest, method: ManifestMethod, rows: Mapping[str, list[Row]], ended: Mapping[str, list[Ended]]
 ) -> MethodResult:
     results = tuple(_cell(manifest, method, cell, rows, ended) for cell in method.cells)
-    is_only = len(results) == 1 and not method.to_propose
+    is_only = len(results) == 1 and not method.to_propose and bool(results[0].rows)
     return MethodResult(method.label, choose(results, None if is_only else manifest.selection), results)
 
 
