@@ -6,7 +6,7 @@ is; what may do something else makes no chain of them.
 
 import itertools
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from torch import fx, nn
 
@@ -89,8 +89,42 @@ def why_no_followed_chain(module: nn.Module, names: Sequence[str]) -> str:
         return f"{type(module).__name__}.forward() cannot be followed"
 
 
+def read_otherwise(module: nn.Module, names: Sequence[str]) -> dict[str, str]:
+    """Return by layer why its weights are read otherwise than by ``nn.Linear`` or ``nn.Conv2d``, of those that are.
+
+    As of a decoder that reads the weights of an encoder, or of a class that computes other weights of them: there a
+    unit without weights may matter, so that it is not dead. As far as ``forward`` can be followed; mind the threads of
+    ``layers.graph_of``.
+    """
+    found = {name: reason for name in names if (reason := _why_not_torchs(name, module.get_submodule(name)))}
+    try:
+        read = {str(node.target) for node in graph_of(module).nodes if node.op == "get_attr"}
+    except ArgumentError:
+        return found
+    for name in names:
+        for part in ("weight", "bias"):
+            if name and f"{name}.{part}" in read:
+                found.setdefault(name, f"the {part} of layer {name!r} is used elsewhere in forward() too")
+    return found
+
+
+def _why_not_torchs(name: str, layer: nn.Module) -> str:
+    """Why a layer computes something else than those of torch with its weights; nothing where it does not."""
+    like = nn.Conv2d if isinstance(layer, nn.Conv2d) else nn.Linear
+    kind: Any = type(layer)
+    if kind.forward is not like.forward or "forward" in vars(layer):
+        return f"layer {name!r} is a {kind.__name__}, which has a forward() of its own"
+    if isinstance(layer, nn.Conv2d) and kind._conv_forward is not nn.Conv2d._conv_forward:
+        return f"layer {name!r} is a {kind.__name__}, which convolves in a way of its own"
+    if layer._forward_hooks or layer._forward_pre_hooks:
+        return f"layer {name!r} has a hook"
+    return ""
+
+
 def _why_not_followed(module: nn.Module, names: Sequence[str]) -> str:
     """ArgumentError where ``forward`` cannot be followed."""
+    if otherwise := read_otherwise(module, names):
+        return next(iter(otherwise.values()))
     uses = [node for node in graph_of(module).nodes if node.op == "call_module" and node.target in names]
     if [node.target for node in uses] != list(names):
         found = ", ".join(str(node.target) for node in uses) or "none of them"

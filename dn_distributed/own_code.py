@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from dn_distributed.chains import is_followed_chain
+from dn_distributed.chains import is_followed_chain, read_otherwise
 from dn_distributed.data import Dataset
 from dn_distributed.data.function import FromFunction
 from dn_distributed.data.images import ImageDataset
@@ -57,7 +57,7 @@ SHIPPED = frozenset(
 beside them is the user's own."""
 
 _NO_CHAIN = "counted by what it needs"
-"""Part of the digest where layers fit one another and are no chain: what is stored without it was counted as one."""
+"""Part of the digest of layers that are no chain and were taken for one: what is stored without it was counted so."""
 
 _PROJECT = ("dn_distributed", "tracking", "sweeps")
 _FOREIGN = sys.stdlib_module_names | {"numpy", "pydantic", "torch"}
@@ -108,14 +108,17 @@ def _parts_of_task(task: Task) -> list[str]:
 
 
 def _was_taken_for_a_chain(network: torch.nn.Module, layers: Sequence[str]) -> bool:
-    """Whether layers fit one another by their sizes alone: so long as these told, figures of such were wrong."""
-    if len(layers) < 2:
-        return False
+    """Whether layers fit one another by their sizes alone, or their weights are read otherwise too.
+
+    So long as sizes told, and nobody asked who reads weights, figures of such were wrong.
+    """
     try:
         shapes = {name: tuple(layer.weight.shape) for name, layer in select(network, layers).items()}
     except ArgumentError:
         return False  # refused where it is trained
-    return not why_no_chain(shapes) and not is_followed_chain(network, layers)
+    if read_otherwise(network, layers):
+        return True
+    return len(layers) > 1 and not why_no_chain(shapes) and not is_followed_chain(network, layers)
 
 
 def _of_dataset(dataset: Dataset) -> str | None:

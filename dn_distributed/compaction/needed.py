@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dn_distributed.chains import is_followed_chain
+from dn_distributed.chains import is_followed_chain, read_otherwise
 from dn_distributed.compaction.channels import analyse
 from dn_distributed.compaction.graph import module_of, trace
 from dn_distributed.compaction.liveness import find_live
@@ -17,13 +17,17 @@ from dn_distributed.errors import ArgumentError
 def count_needed(net: nn.Module, example_input: Tensor, layers: Sequence[str]) -> dict[str, tuple[int, int]]:
     """Return by layer how many of its outputs and of its inputs the network needs (see ``compact``).
 
-    Of a layer whose inputs cannot be followed these are all of them.
+    Of a layer whose inputs cannot be followed these are all of them, and of one whose weights are read otherwise than
+    by a layer of torch all of its outputs too: ``compact`` keeps it whole.
 
     ArgumentError for a network that cannot be followed, and for a layer that is used elsewhere than once in it.
     """
     liveness = find_live(analyse(trace(net, example_input)))
-    found = {}
-    for use in _uses(liveness.structure, layers):
+    found, whole = {}, read_otherwise(net, layers)
+    for layer in whole:
+        num_outputs, num_inputs = net.get_submodule(layer).get_parameter("weight").shape[:2]
+        found[layer] = num_outputs, num_inputs
+    for use in _uses(liveness.structure, [layer for layer in layers if layer not in whole]):
         num_inputs = use.reads.shape[1] if use.inputs is None else int(liveness.reads(use).sum())
         found[str(use.node.target)] = int(liveness.is_live(use.outputs).sum()), num_inputs
     return found
@@ -34,10 +38,10 @@ def is_shown_chain(net: nn.Module, example_input: Tensor, layers: Sequence[str])
 
     Units are followed as ``compact`` does, with the shapes that ``example_input`` ``[B, ...]`` has; where that cannot
     be, as for layers of a class that derives from torch's, ``forward`` without shapes tells. Numbers of weights do not
-    matter, and one layer is a chain. Mind the threads of ``layers.graph_of``.
+    matter, and one layer is a chain, if none but itself reads its weights. Mind the threads of ``layers.graph_of``.
     """
     if len(layers) == 1:
-        return True
+        return not read_otherwise(net, layers)
     try:
         structure = analyse(trace(net, example_input))
         uses = _uses(structure, layers)

@@ -1,5 +1,6 @@
 """What is no chain of layers is never counted or cut as one, and what is one is counted as ``compact`` leaves it."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -8,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn import functional
 
 import dn_distributed as dn
 from dn_distributed import pruning
@@ -250,6 +252,102 @@ def test_dead_units_stay_where_no_bias_takes_up_what_they_emit(
     assert after == pytest.approx(before, rel=1e-5)
     trainer.advance(1)
     assert trainer.validate(pruned=True)["loss"][0] == pytest.approx(before, rel=1e-5)
+
+
+class Tied(nn.Module):
+    """An autoencoder that decodes by the weights of its first layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(36, 8), nn.Linear(8, 8)
+        self.last = nn.Linear(36, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        code = torch.relu(self.two(torch.relu(self.one(x.flatten(1)))))
+        outputs: Tensor = self.last(functional.linear(code, self.one.weight.t()))
+        return outputs
+
+
+class _Standardised(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight - self.weight.mean(1, keepdim=True)
+        return functional.linear(x, weight, self.bias)
+
+
+class Standardised(nn.Module):
+    """Its first layers compute other weights of theirs: a zero is none there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.last = _Standardised(36, 8), _Standardised(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.last(torch.relu(self.two(torch.relu(self.one(x.flatten(1))))))
+        return outputs
+
+
+class StandardisedFilters(nn.Module):
+    class _Conv(nn.Conv2d):
+        def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+            found: Tensor = super()._conv_forward(input, weight - weight.mean((1, 2, 3), keepdim=True), bias)
+            return found
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.last = self._Conv(1, 4, 3), self._Conv(4, 4, 2), nn.Linear(4 * 9, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.last(torch.relu(self.two(torch.relu(self.one(x)))).flatten(1))
+        return outputs
+
+
+class Hooked(nn.Module):
+    """Its first layer has a hook that lets what it puts out depend on all of its weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.last = nn.Linear(36, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+        self.two.register_forward_hook(lambda layer, _inputs, outputs: outputs * layer.weight.mean())
+
+    forward = Standardised.forward
+
+
+READ_OTHERWISE = {
+    Tied: (("one", "two"), "the weight of layer 'one' is used elsewhere in forward() too"),
+    Standardised: (("one", "two", "last"), "layer 'one' is a _Standardised, which has a forward() of its own"),
+    StandardisedFilters: (("one", "two", "last"), "layer 'one' is a _Conv, which convolves in a way of its own"),
+    Hooked: (("one", "two", "last"), "layer 'two' has a hook"),
+}
+read_otherwise = pytest.mark.parametrize("make", READ_OTHERWISE)
+
+
+@read_otherwise
+@pytest.mark.parametrize("shrink", [True, False])
+def test_units_stay_where_weights_are_read_otherwise_than_by_their_layer(make: type[nn.Module], shrink: bool) -> None:
+    layers, reason = READ_OTHERWISE[make]
+    trainer = trainer_of(make, layers, phases_with(fixed_structure=True, shrink=shrink))
+    trainer.replicas.parameters[f"{layers[1]}.weight"][:, :, :3] = 0
+    before, after = loss_before_and_after(trainer)
+    assert after == pytest.approx(before, rel=1e-5)
+    with pytest.raises(dn.DropNeuronError, match=f"are no chain, .*: {re.escape(reason)}"):
+        trainer_of(make, layers, phases_with(drop=Drop(to=0.5)))
+
+
+@read_otherwise
+def test_where_weights_are_read_otherwise_as_much_is_counted_as_compact_leaves(make: type[nn.Module]) -> None:
+    (layers, reason), example = READ_OTHERWISE[make], torch.randn(3, 1, SIZE, SIZE)
+    network = make()
+    with torch.no_grad():
+        network.get_submodule(layers[1]).get_parameter("weight")[:, :3] = 0
+    assert why_no_followed_chain(network, layers) == reason
+    assert not dn.count(network, layers=layers).is_chain
+    found = dn.count(network, layers=layers, example_input=example)
+    compact = dn.compact(network, example)
+    left = sum(compact.get_parameter(f"{layer}.weight").numel() for layer in layers)
+    assert not found.is_chain
+    assert found.dense_size == left
+    alone = dn.count(network, layers=layers[:1], example_input=example)
+    assert alone.is_chain == (make is Hooked), "of one layer too"
 
 
 # --- any network -------------------------------------------------------------------------------------------------

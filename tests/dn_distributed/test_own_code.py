@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from torch import nn
+from torch import Tensor, nn
 
 from dn_distributed import own_code
 from dn_distributed.data import DATASETS
@@ -154,6 +154,19 @@ def test_what_was_counted_as_a_chain_and_is_none_has_another_identity(monkeypatc
     monkeypatch.setattr(own_code, "_NO_CHAIN", "")
     monkeypatch.setattr(own_code, "_was_taken_for_a_chain", lambda *_: False)
     assert own_code.digests(Own(), Digits(), [])[own_code.TASK] == digests[nn.BatchNorm1d]
+
+
+def test_so_has_one_whose_weights_are_read_otherwise_than_by_its_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Doubled(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.linear(x, 2 * self.weight)
+
+    monkeypatch.setattr(Own, "layers", ("0", "2"))
+    monkeypatch.setattr(Own, "network", lambda self: nn.Sequential(Doubled(4, 4), nn.ReLU(), nn.Linear(4, 4)))
+    found = own_code.digests(Own(), Digits(), [])
+    monkeypatch.setattr(own_code, "read_otherwise", lambda *_: {})
+    monkeypatch.setattr(own_code, "is_followed_chain", lambda *_: True)
+    assert own_code.digests(Own(), Digits(), []) != found
 
 
 def test_images_of_ones_own_are_told_by_themselves() -> None:
