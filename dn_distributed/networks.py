@@ -94,7 +94,8 @@ def count(
     naming fully connected layers says that they are a chain; with a convolution among them sizes tell.
 
     With ``example_input``, a batch ``[B, ...]``, alive of layers that are no chain is what ``compact`` would leave:
-    units that are added to one another live and die together, and the network's outputs all stay.
+    units that are added to one another live and die together, and the network's outputs all stay. Of a chain those
+    units are alive too whose constant ends at the border of a convolution that pads with zeros.
 
     ArgumentError where the order cannot be known, where layers do not fit one another, where the network cannot be
     followed on the example, and as ``masks``.
@@ -105,27 +106,20 @@ def count(
     left = masks(module, threshold, layers=names)
     if example_input is None:
         return sparsity.count(left, chain=is_chain(module, tuple(chosen)))
-    if _is_shown_chain(module, example_input, tuple(chosen)):
-        return sparsity.count(left)
-    return sparsity.count(left, chain=False, needed=_needed(module, threshold, tuple(chosen), example_input))
+    return _count_with_example(module, threshold, left, example_input)
 
 
-def _is_shown_chain(module: nn.Module, example_input: Tensor, layers: Sequence[str]) -> bool:
-    from dn_distributed.compaction.needed import is_shown_chain
-
-    return is_shown_chain(module, example_input, layers)
-
-
-def _needed(
-    module: nn.Module, threshold: float, layers: Sequence[str], example_input: Tensor
-) -> dict[str, tuple[int, int]]:
-    """How many outputs and inputs the pruned network needs, by layer."""
+def _count_with_example(
+    module: nn.Module, threshold: float, left: dict[str, Tensor], example_input: Tensor
+) -> sparsity.NetworkCounts:
     from dn_distributed.compaction.graph import copied
-    from dn_distributed.compaction.needed import count_needed
+    from dn_distributed.compaction.needed import count_needed, count_needed_of_chain, is_shown_chain
 
-    pruned = copied(module)
+    layers, pruned = tuple(left), copied(module)
     prune(pruned, threshold, layers=layers)
-    return count_needed(pruned, example_input, layers)
+    if is_shown_chain(module, example_input, layers):
+        return sparsity.count(left, needed=count_needed_of_chain(pruned, example_input, left))
+    return sparsity.count(left, chain=False, needed=count_needed(pruned, example_input, layers))
 
 
 def _weights(module: nn.Module, layers: Sequence[str] | None) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from dn_distributed.errors import ArgumentError
@@ -52,7 +52,8 @@ class UnitCount:
     published: int
     """As the published scripts count: for hidden units ``min(with an incoming weight, with an outgoing one)``."""
     alive: int
-    """Units on a path of non-zero weights from an input to an output. Never more than the ``min`` count.
+    """Units on a path of non-zero weights from an input to an output. Never more than the ``min`` count, but for those
+    that emit a constant which a convolution that pads with zeros reads, and which have to stay.
 
     Of layers that are no chain ``published`` is of the units that have an incoming weight, and ``alive`` of those that
     the network needs, as ``compact`` finds them; where it could not be followed they are the same."""
@@ -179,9 +180,9 @@ def count(
 ) -> NetworkCounts:
     """Return the counts of a chain of layers, inputs first, or of layers that are none.
 
-    ``needed``: of layers that are no chain, by name how many outputs and inputs the network needs; None: not known.
-    ArgumentError where a mask is neither a matrix nor of a convolution, or a layer of a chain does not take what the
-    one before gives.
+    ``needed``: by layer how many outputs and inputs the network needs; None: not known. Of a chain it needs more than
+    what lies on paths where ``reads_unreached`` has a convolution that pads with zeros. ArgumentError where a mask is
+    neither a matrix nor of a convolution, or a layer of a chain does not take what the one before gives.
     """
     _check_shapes(masks)
     if not chain:
@@ -193,7 +194,39 @@ def count(
         _layer_count(name, mask, _features_alive(mask, before, after))
         for (name, mask), (before, after) in zip(masks.items(), itertools.pairwise(alive), strict=True)
     )
-    return NetworkCounts(layers, _count_units(masks, alive, hidden_rule))
+    counts = NetworkCounts(layers, _count_units(masks, alive, hidden_rule))
+    return _with_needed(counts, needed) if needed else counts
+
+
+def _with_needed(counts: NetworkCounts, needed: Mapping[str, tuple[int, int]]) -> NetworkCounts:
+    """Counts of a chain with those units alive too that lie on no path and are needed. Its outputs need none such."""
+    units = [
+        replace(unit, alive=max(unit.alive, needed[unit.name][0])) if unit.name in needed else unit
+        for unit in counts.units[:-1]
+    ]
+    layers = [
+        layer
+        if layer.inputs_alive is None
+        else replace(layer, inputs_alive=max(layer.inputs_alive, needed[layer.name][1]))
+        for layer in counts.layers
+    ]
+    return NetworkCounts(tuple(layers), (*units, counts.units[-1]))
+
+
+def reads_unreached(masks: Mapping[str, Mask]) -> tuple[str, ...]:
+    """Return the layers of a chain that have a weight from a unit that no path leads to: such a one emits a constant.
+
+    A bias takes it up, unless the layer is a convolution that pads with zeros: there it ends at the border, and if it
+    is not 0 the unit has to stay.
+    """
+    found, reached = [], None
+    for name, matrix in zip(masks, unit_matrices(masks), strict=True):
+        if reached is None:
+            reached = matrix.any(0) | True
+        if bool((matrix & ~reached).any()):
+            found.append(name)
+        reached = (matrix & reached).any(1)
+    return tuple(found)
 
 
 def _check_shapes(masks: Mapping[str, Mask]) -> None:

@@ -1,16 +1,17 @@
 """What a network needs of its layers, as numbers: what ``compact`` would leave of them."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from dn_distributed import sparsity
 from dn_distributed.chains import is_followed_chain, read_otherwise
 from dn_distributed.compaction.channels import analyse
 from dn_distributed.compaction.graph import module_of, trace
 from dn_distributed.compaction.liveness import find_live
-from dn_distributed.compaction.units import Conv, LayerUse, Structure
+from dn_distributed.compaction.units import Conv, LayerUse, Structure, reads_zeros
 from dn_distributed.errors import ArgumentError
 
 
@@ -31,6 +32,20 @@ def count_needed(net: nn.Module, example_input: Tensor, layers: Sequence[str]) -
         num_inputs = use.reads.shape[1] if use.inputs is None else int(liveness.reads(use).sum())
         found[str(use.node.target)] = int(liveness.is_live(use.outputs).sum()), num_inputs
     return found
+
+
+def count_needed_of_chain(
+    net: nn.Module, example_input: Tensor, masks: Mapping[str, Tensor]
+) -> dict[str, tuple[int, int]] | None:
+    """Return as ``count_needed`` does where a chain needs units that lie on no path; None where it does not.
+
+    ``net``: pruned. ``masks``: by layer of the chain where it has weights.
+    """
+    pads = [name for name in sparsity.reads_unreached(masks) if reads_zeros(net.get_submodule(name))]
+    try:
+        return count_needed(net, example_input, tuple(masks)) if pads else None
+    except ArgumentError:  # of a class that derives from torch's: then paths tell
+        return None
 
 
 def is_shown_chain(net: nn.Module, example_input: Tensor, layers: Sequence[str]) -> bool:

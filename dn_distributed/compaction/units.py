@@ -93,16 +93,7 @@ class LayerUse:
         A convolution that pads with zeros sees another value at the border, except for the constant 0.
         """
         assert self.inputs is not None
-        return self.inputs.known & (self._is_uniform() | (self.inputs.constants == 0))
-
-    def _is_uniform(self) -> bool:
-        module = self.module
-        if isinstance(module, nn.Linear) or module.padding_mode != "zeros":
-            return True
-        padding = module.padding
-        if isinstance(padding, str):
-            return padding == "valid" or set(module.kernel_size) == {1}
-        return not any(padding)
+        return self.inputs.known & ((not reads_zeros(self.module)) | (self.inputs.constants == 0))
 
 
 @dataclass
@@ -128,6 +119,16 @@ class Structure:
             names[id(parameter)].append(name)
         shared = {name.rpartition(".")[0] for same in names.values() for name in same if len(same) > 1 or uses[name]}
         return {name for name, count in uses.items() if count == 1} - shared
+
+
+def reads_zeros(module: nn.Module) -> bool:
+    """Return whether a layer is a convolution that reads zeros around an image."""
+    if not isinstance(module, Conv) or module.padding_mode != "zeros":
+        return False
+    padding = module.padding
+    if isinstance(padding, str):
+        return padding != "valid" and set(module.kernel_size) != {1}
+    return any(padding)
 
 
 def folded(use: LayerUse) -> Tensor:

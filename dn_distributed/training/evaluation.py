@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from dn_distributed import pruning, recovery, score_names, sparsity
-from dn_distributed.compaction.needed import count_needed, is_shown_chain
+from dn_distributed.compaction.needed import count_needed, count_needed_of_chain, is_shown_chain
+from dn_distributed.compaction.units import reads_zeros
 from dn_distributed.data import Split, Splits
 from dn_distributed.errors import ArgumentError
 from dn_distributed.pruning import Cut
@@ -40,16 +41,26 @@ class Evaluation:
         """Return what pruning at ``threshold`` would leave of each replicate."""
         is_chain = self.is_chain
         left = pruning.masks(self._replicas.weights(), threshold)
-        pruned = {} if is_chain else self._pruned(threshold)
-        return [
-            sparsity.count(
-                {name: mask[row] for name, mask in left.items()},
-                self._task.hidden_rule,
-                chain=is_chain,
-                needed=None if is_chain else self._needed(row, pruned),
-            )
-            for row in range(len(self._replicas.seeds))
-        ]
+        pruned = {} if is_chain and not self._may_need_units_off_paths else self._pruned(threshold)
+        found = []
+        for row in range(len(self._replicas.seeds)):
+            masks = {name: mask[row] for name, mask in left.items()}
+            needed = self._needed_of_chain(row, pruned, masks) if is_chain else self._needed(row, pruned)
+            found.append(sparsity.count(masks, self._task.hidden_rule, chain=is_chain, needed=needed))
+        return found
+
+    def _needed_of_chain(
+        self, row: int, pruned: Mapping[str, Tensor], masks: Mapping[str, Tensor]
+    ) -> dict[str, tuple[int, int]] | None:
+        """As ``count_needed_of_chain``, of a replicate."""
+        if not self._may_need_units_off_paths:
+            return None
+        network = self._replicas.plain_network(row, pruned)
+        return count_needed_of_chain(network, self._few_inputs, {name: mask.cpu() for name, mask in masks.items()})
+
+    @cached_property
+    def _may_need_units_off_paths(self) -> bool:
+        return any(reads_zeros(self._replicas.network.get_submodule(name)) for name in self._task.layers[1:])
 
     @cached_property
     def is_chain(self) -> bool:

@@ -350,6 +350,62 @@ def test_where_weights_are_read_otherwise_as_much_is_counted_as_compact_leaves(m
     assert alone.is_chain == (make is Hooked), "of one layer too"
 
 
+class Borders(nn.Sequential):
+    """Convolutions that pad, behind something that makes of nothing a constant."""
+
+    def __init__(self, *between: nn.Module) -> None:
+        one, two, three = (nn.Conv2d(n, 8, 3, padding=1) for n in (1, 8, 8))
+        super().__init__(one, *between, two, nn.ReLU(), three, nn.ReLU(), nn.Flatten(), nn.Linear(8 * SIZE**2, 3))
+        for part in self:
+            if isinstance(part, nn.BatchNorm2d):
+                part.running_mean = torch.linspace(-1, 1, 8)
+
+
+BORDERS: dict[str, tuple[Callable[[], nn.Module], bool]] = {
+    "relu": (lambda: Borders(nn.ReLU()), False),
+    "sigmoid": (lambda: Borders(nn.Sigmoid()), True),
+    "relu, norm": (lambda: Borders(nn.ReLU(), nn.BatchNorm2d(8)), True),
+    "norm without gain": (lambda: Borders(nn.BatchNorm2d(8, affine=False), nn.ReLU()), True),
+}
+
+
+def layers_of(network: nn.Module) -> tuple[str, ...]:
+    return tuple(name for name, part in network.named_modules() if isinstance(part, nn.Conv2d | nn.Linear))
+
+
+@pytest.mark.parametrize("chained", [False, True], ids=["without weights", "behind such"])
+@pytest.mark.parametrize("name", BORDERS)
+def test_a_filter_whose_constant_ends_at_a_border_is_counted_as_compact_leaves_it(name: str, chained: bool) -> None:
+    make, more = BORDERS[name]
+    network, example = make().eval(), torch.randn(3, 1, SIZE, SIZE)
+    layers = layers_of(network)
+    with torch.no_grad():
+        network.get_submodule(layers[0]).get_parameter("weight")[:3] = 0
+        if chained:  # two filters that read those alone
+            network.get_submodule(layers[1]).get_parameter("weight")[:2, 3:] = 0
+    dn.prune(network, 0.0, layers=layers)
+    found = dn.count(network, layers=layers, example_input=example)
+    dropped = dn.compact(network, example).dropped
+    assert isinstance(dropped, Dropped)
+    assert found.is_chain
+    assert found.dense_size == dropped.weights
+    assert (found.dense_size > dn.count(network, layers=layers).dense_size) == (more or chained)
+
+
+def test_a_replicates_dense_size_has_filters_whose_constant_ends_at_a_border() -> None:
+    make, layers = BORDERS["sigmoid"][0], layers_of(BORDERS["sigmoid"][0]())
+    trainer = trainer_of(make, layers, phases_with()[:1])
+    trainer.advance(1)
+    trainer.replicas.parameters[f"{layers[0]}.weight"][:, :3] = 0
+    (outcome,) = trainer.outcomes()
+    network = trainer.replicas.plain_network(0, {})
+    dn.prune(network, 0.02, layers=layers)
+    dropped = dn.compact(network, torch.randn(3, 1, SIZE, SIZE)).dropped
+    assert isinstance(dropped, Dropped)
+    assert outcome.counts.dense_size == dropped.weights
+    assert outcome.counts.units[1].alive == 8, "all of the first filters"
+
+
 # --- any network -------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dn_distributed.sparsity import alive_units, count, layers_as_json
+from dn_distributed.sparsity import alive_units, count, layers_as_json, reads_unreached
 
 quick = settings(deadline=None, max_examples=50)
 
@@ -317,3 +317,17 @@ def test_what_is_no_matrix_is_refused(shape: tuple[int, ...]) -> None:
 def test_no_layers_are_refused() -> None:
     with pytest.raises(ValueError, match="no layers"):
         count({})
+
+
+def test_layers_that_read_units_no_path_leads_to_are_named() -> None:
+    masks = {"one": mask("10", "00", "11"), "two": mask("100", "010", "001"), "three": mask("101")}
+    assert reads_unreached(masks) == ("two",)
+    masks["three"] = mask("011")
+    assert reads_unreached(masks) == ("two", "three")
+
+
+def test_what_a_chain_needs_besides_what_lies_on_paths_is_alive() -> None:
+    masks = {"one": mask("10", "00", "11"), "two": mask("100", "010", "001"), "three": mask("111")}
+    assert [unit.alive for unit in count(masks).units] == [2, 2, 2, 1]
+    found = count(masks, needed={"one": (3, 2), "two": (1, 3), "three": (5, 2)})
+    assert [unit.alive for unit in found.units] == [2, 3, 2, 1], "never fewer, and outputs as they were"

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from dn_distributed import sparsity
 from tests.tracking.archives import (
     Edit,
     Entries,
@@ -30,7 +31,7 @@ from tests.tracking.archives import (
 from tests.tracking.fabricated import Recorder, make_cell
 from tracking import schema
 from tracking.errors import StoreError
-from tracking.portable import archive
+from tracking.portable import archive, checks
 from tracking.portable.importing import import_file
 from tracking.store import location
 from tracking.store.masks import save_masks
@@ -269,3 +270,19 @@ def test_what_is_no_file_or_no_zip_is_refused(tmp_path: Path) -> None:
     assert refused(tmp_path, tmp_path) == "is a folder, not a file"
     os.mkfifo(tmp_path / "pipe")
     assert refused(tmp_path / "pipe", tmp_path) == "not a regular file"
+
+
+def test_filters_that_masks_do_not_tell_to_be_alive_are_no_contradiction() -> None:
+    """Those whose constant ends at a border are alive besides what lies on paths."""
+    masks = {"one": torch.ones(4, 1, 3, 3) > 0, "two": torch.ones(2, 4, 3, 3) > 0, "three": torch.ones(3, 2) > 0}
+    masks["one"][:2] = False
+    counted = sparsity.count(masks)
+    said = sparsity.count(masks, needed={"one": (4, 1), "two": (2, 4), "three": (3, 2)})
+    assert said.dense_size > counted.dense_size
+    assert checks._recounted(said) == checks._recounted(counted)
+    masks["two"][0, 0] = False
+    assert checks._recounted(said) != checks._recounted(sparsity.count(masks))
+    without = {name: masks[name] for name in ("two", "three")}  # a first convolution alone: paths tell all
+    assert checks._recounted(sparsity.count(without)) != checks._recounted(
+        sparsity.count(without, needed={"two": (3, 4), "three": (3, 2)})
+    )

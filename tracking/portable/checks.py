@@ -100,8 +100,9 @@ def _check_masks(path: Path, layers: Layers) -> None:
 
 
 def _recounted(counts: sparsity.NetworkCounts) -> tuple[object, ...]:
-    """What masks tell. Of layers that are no chain they do not tell what the network needs."""
-    if counts.is_chain:
+    """What masks tell: not what the network needs where layers are no chain, or convolutions in it may pad."""
+    may_pad = any(math.prod(layer.shape[2:]) > 1 for layer in counts.layers[1:])
+    if counts.is_chain and not may_pad:
         return counts.layers, counts.neurons_alive
     return tuple((layer.name, layer.shape, layer.num_nonzero) for layer in counts.layers), counts.neurons_published
 
