@@ -199,10 +199,12 @@ def count(
 
 
 def _with_needed(counts: NetworkCounts, needed: Mapping[str, tuple[int, int]]) -> NetworkCounts:
-    """Counts of a chain with those units alive too that lie on no path and are needed. Its outputs need none such."""
+    """Counts of a chain with those units alive too that lie on no path and are needed, and what they enter."""
+    inputs, *hidden, outputs = counts.units
     units = [
-        replace(unit, alive=max(unit.alive, needed[unit.name][0])) if unit.name in needed else unit
-        for unit in counts.units[:-1]
+        replace(inputs, alive=max(inputs.alive, needed[counts.layers[0].name][1])),
+        *(replace(unit, alive=max(unit.alive, needed[unit.name][0])) for unit in hidden),
+        replace(outputs, alive=max(outputs.alive, min(outputs.published, needed[outputs.name][0]))),
     ]
     layers = [
         layer
@@ -210,7 +212,7 @@ def _with_needed(counts: NetworkCounts, needed: Mapping[str, tuple[int, int]]) -
         else replace(layer, inputs_alive=max(layer.inputs_alive, needed[layer.name][1]))
         for layer in counts.layers
     ]
-    return NetworkCounts(tuple(layers), (*units, counts.units[-1]))
+    return NetworkCounts(tuple(layers), tuple(units))
 
 
 def reads_unreached(masks: Mapping[str, Mask]) -> tuple[str, ...]:

@@ -392,6 +392,20 @@ def test_a_filter_whose_constant_ends_at_a_border_is_counted_as_compact_leaves_i
     assert (found.dense_size > dn.count(network, layers=layers).dense_size) == (more or chained)
 
 
+def test_behind_such_filters_all_is_counted_that_they_enter() -> None:
+    """No path leads through: places at the border differ, whatever enters the network."""
+    network, example = Borders(nn.Sigmoid()).eval(), torch.randn(3, 1, SIZE, SIZE)
+    layers = layers_of(network)
+    with torch.no_grad():
+        network.get_submodule(layers[0]).get_parameter("weight").zero_()
+    dn.prune(network, 0.0, layers=layers)
+    found = dn.count(network, layers=layers, example_input=example)
+    dropped = dn.compact(network, example).dropped
+    assert isinstance(dropped, Dropped)
+    assert [unit.alive for unit in found.units] == [0, *(layer.outputs for layer in dropped.layers)]
+    assert dropped.weights - found.dense_size == 8 * 9, "its input stays, as no layer of torch reads nothing"
+
+
 def test_a_replicates_dense_size_has_filters_whose_constant_ends_at_a_border() -> None:
     make, layers = BORDERS["sigmoid"][0], layers_of(BORDERS["sigmoid"][0]())
     trainer = trainer_of(make, layers, phases_with()[:1])

@@ -330,4 +330,4 @@ def test_what_a_chain_needs_besides_what_lies_on_paths_is_alive() -> None:
     masks = {"one": mask("10", "00", "11"), "two": mask("100", "010", "001"), "three": mask("111")}
     assert [unit.alive for unit in count(masks).units] == [2, 2, 2, 1]
     found = count(masks, needed={"one": (3, 2), "two": (1, 3), "three": (5, 2)})
-    assert [unit.alive for unit in found.units] == [2, 3, 2, 1], "never fewer, and outputs as they were"
+    assert [unit.alive for unit in found.units] == [2, 3, 2, 1], "never fewer, and no output without weights"
