@@ -151,6 +151,8 @@ class Table(SampleDataset):
             said = frame[self.split].astype(str)
             if unknown := sorted(set(said) - set(_PARTS)):
                 raise DataError(f"column {quoted(self.split)} says {quoted(unknown[0])}; valid: {', '.join(_PARTS)}")
+            if unsaid := [part for part in _PARTS if part not in set(said)]:
+                raise DataError(f"column {quoted(self.split)} never says {quoted(unsaid[0])}: each part needs a row")
             found = {part: torch.from_numpy(np.flatnonzero((said == part).to_numpy())) for part in _PARTS}
         else:
             order = torch.randperm(len(frame), generator=generator(self.split_seed, "split"))

@@ -88,7 +88,8 @@ class Progress:
             failed = int(result.get("num_failed", 0))
             self._failed += failed
             self._done += pack.num_replicates - failed
-            what = f"done{f', {failed} failed' * bool(failed)}{self._score_of(pack)}"
+            score = self._score_of(pack) if failed < pack.num_replicates else ""  # of what has failed none is meant
+            what = f"done{f', {failed} failed' * bool(failed)}{score}"
         else:
             self._stopped += pack.num_replicates
             what = f"stopped early{self._score_of(pack)}"
@@ -107,7 +108,7 @@ class Progress:
 
     def _score_of(self, pack: _Running) -> str:
         score = pack.result.get("score")
-        return f", {self._score} {score:.4g}" if score is not None else ""
+        return f", validation {self._score} {score:.4g}" if score is not None else ""
 
     def _counts(self) -> list[Text]:
         running = sum(pack.num_replicates for pack in list(self._running.values()))

@@ -64,7 +64,7 @@ def test_a_score_of_zero_is_shown(plan: Plan) -> None:
     with shown.sweep(plan):
         shown.pack_started("a", "M", 1)
         shown.pack_reported("a", {"epoch": 1, "num_epochs": 2, "score": 0.0})
-        assert drawn(shown).rstrip().endswith("epoch 1 of 2, nmse 0")
+        assert drawn(shown).rstrip().endswith("epoch 1 of 2, validation nmse 0")
 
 
 def test_where_nobody_watches_each_pack_and_each_minute_gives_a_line(
@@ -84,7 +84,7 @@ def test_where_nobody_watches_each_pack_and_each_minute_gives_a_line(
         assert said() == "dn: shown: replicates 1 done, 3 running, 4 left\n"
         shown.pack_reported("a", {"epoch": 2, "num_epochs": 2, "score": 0.25})
         shown.pack_ended("a", {"done_training": True, "num_failed": 1})
-        line = "dn: shown: M × 3 done, 1 failed, nmse 0.25; replicates 3 done, 0 running, 4 left, 1 failed"
+        line = "dn: shown: M × 3 done, 1 failed, validation nmse 0.25; replicates 3 done, 0 running, 4 left, 1 failed"
         assert said() == f"{line}, about 1 min 19 s to go\n"
         shown.pack_started("b", "M", 4)
         clock.now = 61

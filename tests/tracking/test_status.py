@@ -1,5 +1,6 @@
 """How far a sweep is: counted once, reasons told, time from the speed so far."""
 
+import json
 import os
 import time
 
@@ -167,4 +168,7 @@ def test_what_is_complete_and_has_failed_in_part_is_told_and_is_exit_code_1(
     assert cli.main(command) == 0  # one is left, none has failed
     recorder.start(ONE, 1, label="M")[0].fail("the numbers ran away")
     assert cli.main(command) == 1
-    assert "  complete, 1 failed\n" in capsys.readouterr().out
+    assert "  ended, 1 failed\n" in capsys.readouterr().out
+    assert cli.main([*command, "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert (said["complete"], said["ended"]) == (False, True)

@@ -19,7 +19,9 @@ _FEW = 3  # different values that are written out; of more, only the ends
 
 def identity_in_words(identity: Mapping[str, Any]) -> str:
     """Return a task or dataset with its options."""
-    options = ", ".join(f"{key} {value}" for key, value in identity.items() if key != "name")
+    # Of a small dataset fewer are held out than the option says.
+    most = {"validation_size": "at most "}
+    options = ", ".join(f"{key} {most.get(key, '')}{value}" for key, value in identity.items() if key != "name")
     return f"{identity['name']} ({options})" if options else str(identity["name"])
 
 

@@ -78,7 +78,8 @@ class Status:
         """Return the same as data: counts of the sweep and of each method, failures, the driver, seconds to go."""
         return {
             "name": self.name,
-            "complete": self.done,
+            "complete": self.done and not self.count("failed"),
+            "ended": self.done,
             "replicates": self._numbers(self.replicates),
             "methods": [{"label": label, **self._numbers(own)} for label, own in self._by_method.items()],
             "failures": [
@@ -121,8 +122,10 @@ class Status:
 
     def _driver(self, now: float) -> str:
         if self.driver is None:
-            failed = f", {self.count('failed')} failed" * bool(self.count("failed"))
-            return f"complete{failed}" if self.done else "no driver is at work; `dn sweep FILE` goes on"
+            if not self.done:
+                return "no driver is at work; `dn sweep FILE` goes on"
+            failed = self.count("failed")
+            return f"ended, {failed} failed" if failed else "complete"
         since = time.strftime("%H:%M", time.localtime(self.driver.began))
         at_work = f"run by {self.driver.host} (process {self.driver.pid}) since {since}"
         silence = now - self.driver.last
