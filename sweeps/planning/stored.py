@@ -1,4 +1,4 @@
-"""The plan of a sweep as the store stands, and results there that were made by older code or of older data."""
+"""The plan of a sweep as the store stands, and results there that it leaves aside: of older code, data or files."""
 
 import itertools
 from collections import Counter
@@ -22,29 +22,46 @@ def plan_from_store(sweep: Sweep, data: Data, sweep_store: SweepStore) -> Plan:
     states = {key: outcome.state for key, outcome in outcomes.items() if outcome.state != "incomplete"}
     stored = reader.read_cells(sweep_store)
     plan = planning.make(sweep, data, states, stored)
-    planned = {item.cell.key for item in plan.distinct}
-    others = [cell for cell in itertools.chain.from_iterable(stored.values()) if cell.key not in planned]
-    if not others:
+    done = {key for key, state in states.items() if state == "finished"}
+    if len(done) == plan.count("finished"):
         return plan
-    finished = Counter(item.cell_key for item in runs.read_states(sweep_store) if item.state == "finished")
-    return replace(plan, remarks=describe_outdated_results(plan, others, finished))
+    finished = Counter(item.cell_key for item in runs.read_states(sweep_store) if item.replicate_key in done)
+    return replace(plan, remarks=describe_unused_results(plan, itertools.chain(*stored.values()), finished))
 
 
-def describe_outdated_results(plan: Plan, stored: Iterable[Cell], finished: Mapping[str, int]) -> tuple[str, ...]:
-    """Return a line for each kind of stored result that only code or data of now would make a result of the sweep.
+def describe_unused_results(plan: Plan, stored: Iterable[Cell], finished: Mapping[str, int]) -> tuple[str, ...]:
+    """Return a line for each kind of stored result that is none of the plan's.
 
-    ``finished``: how many replicates of a cell have a result, by its key.
+    Of some the sweep would have results, were it not for code or data of now; others its file does not ask for. What a
+    search proposed beyond its samples is neither. ``finished``: by a cell's key, how many of its replicates are.
     """
     counts: Counter[str] = Counter()
+    left = sum(finished.values()) - plan.count("finished")
     planned = {item.cell.key for item in plan.distinct}
     for cell in {cell.key: cell for cell in stored if finished.get(cell.key) and cell.key not in planned}.values():
         now = plan.sweep.with_current_code_and_data(cell, plan.data.digest)
         if now != cell and (now.key in planned or _is_proposed(plan, now)):
             counts[_what_changed(cell, now)] += finished[cell.key]
-    return tuple(
+        elif not _is_proposed(plan, cell):
+            continue
+        left -= finished[cell.key]
+    lines = [
         f"{what}: {count} replicate{'s' * (count > 1)} of the old one stay{'s' * (count == 1)} under "
         f"{'its' if count == 1 else 'their'} old key"
         for what, count in counts.items()
+    ]
+    return (*lines, *[_not_asked_for(left)] * bool(left))
+
+
+def _not_asked_for(count: int) -> str:
+    if count == 1:
+        return (
+            "1 finished replicate of this name is not asked for any more: it stays under its old key, in no table; "
+            "another name for this sweep keeps it shown"
+        )
+    return (
+        f"{count} finished replicates of this name are not asked for any more: they stay under their old keys, in no "
+        "table; another name for this sweep keeps them shown"
     )
 
 
