@@ -198,20 +198,12 @@ class Results:
         column = next(place for place, title in enumerate(grid.head) if title.startswith(f"{label} (of "))
         return next(line[column] for line in grid.body if line[0] == f"{level}: fewest {left}")
 
-    def times(self, level: str, left: str, first: str, second: str, *, holds: bool | None = None) -> str:
+    def times(self, level: str, left: str, first: str, second: str) -> str:
         """Return how many times ``second`` ``first`` has left at a validation score, with its 95 % interval."""
         for item in self._equal.compared:
             if item.quantity == f"{level}: fewest {left}" and {item.first, item.second} == {first, second}:
-                assert holds is None or item.holds == holds, item
                 return _ratio(item, turned=item.first == second)
         raise KeyError((level, left, first, second))
-
-    def none_holds(self, *labels: str, but: tuple[tuple[str, str, str], ...] = ()) -> str:
-        """Return nothing; fail where a difference at equal score between these methods holds, but for ``but``."""
-        for item in self._equal.compared:
-            if {item.first, item.second} <= set(labels):
-                assert item.holds == ((item.quantity, item.first, item.second) in but), item
-        return ""
 
     def not_shown(self, first: str, second: str, *keys: str) -> str:
         """Return nothing; fail where a difference of two methods in one of the quantities is shown."""

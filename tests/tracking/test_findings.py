@@ -88,6 +88,29 @@ def test_methods_are_ordered_by_the_seeds_that_all_of_them_have() -> None:
     assert sentence_of(errors, {"a": SMALL, "b": LARGE}) == "test nmse after P: a > b."
 
 
+def test_of_fewer_than_five_seeds_nothing_is_said_to_hold_and_intervals_stay() -> None:
+    """The page's answer gives no verdict of them either."""
+    rows = [make_row(SMALL, seed, test__nmse__after_pruning=0.1 + seed / 1000) for seed in range(4)]
+    rows += [make_row(LARGE, seed, test__nmse__after_pruning=0.9 + seed / 1000) for seed in range(4)]
+    manifest = make_manifest({"a": [SMALL], "b": [LARGE]}, seeds=range(4))
+    methods = gather(manifest, Snapshot(tuple(rows), ()))
+    few = findings.find(tables.build(manifest, methods), methods, EqualScore())
+    (error,) = (item for item in few.compared if item.quantity == "test nmse after P")
+    assert error.p_corrected < 0.01
+    assert "test nmse after P: no verdict of fewer than 5 seeds; from the largest mean: b, a." in sentences(few)
+    _, *compared = lines(few, "Comparisons")
+    assert {line[-1] for line in compared} == {"n < 5"}
+    assert all(" to " in line[4] for line in compared)
+    assert {line["holds"] for line in csv.DictReader(io.StringIO(formats.comparisons_csv(few.compared)))} == {""}
+    assert any("of fewer than 5 seeds (n < 5) there is no verdict" in rule for rule in grids.of_findings(few).rules)
+
+
+def test_a_method_that_misses_seeds_is_in_the_order_without_a_verdict() -> None:
+    errors = {"a": [2.0, 2.1, 1.9, 2.0, 2.05, 1.95], "b": [1.0, 1.1, 0.9, 1.0, 1.05, 0.95], "c": [0.1, 0.11, 0.12]}
+    said = sentence_of(errors, {"a": SMALL, "b": LARGE, "c": LIKE})
+    assert said == "test nmse after P: a > b, c (a comma: n < 5, no verdict)."
+
+
 def test_errors_are_ordered_and_compared_by_their_logarithms() -> None:
     """One seed in six that fails makes a mean; every other says the opposite."""
     errors = {"lucky": [1e-6] * 5 + [1.0], "steady": [1e-2, 2e-2, 3e-2, 2e-2, 1e-2, 2e-2]}

@@ -155,7 +155,7 @@ def test_of_the_same_difference_at_every_seed_the_signs_are_counted() -> None:
 
 
 def with_p(p: float) -> inference.Comparison:
-    return inference.Comparison("q", "a", "b", 3, 1.0, Interval(0, 2), 1.0, p, p)
+    return inference.Comparison("q", "a", "b", 6, 1.0, Interval(0, 2), 1.0, p, p)
 
 
 def test_holms_correction_by_hand() -> None:

@@ -10,11 +10,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Literal
 
 import scipy  # loads its parts where they are used, and statistics take half a second
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
+FEWEST_RUNS = 5
+"""Of fewer runs or seeds no verdict is said: an interval of them is so wide that what lies in it says nothing, and p
+rests on the shape of the distribution."""
+
+Verdict = Literal["holds", "not shown", "too few seeds"]
 
 INTERVAL_RULE = (
     "95 % interval: Student's t of the logarithms, and so of the geometric mean; where a value is 0, Student's t of "
@@ -33,6 +39,10 @@ COMPARISON_RULE = (
     "as a ratio of geometric means (×), unless one is 0; p corrected by Holm over all comparisons of the sweep, "
     "intervals not; effect: mean difference / its standard deviation; in words, from the largest mean: > the "
     "difference holds, ≈ it may be noise, = the same networks"
+)
+FEW_SEEDS_RULE = (
+    f"of fewer than {FEWEST_RUNS} seeds (n < {FEWEST_RUNS}) there is no verdict on a difference, whatever p is; its "
+    "interval is shown all the same"
 )
 
 
@@ -137,9 +147,16 @@ class Comparison:
     """Whether logarithms are compared."""
 
     @property
+    def verdict(self) -> Verdict:
+        """What can be said of the difference: whether it stands after correction, of enough seeds."""
+        if self.n < FEWEST_RUNS:
+            return "too few seeds"
+        return "holds" if self.p_corrected < SIGNIFICANCE else "not shown"
+
+    @property
     def holds(self) -> bool:
-        """Whether the difference stands after correction."""
-        return self.p_corrected < SIGNIFICANCE
+        """Whether the difference stands after correction, of enough seeds."""
+        return self.verdict == "holds"
 
     @property
     def larger_first(self) -> tuple[str, str]:

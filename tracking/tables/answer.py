@@ -4,12 +4,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tracking.results.inference import exp
+from tracking.results.inference import FEWEST_RUNS, exp
 from tracking.tables import columns, number_text, ranking
 from tracking.tables.columns import Column
 from tracking.tables.findings import Findings
 from tracking.tables.ranking import Difference, Rank
-from tracking.tables.verdicts import FEWEST_RUNS
 
 _SAVED = (columns.ALIVE, columns.DENSITY, columns.DENSE_SIZE)
 """Keys of what methods leave; the answer begins with the first in which a lead is shown."""
@@ -28,8 +27,8 @@ _ROUNDING = 1e-12
 _OF_SCORES = ("best", "better", "worse")
 _RULE = (
     "means over seeds, of errors and dense sizes geometric ones; a difference of two methods is said where it holds: "
-    f"paired by seed, p below 0.05 after Holm's correction, at least {FEWEST_RUNS} seeds; in brackets its 95 % "
-    "interval and the number of seeds"
+    f"paired by seed, p below 0.05 after Holm's correction, at least {FEWEST_RUNS} seeds; its 95 % interval "
+    "and the number of seeds follow it in brackets, other brackets hold the next method and its value"
 )
 
 

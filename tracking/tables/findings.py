@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tracking.results import inference
 from tracking.results.cells import MethodResult
 from tracking.results.equal_score import EqualScore
-from tracking.results.inference import Comparison
+from tracking.results.inference import Comparison, Verdict
 from tracking.tables import columns
 from tracking.tables.columns import Column
 from tracking.tables.table import Table
@@ -27,8 +27,8 @@ class Order:
     quantity: str
     methods: tuple[str, ...] = ()
     """From the largest mean to the smallest; empty where no two can be compared."""
-    holds: tuple[bool, ...] = ()
-    """Whether the difference between a method and the next one holds."""
+    verdicts: tuple[Verdict, ...] = ()
+    """On the difference between a method and the next one."""
     also_hold: tuple[tuple[str, str], ...] = ()
     """Pairs further apart whose difference holds though none between them does."""
     not_shown: tuple[tuple[str, str], ...] = ()
@@ -86,13 +86,13 @@ def _order(quantity: str, samples: Samples, comparisons: Sequence[Comparison]) -
     own = [item for item in comparisons if item.quantity == quantity]
     if not own:
         return Order(quantity)
+    verdicts = {frozenset((item.first, item.second)): item.verdict for item in own}
     hold = {item.larger_first for item in own if item.holds}
     compared = dict.fromkeys(label for item in own for label in (item.first, item.second))
     common = set.intersection(*(set(samples[label]) for label in compared))  # as pairs are compared on
     means = {label: statistics.fmean(samples[label][seed] for seed in common or samples[label]) for label in compared}
     order = sorted(compared, key=means.__getitem__, reverse=True)
     steps = list(itertools.pairwise(order))
-    tested = {frozenset((item.first, item.second)) for item in own}
     also_hold, not_shown = [], []
     for first, last in itertools.combinations(range(len(order)), 2):
         pair, between = (order[first], order[last]), steps[first:last]
@@ -100,6 +100,9 @@ def _order(quantity: str, samples: Samples, comparisons: Sequence[Comparison]) -
             continue
         if pair in hold and hold.isdisjoint(between):
             also_hold.append(pair)
-        elif pair not in hold and frozenset(pair) in tested and not hold.isdisjoint(between):
+        elif pair not in hold and verdicts.get(frozenset(pair)) == "not shown" and not hold.isdisjoint(between):
             not_shown.append(pair)
-    return Order(quantity, tuple(order), tuple(step in hold for step in steps), tuple(also_hold), tuple(not_shown))
+    on_steps: list[Verdict] = [
+        "holds" if step in hold else verdicts.get(frozenset(step), "not shown") for step in steps
+    ]
+    return Order(quantity, tuple(order), tuple(on_steps), tuple(also_hold), tuple(not_shown))

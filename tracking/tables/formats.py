@@ -141,13 +141,14 @@ def _ends(column: Column, found: Stat) -> list[CsvValue]:
 
 
 def comparisons_csv(compared: Sequence[Comparison]) -> str:
-    """Return the comparisons at full precision."""
+    """Return the comparisons at full precision; ``holds`` is empty where there are too few seeds for a verdict."""
     head = ["quantity", "first", "second", "n", "scale", "difference", "low", "high", "effect", "p", "p_holm", "holds"]
     lines: list[list[CsvValue]] = [[*head]]
     for item in compared:
         scale = "logarithm" if item.is_ratio else "plain"
+        holds = None if item.verdict == "too few seeds" else item.holds
         numbers = (item.difference, item.interval.low, item.interval.high, item.effect, item.p, item.p_corrected)
-        lines.append([item.quantity, item.first, item.second, item.n, scale, *numbers, item.holds])
+        lines.append([item.quantity, item.first, item.second, item.n, scale, *numbers, holds])
     return csv_text(lines)
 
 

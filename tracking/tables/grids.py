@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from tracking.results import equal_score, fronts, inference
 from tracking.results.cells import deviation
 from tracking.results.equal_score import EqualScore, Left
-from tracking.results.inference import Comparison
+from tracking.results.inference import FEWEST_RUNS, Comparison, Verdict
 from tracking.results.rounding import fixed
 from tracking.results.rounding import mean as exact_mean
 from tracking.tables import number_text, verdicts
@@ -111,6 +111,8 @@ def _rules(findings: Findings) -> Iterator[str]:
         yield inference.INTERVAL_RULE
     if findings.compared:
         yield inference.COMPARISON_RULE
+    if any(item.verdict == "too few seeds" for item in (*findings.compared, *equal.compared)):
+        yield inference.FEW_SEEDS_RULE
     if has_intervals and any(column.is_yes_or_no for column in table.columns):
         yield inference.SHARE_RULE
     if table.judged:
@@ -173,7 +175,7 @@ def _comparisons(title: str, comparisons: Sequence[Comparison], by_title: Mappin
                 f"{item.effect:+.1f}" if math.isfinite(item.effect) else "always the same",
                 number_text.p_value(item.p),
                 number_text.p_value(item.p_corrected),
-                "holds" if item.holds else "not shown",
+                number_text.TOO_FEW if item.verdict == "too few seeds" else item.verdict,
             ]
         )
     return Grid(title, lines)
@@ -243,11 +245,18 @@ def _by_verdict(words: verdicts.Words) -> str:
     return f"{words.total()} ({', '.join(parts)})"
 
 
+_SIGNS: Mapping[Verdict, str] = {"holds": " > ", "not shown": " ≈ ", "too few seeds": ", "}
+
+
 def _order_sentence(order: Order) -> str:
     if not order.methods:
         return f"{order.quantity}: nothing to compare."
-    signs = (" > " if holds else " ≈ " for holds in order.holds)
+    if set(order.verdicts) == {"too few seeds"}:
+        means = ", ".join(order.methods)
+        return f"{order.quantity}: no verdict of fewer than {FEWEST_RUNS} seeds; from the largest mean: {means}."
+    signs = (_SIGNS[verdict] for verdict in order.verdicts)
     chain = "".join(map("".join, zip(order.methods, [*signs, ""], strict=True)))
     also = f"; what holds besides: {', '.join(map(' > '.join, order.also_hold))}" * bool(order.also_hold)
     lost = f"; not shown: {', '.join(map(' against '.join, order.not_shown))}" * bool(order.not_shown)
-    return f"{order.quantity}: {chain}{also}{lost}."
+    few = f" (a comma: {number_text.TOO_FEW}, no verdict)" * ("too few seeds" in order.verdicts)
+    return f"{order.quantity}: {chain}{few}{also}{lost}."

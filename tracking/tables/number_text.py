@@ -4,14 +4,15 @@ import math
 from collections.abc import Iterable, Sequence
 
 from tracking.results.cells import Stat
-from tracking.results.inference import Interval, exp
+from tracking.results.inference import FEWEST_RUNS, Interval, exp
 from tracking.results.rounding import Number, exact, fixed
 from tracking.tables.columns import Column
 from tracking.tables.published import Figure
 from tracking.tables.table import TableRow
-from tracking.tables.verdicts import FEWEST_RUNS
 
 MISSING = "—"
+TOO_FEW = f"n < {FEWEST_RUNS}"
+"""In place of a verdict of fewer."""
 _MOST_DECIMALS = 16
 
 
@@ -113,7 +114,7 @@ def verdict(column: Column, row: TableRow) -> str:
     """Return the verdict on a published figure, or why there is none; nothing where nothing can be said."""
     found = row.verdict(column)
     if found is None or found.word == "none":
-        return f"n < {FEWEST_RUNS}" if found and row.n < FEWEST_RUNS else ""
+        return TOO_FEW if found and row.n < FEWEST_RUNS else ""
     if found.word != "outside":
         return found.word
     by = number(column, abs(found.outside_by), beside=_larger(column, row))

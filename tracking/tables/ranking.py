@@ -3,14 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from tracking.results.inference import Comparison
+from tracking.results.inference import Comparison, Verdict
 from tracking.tables.columns import Column
 from tracking.tables.findings import Findings
-from tracking.tables.verdicts import FEWEST_RUNS
-
-Verdict = Literal["holds", "not shown", "too few seeds"]
 
 
 @dataclass(frozen=True)
@@ -119,6 +115,5 @@ def _stands_for(compared: str, label: str) -> bool:
 
 def _seen_from(first: str, pair: Comparison) -> Difference:
     ends = (pair.interval.low, pair.interval.high)
-    verdict: Verdict = "too few seeds" if pair.n < FEWEST_RUNS else "holds" if pair.holds else "not shown"
-    found = Difference(pair.difference, *ends, pair.n, pair.is_ratio, verdict)
+    found = Difference(pair.difference, *ends, pair.n, pair.is_ratio, pair.verdict)
     return found if _stands_for(pair.first, first) else found.mirrored

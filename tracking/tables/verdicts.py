@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tracking.results.cells import Stat
-from tracking.results.inference import Interval
+from tracking.results.inference import FEWEST_RUNS, Interval
 from tracking.tables import published
 from tracking.tables.columns import Column
 from tracking.tables.published import Figure
-
-FEWEST_RUNS = 5
-"""Of fewer the interval of one more run is so wide that to lie inside of it says nothing."""
 
 Word = Literal["inside", "outside", "equal", "none"]
 WORDS: Mapping[Word, str] = {
