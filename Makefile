@@ -58,6 +58,7 @@ lint: .venv/installed
 # The site, into docs/_build/html; a warning is an error.
 docs: .venv/installed
 	$(BIN)/python docs/architecture.py
+	$(BIN)/python docs/from_code.py
 	$(BIN)/python -m sphinx -E -W --keep-going -n -q -b html docs docs/_build/html
 
 bench: .venv/installed
@@ -86,7 +87,7 @@ paper-quick: .venv/installed
 		--set name=quick-grid --set seeds=1 --set training.epochs=2
 
 clean:
-	rm -rf .venv .venv-oldest build docs/_build docs/_from_code docs/_project *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-oldest build docs/_build docs/_project *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -1,4 +1,4 @@
-"""The site: ``make docs``. Sphinx builds it without the network; the reference pages come from the code."""
+"""The site: ``make docs``. Sphinx builds it without the network; from_code.py writes what the code says."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,6 @@ from sphinx.application import Sphinx
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-import from_code  # noqa: E402
 import repository_pages  # noqa: E402
 
 # Else autodoc would import it with TYPE_CHECKING set, which Ray's models do not bear.
@@ -21,7 +20,7 @@ author = "the authors of DropNeuron Distributed"
 extensions = ["myst_nb", "sphinx.ext.autodoc"]
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 nb_execution_mode = "off"  # tests/test_notebooks.py runs them: pages show what stands in them
-exclude_patterns = ["_build", "_from_code"]
+exclude_patterns = ["_build"]
 # Tables and statistics of the shipped results: the results' page links them, and they begin below a report's heading.
 suppress_warnings = ["toc.not_included", "myst.header"]
 
@@ -58,7 +57,6 @@ nitpick_ignore_regex = [
 
 
 def _write_pages(_app: Sphinx) -> None:
-    from_code.write(HERE / "_from_code")
     repository_pages.write(HERE)
 
 
@@ -83,7 +81,7 @@ def _copy_index(app: Sphinx, failed: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Write the parts of pages that the code says, and the pages that lie elsewhere, before any page is read."""
+    """Write the pages that lie elsewhere before any page is read."""
     app.connect("builder-inited", _write_pages)
     app.connect("build-finished", _copy_index)
     app.connect("source-read", _keep_links)

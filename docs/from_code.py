@@ -1,12 +1,14 @@
 """The parts of reference pages that the code says: verbs, keys of a sweep file, names in the store.
 
-``write`` puts each into a Markdown file of its own, which a page of ``reference/`` includes. They are made anew with
-every build, and are not in the repository.
+Run ``python docs/from_code.py`` after a change of the code: it writes each between its markers in a page.
+With ``--check`` it only names the pages that are not what the code says; a test holds them to it.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -28,14 +30,19 @@ from tracking import schema, variables
 from tracking.results import equal_score, inference
 from tracking.tables import verdicts
 
+HERE = Path(__file__).parent
+_MARKED = re.compile(r"(<!-- from code: ([\w-]+) -->\n).*?(<!-- end of code -->)", re.DOTALL)
 
-def write(folder: Path) -> None:
-    """Write all parts to ``folder``; what is unchanged keeps its time, so that Sphinx reads only what is new."""
-    folder.mkdir(exist_ok=True)
-    for name, part in PARTS.items():
-        path, text = folder / f"{name}.md", part()
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+
+def outdated() -> dict[Path, str]:
+    """Return the pages whose parts are not what the code says, with the text that they should have."""
+    found = {}
+    for path in sorted([*HERE.glob("reference/*.md"), *HERE.glob("explanation/*.md")]):
+        text = path.read_text(encoding="utf-8")
+        wanted = _MARKED.sub(lambda match: f"{match[1]}\n{PARTS[match[2]]()}\n\n{match[3]}", text)
+        if wanted != text:
+            found[path] = wanted
+    return found
 
 
 def verbs() -> dict[str, click.Command]:
@@ -75,8 +82,13 @@ def _keys(model: type[BaseModel]) -> str:
     """A table of a model's fields whose values are described elsewhere: key, meaning."""
     lines = ["| key | meaning |", "| --- | --- |"]
     for name, field in model.model_fields.items():
-        lines.append(f"| `{name}` | {'*Required.* ' * field.is_required()}{_cell(field.description or '')} |")
+        lines.append(f"| `{name}` | {_required(field)}{_cell(field.description or '')} |")
     return "\n".join(lines)
+
+
+def _required(field: FieldInfo) -> str:
+    """The mark of a key that must be there, where its text does not say so itself."""
+    return "*Required.* " * (field.is_required() and not (field.description or "").startswith("Required"))
 
 
 def _default(value: Any) -> str:
@@ -223,3 +235,16 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "variables-of-the-server": lambda: _variables(lambda text: text.startswith(_OF_THE_SERVER)),
     "variables-that-are-set": lambda: _variables(lambda text: text.startswith(_MARKS)),
 }
+
+
+def main() -> None:
+    """Write the pages; with ``--check`` exit with their names where one would change."""
+    found = outdated()
+    if found and "--check" in sys.argv[1:]:
+        raise SystemExit(f"run python docs/from_code.py: {', '.join(str(path.relative_to(HERE)) for path in found)}")
+    for path, text in found.items():
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -289,3 +289,13 @@ def test_the_drawing_is_what_its_script_draws() -> None:
     environment = {**os.environ, "PYTHONUTF8": "1"}
     drawn = subprocess.run([sys.executable, "-c", script], cwd=HERE, capture_output=True, check=True, env=environment)
     assert drawn.stdout.decode() == (HERE / "docs/images/architecture.svg").read_text(encoding="utf-8")
+
+
+def test_what_reference_pages_say_of_the_code_is_what_it_says() -> None:
+    """In a process of its own: tests register tasks."""
+    pytest.importorskip("sphinx")
+    command = [sys.executable, "docs/from_code.py", "--check"]
+    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    keys = (HERE / "docs/reference/sweep-file.md").read_text(encoding="utf-8")
+    assert all(f"| `{key}` |" in keys for key in ("name", "task", "seeds", "epochs", "threshold"))

@@ -88,9 +88,11 @@ class SweepFile(Entry):
     """A sweep: a task, and the methods that are compared on it."""
 
     name: Annotated[str, BeforeValidator(_name)]
-    """What the sweep is called: the MLflow experiment, and folders of reports."""
+    """What the sweep is called: the MLflow experiment, and folders of reports; at most 100 letters, digits, ``-``,
+    ``_`` and ``.``, no dot in front."""
     task: NamedTask
-    """Network, data, loss and score: a name, or ``{name: …}`` with options of the task."""
+    """Required unless ``network`` is given. Network, data, loss and score: a name, or ``{name: …}`` with options of
+    the task."""
     network: Any = None
     """In place of a task, a network for any dataset: ``{mlp: {hidden: [64, 64]}}`` or ``{mlp: [30, 64, 64, 2]}``,
     ``torchvision:resnet18``, or ``module:function`` of a module that ``--import`` names, with arguments ``{name:
@@ -99,7 +101,7 @@ class SweepFile(Entry):
     """A name, or ``{name: …}`` with options of the dataset; left out: as in the paper. Or ``module:function``, of a
     module that ``--import`` names, with arguments ``{name: module:function, args: {…}}``."""
     seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds)] = (0,)
-    """How many replicates each cell has, or a list of their seeds."""
+    """How many replicates each cell has, or a list of their seeds; left out: one, of seed 0."""
     training: TrainingKeys = Field({})
     """How long and how fast a replicate trains; what is left out is as in the paper. Or a list of phases, one after the
     other, each with its length."""
