@@ -68,6 +68,20 @@ def test_a_page_can_be_read_by_everybody(
     page.context.close()
 
 
+def test_wide_tables_take_the_width_of_the_window(browser: Browser, pages: dict[str, str], tmp_path: Path) -> None:
+    """The page over all sweeps has all its columns on a window of 1400, and the table of six methods both margins."""
+    page = opened(browser, pages["index"], WIDTHS[0])
+    assert page.evaluate("(e => e.scrollWidth <= e.clientWidth)(document.querySelector('.scroll'))")
+    page.context.close()
+    made = report.write_from_rows(RESULTS / "paper-lenet300" / report.ROWS, tmp_path)
+    page = opened(browser, made.as_uri(), WIDTHS[0])
+    box = page.locator(".scroll").first.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["width"] > 0.95 * WIDTHS[0]
+    page.context.close()
+
+
 def with_charts(browser: Browser, address: str) -> Page:
     page = opened(browser, address, WIDTHS[0])
     page.locator(".chart svg").nth(1).wait_for()
