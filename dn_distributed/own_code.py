@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from dn_distributed.chains import is_followed_chain, read_otherwise
 from dn_distributed.data import Dataset
@@ -64,6 +65,10 @@ _FOREIGN = sys.stdlib_module_names | {"numpy", "pydantic", "torch"}
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
+class NetworkError(ArgumentError):
+    """The network of a task cannot be identified, nor trained."""
+
+
 def penalty_part(name: str) -> str:
     """Return the name under which the digest of a penalty stands."""
     return f"penalty {name}"
@@ -102,9 +107,22 @@ def _parts_of_task(task: Task) -> list[str]:
         return []
     with torch.random.fork_rng(devices=[]):
         network = task.network()
+        _check_sizes(network)
         counted_anew = _was_taken_for_a_chain(network, task.layers)
     shapes = [(name, tuple(parameter.shape)) for name, parameter in network.named_parameters()]
     return [source, repr(shapes), *[_NO_CHAIN] * counted_anew]
+
+
+def _check_sizes(network: torch.nn.Module) -> None:
+    """NetworkError where a layer has its sizes from the first batch only: replicates draw their weights before."""
+    for name, part in network.named_modules():
+        if any(map(is_lazy, (*part.parameters(recurse=False), *part.buffers(recurse=False)))):
+            kind = type(part).__name__
+            raise NetworkError(
+                f"layer {name!r} is lazy ({kind}), and its weights cannot be drawn before training: give its sizes, as "
+                f"{kind.removeprefix('Lazy')} takes them; a function with the parameters input_shape and num_outputs "
+                "is given those of the data"
+            )
 
 
 def _was_taken_for_a_chain(network: torch.nn.Module, layers: Sequence[str]) -> bool:

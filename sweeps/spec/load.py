@@ -132,6 +132,8 @@ def with_task(sweep: Sweep, task: Task) -> Sweep:
 def _code(task: Task, dataset: Dataset, penalties: Iterable[str], places: Places) -> dict[str, str]:
     try:
         return own_code.digests(task, dataset, sorted(penalties))
+    except own_code.NetworkError as error:
+        raise places.error(("task",), str(error)) from error
     except ValueError as error:
         raise places.error((), str(error)) from error
 

@@ -251,6 +251,17 @@ def test_a_layer_whose_figures_could_not_be_told_from_others_is_refused(folder: 
 
 
 @pytest.mark.usefixtures("nothing_imported")
+@pytest.mark.parametrize("first", ["LazyLinear(2)", "LazyBatchNorm1d(affine=False)"])
+def test_layers_without_sizes_are_refused(folder: Path, first: str) -> None:
+    (folder / "nets_lazy.py").write_text(f"from torch import nn\ndef net(): return nn.Sequential(nn.{first})\n")
+    OwnModules(str(folder), ("nets_lazy",)).load()
+    with pytest.raises(
+        SpecError, match=r"network: layer '0' is lazy \(Lazy.*: give its sizes, as (Linear|BatchNorm1d)"
+    ):
+        fitted(folder, "network=nets_lazy:net")
+
+
+@pytest.mark.usefixtures("nothing_imported")
 @pytest.mark.parametrize(
     ("name", "message"),
     [
