@@ -27,6 +27,9 @@ class OwnModules:
         if self.names and self.folder not in sys.path:
             sys.path.append(self.folder)
         for name in self.names:
+            if name.endswith(".py") or not all(name.split(".")) or {"/", "\\"} & {*name}:
+                module = Path(name).name.removesuffix(".py")
+                raise SpecError(f"--import {name}: give the module's name, without path or .py, as --import {module}")
             try:
                 found = importlib.import_module(name)
             except (Exception, SystemExit) as error:

@@ -163,6 +163,9 @@ def test_a_copy_finds_a_module_where_it_was_found(name: str, tmp_path: Path, mon
     ("name", "content", "reason"),
     [
         ("absent", None, r"^--import absent: No module named 'absent'$"),
+        ("../mine.py", None, r"^--import ../mine.py: give the module's name, without path or .py, as --import mine$"),
+        ("mine.py", None, r"^--import mine.py: give the module's name, without path or .py, as --import mine$"),
+        ("folder/mine", None, "give the module's name"),
         ("broken_one", "x = (", r"^--import broken_one: SyntaxError: "),
         ("ending", "raise SystemExit(3)", r"^--import ending: SystemExit: 3$"),
         ("yaml", "", r"^--import yaml: .*/yaml.py has the name of another module \(.*\); rename it$"),
