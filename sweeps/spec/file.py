@@ -59,7 +59,9 @@ class Search(Entry):
 def _name(value: Any) -> str:
     if not isinstance(value, str) or not manifest.is_name(value):
         most = manifest.LONGEST_NAME
-        raise ValueError(f"expected at most {most} letters, digits, '-', '_' and '.', not {quoted(value)}")
+        raise ValueError(
+            f"expected at most {most} letters, digits, '-', '_' and '.', the first no '.', not {quoted(value)}"
+        )
     return value
 
 

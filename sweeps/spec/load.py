@@ -33,7 +33,7 @@ _INSTEAD = {"epochs": {"epochs", "steps"}, "steps": {"epochs", "steps"}, "thresh
 """By key what a file may say instead of it, or anew: then the task's default is forgotten."""
 _OURS = ("value_error", "unknown_key", "two_tasks", "empty")
 """Errors whose message says all; to others the value is added."""
-_MESSAGES = {"bool_type": "expected true or false"}
+_MESSAGES = {"bool_type": "expected true or false", "tuple_type": "expected a list, as [8]"}
 
 
 def load(

@@ -220,6 +220,8 @@ def _scalar(node: yaml.Node | None) -> str | int | float | bool | None:
     if node is None:  # an empty file
         return None
     text, kind = node.value, node.tag.removeprefix(_TAG)
+    if node.tag == _OTHER_NUMBER and text.lstrip("+-").lower() in (".inf", ".nan"):
+        raise ValueError(f"{text} is no decimal number: give a finite one, or text in quotes")
     if node.tag == _OTHER_NUMBER:
         raise ValueError(
             f"{text} is no decimal number, but an octal one, one to another base, a date or the like: "
@@ -273,4 +275,6 @@ def _line_of(error: Exception, text: str) -> str:
 
 
 def _problem(error: Exception) -> str:
+    if isinstance(error, yaml.composer.ComposerError) and error.problem == "but found another document":
+        return "another document begins here (---): a sweep file holds one"
     return str(getattr(error, "problem", None) or str(error).splitlines()[0])

@@ -123,6 +123,7 @@ LINEAR = "name: a\ntask: regression\ndataset: {name: linear_scripted, samples: S
         (BASE.replace("name: small\n", ""), ["name", "required"]),
         ("- 1\n", ["a sweep file is a mapping"]),
         ("a: [1\n", ["sweep.yaml:"]),
+        (BASE + "---\na: 1\n", ["sweep.yaml:8: another document begins here (---): a sweep file holds one"]),
         ("a: !!python/object/apply:os.system [ls]\n", ["sweep.yaml:1: a", "os.system", "not allowed"]),
         (BASE + "# \x1b[31m\n", ["sweep.yaml:8: ", "not allowed"]),
         ("a: &a [1]\nname: *a\n", ["sweep.yaml:2: aliases (*name) are not allowed"]),
@@ -222,6 +223,10 @@ def test_what_looks_like_a_number_is_text_in_quotes_and_stays_it(load: Load, tmp
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("methods.1.dn=.inf", "methods[1].dn: .inf is no decimal number: give a finite one, or text in quotes"),
+        ("methods.1.dn=.NaN", ".NaN is no decimal number: give a finite one"),
+        ("name=..", "'-', '_' and '.', the first no '.', not '..'"),
+        ("task={name: network, architecture: {mlp: {hidden: 8}}}", "hidden: expected a list, as [8], not 8"),
         ("epochs", "give key=value"),
         ("=3", "give key=value"),
         ("methods..l1=3", "give key=value"),
