@@ -83,8 +83,8 @@ NUM_WORKERS = whole(1, 1000)
 tracking_uri = click.option(
     "--tracking-uri",
     metavar="URI",
-    help="Address of an MLflow server (http://HOST:PORT).  [default: $DN_TRACKING_URI, else the folder ./dn-store is "
-    "the store]",
+    help="Address of an MLflow server (http://HOST:PORT), or a folder that is there.  [default: $DN_TRACKING_URI, else "
+    "the folder ./dn-store is the store]",
 )
 data_dir = click.option(
     "--data-dir",

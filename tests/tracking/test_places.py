@@ -102,6 +102,12 @@ def test_an_address_that_says_more_than_a_path_is_refused(address: str, reason: 
         store.locate(address)
 
 
+def test_a_folder_that_is_there_is_an_address_too(tmp_path: Path) -> None:
+    assert store.locate(str(tmp_path)) == store.locate(folder=tmp_path)
+    with pytest.raises(StoreError, match="or a folder that is there"):
+        store.locate(str(tmp_path / "absent"))
+
+
 def test_a_relative_address_is_of_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert store.locate("sqlite:///some%20folder/x.db").database == tmp_path / "some folder" / "x.db"

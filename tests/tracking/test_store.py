@@ -54,7 +54,7 @@ def test_a_sqlite_address_is_an_embedded_store(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["", "file:///tmp/x", "/tmp/x", "sqlite:", "postgresql://host/db", "ftp://host"])
 def test_other_addresses_are_refused_with_the_remedy(address: str) -> None:
-    with pytest.raises(StoreError, match=r"is not supported: use http://HOST:PORT .* or sqlite:///PATH"):
+    with pytest.raises(StoreError, match=r"is not supported: use http://HOST:PORT .*, sqlite:///PATH or a folder"):
         store.locate(address)
 
 

@@ -53,8 +53,8 @@ class StoreLocation:
 def locate(tracking_uri: str | None = None, folder: Path | None = None) -> StoreLocation:
     """Return the server at ``tracking_uri``, or the embedded store in ``folder`` (default ``./dn-store``).
 
-    With neither, DN_TRACKING_URI is the address, if it is set. StoreError for an address that is neither http(s) nor
-    a SQLite file, or that holds a password: addresses are logged.
+    With neither, DN_TRACKING_URI is the address, if it is set. An address may be a folder that is there. StoreError for
+    one that is neither that nor http(s) nor a SQLite file, or that holds a password: addresses are logged.
     """
     if tracking_uri is None and folder is None:
         tracking_uri = os.environ.get(TRACKING_URI) or None
@@ -65,9 +65,12 @@ def locate(tracking_uri: str | None = None, folder: Path | None = None) -> Store
         return StoreLocation(tracking_uri)
     if tracking_uri.startswith(database_file.SCHEME):
         return embedded_at(database_file.path_in(tracking_uri))
+    if tracking_uri and (as_folder := Path(tracking_uri).expanduser()).is_dir():
+        return embedded_at(as_folder.absolute() / "mlflow.db")
     raise StoreError(
         f"tracking address {tracking_uri!r} is not supported: "
-        f"use http://HOST:PORT of an MLflow server or sqlite:///PATH, or leave it out for ./{FOLDER}"
+        f"use http://HOST:PORT of an MLflow server, sqlite:///PATH or a folder that is there, or leave it out "
+        f"for ./{FOLDER}"
     )
 
 
