@@ -64,6 +64,8 @@ def sweep(options: SweepOptions, ending: Ending) -> int:
                 _print_plan(plan, slots)
                 if share := plan.sweep.coverage:
                     out.say(f"penalties, pruning and counts are {share.words}")
+                if options.address is None and options.slots is None and (line := _lack(plan, options.num_cpus)):
+                    out.say(line)
                 if (seconds := _seconds(plan, slots)) is not None:
                     out.say(f"training takes about {in_words(seconds)} here, by steps measured just now")
         return OK
@@ -144,6 +146,18 @@ def _seconds(plan: Plan, slots: Callable[[float], int] | None) -> float | None:
     from sweeps.tune import estimate
 
     return None if slots is None else estimate.seconds(plan, slots(plan.sweep.resources.cpu))
+
+
+def _lack(plan: Plan, num_cpus: int | None) -> str | None:
+    """Return a line for a plan whose packs do not fit this machine, which the run would refuse."""
+    import torch
+
+    asked, cpus, gpus = plan.sweep.resources, num_cpus or os.cpu_count() or 1, torch.cuda.device_count()
+    if asked.cpu <= cpus and asked.gpu <= gpus:
+        return None
+    return (
+        f"does not run here: a pack asks for {asked.cpu:g} CPU and {asked.gpu:g} GPU, and there are {cpus} and {gpus}"
+    )
 
 
 def _as_json(plan: Plan, slots: Callable[[float], int] | None) -> dict[str, Any]:

@@ -314,6 +314,22 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["s.yaml"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "is_said"), [((), True), (("--num-cpus", "999"), False), (("--slots", "2"), False)]
+)
+def test_a_dry_run_says_that_a_pack_does_not_fit_this_machine(
+    arguments: tuple[str, ...],
+    is_said: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text("name: x\ntask: regression\nresources: {cpu: 999}\nmethods: [{label: P}]\n")
+    assert cli.main(["sweep", "--dry-run", "s.yaml", *arguments]) == 0
+    assert ("does not run here: a pack asks for 999 CPU and 0 GPU" in capsys.readouterr().out) == is_said
+
+
 def test_a_dry_run_of_a_sweep_that_was_deleted_says_what_the_sweep_would(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
