@@ -28,7 +28,7 @@ class OwnModules:
             sys.path.append(self.folder)
         for name in self.names:
             if name.endswith(".py") or not all(name.split(".")) or {"/", "\\"} & {*name}:
-                module = Path(name).name.removesuffix(".py")
+                module = Path(name).name.removesuffix(".py") or "my_module"
                 raise SpecError(f"--import {name}: give the module's name, without path or .py, as --import {module}")
             try:
                 found = importlib.import_module(name)

@@ -417,7 +417,10 @@ def test_a_plan_counts_packs_where_the_places_are_known(
         ),
         (["sweep", "s.yaml", "--report", "s.yaml/r"], "argument --report: s.yaml/r: "),
         (["sweep", "s.yaml", "--import", "broken"], "--import broken: SyntaxError: "),
-        (["sweep", "s.yaml", "--import", ""], "--import : ValueError: "),
+        (
+            ["sweep", "s.yaml", "--import", ""],
+            "--import : give the module's name, without path or .py, as --import my_module",
+        ),
         (["sweep"], "the following arguments are required: FILE; see dn sweep --help"),
         (["sweep", "s.yaml", "--set"], "requires an argument; see dn sweep --help"),
         (["sweep", "s.yaml", "--sett", "seeds=1"], "no such option '--sett'"),
