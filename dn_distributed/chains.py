@@ -96,16 +96,27 @@ def read_otherwise(module: nn.Module, names: Sequence[str]) -> dict[str, str]:
     unit without weights may matter, so that it is not dead. As far as ``forward`` can be followed; mind the threads of
     ``layers.graph_of``.
     """
-    found = {name: reason for name in names if (reason := _why_not_torchs(name, module.get_submodule(name)))}
+    found = _not_torchs(module, names)
     try:
-        read = {str(node.target) for node in graph_of(module).nodes if node.op == "get_attr"}
+        elsewhere = _used_elsewhere(graph_of(module), names)
     except ArgumentError:
         return found
+    return found | {name: reason for name, reason in elsewhere.items() if name not in found}
+
+
+def _used_elsewhere(graph: fx.Graph, names: Sequence[str]) -> dict[str, str]:
+    """By layer which of its parameters ``forward`` reads itself, beside calling the layer."""
+    read = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
+    found: dict[str, str] = {}
     for name in names:
         for part in ("weight", "bias"):
             if name and f"{name}.{part}" in read:
                 found.setdefault(name, f"the {part} of layer {name!r} is used elsewhere in forward() too")
     return found
+
+
+def _not_torchs(module: nn.Module, names: Sequence[str]) -> dict[str, str]:
+    return {name: reason for name in names if (reason := _why_not_torchs(name, module.get_submodule(name)))}
 
 
 def _why_not_torchs(name: str, layer: nn.Module) -> str:
@@ -123,9 +134,12 @@ def _why_not_torchs(name: str, layer: nn.Module) -> str:
 
 def _why_not_followed(module: nn.Module, names: Sequence[str]) -> str:
     """ArgumentError where ``forward`` cannot be followed."""
-    if otherwise := read_otherwise(module, names):
-        return next(iter(otherwise.values()))
-    uses = [node for node in graph_of(module).nodes if node.op == "call_module" and node.target in names]
+    if own := _not_torchs(module, names):
+        return next(iter(own.values()))
+    graph = graph_of(module)
+    if elsewhere := _used_elsewhere(graph, names):
+        return next(iter(elsewhere.values()))
+    uses = [node for node in graph.nodes if node.op == "call_module" and node.target in names]
     if [node.target for node in uses] != list(names):
         found = ", ".join(str(node.target) for node in uses) or "none of them"
         return f"forward() uses {found}, where {', '.join(names)} were named"

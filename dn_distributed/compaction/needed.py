@@ -41,11 +41,17 @@ def count_needed_of_chain(
 
     ``net``: pruned. ``masks``: by layer of the chain where it has weights.
     """
-    pads = [name for name in sparsity.reads_unreached(masks) if reads_zeros(net.get_submodule(name))]
+    if not may_need_units_off_paths(net, masks):
+        return None
     try:
-        return count_needed(net, example_input, tuple(masks)) if pads else None
+        return count_needed(net, example_input, tuple(masks))
     except ArgumentError:  # of a class that derives from torch's: then paths tell
         return None
+
+
+def may_need_units_off_paths(net: nn.Module, masks: Mapping[str, Tensor]) -> bool:
+    """Return whether a convolution of a chain that pads with zeros reads a unit that no path leads to."""
+    return any(reads_zeros(net.get_submodule(name)) for name in sparsity.reads_unreached(masks))
 
 
 def is_shown_chain(net: nn.Module, example_input: Tensor, layers: Sequence[str]) -> bool:

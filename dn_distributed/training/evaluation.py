@@ -10,7 +10,12 @@ import torch
 from torch import Tensor
 
 from dn_distributed import pruning, recovery, score_names, sparsity
-from dn_distributed.compaction.needed import count_needed, count_needed_of_chain, is_shown_chain
+from dn_distributed.compaction.needed import (
+    count_needed,
+    count_needed_of_chain,
+    is_shown_chain,
+    may_need_units_off_paths,
+)
 from dn_distributed.compaction.units import reads_zeros
 from dn_distributed.data import Split, Splits
 from dn_distributed.errors import ArgumentError
@@ -41,7 +46,7 @@ class Evaluation:
         """Return what pruning at ``threshold`` would leave of each replicate."""
         is_chain = self.is_chain
         left = pruning.masks(self._replicas.weights(), threshold)
-        pruned = {} if is_chain and not self._may_need_units_off_paths else self._pruned(threshold)
+        pruned = {} if is_chain and not self._pads else self._pruned(threshold)
         found = []
         for row in range(len(self._replicas.seeds)):
             masks = {name: mask[row] for name, mask in left.items()}
@@ -53,13 +58,14 @@ class Evaluation:
         self, row: int, pruned: Mapping[str, Tensor], masks: Mapping[str, Tensor]
     ) -> dict[str, tuple[int, int]] | None:
         """As ``count_needed_of_chain``, of a replicate."""
-        if not self._may_need_units_off_paths:
+        if not self._pads or not may_need_units_off_paths(self._replicas.network, masks):
             return None
         network = self._replicas.plain_network(row, pruned)
         return count_needed_of_chain(network, self._few_inputs, {name: mask.cpu() for name, mask in masks.items()})
 
     @cached_property
-    def _may_need_units_off_paths(self) -> bool:
+    def _pads(self) -> bool:
+        """Whether a layer behind the first is a convolution that pads with zeros."""
         return any(reads_zeros(self._replicas.network.get_submodule(name)) for name in self._task.layers[1:])
 
     @cached_property
