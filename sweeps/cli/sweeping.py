@@ -11,8 +11,10 @@ from rich.text import Text
 
 from dn_distributed.data import Data
 from sweeps.cli import report
+from sweeps.cluster.connection import Capacity
 from sweeps.console import notify, out
 from sweeps.ending import Ending
+from sweeps.errors import ClusterError
 from sweeps.exit_codes import FAILED, OK
 from sweeps.planning import plan as planning
 from sweeps.planning.data import fit_to_data
@@ -152,12 +154,13 @@ def _lack(plan: Plan, num_cpus: int | None) -> str | None:
     """Return a line for a plan whose packs do not fit this machine, which the run would refuse."""
     import torch
 
-    asked, cpus, gpus = plan.sweep.resources, num_cpus or os.cpu_count() or 1, torch.cuda.device_count()
-    if asked.cpu <= cpus and asked.gpu <= gpus:
-        return None
-    return (
-        f"does not run here: a pack asks for {asked.cpu:g} CPU and {asked.gpu:g} GPU, and there are {cpus} and {gpus}"
-    )
+    asked = plan.sweep.resources
+    here = Capacity(num_cpus or os.cpu_count() or 1, torch.cuda.device_count(), nodes=1, joined=False)
+    try:
+        here.slots(asked.cpu, asked.gpu)
+    except ClusterError as error:
+        return f"does not run here: {error}"
+    return None
 
 
 def _as_json(plan: Plan, slots: Callable[[float], int] | None) -> dict[str, Any]:

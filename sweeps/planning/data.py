@@ -82,10 +82,10 @@ def _rehearse(sweep: Sweep, data: Data) -> None:
     What is shipped is known to train, in the form that the paper has.
     """
     to_try = ("augment", "distill", "drop", "fixed_structure", "prune", "rewire")
-    structured = any(phase.get(key) for phase in sweep.phases for key in to_try)
+    with_more = any(phase.get(key) for phase in sweep.phases for key in to_try)
     regularizers = {part for method in sweep.methods for key in method.keys for part in expand_shorthand(key)}
     noisy = not regularizers.isdisjoint(random_weights.COEFFICIENTS)
-    if not structured and not noisy and not sweep.code and sweep.task == type(sweep.task)(name=sweep.task.name):
+    if not with_more and not noisy and not sweep.code and sweep.task == type(sweep.task)(name=sweep.task.name):
         return
     from dn_distributed.training.no_weight_left import layers_without_weights
     from dn_distributed.training.rehearsal import check_penalty, rehearse

@@ -59,14 +59,14 @@ def locate(tracking_uri: str | None = None, folder: Path | None = None) -> Store
     if tracking_uri is None and folder is None:
         tracking_uri = os.environ.get(TRACKING_URI) or None
     if tracking_uri is None:
-        return embedded_at((folder or Path(FOLDER)).absolute() / "mlflow.db")
+        return _in_folder(folder or Path(FOLDER))
     _refuse_password(tracking_uri)
     if tracking_uri.startswith(("http://", "https://")):
         return StoreLocation(tracking_uri)
     if tracking_uri.startswith(database_file.SCHEME):
         return embedded_at(database_file.path_in(tracking_uri))
     if tracking_uri and (as_folder := Path(tracking_uri).expanduser()).is_dir():
-        return embedded_at(as_folder.absolute() / "mlflow.db")
+        return _in_folder(as_folder)
     raise StoreError(
         f"tracking address {tracking_uri!r} is not supported: "
         f"use http://HOST:PORT of an MLflow server, sqlite:///PATH or a folder that is there, or leave it out "
@@ -77,6 +77,10 @@ def locate(tracking_uri: str | None = None, folder: Path | None = None) -> Store
 def embedded_at(database: Path) -> StoreLocation:
     """Return the location of the embedded store with this SQLite file."""
     return StoreLocation(database_file.address(database))
+
+
+def _in_folder(folder: Path) -> StoreLocation:
+    return embedded_at(folder.absolute() / "mlflow.db")
 
 
 def _refuse_password(address: str) -> None:
