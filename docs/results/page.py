@@ -359,10 +359,8 @@ def _rivals(key: str, kind: str, *, further: bool = False) -> str:
     """
     program = _program("rivals")
     network = next(network for network in program["NETWORKS"] if network.key == key)
-    found = program["entries"](network) if network.folders else []
-    if all(entry.is_further != further for entry in found):
-        return ""
-    return str(program["table"](kind, found, HERE, further=further))
+    found = program["apart"](program["entries"](network))[further] if network.folders else []
+    return str(program["table"](kind, found, HERE)) if found else ""
 
 
 @cache

@@ -132,6 +132,11 @@ def entries(network: Network) -> list[Entry]:
     return found
 
 
+def apart(found: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """Return the rivals, and the further rows."""
+    return [entry for entry in found if not entry.is_further], [entry for entry in found if entry.is_further]
+
+
 def _epochs(phases: Sequence[Training]) -> float:
     steps = 0
     for phase in phases:
@@ -150,12 +155,12 @@ def page(network: Network, found: Sequence[Entry]) -> str:
         f"![Compression against test error, our methods and published figures]({network.figure.name})\n\n"
         "Filled: ours, means with one standard deviation over seeds both ways. Hollow: published."
     )
-    records, further = network.records(), [entry for entry in found if entry.is_further]
+    records, (rivals, further) = network.records(), apart(found)
     parts = [_HEAD.format(title=network.title, key=network.key), *_not_run(network), picture]
     for kind, title in _TITLES.items():
-        parts += [f"## {title}", table(kind, found), _published(kind, records), _reached(kind, found, records[kind])]
+        parts += [f"## {title}", table(kind, rivals), _published(kind, records), _reached(kind, rivals, records[kind])]
     if further:
-        parts += [_HEAD_OF_FURTHER, *_further_tables(further), *_distilled(found)]
+        parts += [_HEAD_OF_FURTHER, *_further_tables(further), *_distilled(further)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -172,7 +177,7 @@ most a pixel each way, or what loses its units learns from the dense network too
 
 
 def _further_tables(further: Sequence[Entry]) -> list[str]:
-    return [part for kind, title in _TITLES.items() for part in (f"{title}:", table(kind, further, further=True))]
+    return [part for kind, title in _TITLES.items() for part in (f"{title}:", table(kind, further))]
 
 
 def _distilled(found: Sequence[Entry]) -> Iterator[str]:
@@ -197,16 +202,13 @@ _TITLES: dict[Kind, str] = {
 }
 
 
-def table(kind: Kind, found: Sequence[Entry], seen_from: Path = FOLDER, *, further: bool = False) -> str:
-    """Return our table of a kind, most compressed first, with links for a page in the folder ``seen_from``.
-
-    ``further``: the table of those that were trained on other images, or learned from another network.
-    """
+def table(kind: Kind, found: Sequence[Entry], seen_from: Path = FOLDER) -> str:
+    """Return our table of a kind, most compressed first, with links for a page in the folder ``seen_from``."""
     lines = [
         "| method | n | epochs | compression | test error (%) | units left, inputs first |",
         "| :-- | --: | --: | --: | --: | :-- |",
     ]
-    for entry in _ordered(kind, [entry for entry in found if entry.is_further == further]):
+    for entry in _ordered(kind, found):
         link = Path(os.path.relpath(entry.folder / "table.md", seen_from)).as_posix()
         compression, error = (_spread(values) for values in (entry.compressions(kind), entry.errors))
         lines.append(
@@ -243,7 +245,6 @@ def _reached(kind: Kind, found: Sequence[Entry], records: Sequence[dict[str, Any
             statistics.fmean(entry.compressions(kind)) >= record["compression"]
             and statistics.fmean(entry.errors) <= record["error"]
             for entry in found
-            if not entry.is_further
         )
 
     left = [record["method"] for record in records if not is_reached(record)]
@@ -271,8 +272,6 @@ def _draw(axes: Axes, kind: Kind, found: Sequence[Entry], records: Sequence[dict
     axes.grid(visible=True)
     places: list[Place] = []
     for entry in found:
-        if entry.is_further:
-            continue
         across, up = entry.compressions(kind), entry.errors
         place = (statistics.fmean(across), statistics.fmean(up))
         spreads = [statistics.stdev(values) if len(values) > 1 else 0.0 for values in (across, up)]
@@ -314,7 +313,7 @@ def main() -> None:
         if network.folders:
             found = entries(network)
             network.page.write_text(page(network, found), encoding="utf-8")
-            network.figure.write_bytes(style.as_png(figure(found, network.records())))
+            network.figure.write_bytes(style.as_png(figure(apart(found)[0], network.records())))
 
 
 if __name__ == "__main__":
