@@ -10,10 +10,11 @@ from dn_distributed.config import Training
 from dn_distributed.data import Data, RawImages, Split, Splits
 from dn_distributed.data.digits import Digits
 from dn_distributed.data.linear import Scripted
+from dn_distributed.pruning import Cut
 from dn_distributed.regularizers import resolve
 from dn_distributed.tasks import Task
 from dn_distributed.training import Trainer
-from tests.dn_distributed.support import DataOf, MakeTrainer
+from tests.dn_distributed.support import EPOCH, DataOf, MakeTrainer
 from tests.one_thread import one_thread as one_thread
 
 
@@ -75,5 +76,18 @@ def make_trainer(data_of: DataOf) -> MakeTrainer:
             curve=curve,
             proximal=proximal,
         )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_phased(few_data: DataOf) -> MakeTrainer:
+    """A trainer on few samples whose phases are an epoch of five steps unless told otherwise."""
+
+    def make(
+        task: Task, seeds: Sequence[int], *phases: dict[str, Any], threshold: Cut = 0.0, **coefficients: float
+    ) -> Trainer:
+        trainings = [Training(**{**EPOCH, **phase}) for phase in phases]
+        return Trainer(task, resolve(coefficients), trainings, threshold, few_data(task).for_seeds(seeds), seeds)
 
     return make

@@ -16,7 +16,9 @@ from dn_distributed.training import Trainer
 
 DataOf = Callable[[Task], Data]
 MakeTrainer = Callable[..., Trainer]
-"""As the fixture ``make_trainer`` makes one."""
+"""As the fixtures ``make_trainer`` and ``make_phased`` make one."""
+EPOCH: dict[str, Any] = {"epochs": 1, "batch_size": 40}
+"""Of five steps, with the 200 samples of ``few_data``."""
 
 
 def make_task(name: str, **options: Any) -> Task:

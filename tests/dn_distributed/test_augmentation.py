@@ -1,8 +1,5 @@
 """Images moved and mirrored at random while a network trains."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -12,28 +9,15 @@ from torch import Tensor
 from dn_distributed.config import Augment, Drop, Training
 from dn_distributed.data import Split, Splits
 from dn_distributed.errors import ArgumentError
-from dn_distributed.regularizers import resolve
 from dn_distributed.tasks import Task
-from dn_distributed.training import Trainer
 from dn_distributed.training.augmentation import Augmentation, moved
 from dn_distributed.training.batches import Batches
 from dn_distributed.training.phases import phases_of
 from tests.dn_distributed.own_models import GroupNormResNet
-from tests.dn_distributed.support import DataOf, assert_resumes_at_every_step, make_task
+from tests.dn_distributed.support import EPOCH, MakeTrainer, assert_resumes_at_every_step, make_task
 
-Make = Callable[..., Trainer]
-EPOCH: dict[str, Any] = {"epochs": 1, "batch_size": 40}
 BOTH = Augment(shift=2, flip=True)
 SHAPE = (3, 6, 5)
-
-
-@pytest.fixture(scope="module")
-def make(few_data: DataOf) -> Make:
-    def make(task: Task, seeds: Sequence[int], *phases: dict[str, Any], **coefficients: float) -> Trainer:
-        trainings = [Training(**{**EPOCH, **phase}) for phase in phases]
-        return Trainer(task, resolve(coefficients), trainings, 0.0, few_data(task).for_seeds(seeds), seeds)
-
-    return make
 
 
 def images(count: int, shape: tuple[int, ...] = SHAPE) -> Tensor:
@@ -94,25 +78,30 @@ def test_only_what_is_trained_on_is_changed_and_a_target_that_is_the_input_with_
 
 
 @pytest.mark.parametrize("name", ["autoencoder", "lenet300", "lenet5_caffe", "own"])
-def test_a_replicate_is_the_same_in_any_pack_and_taken_up_at_any_step(make: Make, name: str) -> None:
+def test_a_replicate_is_the_same_in_any_pack_and_taken_up_at_any_step(make_phased: MakeTrainer, name: str) -> None:
     task: Task = GroupNormResNet() if name == "own" else make_task(name)
     phases = [{"augment": BOTH}, {"augment": Augment(shift=1)}]
     together, alone, plain = (
-        make(task, [1, 2], *phases, l1=1e-5),
-        make(task, [2], *phases, l1=1e-5),
-        make(task, [2], {}),
+        make_phased(task, [1, 2], *phases, l1=1e-5),
+        make_phased(task, [2], *phases, l1=1e-5),
+        make_phased(task, [2], {}),
     )
     for trainer in (together, alone, plain):
         trainer.advance(trainer.num_steps)
     assert torch.equal(together.replicas.values[1], alone.replicas.values[0])
     assert not torch.equal(alone.replicas.values, plain.replicas.values)
-    assert_resumes_at_every_step(make(task, [1, 2], *phases, l1=1e-5), make(task, [1, 2], *phases, l1=1e-5), together)
+    assert_resumes_at_every_step(
+        make_phased(task, [1, 2], *phases, l1=1e-5), make_phased(task, [1, 2], *phases, l1=1e-5), together
+    )
 
 
-def test_small_tensors_get_images_that_were_changed_whole(make: Make) -> None:
+def test_small_tensors_get_images_that_were_changed_whole(make_phased: MakeTrainer) -> None:
     """Units of the first layer and inputs have left them: an image is moved before what is dead is left out."""
     drop = {"augment": BOTH, "drop": Drop(to=0.2, every=2)}
-    runs = [make(make_task("lenet300", initial="he"), [1], {**drop, "shrink": shrink}, {}) for shrink in (True, False)]
+    runs = [
+        make_phased(make_task("lenet300", initial="he"), [1], {**drop, "shrink": shrink}, {})
+        for shrink in (True, False)
+    ]
     for trainer in runs:
         trainer.advance(trainer.num_steps)
     assert runs[0].replicas.values.count_nonzero() < 0.3 * runs[0].replicas.values.numel()
@@ -127,11 +116,11 @@ def test_no_change_has_one_identity() -> None:
     assert Training(**EPOCH, augment=Augment(shift=1)).model_dump()["augment"] == {"shift": 1, "flip": False}
 
 
-def test_what_cannot_be_changed_is_refused(make: Make) -> None:
+def test_what_cannot_be_changed_is_refused(make_phased: MakeTrainer) -> None:
     with pytest.raises(ArgumentError, match="phase 2 has 'augment', and the inputs of 'regression' are no images here"):
-        make(make_task("regression"), [1], {}, {"augment": BOTH})
+        make_phased(make_task("regression"), [1], {}, {"augment": BOTH})
     with pytest.raises(ArgumentError, match="phase 1 moves images by up to 28 pixels: they have 28 × 28"):
-        make(make_task("lenet300"), [1], {"augment": Augment(shift=28)})
+        make_phased(make_task("lenet300"), [1], {"augment": Augment(shift=28)})
     for wrong in ({}, {"shift": -1}, {"shift": 1.0}, {"flip": 1}, {"rotate": 3}):
         with pytest.raises(ValidationError):
             Augment.model_validate(wrong)

@@ -1,6 +1,5 @@
 """Magnitude pruning: once and in rounds, going on or back to earlier values."""
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,27 +10,12 @@ from torch import Tensor
 from dn_distributed import pruning
 from dn_distributed.config import Drop, Prune, Training
 from dn_distributed.data import Data
-from dn_distributed.regularizers import resolve
 from dn_distributed.replicas import Replicas
 from dn_distributed.tasks import Task
-from dn_distributed.training import Trainer
 from dn_distributed.training.phases import phases_of
 from dn_distributed.training.rehearsal import rehearse
 from tests.dn_distributed.own_models import GroupNormResNet
-from tests.dn_distributed.support import DataOf, assert_resumes_at_every_step, make_task
-
-MakePhased = Callable[..., Trainer]
-EPOCH: dict[str, Any] = {"epochs": 1, "batch_size": 40}
-"""Of five steps, with the 200 samples of ``few_data``."""
-
-
-@pytest.fixture(scope="module")
-def make(few_data: DataOf) -> MakePhased:
-    def make(task: Task, seeds: Sequence[int], *phases: dict[str, Any], **coefficients: float) -> Trainer:
-        trainings = [Training(**{**EPOCH, **phase}) for phase in phases]
-        return Trainer(task, resolve(coefficients), trainings, 0.0, few_data(task).for_seeds(seeds), seeds)
-
-    return make
+from tests.dn_distributed.support import EPOCH, DataOf, MakeTrainer, assert_resumes_at_every_step, make_task
 
 
 def test_the_largest_share_of_what_is_left_stays() -> None:
@@ -64,9 +48,9 @@ def test_rounds_are_phases() -> None:
 
 
 @pytest.mark.parametrize("step", [5, 3, 0])
-def test_each_round_that_goes_back_begins_the_optimiser_anew(make: MakePhased, step: int) -> None:
+def test_each_round_that_goes_back_begins_the_optimiser_anew(make_phased: MakeTrainer, step: int) -> None:
     """The first one too where it goes back to the very step that it begins at."""
-    trainer = make(make_task("lenet300"), [1], {}, {"prune": Prune(keep=0.5, rounds=2, rewind_to=step)})
+    trainer = make_phased(make_task("lenet300"), [1], {}, {"prune": Prune(keep=0.5, rounds=2, rewind_to=step)})
     for first in (5, 10):
         trainer.advance(first + 1 - trainer.step)
         assert int(trainer.state()["adam_step"]) == 1
@@ -78,9 +62,9 @@ def nonzero(replicas: Replicas) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("step", [0, 3])
 @pytest.mark.parametrize("task", ["lenet300", "lenet5_caffe", "own"])
-def test_weights_go_back_to_exactly_the_values_of_a_step(make: MakePhased, task: str, step: int) -> None:
+def test_weights_go_back_to_exactly_the_values_of_a_step(make_phased: MakeTrainer, task: str, step: int) -> None:
     chosen: Task = GroupNormResNet() if task == "own" else make_task(task)
-    trainer = make(chosen, [1, 2], {}, {"prune": Prune(keep=0.5, rounds=2, rewind_to=step)}, l1=1e-3)
+    trainer = make_phased(chosen, [1, 2], {}, {"prune": Prune(keep=0.5, rounds=2, rewind_to=step)}, l1=1e-3)
     trainer.advance(step)
     early = trainer.replicas.values.clone()
     masks: list[dict[str, Tensor]] = []
@@ -106,9 +90,9 @@ def test_weights_go_back_to_exactly_the_values_of_a_step(make: MakePhased, task:
         assert not weight[~masks[1][name]].any()
 
 
-def test_without_going_back_training_goes_on_from_the_pruned_network(make: MakePhased) -> None:
+def test_without_going_back_training_goes_on_from_the_pruned_network(make_phased: MakeTrainer) -> None:
     task = make_task("lenet300")
-    trainer = make(task, [1], {}, {"prune": Prune(keep=0.2, within="layer"), "learning_rate": 1e-30})
+    trainer = make_phased(task, [1], {}, {"prune": Prune(keep=0.2, within="layer"), "learning_rate": 1e-30})
     trainer.advance(5)
     before = pruning.prune(trainer.replicas.weights(), Prune(keep=0.2, within="layer"))
     trainer.advance(5)
@@ -133,17 +117,19 @@ ROUNDS: list[tuple[dict[str, Any], ...]] = [
 
 @pytest.mark.parametrize("phases", ROUNDS, ids=["back", "after drop", "then fine-tuned"])
 def test_interrupted_at_every_step_it_ends_with_the_same_bits(
-    make: MakePhased, phases: tuple[dict[str, Any], ...]
+    make_phased: MakeTrainer, phases: tuple[dict[str, Any], ...]
 ) -> None:
-    there, here, straight = (make(make_task("lenet300"), [1, 2], *phases, l1=1e-4, dropout=0.2) for _ in range(3))
+    there, here, straight = (
+        make_phased(make_task("lenet300"), [1, 2], *phases, l1=1e-4, dropout=0.2) for _ in range(3)
+    )
     for _ in straight.run():
         pass
     assert_resumes_at_every_step(here, there, straight)
 
 
 @pytest.mark.parametrize("phases", ROUNDS, ids=["back", "after drop", "then fine-tuned"])
-def test_a_replicate_does_not_depend_on_its_pack(make: MakePhased, phases: tuple[dict[str, Any], ...]) -> None:
-    pack, alone = (make(make_task("lenet300"), seeds, *phases, l1=1e-4) for seeds in ([1, 2, 3], [2]))
+def test_a_replicate_does_not_depend_on_its_pack(make_phased: MakeTrainer, phases: tuple[dict[str, Any], ...]) -> None:
+    pack, alone = (make_phased(make_task("lenet300"), seeds, *phases, l1=1e-4) for seeds in ([1, 2, 3], [2]))
     for trainer in (pack, alone):
         trainer.advance(trainer.num_steps)
     assert pack.outcomes()[1].scores == alone.outcomes()[0].scores

@@ -1,7 +1,6 @@
 """RigL: a fixed number of weights, which move."""
 
 import math
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,32 +10,16 @@ from torch import Tensor
 
 from dn_distributed.config import Drop, Prune, Rewire, Training
 from dn_distributed.errors import ArgumentError
-from dn_distributed.pruning import Cut
-from dn_distributed.regularizers import resolve
 from dn_distributed.tasks import Task
 from dn_distributed.training import Trainer
 from dn_distributed.training.phases import phases_of
 from dn_distributed.training.rehearsal import rehearse
 from dn_distributed.training.rewiring import num_weights_of
 from tests.dn_distributed.own_models import GroupNormResNet
-from tests.dn_distributed.support import DataOf, assert_resumes_at_every_step, make_task
+from tests.dn_distributed.support import EPOCH, DataOf, MakeTrainer, assert_resumes_at_every_step, make_task
 
-Make = Callable[..., Trainer]
-EPOCH: dict[str, Any] = {"epochs": 1, "batch_size": 40}
-"""Of five steps, with the 200 samples of ``few_data``."""
 RIGL = {"epochs": 3, "rewire": Rewire(density=0.1, every=3, until=1.0)}
 LENET300 = [torch.Size(shape) for shape in ((300, 784), (100, 300), (10, 100))]
-
-
-@pytest.fixture(scope="module")
-def make(few_data: DataOf) -> Make:
-    def make(
-        task: Task, seeds: Sequence[int], *phases: dict[str, Any], threshold: Cut = 0.0, **coefficients: float
-    ) -> Trainer:
-        trainings = [Training(**{**EPOCH, **phase}) for phase in phases]
-        return Trainer(task, resolve(coefficients), trainings, threshold, few_data(task).for_seeds(seeds), seeds)
-
-    return make
 
 
 def masks_of(trainer: Trainer) -> dict[str, Tensor]:
@@ -67,9 +50,9 @@ def test_layers_have_the_shares_of_a_random_graph_and_the_sum_is_exact() -> None
 
 
 @pytest.mark.parametrize("task", ["lenet300", "lenet5_caffe", "own"])
-def test_each_layer_keeps_its_number_of_weights_and_zeros_are_exact(make: Make, task: str) -> None:
+def test_each_layer_keeps_its_number_of_weights_and_zeros_are_exact(make_phased: MakeTrainer, task: str) -> None:
     chosen: Task = GroupNormResNet() if task == "own" else make_task(task)
-    trainer = make(chosen, [1, 2], RIGL, l1=1e-5)
+    trainer = make_phased(chosen, [1, 2], RIGL, l1=1e-5)
     first = masks_of(trainer)
     shapes = [first[layer].shape[1:] for layer in chosen.layers]
     expected = num_weights_of(shapes, Rewire(density=0.1))
@@ -84,9 +67,9 @@ def test_each_layer_keeps_its_number_of_weights_and_zeros_are_exact(make: Make, 
     assert all(outcome.counts.num_nonzero <= sum(expected) for outcome in trainer.outcomes())
 
 
-def test_a_penalty_has_no_part_in_where_weights_grow(make: Make) -> None:
+def test_a_penalty_has_no_part_in_where_weights_grow(make_phased: MakeTrainer) -> None:
     """Its gradient is that of a sign, the same for all that were just lost: with it they would come back at once."""
-    trainer = make(make_task("lenet300", initial="he"), [1], {**RIGL, "steps": 15, "epochs": None}, l1=1e7)
+    trainer = make_phased(make_task("lenet300", initial="he"), [1], {**RIGL, "steps": 15, "epochs": None}, l1=1e7)
     trainer.advance(6)
     before = masks_of(trainer)
     trainer.advance(1)
@@ -94,8 +77,8 @@ def test_a_penalty_has_no_part_in_where_weights_grow(make: Make) -> None:
     assert any(bool((after[layer] & ~before[layer]).any()) for layer in trainer.task.layers)
 
 
-def test_the_smallest_go_and_those_with_the_largest_gradients_come_at_zero(make: Make) -> None:
-    trainer = make(make_task("lenet300", initial="he"), [1], {**RIGL, "steps": 15, "epochs": None}, l1=1e-5)
+def test_the_smallest_go_and_those_with_the_largest_gradients_come_at_zero(make_phased: MakeTrainer) -> None:
+    trainer = make_phased(make_task("lenet300", initial="he"), [1], {**RIGL, "steps": 15, "epochs": None}, l1=1e-5)
     trainer.advance(6)
     before, old = masks_of(trainer), {k: v.clone() for k, v in trainer.replicas.parameters.items()}
     moments = trainer.state()
@@ -121,8 +104,10 @@ def test_the_smallest_go_and_those_with_the_largest_gradients_come_at_zero(make:
         assert torch.equal(state[name], moments[name].where(structures[0] & structures[1], 0))
 
 
-def test_weights_stay_where_they_are_after_the_share_of_the_phase(make: Make) -> None:
-    trainer = make(make_task("lenet300"), [1], {"epochs": 4, "rewire": Rewire(density=0.1, every=2, until=0.5)}, {})
+def test_weights_stay_where_they_are_after_the_share_of_the_phase(make_phased: MakeTrainer) -> None:
+    trainer = make_phased(
+        make_task("lenet300"), [1], {"epochs": 4, "rewire": Rewire(density=0.1, every=2, until=0.5)}, {}
+    )
     trainer.advance(9)
     masks = masks_of(trainer)
     trainer.advance(16)
@@ -137,25 +122,29 @@ PHASES: list[tuple[dict[str, Any], ...]] = [
 
 
 @pytest.mark.parametrize("phases", PHASES, ids=["alone", "in two phases, then fixed", "then pruned"])
-def test_interrupted_at_every_step_it_ends_with_the_same_bits(make: Make, phases: tuple[dict[str, Any], ...]) -> None:
-    there, here, straight = (make(make_task("lenet300"), [1, 2], *phases, l1=1e-4, dropout=0.2) for _ in range(3))
+def test_interrupted_at_every_step_it_ends_with_the_same_bits(
+    make_phased: MakeTrainer, phases: tuple[dict[str, Any], ...]
+) -> None:
+    there, here, straight = (
+        make_phased(make_task("lenet300"), [1, 2], *phases, l1=1e-4, dropout=0.2) for _ in range(3)
+    )
     for _ in straight.run():
         pass
     assert_resumes_at_every_step(here, there, straight)
 
 
 @pytest.mark.parametrize("phases", PHASES, ids=["alone", "in two phases, then fixed", "then pruned"])
-def test_a_replicate_does_not_depend_on_its_pack(make: Make, phases: tuple[dict[str, Any], ...]) -> None:
-    pack, alone = (make(make_task("lenet300"), seeds, *phases, l1=1e-4) for seeds in ([1, 2, 3], [2]))
+def test_a_replicate_does_not_depend_on_its_pack(make_phased: MakeTrainer, phases: tuple[dict[str, Any], ...]) -> None:
+    pack, alone = (make_phased(make_task("lenet300"), seeds, *phases, l1=1e-4) for seeds in ([1, 2, 3], [2]))
     for trainer in (pack, alone):
         trainer.advance(trainer.num_steps)
     assert pack.outcomes()[1].scores == alone.outcomes()[0].scores
     assert torch.equal(pack.replicas.values[1], alone.replicas.values[0])
 
 
-def test_later_phases_keep_the_zeros(make: Make) -> None:
+def test_later_phases_keep_the_zeros(make_phased: MakeTrainer) -> None:
     for phases in PHASES:
-        trainer = make(make_task("lenet300"), [1], *phases)
+        trainer = make_phased(make_task("lenet300"), [1], *phases)
         last = max(number for number, phase in enumerate(phases) if "rewire" in phase)
         trainer.advance(trainer.phases[last].end)
         masks = masks_of(trainer)
@@ -165,20 +154,20 @@ def test_later_phases_keep_the_zeros(make: Make) -> None:
         assert outcome.counts.num_nonzero > 0
 
 
-def test_what_does_not_go_together_is_refused(make: Make, few_data: DataOf) -> None:
+def test_what_does_not_go_together_is_refused(make_phased: MakeTrainer, few_data: DataOf) -> None:
     task = make_task("lenet300")
     others: list[dict[str, Any]] = [{"fixed_structure": True}, {"drop": Drop(to=0.5)}, {"prune": Prune(keep=0.5)}]
     for other in others:
         with pytest.raises(ValidationError, match="give them other phases"):
             Training(**EPOCH, rewire=Rewire(density=0.1), **other)
         with pytest.raises(ValueError, match="cannot come after one that drops or prunes"):
-            make(task, [1], other, RIGL)
+            make_phased(task, [1], other, RIGL)
     with pytest.raises(ValueError, match="'prune' or 'rewire': put it before"):
-        make(task, [1], RIGL, {"drop": Drop(to=0.5)})
+        make_phased(task, [1], RIGL, {"drop": Drop(to=0.5)})
     with pytest.raises(ValueError, match="have the same 'density' and 'layers'"):
-        make(task, [1], RIGL, {"rewire": Rewire(density=0.2)})
+        make_phased(task, [1], RIGL, {"rewire": Rewire(density=0.2)})
     with pytest.raises(ArgumentError, match='penalties: "off"'):
-        make(task, [1], RIGL, l0=1e-3)
+        make_phased(task, [1], RIGL, l0=1e-3)
     assert rehearse(task, {}, [Training(**{**EPOCH, **RIGL})], few_data(task)) == []
 
 

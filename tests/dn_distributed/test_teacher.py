@@ -1,6 +1,5 @@
 """Distillation: a phase learns from the network as it was before."""
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,28 +10,15 @@ from torch.nn import functional
 
 from dn_distributed.config import Augment, Distill, Drop, Prune, Training
 from dn_distributed.errors import ArgumentError
-from dn_distributed.regularizers import resolve
 from dn_distributed.tasks import Task
 from dn_distributed.tasks.lenet300 import LeNet300
-from dn_distributed.training import Trainer
 from dn_distributed.training.phases import phases_of
 from dn_distributed.training.rehearsal import rehearse
 from dn_distributed.training.teacher import softened
 from tests.dn_distributed.own_models import BatchNormResNet, GroupNormResNet
-from tests.dn_distributed.support import DataOf, assert_resumes_at_every_step, make_task
+from tests.dn_distributed.support import EPOCH, DataOf, MakeTrainer, assert_resumes_at_every_step, make_task
 
-Make = Callable[..., Trainer]
-EPOCH: dict[str, Any] = {"epochs": 1, "batch_size": 40}
 HALF = Distill(weight=0.5, temperature=2.0)
-
-
-@pytest.fixture(scope="module")
-def make(few_data: DataOf) -> Make:
-    def make(task: Task, seeds: Sequence[int], *phases: dict[str, Any], **coefficients: float) -> Trainer:
-        trainings = [Training(**{**EPOCH, **phase}) for phase in phases]
-        return Trainer(task, resolve(coefficients), trainings, 0.0, few_data(task).for_seeds(seeds), seeds)
-
-    return make
 
 
 @pytest.mark.parametrize("weight", [0.3, 1.0])
@@ -71,11 +57,11 @@ def test_the_teacher_is_the_network_before_the_first_of_the_phases_that_distill(
 
 @pytest.mark.parametrize("name", ["lenet300", "lenet5_caffe", "own"])
 def test_what_is_learned_is_what_the_earlier_network_puts_out_without_dropout(
-    make: Make, name: str, monkeypatch: pytest.MonkeyPatch
+    make_phased: MakeTrainer, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task: Task = BatchNormResNet() if name == "own" else make_task(name)
     dropout = {"input_dropout": 0.2, **({"dropout": 0.5} if name != "own" else {})}
-    trainer = make(task, [1, 2], {}, {"distill": HALF, "augment": Augment(shift=1)}, **dropout)
+    trainer = make_phased(task, [1, 2], {}, {"distill": HALF, "augment": Augment(shift=1)}, **dropout)
     trainer.advance(trainer.steps_per_epoch)
     networks = [trainer.replicas.plain_network(row, {}) for row in range(2)]
     trainer.advance(2)
@@ -100,23 +86,23 @@ def test_what_is_learned_is_what_the_earlier_network_puts_out_without_dropout(
 
 
 @pytest.mark.parametrize("name", ["lenet300", "lenet5_caffe", "own"])
-def test_a_replicate_is_the_same_in_any_pack_and_taken_up_at_any_step(make: Make, name: str) -> None:
+def test_a_replicate_is_the_same_in_any_pack_and_taken_up_at_any_step(make_phased: MakeTrainer, name: str) -> None:
     task: Task = GroupNormResNet() if name == "own" else make_task(name)
     phases: list[dict[str, Any]] = [{}, {"distill": HALF}, {"distill": HALF, "prune": Prune(keep=0.5)}]
-    together, alone, plain = (make(task, seeds, *phases, l1=1e-5) for seeds in ([1, 2], [2], [2]))
-    without = make(task, [2], {}, {}, {"prune": Prune(keep=0.5)}, l1=1e-5)
+    together, alone, plain = (make_phased(task, seeds, *phases, l1=1e-5) for seeds in ([1, 2], [2], [2]))
+    without = make_phased(task, [2], {}, {}, {"prune": Prune(keep=0.5)}, l1=1e-5)
     for trainer in (together, alone, without):
         trainer.advance(trainer.num_steps)
     assert torch.equal(together.replicas.values[1], alone.replicas.values[0])
     assert not torch.equal(alone.replicas.values, without.replicas.values)
-    here, there = plain, make(task, [2], *phases, l1=1e-5)
+    here, there = plain, make_phased(task, [2], *phases, l1=1e-5)
     assert_resumes_at_every_step(here, there, alone)
 
 
-def test_small_networks_learn_from_the_whole_one(make: Make) -> None:
+def test_small_networks_learn_from_the_whole_one(make_phased: MakeTrainer) -> None:
     phases: list[dict[str, Any]] = [{}, {"distill": HALF, "drop": Drop(to=0.2, every=2)}, {"distill": HALF}]
     shrunk, whole = (
-        make(make_task("lenet300", initial="he"), [1], *({**phase, "shrink": shrink} for phase in phases))
+        make_phased(make_task("lenet300", initial="he"), [1], *({**phase, "shrink": shrink} for phase in phases))
         for shrink in (True, False)
     )
     for trainer in (shrunk, whole):
