@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -129,6 +130,17 @@ class Server:
 
     def postmaster(self) -> int:
         return int((self.data / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+
+    def kill_postgresql(self) -> None:
+        """Kill PostgreSQL while dn is stopped, which would start it again; return when nothing of it can answer.
+
+        The processes of its connections end a moment after it, each when it sees that it is alone.
+        """
+        postmaster = self.postmaster()
+        connections = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        os.kill(self.process.pid, signal.SIGSTOP)
+        os.kill(postmaster, signal.SIGKILL)
+        self.wait(lambda: not any(command_lines().get(int(number)) for number in connections))
 
 
 def command_lines() -> dict[int, str]:
