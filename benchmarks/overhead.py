@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from dn_distributed.training import Trainer
 from sweeps.cluster import connection
 from sweeps.planning.data import load_data
 from sweeps.planning.plan import Pack
 from sweeps.spec import load as spec
 from sweeps.spec.sweep import Sweep
 from sweeps.tune.memory import keep_freed_memory
+from sweeps.tune.pack_training import trainer_of
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
 from tracking.store import embedded
@@ -44,9 +44,7 @@ def _train_bare(job: tuple[Sweep, list[Pack]]) -> None:
     keep_freed_memory()
     data = load_data(sweep, None)
     for pack in packs:
-        cell = pack.cell
-        splits = data.for_seeds(pack.seeds)
-        trainer = Trainer(sweep.task, cell.regularization, cell.phases, cell.pruning, splits, pack.seeds)
+        trainer = trainer_of(sweep.task, pack, data.for_seeds(pack.seeds), "cpu")
         for _ in trainer.run():
             pass
         trainer.outcomes()

@@ -14,15 +14,14 @@ import torch
 from sqlalchemy import create_engine
 
 from benchmarks import seeding
-from dn_distributed.training import Trainer
 from sweeps.planning import plan as planning
 from sweeps.planning.data import load_data
 from sweeps.spec import load as spec
+from sweeps.tune.pack_training import trainer_of
 from tracking.server import mlflow_process
 from tracking.server.mlflow_process import MlflowServer
 from tracking.store import cell_runs, embedded, replicate_runs
 from tracking.store import location as store
-from tracking.store.location import StoreLocation
 from tracking.store.sweep_store import SweepStore
 
 L1, DN, SEEDS, PACK = 27, 37, 10, 2  # with one cell without either: 1 000 cells in 5 000 packs
@@ -57,11 +56,12 @@ resources: {{pack: 1}}
 # Read in a process that is at work already: imports and the first connection are in the lines of the commands.
 STATES = """
 import time
-from tracking import runs, store
-location = store.locate()
-experiment = SweepStore.find(location, "large")
+from tracking.store import runs
+from tracking.store.location import locate
+from tracking.store.sweep_store import SweepStore
+sweep = SweepStore.find(locate(), "large")
 begin = time.perf_counter()
-found = runs.read_states(experiment)
+found = runs.read_states(sweep)
 print(time.perf_counter() - begin, len(found))
 """
 
@@ -283,7 +283,7 @@ def _worker_seconds(folder: Path) -> tuple[float, float]:
     """CPU seconds that training a pack takes, and writing it to a store of its own."""
     sweep = spec.load(folder / "short.yaml", ["name=parts"])
     data = load_data(sweep, None)
-    location: StoreLocation = store.locate(folder=folder / "parts")
+    location = store.locate(folder=folder / "parts")
     embedded.prepare(location)
     sweep_store = SweepStore.find_or_create(location, sweep.name)
     training = storing = 0.0
@@ -291,7 +291,7 @@ def _worker_seconds(folder: Path) -> tuple[float, float]:
         cell, splits = pack.cell, data.for_seeds(pack.seeds)
         cell_run = cell_runs.ensure_cell(sweep_store, cell, pack.method)
         begin = time.process_time()
-        trainer = Trainer(sweep.task, cell.regularization, cell.phases, cell.pruning, splits, pack.seeds)
+        trainer = trainer_of(sweep.task, pack, splits, "cpu")
         (report,), (outcome,) = list(trainer.run()), trainer.outcomes()
         trained = time.process_time()
         (run,) = replicate_runs.start_replicates(sweep_store, cell_run, cell, pack.method, pack.seeds)

@@ -8,12 +8,12 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect, text
 
 from dn_distributed.data import Data
-from dn_distributed.training import Trainer
 from sweeps.planning import plan as planning
 from sweeps.planning.manifest import manifest_of
-from sweeps.planning.plan import PlannedCell
+from sweeps.planning.plan import Pack, PlannedCell
 from sweeps.planning.stored import plan_from_store
 from sweeps.spec.sweep import Sweep
+from sweeps.tune.pack_training import trainer_of
 from tracking import schema
 from tracking.results import means
 from tracking.results import rows as reader
@@ -89,10 +89,7 @@ def fill(
 
 def _train(sweep: Sweep, data: Data, sweep_store: SweepStore, item: PlannedCell) -> None:
     cell, label, seeds = item.cell, item.method.label, sweep.seeds
-    splits = data.for_seeds(seeds)
-    trainer = Trainer(
-        sweep.task, cell.regularization, cell.phases, cell.pruning, splits, seeds, curve=cell.pruning.curve
-    )
+    trainer = trainer_of(sweep.task, Pack(label, cell, seeds), data.for_seeds(seeds), "cpu")
     cell_run = cell_runs.ensure_cell(sweep_store, cell, label)
     runs = replicate_runs.start_replicates(sweep_store, cell_run, cell, label, seeds)
     for report in trainer.run():
