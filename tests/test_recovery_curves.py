@@ -22,7 +22,6 @@ Shares = Mapping[str, Callable[[int, int], float]]
 @pytest.fixture(scope="module")
 def program() -> Any:
     """The program, which imports the modules beside it."""
-    sys.path.insert(0, str(RESULTS))
     return module_at(RESULTS / "recovery.py")
 
 

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import statistics
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from dn_distributed.compaction.proof import ROUNDING, TOLERANCE
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
+sys.path.append(str(RESULTS))  # scripts there import what lies beside them
 
 
 def module_at(path: Path) -> ModuleType:
@@ -52,8 +54,6 @@ def test_a_statement_that_the_rows_do_not_carry_fails(page) -> None:  # type: ig
         found.less(without, with_dn, "neurons", 0)
     with pytest.raises(AssertionError):
         found.not_shown(with_dn, without, "neurons")
-    with pytest.raises(AssertionError):
-        found.less(with_dn, without, "neurons", 0, holds=False)
 
 
 def test_results_are_not_typed_into_the_text(page) -> None:  # type: ignore[no-untyped-def]
@@ -118,8 +118,7 @@ def test_the_index_is_that_of_the_rows(page) -> None:  # type: ignore[no-untyped
     assert all((RESULTS / link).is_file() for link in links)
 
 
-def test_the_page_of_recovery_is_what_its_records_make(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(RESULTS)
+def test_the_page_of_recovery_is_what_its_records_make() -> None:
     script = module_at(RESULTS / "recovery.py")
     text, ensembles = script.page()
     assert script.PAGE.read_text("utf-8") == text

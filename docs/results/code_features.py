@@ -8,10 +8,10 @@ The plan is ``plans/code-features.md``. All in the page is computed from ``resul
 
 import argparse
 import json
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import page_parts
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
@@ -142,25 +142,19 @@ Differences of the accuracies, in points, paired by seed, with the 95 % interval
 
 def table(found: Found) -> str:
     """Return what was measured, a line for each kind of features."""
-    lines = [
-        "| features | n | accuracy of the classifier (%) | error of the reconstruction | units alive (of 64) | C |",
-        "| :-- | --: | --: | --: | --: | :-- |",
-    ]
+    rows = []
     for name, by_seed in found.items():
         every = list(by_seed.values())
-        accuracy = _spread([100 * one["test"] for one in every], 2)
-        error, alive = ("", "")
-        if name in NETWORKS:
-            error, alive = _spread([one["error"] for one in every], 4), _spread([one["alive"] for one in every], 1)
+        accuracy = page_parts.spread([100 * one["test"] for one in every], 2)
+        shown = (("error", 4), ("alive", 1)) if name in NETWORKS else ()
+        error, alive = [page_parts.spread([one[key] for one in every], decimals) for key, decimals in shown] or ("", "")
         chosen = [one["C"] for one in every]
         strengths = ", ".join(f"{value:g} ({chosen.count(value)})" for value in sorted(set(chosen)))
-        lines.append(f"| {name} | {len(every)} | {accuracy} | {error} | {alive} | {strengths} |")
-    return "\n".join(lines)
-
-
-def _spread(values: Sequence[float], decimals: int) -> str:
-    deviation = f" ± {statistics.stdev(values):.{decimals}f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.{decimals}f}{deviation}"
+        rows.append((name, str(len(every)), accuracy, error, alive, strengths))
+    head = (
+        "features", "n", "accuracy of the classifier (%)", "error of the reconstruction", "units alive (of 64)", "C",
+    )  # fmt: skip
+    return page_parts.table(head, "lrrrrl", rows)
 
 
 def compared(found: Found) -> Sequence[inference.Comparison]:
@@ -170,12 +164,17 @@ def compared(found: Found) -> Sequence[inference.Comparison]:
 
 
 def _comparisons(found: Found) -> str:
-    lines = ["| pair | points | 95 % interval | p (Holm) | verdict |", "| :-- | --: | --: | --: | :-- |"]
-    for item in compared(found):
-        verdict = "holds" if item.holds else "not shown"
-        points = f"{item.difference:+.2f} | {item.interval.low:+.2f} to {item.interval.high:+.2f}"
-        lines.append(f"| {item.first} − {item.second} | {points} | {item.p_corrected:.2g} | {verdict} |")
-    return "\n".join(lines)
+    rows = [
+        (
+            f"{item.first} − {item.second}",
+            f"{item.difference:+.2f}",
+            f"{item.interval.low:+.2f} to {item.interval.high:+.2f}",
+            f"{item.p_corrected:.2g}",
+            "holds" if item.holds else "not shown",
+        )
+        for item in compared(found)
+    ]
+    return page_parts.table(("pair", "points", "95 % interval", "p (Holm)", "verdict"), "lrrrl", rows)
 
 
 def main() -> None:

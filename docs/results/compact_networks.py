@@ -10,10 +10,11 @@ import argparse
 import dataclasses
 import json
 import tempfile
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import page_parts
 
 from dn_distributed.score_names import final
 from sweeps.planning.data_dir import resolve_data_dir
@@ -124,22 +125,13 @@ def page(found: dict[str, dict[str, Any]]) -> str:
     """Return the page of these results."""
     dropped = [text for line in found.values() for text in _layers(line)]
     parts = [
-        HEAD + _table(COLUMNS, [_cells(line) for line in found.values()]),
-        LATENCY + _table(COSTS, [_costs(line) for line in found.values()]),
-        *(_filled(text) for text in _statements(found)),
+        HEAD + page_parts.table(COLUMNS, "l" + "r" * (len(COLUMNS) - 1), map(_cells, found.values())),
+        LATENCY + page_parts.table(COSTS, "l" + "r" * (len(COSTS) - 1), map(_costs, found.values())),
+        *map(page_parts.filled, _statements(found)),
         "## Layer by layer",
         "\n".join(dropped),
     ]
     return "\n\n".join(parts)
-
-
-def _filled(text: str) -> str:
-    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
-
-
-def _table(columns: tuple[str, ...], rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(columns) + " |", "| :-- |" + " --: |" * (len(columns) - 1)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
 def _cells(line: dict[str, Any]) -> list[str]:

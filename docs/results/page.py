@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import json
 import re
-import runpy
 import statistics
-import textwrap
 from dataclasses import replace
 from datetime import datetime
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
+import code_features
+import questions
+import recovery
+import rivals
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from page_parts import filled, spread
+from questions import Level, Question
 
 from tracking.report import index
 from tracking.results import cells, equal_score, fronts, inference, threshold_curves
@@ -93,21 +97,20 @@ class Results:
         found = [column.value(row) for row in self.chosen(label).rows]
         return [_scale(column) * value for value in found if value is not None]
 
-    def mean(self, label: str, key: str, decimals: int, *, spread: bool = True) -> str:
+    def mean(self, label: str, key: str, decimals: int) -> str:
         """Return mean ± standard deviation over seeds."""
         values = self.values(label, key)
         assert len(values) == len(self.manifest.seeds), (label, key)
-        ends = f" ± {statistics.stdev(values):.{decimals}f}" if spread else ""
-        return f"{statistics.fmean(values):.{decimals}f}{ends}"
+        return spread(values, decimals)
 
     def range(self, label: str, key: str, decimals: int) -> str:
         """Return the smallest and the largest value of a seed."""
         values = self.values(label, key)
         return f"{min(values):.{decimals}f} to {max(values):.{decimals}f}"
 
-    def geometric(self, label: str, key: str = "score") -> str:
-        """Return the geometric mean over seeds, to two digits."""
-        return _in_tens(statistics.geometric_mean(self.values(label, key)))
+    def geometric(self, label: str) -> str:
+        """Return the geometric mean of the score over seeds, to two digits."""
+        return _in_tens(statistics.geometric_mean(self.values(label, "score")))
 
     def published(self, label: str, key: str, decimals: int) -> str:
         """Return the published figure that stands beside a method's."""
@@ -162,20 +165,20 @@ class Results:
                 return replace(item, difference=-item.difference, interval=inference.Interval(low, high))
         raise KeyError((first, second, key))
 
-    def less(self, first: str, second: str, key: str, decimals: int, *, holds: bool | None = True) -> str:
-        """Return by how much ``first`` is below ``second``, with the 95 % interval of the mean difference."""
+    def less(self, first: str, second: str, key: str, decimals: int) -> str:
+        """Return by how much ``first`` is below ``second``, with the 95 % interval of a mean difference that holds."""
         item = self.compare(first, second, key)
         assert item.difference < 0, (first, second, key, item)
-        assert holds is None or item.holds == holds, (first, second, key, item)
+        assert item.holds, (first, second, key, item)
         scale = _scale(self.column(key))
         mean, low, high = (-scale * value for value in (item.difference, item.interval.high, item.interval.low))
         return f"{mean:.{decimals}f} (95 % interval {low:.{decimals}f} to {high:.{decimals}f})"
 
-    def factor(self, first: str, second: str, key: str = "score", *, holds: bool | None = True) -> str:
-        """Return how many times ``second`` ``first`` is, of geometric means, with its 95 % interval."""
+    def factor(self, first: str, second: str, key: str = "score") -> str:
+        """Return how many times ``second`` ``first`` is, of geometric means that differ, with the 95 % interval."""
         item = self.compare(first, second, key)
         assert item.is_ratio, item
-        assert holds is None or item.holds == holds, (first, second, key, item)
+        assert item.holds, (first, second, key, item)
         return _ratio(item)
 
     def at_threshold(self, label: str, threshold: float, name: str, decimals: int) -> str:
@@ -184,8 +187,7 @@ class Results:
         values = [point[name] for curve in by_seed for point in curve if point["threshold"] == threshold]
         assert len(values) == len(self.manifest.seeds), (label, threshold)
         scale = 1 if name.endswith("alive") else 100
-        values = [scale * value for value in values]
-        return f"{statistics.fmean(values):.{decimals}f} ± {statistics.stdev(values):.{decimals}f}"
+        return spread([scale * value for value in values], decimals)
 
     def levels_note(self) -> str:
         """Return what the table at equal score says of its levels."""
@@ -292,20 +294,14 @@ def _written(network: str) -> int:
 
 
 @cache
-def _program(name: str) -> dict[str, Any]:
-    """Return the names of another program of this folder."""
-    return runpy.run_path(str(HERE / f"{name}.py"))
-
-
-@cache
-def _questions() -> dict[str, Any]:
+def _questions() -> dict[str, Question]:
     """Return the questions of ``plans`` whose sweeps were run, by name."""
-    return {question.name: question for question in _program("questions")["answered"]()}
+    return {question.name: question for question in questions.answered()}
 
 
 def _answer(name: str) -> str:
     """Return the verdicts of the plan of that name."""
-    return "\n".join(_program("questions")["summary"](_questions()[name], _levels(name)))
+    return questions.summary(_questions()[name], _levels(name))
 
 
 def _holds_at(name: str, first: str, second: str, size: str, *drops: float, more: bool) -> str:
@@ -322,12 +318,12 @@ def _holds_at(name: str, first: str, second: str, size: str, *drops: float, more
 
 
 @cache
-def _levels(name: str) -> Any:
+def _levels(name: str) -> list[Level]:
     return _questions()[name].levels()
 
 
-def _compared(name: str) -> Any:
-    return _program("questions")["compared"](_questions()[name], _levels(name))
+def _compared(name: str) -> list[tuple[Level, Comparison]]:
+    return questions.compared(_questions()[name], _levels(name))
 
 
 def _carried_over(first: str, second: str) -> str:
@@ -352,38 +348,34 @@ def _recipes() -> str:
 
 
 @cache
-def _rivals(key: str, kind: str, *, further: bool = False) -> str:
+def _rivals(key: str, kind: rivals.Kind, *, further: bool = False) -> str:
     """Return our table of a network and a kind as ``rivals/`` has it, with links from here; nothing if none was run.
 
     ``further``: of other images or another teacher.
     """
-    program = _program("rivals")
-    network = next(network for network in program["NETWORKS"] if network.key == key)
-    found = program["apart"](program["entries"](network))[further] if network.folders else []
-    return str(program["table"](kind, found, HERE)) if found else ""
+    network = next(network for network in rivals.NETWORKS if network.key == key)
+    found = rivals.apart(rivals.entries(network))[further] if network.folders else []
+    return rivals.table(kind, found, HERE) if found else ""
 
 
 @cache
 def _rival(sweep: str) -> dict[str, str]:
     """Return the mean test error of a sweep of rivals or recipes in percent, and its mean compressions."""
-    program = _program("rivals")
-    found = [entry for network in program["NETWORKS"] if network.folders for entry in program["entries"](network)]
+    found = [entry for network in rivals.NETWORKS if network.folders for entry in rivals.entries(network)]
     (entry,) = [entry for entry in found if entry.folder.name == sweep]
-    compressions = {kind: f"{statistics.fmean(entry.compressions(kind)):.0f}" for kind in ("structured", "mixed")}
+    compressions = {kind: f"{statistics.fmean(entry.compressions(kind)):.0f}" for kind in get_args(rivals.Kind)}
     return {"error": f"{statistics.fmean(entry.errors):.2f}", **compressions}
 
 
 def _code_features() -> str:
     """Return the table of ``code-features/``; nothing where it was not measured."""
-    program = _program("code_features")
-    return str(program["table"](program["read"]())) if program["RESULTS"].exists() else ""
+    return code_features.table(code_features.read()) if code_features.RESULTS.exists() else ""
 
 
 def _recovery() -> tuple[str, int]:
     """Return what is seen of recovery, as its page says it, and how many ensembles that is of."""
-    program = _program("recovery")
-    _, ensembles = program["page"]()
-    return program["seen"](ensembles), len(ensembles)
+    _, ensembles = recovery.page()
+    return recovery.seen(ensembles), len(ensembles)
 
 
 def _hours() -> str:
@@ -416,8 +408,7 @@ def _wrapped(text: str) -> str:
     for block in re.split(r"\n{2,}", text.strip()):
         parts = re.split(r"\n(?=- )", block)
         if not block.startswith(("|", "#")):
-            parts = [textwrap.fill(" ".join(part.split()), 120, subsequent_indent="  " * part.startswith("- "),
-                                   break_long_words=False, break_on_hyphens=False) for part in parts]  # fmt: skip
+            parts = [filled(" ".join(part.split()), indent="  " * part.startswith("- ")) for part in parts]
         blocks.append("\n".join(parts))
     return "\n\n".join(blocks) + "\n"
 

@@ -9,7 +9,6 @@ Nothing is typed in: a page is made from the rows and curves beside it, and a te
 import argparse
 import math
 import statistics
-import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy
+from page_parts import filled, table
 
 from dn_distributed import score_names
 from tracking import load_rows
@@ -264,17 +264,14 @@ def pooled_p(values: Mapping[str, Mapping[int, float]], first: str, second: str)
 def page(question: Question) -> str:
     """Return the answer in Markdown."""
     levels = question.levels()
-    parts = [_head(question), summary(question, levels), [""], _sizes(question, levels), _comparisons(question, levels)]
-    return "\n".join(line for part in parts for line in part) + "\n"
+    parts = (_head(question), [summary(question, levels)], _sizes(question, levels), _comparisons(question, levels))
+    return "\n\n".join(text for part in parts for text in part) + "\n"
 
 
-def summary(question: Question, levels: Sequence[Level]) -> list[str]:
+def summary(question: Question, levels: Sequence[Level]) -> str:
     """Return the verdicts of all comparisons in one table: a line a pair, a column a measure."""
     family = compared(question, levels)
-    lines = [
-        f"| {' | '.join(['pair', *(SIZES[size] for size in question.sizes)])} |",
-        "| --- |" + " --- |" * len(question.sizes),
-    ]
+    rows = []
     for pair in question.pairs:
         cells = [
             "; ".join(
@@ -282,8 +279,8 @@ def summary(question: Question, levels: Sequence[Level]) -> list[str]:
             )
             for size in question.sizes
         ]
-        lines.append(f"| {' / '.join(pair)} | {' | '.join(cell or 'not reached' for cell in cells)} |")
-    return lines
+        rows.append([" / ".join(pair), *(cell or "not reached" for cell in cells)])
+    return table(["pair", *(SIZES[size] for size in question.sizes)], "-" * (1 + len(question.sizes)), rows)
 
 
 def _short(level: Level, item: Comparison) -> str:
@@ -303,7 +300,7 @@ def _head(question: Question) -> list[str]:
             else "points of validation accuracy below the best:"
         ),
     )
-    return [f"# {question.title}", "", *(line for part in text for line in (textwrap.fill(part, 120), ""))]
+    return [f"# {question.title}", *map(filled, text)]
 
 
 _OTHERWISE = (
@@ -318,13 +315,9 @@ _OTHERWISE = (
 def _sizes(question: Question, levels: Sequence[Level]) -> Iterator[str]:
     for size in question.sizes:
         of_size = [level for level in levels if level.size == size]
+        rows = ([method, *(_cell(level, method) for level in of_size)] for method in of_size[0].estimates)
         yield f"## Fewest {SIZES[size]}"
-        yield ""
-        yield f"| method | {' | '.join(level.score for level in of_size)} |"
-        yield f"| --- |{' --- |' * len(of_size)}"
-        for method in of_size[0].estimates:
-            yield f"| {method} | {' | '.join(_cell(level, method) for level in of_size)} |"
-        yield ""
+        yield table(["method", *(level.score for level in of_size)], "-" * (1 + len(of_size)), rows)
 
 
 def _cell(level: Level, method: str) -> str:
@@ -345,42 +338,39 @@ def _number(size: Size, value: float) -> str:
 def _comparisons(question: Question, levels: Sequence[Level]) -> Iterator[str]:
     family = compared(question, levels)
     yield f"## The {len(family)} comparisons of the family"
-    yield ""
     yield "Ratio of geometric means, with its 95 % interval; p corrected by Holm; the verdict by the plan's rule."
-    yield ""
-    yield "| quantity | pair | ratio | 95 % interval | p | p (Holm) | verdict |"
-    yield "| --- | --- | --: | --: | --: | --: | --- |"
-    for level, item in family:
-        yield f"{_ratio(level, item)} | {item.p:.2g} | {item.p_corrected:.2g} | {verdict(level, item)} |"
+    rows = ((*_ratio(level, item), verdict(level, item)) for level, item in family)
+    yield table((*_RATIO, "verdict"), "--rrrr-", rows)
     if question.as_first_planned:
-        yield ""
         yield from _as_planned(compared_as_planned(question, levels))
 
 
-def _ratio(level: Level, item: Comparison) -> str:
-    interval = f"{math.exp(item.interval.low):.3g} to {math.exp(item.interval.high):.3g}"
-    return f"| {level.title} | {item.first} / {item.second} | {math.exp(item.difference):.3g} | {interval}"
+_RATIO = ("quantity", "pair", "ratio", "95 % interval", "p", "p (Holm)")
+
+
+def _ratio(level: Level, item: Comparison) -> tuple[str, ...]:
+    low, ratio, high = (f"{math.exp(value):.3g}" for value in (item.interval.low, item.difference, item.interval.high))
+    pair = f"{item.first} / {item.second}"
+    return (level.title, pair, ratio, f"{low} to {high}", f"{item.p:.2g}", f"{item.p_corrected:.2g}")
 
 
 def _as_planned(family: Sequence[tuple[Level, Comparison]]) -> Iterator[str]:
     yield f"## The same by the test of the plan: {sum(item.holds for _, item in family)} of {len(family)} would hold"
-    yield ""
     yield (
         "Paired t test over ten seeds in one cut, and p corrected by Holm; beside it p of Welch's test, p with the "
         "variance pooled over the methods (mixed model), and the correlation of the pairs, uncorrected. All of them "
         "take seeds that share a choice as independent: p and intervals are too small."
     )
-    yield ""
-    yield "| quantity | pair | ratio | 95 % interval | p | p (Holm) | p, Welch | p, pooled | correlation |"
-    yield "| --- | --- | --: | --: | --: | --: | --: | --: | --: |"
+    rows = []
     for level, item in family:
         values = level.logarithms()
         first, second = (list(values[label].values()) for label in (item.first, item.second))
-        yield (
-            f"{_ratio(level, item)} | {item.p:.2g} | {item.p_corrected:.2g} "
-            f"| {scipy.stats.ttest_ind(first, second, equal_var=False).pvalue:.2g} "
-            f"| {pooled_p(values, item.first, item.second):.2g} | {_correlation(first, second):.2f} |"
+        welch, pooled = (
+            scipy.stats.ttest_ind(first, second, equal_var=False).pvalue,
+            pooled_p(values, item.first, item.second),
         )
+        rows.append((*_ratio(level, item), f"{welch:.2g}", f"{pooled:.2g}", f"{_correlation(first, second):.2f}"))
+    yield table((*_RATIO, "p, Welch", "p, pooled", "correlation"), "--rrrrrrr", rows)
 
 
 def _correlation(first: Sequence[float], second: Sequence[float]) -> float:

@@ -9,11 +9,12 @@ Without arguments the page alone is written, from the rows and proofs that are t
 import argparse
 import dataclasses
 import json
-import statistics
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from page_parts import spread, table
 
 from dn_distributed.score_names import Split, final
 from sweeps.planning.data_dir import resolve_data_dir
@@ -24,7 +25,6 @@ from tracking.store.location import StoreLocation
 
 HERE = Path(__file__).parent / "recipes"
 PROOFS, PAGE = HERE / "proofs.json", HERE / "README.md"
-_COLUMNS = 8
 RECIPES = ("recipe-lenet300-20x", "recipe-lenet300-30x", "recipe-lenet5-caffe-160x")
 
 HEAD = """# Recipes: a small network out of one training
@@ -95,38 +95,43 @@ def _error(row: Row, split: Split) -> float:
 
 
 def _summary(names: Sequence[str]) -> list[str]:
-    lines = [
-        "| recipe | n | weights of the whole | dense size | compression | validation error (%) | test error (%) |",
-        "| :-- | --: | --: | --: | --: | --: | --: |",
-    ]
+    lines = []
     for name in names:
         rows = _rows(name)
         counts = [row.counts for row in rows]
-        cells = (
-            str(len(rows)),
-            str(counts[0].num_weights),
-            _spread([c.dense_size for c in counts], 0),
-            _spread([c.num_weights / c.dense_size for c in counts], 1),
-            *(_spread([_error(row, split) for row in rows], 2) for split in ("validation", "test")),
+        lines.append(
+            (
+                f"[{name}]({name}/table.md)",
+                str(len(rows)),
+                str(counts[0].num_weights),
+                spread([c.dense_size for c in counts], 0),
+                spread([c.num_weights / c.dense_size for c in counts], 1),
+                *(spread([_error(row, split) for row in rows], 2) for split in ("validation", "test")),
+            )
         )
-        lines.append(f"| [{name}]({name}/table.md) | {' | '.join(cells)} |")
-    return [*lines, "", "Mean ± standard deviation over the replicates."]
+    return [table(_COLUMNS, "lrrrrrr", lines), "", "Mean ± standard deviation over the replicates."]
 
 
-def _spread(values: Sequence[float], places: int) -> str:
-    return f"{statistics.fmean(values):.{places}f} ± {statistics.stdev(values):.{places}f}"
+_COLUMNS = (
+    "recipe", "n", "weights of the whole", "dense size", "compression", "validation error (%)", "test error (%)",
+)  # fmt: skip
+_COLUMNS_OF_REPLICATES = (
+    "recipe, seed", "units, inputs first", "dense size", "test error (%)", "multiply-adds", "ms, batch 256",
+    "apart in float64", "in float32", "changed",
+)  # fmt: skip
 
 
 def _replicates(names: Sequence[str], proofs: dict[str, dict[str, Any]]) -> list[str]:
-    lines = [
-        "| recipe, seed | units, inputs first | dense size | test error (%) | multiply-adds | ms, batch 256 | "
-        "apart in float64 | in float32 | changed |",
-        "| :-- | :-- | --: | --: | --: | --: | --: | --: | --: |",
-    ]
+    lines = []
     for name in names:
         for row in _rows(name):
             units = "-".join(str(unit.alive) for unit in row.counts.units)
-            cells = [units, str(row.counts.dense_size), f"{_error(row, 'test'):.2f}"]
+            cells = [
+                f"{name.removeprefix('recipe-')}, {row.seed}",
+                units,
+                str(row.counts.dense_size),
+                f"{_error(row, 'test'):.2f}",
+            ]
             proof = proofs.get(name, {}).get(str(row.seed))
             if proof is not None:
                 cells += [
@@ -136,11 +141,9 @@ def _replicates(names: Sequence[str], proofs: dict[str, dict[str, Any]]) -> list
                     f"{proof['max_rel_float32']:.1e}",
                     str(proof["changed_predictions"]),
                 ]
-            lines.append(
-                f"| {name.removeprefix('recipe-')}, {row.seed} | {' | '.join([*cells, *[''] * (8 - len(cells))])} |"
-            )
+            lines.append([*cells, *[""] * (len(_COLUMNS_OF_REPLICATES) - len(cells))])
     return [
-        *lines,
+        table(_COLUMNS_OF_REPLICATES, "llrrrrrrr", lines),
         "",
         "Milliseconds: medians on one thread, both networks in turns, on a machine that did other work too.",
     ]

@@ -9,19 +9,16 @@ A record is a small JSON file for each ensemble: which of a hundred problems of 
 import argparse
 import json
 import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-sys.path.insert(0, str(Path(__file__).parent))
 import recovery_methods as methods
 import recovery_page
+import torch
 from recovery_curves import Ensemble
+from torch import Tensor
 
 FOLDER = Path(__file__).parent / "recovery"
 PAGE, TEMPLATE = FOLDER / "README.md", FOLDER / "README.md.jinja"

@@ -2,7 +2,6 @@
 
 import math
 import re
-import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import page_parts
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -73,20 +73,15 @@ def page(template: Path, ensembles: Sequence[Ensemble], planned: Iterable[str]) 
 def filled(text: str) -> str:
     """Fill the lines of paragraphs; tables, headings, lists and pictures stay as they are."""
     blocks = [
-        block
-        if block.startswith(("|", "#", "- ", "!"))
-        else textwrap.fill(" ".join(block.split()), 120, break_long_words=False, break_on_hyphens=False)
+        block if block.startswith(("|", "#", "- ", "!")) else page_parts.filled(" ".join(block.split()))
         for block in re.split(r"\n{2,}", text.strip())
     ]
     return "\n\n".join(blocks) + "\n"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> Iterator[str]:
-    """Lines of a table of which the first columns are words."""
-    yield f"| {' | '.join(head)} |"
-    yield "|" + " --- |" * left + " --: |" * (len(head) - left)
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
+    """A table of which the first columns are words."""
+    yield page_parts.table(head, "-" * left + "r" * (len(head) - left), rows)
 
 
 def _ensembles(ensembles: Sequence[Ensemble], planned: Iterable[str]) -> Iterator[str]:

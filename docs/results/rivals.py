@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import page_parts
 import yaml
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -204,37 +205,21 @@ _TITLES: dict[Kind, str] = {
 
 def table(kind: Kind, found: Sequence[Entry], seen_from: Path = FOLDER) -> str:
     """Return our table of a kind, most compressed first, with links for a page in the folder ``seen_from``."""
-    lines = [
-        "| method | n | epochs | compression | test error (%) | units left, inputs first |",
-        "| :-- | --: | --: | --: | --: | :-- |",
-    ]
-    for entry in _ordered(kind, found):
+    rows = []
+    for entry in sorted(found, key=lambda entry: -statistics.fmean(entry.compressions(kind))):
         link = Path(os.path.relpath(entry.folder / "table.md", seen_from)).as_posix()
-        compression, error = (_spread(values) for values in (entry.compressions(kind), entry.errors))
-        lines.append(
-            f"| [{entry.method}]({link}) | {len(entry.rows)} | {entry.epochs:.0f} | {compression} | {error} "
-            f"| {entry.units} |"
-        )
-    return "\n".join(lines)
-
-
-def _ordered(kind: Kind, found: Sequence[Entry]) -> list[Entry]:
-    return sorted(found, key=lambda entry: -statistics.fmean(entry.compressions(kind)))
+        compression, error = (page_parts.spread(values, 2) for values in (entry.compressions(kind), entry.errors))
+        method, size = f"[{entry.method}]({link})", str(len(entry.rows))
+        rows.append((method, size, f"{entry.epochs:.0f}", compression, error, entry.units))
+    head = ("method", "n", "epochs", "compression", "test error (%)", "units left, inputs first")
+    return page_parts.table(head, "lrrrrl", rows)
 
 
 def _published(kind: Kind, records: dict[str, Any]) -> str:
-    lines = [
-        "Published, one run each, under another protocol:",
-        "",
-        "| method | compression | test error (%) | units left | source |",
-        "| :-- | --: | --: | :-- | :-- |",
-    ]
-    for record in records[kind]:
-        kept = record.get("kept", "")
-        lines.append(
-            f"| {record['method']} | {record['compression']} | {record['error']} | {kept} | {record['source']} |"
-        )
-    return "\n".join(lines)
+    keys = ("method", "compression", "error", "kept", "source")
+    rows = [[str({"kept": "", **record}[key]) for key in keys] for record in records[kind]]
+    head = ("method", "compression", "test error (%)", "units left", "source")
+    return f"Published, one run each, under another protocol:\n\n{page_parts.table(head, 'lrrll', rows)}"
 
 
 def _reached(kind: Kind, found: Sequence[Entry], records: Sequence[dict[str, Any]]) -> str:
@@ -250,11 +235,6 @@ def _reached(kind: Kind, found: Sequence[Entry], records: Sequence[dict[str, Any
     left = [record["method"] for record in records if not is_reached(record)]
     reached = f"Of these {len(records)}, {len(records) - len(left)} are reached by the means of one of our methods"
     return f"{reached}, as small and as accurate; not: {'; '.join(left)}." if left else f"{reached}."
-
-
-def _spread(values: Sequence[float]) -> str:
-    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.2f}{deviation}"
 
 
 @style.styled
