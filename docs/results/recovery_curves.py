@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from tracking.results import inference
+
 Array: TypeAlias = NDArray[Any]
 RESAMPLES = 1000
 MARGIN = 1.1
 """Ratios nearer to 1 than this are equal."""
-SIGNIFICANCE = 0.05
 PAIRS = (
     ("OMP", "LASSO"),
     *((f"ℓ1 {way}", "LASSO") for way in ("1", "2", "3", "2 rising", "3 rising")),
@@ -69,7 +70,7 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """By the plan's rule."""
-        if self.p_corrected < SIGNIFICANCE:
+        if self.p_corrected < inference.SIGNIFICANCE:
             return "holds"
         low, high = self.interval(0.9)
         return "equal" if low > 1 / MARGIN and high < MARGIN else "not shown"
@@ -186,12 +187,8 @@ def crossing(shares: Array, samples: Sequence[int]) -> Array:
 
 def corrected(found: Sequence[Comparison]) -> list[Comparison]:
     """Return comparisons with p by Holm's correction over all of them."""
-    order = sorted(range(len(found)), key=lambda place: found[place].p)
-    p, most = {}, 0.0
-    for rank, place in enumerate(order):
-        most = max(most, min(1.0, (len(found) - rank) * found[place].p))
-        p[place] = most
-    return [replace(item, p_corrected=p[place]) for place, item in enumerate(found)]
+    p_values = inference.holm([item.p for item in found])
+    return [replace(item, p_corrected=p) for item, p in zip(found, p_values, strict=True)]
 
 
 def expected(values: str, k: int, features: int, with_dn: bool) -> float:

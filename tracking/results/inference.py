@@ -200,11 +200,17 @@ def _paired(quantity: str, first: str, second: str, differences: Sequence[float]
 
 
 def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Return the comparisons with p corrected for their number by Holm's method (1979)."""
-    order = sorted(range(len(comparisons)), key=lambda index: comparisons[index].p)
-    values = [0.0] * len(comparisons)
-    running = 0.0
+    """Return the comparisons with p corrected for their number."""
+    p_values = holm([item.p for item in comparisons])
+    return [replace(item, p_corrected=p) for item, p in zip(comparisons, p_values, strict=True)]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p values corrected for their number by Holm's method (1979), in the order given."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    found = [0.0] * len(p_values)
+    largest = 0.0
     for rank, index in enumerate(order):
-        running = max(running, min(1.0, comparisons[index].p * (len(comparisons) - rank)))
-        values[index] = running
-    return [replace(item, p_corrected=value) for item, value in zip(comparisons, values, strict=True)]
+        largest = max(largest, min(1.0, p_values[index] * (len(p_values) - rank)))
+        found[index] = largest
+    return found
