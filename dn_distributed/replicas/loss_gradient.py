@@ -50,11 +50,11 @@ def loss_gradient(
 ) -> LossGradient:
     """Return the gradient of ``loss`` for tensors like these: same shapes, strides and device.
 
-    ``num_replicates``: of a stack, else 1. Losses of one ``identity`` compute the same. ArgumentError where it draws
-    random numbers.
+    Where targets are the inputs, one tensor, it is for such alone. ``num_replicates``: of a stack, else 1. Losses of
+    one ``identity`` compute the same. ArgumentError where it draws random numbers.
     """
     tensors = ((t.shape, t.stride(), t.dtype, t.device) for t in (*values, *statistics, inputs, targets, *masks))
-    key = (identity, torch.get_num_threads(), *tensors)
+    key = (identity, torch.get_num_threads(), targets is inputs, *tensors)
     if key in _graphs:
         return _graphs[key]
     graph = _trace_gradient(loss, values, statistics, masks, inputs, targets, num_replicates)

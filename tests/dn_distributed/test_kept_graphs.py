@@ -102,6 +102,22 @@ def test_another_precision_is_traced_for_itself(
     assert seen == [1, 2, 2]
 
 
+def test_inputs_that_drop_are_not_taken_for_the_targets_of_a_pack_before(
+    make_trainer: MakeTrainer, traced: list[object]
+) -> None:
+    """An autoencoder's inputs and targets are one tensor, unless inputs drop: by their shapes nothing tells."""
+    task, ends = make_task("autoencoder"), []
+    for coefficients in ({"input_dropout": 0.5}, {}, {"input_dropout": 0.5}):
+        if not coefficients:
+            loss_gradient._graphs.clear()  # as in a worker that begins with the pack without
+        trainer = make_trainer(task, [1, 2], coefficients, batch_size=8)
+        trainer.advance(2)
+        ends.append(trainer.replicas.values)
+    assert torch.equal(ends[0], ends[2])
+    assert not torch.equal(ends[0], ends[1])
+    assert len(traced) == 3
+
+
 def test_a_graph_that_holds_a_tensor_of_the_moment_is_not_kept(make_trainer: MakeTrainer, traced: list[object]) -> None:
     for _ in range(2):
         make_trainer(Shifted(), [1], batch_size=8).advance(1)
