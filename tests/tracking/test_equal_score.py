@@ -134,3 +134,28 @@ def test_of_errors_no_such_thing_is_known() -> None:
     found = equal_score.at_equal_score(make_manifest({"a": [cell]}), {"a": [point(0.1, 0.01, cell=cell)]})
     assert found.levels
     assert grids.equal_score_notes(found) == []
+
+
+def test_methods_that_are_the_same_networks_are_one() -> None:
+    """Rows that leave dropout on while testing are shown beside those that do not: by their networks they are equal."""
+    others = [make_cell("lenet300", l1=1.0)]
+    manifest = make_manifest({"a": [CELL], "a as scripted": [CELL], "b": others})
+    scripted = manifest.methods[1].model_copy(update={"dropout_at_test": True})
+    manifest = manifest.model_copy(update={"methods": (manifest.methods[0], scripted, manifest.methods[2])})
+    twins = [point(0.05, 0.98), point(0.04, 0.97)]
+    points = {"a": twins, "a as scripted": list(twins), "b": [point(0.08, 0.98, noise=0.002, cell=others[0])]}
+    found = equal_score.at_equal_score(manifest, points)
+    assert grid(found).head == ["validation score", "a = a as scripted (of 2)", "b (of 1)"]
+    assert {(item.first, item.second) for item in found.compared} == {("a = a as scripted", "b")}
+    alone = equal_score.at_equal_score(MANIFEST.model_copy(update={"methods": manifest.methods[::2]}), {
+        label: points[label] for label in ("a", "b")
+    })  # fmt: skip
+    assert [item.p_corrected for item in found.compared] == [item.p_corrected for item in alone.compared]
+    assert "dropout off, also those of a as scripted, which the table has with" in grids.equal_score_notes(found)[-1]
+    assert len(grids.equal_score_notes(alone)) == 1
+
+
+def test_methods_with_other_configurations_stay_apart_whatever_they_leave() -> None:
+    same = [point(0.05, 0.98)]
+    manifest = make_manifest({"a": [CELL], "b": [CELL, make_cell("lenet300", l1=1.0)]})
+    assert len(grid(equal_score.at_equal_score(manifest, {"a": same, "b": list(same)})).head) == 3

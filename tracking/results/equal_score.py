@@ -97,6 +97,8 @@ class EqualScore:
     compared: tuple[Comparison, ...] = ()
     exactness: Exactness | None = None
     """None of errors: nothing is known of them but their spread over seeds."""
+    tested_otherwise: tuple[str, ...] = ()
+    """Methods whose test scores in the table leave dropout on: here it is off."""
 
 
 @dataclass(frozen=True)
@@ -144,9 +146,12 @@ class _Method:
 
 
 def at_equal_score(manifest: Manifest, points: Mapping[str, Sequence[Point]]) -> EqualScore:
-    """Compare the methods that have points, by method each configuration at each threshold."""
+    """Compare the methods that have points, by method each configuration at each threshold.
+
+    Methods that are the same networks are one, as ``first = second``.
+    """
     tried, higher = {method.label: method.cells for method in manifest.methods}, manifest.score_higher_is_better
-    methods = {label: _Method(found, tried[label], higher) for label, found in points.items() if found}
+    methods = _each_once({label: _Method(found, tried[label], higher) for label, found in points.items() if found})
     if not methods:
         return EqualScore()
     every = [point for method in methods.values() for point in method.points]
@@ -159,7 +164,25 @@ def at_equal_score(manifest: Manifest, points: Mapping[str, Sequence[Point]]) ->
         levels,
         tuple(inference.corrected(list(itertools.chain(*compared)))),
         _exactness(every, scores) if manifest.score == "accuracy" else None,
+        tuple(method.label for method in manifest.methods if method.dropout_at_test and points.get(method.label)),
     )
+
+
+def _each_once(methods: Mapping[str, _Method]) -> dict[str, _Method]:
+    """The methods, those with the same configurations and points as one: they differ in how they are tested alone."""
+    labels: list[list[str]] = []
+    for label, method in methods.items():
+        same = next((found for found in labels if _are_same(methods[found[0]], method)), None)
+        if same is None:
+            labels.append([label])
+        else:
+            same.append(label)
+    return {" = ".join(found): methods[found[0]] for found in labels}
+
+
+def _are_same(one: _Method, other: _Method) -> bool:
+    keys = ([cell.key for cell in method.tried] for method in (one, other))
+    return list(one.points) == list(other.points) and next(keys) == next(keys)
 
 
 def _level(manifest: Manifest, methods: Mapping[str, _Method], size: Size, score: float) -> Level:

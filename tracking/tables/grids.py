@@ -220,15 +220,23 @@ def _left(score: str, size: fronts.Size, found: Left) -> str:
 
 
 def equal_score_notes(equal: EqualScore) -> list[str]:
-    """Return how well validation accuracy tells levels apart; of errors nothing is known but their spread."""
-    exact = equal.exactness
-    if exact is None:
-        return []
-    return [
-        f"At equal score: validation accuracy is that of {exact.num_images} images, the same for every seed; its "
-        f"standard error at {100 * exact.best:.2f} % is {100 * exact.standard_error:.2f} points, and the levels lie "
-        f"{100 * exact.nearest:.2f} to {100 * exact.furthest:.2f} points apart."
-    ]
+    """Return how well validation accuracy tells levels apart, and what is tested otherwise than in the table.
+
+    Of errors nothing is known but their spread.
+    """
+    notes, exact = [], equal.exactness
+    if exact is not None:
+        notes.append(
+            f"At equal score: validation accuracy is that of {exact.num_images} images, the same for every seed; its "
+            f"standard error at {100 * exact.best:.2f} % is {100 * exact.standard_error:.2f} points, and the levels "
+            f"lie {100 * exact.nearest:.2f} to {100 * exact.furthest:.2f} points apart."
+        )
+    if equal.tested_otherwise:
+        notes.append(
+            "At equal score: test scores are with dropout off, also those of "
+            f"{', '.join(equal.tested_otherwise)}, which the table has with dropout left on."
+        )
+    return notes
 
 
 def _published_sentence(table: Table) -> list[str]:
