@@ -3,6 +3,7 @@
 Shapes: K replicates, B samples of a batch, M of all batches, C channels, H × W pixels.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -29,6 +30,17 @@ def check_phases(task: Task, phases: Sequence[Phase]) -> None:
             raise ArgumentError(f"phase {number + 1} moves images by up to {augment.shift} pixels: they have {sides}")
 
 
+def images_among(targets: torch.Size, shape: tuple[int, int, int]) -> tuple[int, int, int] | None:
+    """Return channels, height and width of what is to be put out for an image; None where that is no image of its size.
+
+    ``targets``: the shape of one sample's. It is one where its last sizes are height and width, as of a mask, or where
+    there are as many numbers as in the image, in whatever shape, as an autoencoder puts them out.
+    """
+    if targets.numel() == math.prod(shape):
+        return shape
+    return (math.prod(targets[:-2]), *shape[1:]) if tuple(targets[-2:]) == shape[1:] else None
+
+
 class Augmentation:
     """The changes of a phase's images, a function of (seed, phase, step) alone: nothing of it needs saving."""
 
@@ -39,8 +51,20 @@ class Augmentation:
 
     def __call__(self, inputs: Tensor, step: int) -> Tensor:
         """Return the images ``[K, B, ...]`` of a step of the phase, changed."""
+        return self._changed(inputs, step, self._shape)
+
+    def of_targets(self, targets: Tensor, step: int) -> Tensor:
+        """Return targets ``[K, B, ...]`` of a step of the phase: images changed as the inputs are, else as given."""
+        shape = images_among(targets.shape[2:], self._shape)
+        if shape is None:
+            return targets
+        if targets.is_floating_point():
+            return self._changed(targets, step, shape)
+        return self._changed(targets.double(), step, shape).to(targets.dtype)  # edges are repeated of floats alone
+
+    def _changed(self, inputs: Tensor, step: int, shape: tuple[int, int, int]) -> Tensor:
         draws = [generator(seed, self._purpose, step) for seed in self._seeds]
-        images, batch_size = inputs.reshape(-1, *self._shape), inputs.shape[1]
+        images, batch_size = inputs.reshape(-1, *shape), inputs.shape[1]
         if shift := self._augment.shift:
             moves = [torch.randint(2 * shift + 1, (2, batch_size), generator=draw) for draw in draws]
             down, right = torch.cat(moves, 1).to(inputs.device) - shift

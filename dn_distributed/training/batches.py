@@ -40,11 +40,14 @@ class Batches:
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """Return inputs and targets ``[K, B, ...]`` of the step; one tensor where targets are the inputs."""
-        indices = self._indices(step)
+        indices, own_step = self._indices(step), step - self._phase.first_step
         inputs = self._gather(self._inputs, indices)
         if self._augmentation is not None:
-            inputs = self._augmentation(inputs, step - self._phase.first_step)
-        return inputs, inputs if self._targets is self._inputs else self._gather(self._targets, indices)
+            inputs = self._augmentation(inputs, own_step)
+        if self._targets is self._inputs:
+            return inputs, inputs
+        targets = self._gather(self._targets, indices)
+        return inputs, targets if self._augmentation is None else self._augmentation.of_targets(targets, own_step)
 
     def draw(self, row: int, count: int, name: str, step: int) -> tuple[Tensor, Tensor]:
         """Return inputs and targets ``[n, ...]`` of ``count`` training samples (or all) that a replicate draws.

@@ -1,5 +1,7 @@
 """Images moved and mirrored at random while a network trains."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -75,6 +77,31 @@ def test_only_what_is_trained_on_is_changed_and_a_target_that_is_the_input_with_
     assert torch.equal(targets, given if is_target else rows)
     drawn, _ = batches.draw(0, 80, "samples of a score", 1)
     assert torch.equal(drawn.sort(0).values, inputs.sort(0).values), "scores and means are of images as they are"
+
+
+@pytest.mark.parametrize(
+    ("target", "moves"),
+    [
+        (lambda images: images.clone(), True),  # an autoencoder's, though it is another tensor
+        (lambda images: images.flatten(1), True),
+        (lambda images: images[:, :2] > 0.5, True),  # masks of another number of channels
+        (lambda images: (9 * images[:, 0]).long(), True),  # a class for each pixel
+        (lambda images: images.mean((2, 3)), False),
+        (lambda images: images[:, 0, 0, 0], False),
+    ],
+    ids=["images", "flat", "masks", "classes", "means", "numbers"],
+)
+def test_targets_that_are_images_are_moved_with_their_inputs(target: Callable[[Tensor], Tensor], moves: bool) -> None:
+    """What is to be put out for an image that was moved is what was to be put out for it, moved as far."""
+    given = images(40)
+    split = Split(given, target(given))
+    (phase,) = phases_of(Training(epochs=1, batch_size=20, augment=BOTH), 40)
+    batches = Batches(Splits(split, split, split), phase, [0, 1], torch.device("cpu"), SHAPE)
+    inputs, targets = batches.at(1)
+    assert targets.dtype == split.targets.dtype
+    rows = batches._indices(1).view(2, 20)
+    expected = torch.stack([target(each) for each in inputs]) if moves else split.targets[rows]
+    assert torch.equal(targets, expected)
 
 
 @pytest.mark.parametrize("name", ["autoencoder", "lenet300", "lenet5_caffe", "own"])
