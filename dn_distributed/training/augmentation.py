@@ -16,15 +16,24 @@ from dn_distributed.seeds import generator
 from dn_distributed.tasks import Task
 from dn_distributed.training.phases import Phase
 
+_CHANNELS = (1, 2, 3, 4)
+"""Of usual images. Such a last size behind two larger ones is taken for them, not for a width."""
+
 
 def check_phases(task: Task, phases: Sequence[Phase]) -> None:
-    """ArgumentError where a phase would change inputs that are no images, or move them out of sight."""
+    """ArgumentError where a phase would change what is no image, has its channels last, or would move out of sight."""
     for number, phase in enumerate(phases):
         augment, shape = phase.training.augment, task.image_shape
         if augment is None:
             continue
         if shape is None:
             raise ArgumentError(f"phase {number + 1} has 'augment', and the inputs of {task.name!r} are no images here")
+        if shape[-1] in _CHANNELS and min(shape[:2]) > max(_CHANNELS):
+            said = " × ".join(map(str, shape))
+            raise ArgumentError(
+                f"phase {number + 1} has 'augment', which takes samples as channels × height × width; those of "
+                f"{task.name!r} are {said}, and seem to have their channels last: turn them, as by permute(2, 0, 1)"
+            )
         if augment.shift >= min(shape[1:]):
             sides = f"{shape[1]} × {shape[2]}"
             raise ArgumentError(f"phase {number + 1} moves images by up to {augment.shift} pixels: they have {sides}")

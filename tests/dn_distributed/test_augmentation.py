@@ -12,7 +12,8 @@ from dn_distributed.config import Augment, Drop, Training
 from dn_distributed.data import Split, Splits
 from dn_distributed.errors import ArgumentError
 from dn_distributed.tasks import Task
-from dn_distributed.training.augmentation import Augmentation, moved
+from dn_distributed.tasks.network import Network
+from dn_distributed.training.augmentation import Augmentation, check_phases, moved
 from dn_distributed.training.batches import Batches
 from dn_distributed.training.phases import phases_of
 from tests.dn_distributed.own_models import GroupNormResNet
@@ -151,3 +152,14 @@ def test_what_cannot_be_changed_is_refused(make_phased: MakeTrainer) -> None:
     for wrong in ({}, {"shift": -1}, {"shift": 1.0}, {"flip": 1}, {"rotate": 3}):
         with pytest.raises(ValidationError):
             Augment.model_validate(wrong)
+
+
+def test_images_with_their_channels_last_are_refused() -> None:
+    """A mirror would swap red and blue, and a move mix them."""
+    phases = phases_of(Training(steps=1, batch_size=2, augment=Augment(flip=True)), 10)
+    for shape in ((3, 6, 5), (3, 32, 3), (12, 32, 5), (1, 8, 1)):
+        check_phases(Network(input_shape=shape, num_outputs=2), phases)
+    for shape in ((32, 32, 3), (28, 28, 1), (6, 5, 4)):
+        said = " × ".join(map(str, shape))
+        with pytest.raises(ArgumentError, match=f"those of 'network' are {said}, and seem to have their channels last"):
+            check_phases(Network(input_shape=shape, num_outputs=2), phases)
