@@ -17,6 +17,9 @@ from dn_distributed.replicas import Replicas
 from dn_distributed.tasks import Task
 from dn_distributed.training.phases import Phase
 
+_NOTHING = 1e-4
+"""Of the gradient of a sample's loss: what rounding leaves of 0."""
+
 
 class Teacher:
     """The replicates as they were before: each teaches itself, so that none depends on the others."""
@@ -60,3 +63,21 @@ def check_loss(task: Task, outputs: Tensor) -> None:
         raise ArgumentError(f"'distill': the loss of {task.name!r} takes labels alone, no probabilities") from error
     if not torch.allclose(by_label, by_probability, rtol=1e-4):
         raise ArgumentError(f"'distill': the loss of {task.name!r} is not the same for labels given as probabilities")
+    if not _is_least_at_its_target(task, outputs):
+        raise ArgumentError(
+            f"'distill': the loss of {task.name!r} is not the cross-entropy of what the network puts out: it is not "
+            "least where that gives the probabilities to be learned; let the network put out what the loss makes of it"
+        )
+
+
+def _is_least_at_its_target(task: Task, outputs: Tensor) -> bool:
+    """Whether a network that gives its teacher's probabilities has nothing to learn: not where the loss scales outputs.
+
+    ``outputs``: of an untrained network, which hardly differ; others of their shape are tried.
+    """
+    draw = torch.Generator().manual_seed(0)
+    apart = (3 * torch.randn(outputs.shape, generator=draw)).to(outputs).requires_grad_()
+    with torch.enable_grad():
+        loss = task.loss(apart, functional.softmax(apart.detach(), dim=-1))
+        (gradient,) = torch.autograd.grad(loss, apart)
+    return bool(gradient.abs().max() * len(outputs) < _NOTHING)

@@ -119,6 +119,20 @@ class Smoothed(LeNet300):
         return loss if targets.dtype == torch.int64 else 2 * loss
 
 
+class OfCosines(LeNet300):
+    """Its loss is the cross-entropy of something else than the network's outputs."""
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(20 * outputs, targets)
+
+
+class WithSmoothedLabels(LeNet300):
+    """Its loss smooths what it learns, labels and probabilities alike."""
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(outputs, targets, label_smoothing=0.1)
+
+
 class LabelsAlone(LeNet300):
     """Its loss takes labels alone."""
 
@@ -132,9 +146,11 @@ class LabelsAlone(LeNet300):
         (make_task("autoencoder"), "phase 2 has 'distill', and what 'autoencoder' learns are no labels"),
         (make_task("regression"), "phase 2 has 'distill', and what 'regression' learns are no labels"),
         (Smoothed(), "the loss of 'lenet300' is not the same for labels given as probabilities"),
+        (OfCosines(), "the loss of 'lenet300' is not the cross-entropy of what the network puts out"),
+        (WithSmoothedLabels(), "the loss of 'lenet300' is not the cross-entropy of what the network puts out"),
         (LabelsAlone(), "the loss of 'lenet300' takes labels alone, no probabilities"),
     ],
-    ids=["autoencoder", "regression", "another loss", "labels alone"],
+    ids=["autoencoder", "regression", "another loss", "scaled outputs", "smoothed labels", "labels alone"],
 )
 def test_what_learns_no_labels_by_the_cross_entropy_is_refused(few_data: DataOf, task: Task, message: str) -> None:
     phases = [Training(**EPOCH), Training(**EPOCH, distill=HALF)]
