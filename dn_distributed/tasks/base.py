@@ -6,13 +6,14 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dn_distributed.config import Count, FrozenModel, Pruning, Training
 from dn_distributed.data import Data, DataError, Dataset, Raw, RawImages, SparseLinear, Split, Splits
 from dn_distributed.data.images import SIZE
 from dn_distributed.regularizers import PENALTIES
 from dn_distributed.regularizers.dropneuron import Incoming, Outgoing
-from dn_distributed.scores import Score
+from dn_distributed.scores import ACCURACY, Score
 from dn_distributed.sparsity import HiddenRule
 
 
@@ -35,6 +36,9 @@ class Task(FrozenModel, ABC):
     """Options that the published figures were made with, where they are not the defaults."""
     free_options: ClassVar[frozenset[str]] = frozenset()
     """Options that may have any value beside published figures: what they change is said in words."""
+    later_options: ClassVar[Mapping[str, Any]] = {}
+    """Options that came after results were stored, with the values at which the identity has nothing of them, as
+    before: earlier keys stay."""
     stack_overhead: ClassVar[float] = 1.0
     """Fixed cost of a step in units of one more replicate's cost, on a CPU (``make bench`` measures it).
     Large: stack as many replicates as there are. Small: packs may be split to fill the cores."""
@@ -112,7 +116,8 @@ class Task(FrozenModel, ABC):
 
     def identity(self) -> dict[str, Any]:
         """Return name and options, as they enter the identity of a cell."""
-        return self.model_dump(mode="json")
+        usual = {name for name, value in self.later_options.items() if getattr(self, name) == value}
+        return self.model_dump(mode="json", exclude=usual)
 
 
 class ImageTask(Task):
@@ -144,6 +149,17 @@ class ImageTask(Task):
     def targets(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Return what the network should put out: the labels, unless a task says otherwise."""
         return labels
+
+
+class ImageClassifier(ImageTask):
+    """Tell the classes of images apart: the network puts out a logit a class."""
+
+    scores: ClassVar[tuple[Score, ...]] = (ACCURACY,)
+    default_pruning: ClassVar[Pruning] = Pruning(threshold=0.01)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy."""
+        return functional.cross_entropy(outputs, targets)
 
 
 def image_splits(name: str, raw: Raw, validation_size: int, split: Callable[[Tensor, Tensor], Split]) -> Splits:

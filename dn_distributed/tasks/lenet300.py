@@ -1,14 +1,14 @@
 """LeNet-300-100: 784 → 300 → 100 → 10 (published script ``lenet-300-100.py``)."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dn_distributed.config import Pruning, Training
-from dn_distributed.scores import ACCURACY, Score
-from dn_distributed.tasks.base import ImageTask
+from dn_distributed.config import Training
+from dn_distributed.tasks.base import ImageClassifier
 from dn_distributed.tasks.initialize import he_, normal_
 
 
@@ -29,14 +29,13 @@ class LeNet300100(nn.Module):
         return self.fc3(x)  # type: ignore[no-any-return]
 
 
-class LeNet300(ImageTask):
+class LeNet300(ImageClassifier):
     """Classify digits with three fully connected layers, all of them regularised."""
 
     name: Literal["lenet300"] = "lenet300"
-    scores: ClassVar[tuple[Score, ...]] = (ACCURACY,)
     default_training: ClassVar[Training] = Training(epochs=100, batch_size=256)
-    default_pruning: ClassVar[Pruning] = Pruning(threshold=0.01)
     stack_overhead: ClassVar[float] = 0.3
+    later_options: ClassVar[Mapping[str, Any]] = {"initial": "paper"}
     initial: Literal["paper", "he"] = "paper"
     """Initial weights: N(0, 0.01²) as in the paper, or N(0, 2 / fan-in) of He et al."""
 
@@ -55,14 +54,3 @@ class LeNet300(ImageTask):
             he_(network, draw)
         else:
             normal_(network, 0.01, draw)
-
-    def identity(self) -> dict[str, Any]:
-        """Name and options; ``initial``, which came later, is left out where it is as in the paper."""
-        identity = super().identity()
-        if self.initial == "paper":
-            del identity["initial"]
-        return identity
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy."""
-        return functional.cross_entropy(outputs, targets)

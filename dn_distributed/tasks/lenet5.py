@@ -1,26 +1,33 @@
 """The paper's "LeNet-5": two 5 × 5 convolutions and two fully connected layers (paper, 4.3)."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dn_distributed.config import Pruning, Training
-from dn_distributed.scores import ACCURACY, Score
-from dn_distributed.tasks.base import ImageTask
+from dn_distributed.config import Training
+from dn_distributed.data.images import SIZE
+from dn_distributed.tasks.base import ImageClassifier
 from dn_distributed.tasks.initialize import truncated_normal_
 
 
 class LeNet5Network(nn.Module):
-    """conv 32 → pool → conv 64 → pool → FC 3136 → 512 → dropout → FC 512 → 10, ReLU throughout."""
+    """conv 32 → pool → conv 64 → pool → FC 3136 → 512 → dropout → FC 512 → 10, ReLU throughout.
 
-    def __init__(self) -> None:
+    Or with other numbers of filters and hidden units, and other padding.
+    """
+
+    def __init__(self, filters: tuple[int, int] = (32, 64), hidden: int = 512, *, padding: int = 2) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(1, 32, 5, padding=2)
-        self.conv2 = nn.Conv2d(32, 64, 5, padding=2)
-        self.fc1 = nn.Linear(64 * 7 * 7, 512)
-        self.fc2 = nn.Linear(512, 10)
+        side = SIZE
+        for _ in filters:
+            side = (side + 2 * padding - 4) // 2
+        self.conv1 = nn.Conv2d(1, filters[0], 5, padding=padding)
+        self.conv2 = nn.Conv2d(*filters, 5, padding=padding)
+        self.fc1 = nn.Linear(filters[1] * side * side, hidden)
+        self.fc2 = nn.Linear(hidden, 10)
         self.dropout = nn.Dropout()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -32,18 +39,22 @@ class LeNet5Network(nn.Module):
         return self.fc2(x)  # type: ignore[no-any-return]
 
 
-class LeNet5(ImageTask):
-    """Classify digits; penalties act on the two fully connected layers only, unless ``filters`` is on."""
+class ConvolutionalClassifier(ImageClassifier):
+    """Classify digits by convolutions."""
 
-    name: Literal["lenet5"] = "lenet5"
-    input_shape: ClassVar[tuple[int, ...]] = (1, 28, 28)
-    scores: ClassVar[tuple[Score, ...]] = (ACCURACY,)
-    default_training: ClassVar[Training] = Training(steps=7812, batch_size=64)
-    default_pruning: ClassVar[Pruning] = Pruning(threshold=0.01)
+    input_shape: ClassVar[tuple[int, ...]] = (1, SIZE, SIZE)
     vectorize_on_cpu: ClassVar[bool] = False
     cpu_memory_format: ClassVar[torch.memory_format] = torch.channels_last
     stack_overhead: ClassVar[float] = 0.0
     max_stack: ClassVar[int] = 1
+
+
+class LeNet5(ConvolutionalClassifier):
+    """Classify digits; penalties act on the two fully connected layers only, unless ``filters`` is on."""
+
+    name: Literal["lenet5"] = "lenet5"
+    default_training: ClassVar[Training] = Training(steps=7812, batch_size=64)
+    later_options: ClassVar[Mapping[str, Any]] = {"filters": False}
     filters: bool = False
     """Regularise, prune and count the two convolutions too, which the paper leaves whole."""
 
@@ -51,13 +62,6 @@ class LeNet5(ImageTask):
     def layers(self) -> tuple[str, ...]:
         """The fully connected layers; with ``filters`` the convolutions before them."""
         return ("conv1", "conv2", "fc1", "fc2") if self.filters else ("fc1", "fc2")
-
-    def identity(self) -> dict[str, Any]:
-        """Name and options; ``filters``, which came later, is left out where it is off, so that earlier keys stay."""
-        identity = super().identity()
-        if not self.filters:
-            del identity["filters"]
-        return identity
 
     def network(self) -> nn.Module:
         """Return the untrained network."""
@@ -67,7 +71,3 @@ class LeNet5(ImageTask):
         """Weights and biases from the truncated N(0, 0.01²)."""
         for parameter in network.parameters():
             truncated_normal_(parameter, 0.01, draw)
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy."""
-        return functional.cross_entropy(outputs, targets)

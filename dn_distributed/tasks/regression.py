@@ -1,5 +1,6 @@
 """Sparse linear regression: a deep linear network where one coefficient vector would do (paper, 4.1)."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -55,6 +56,7 @@ class Regression(LinearTask):
     stack_overhead: ClassVar[float] = 400.0
     max_stack: ClassVar[int] = 100
     free_options: ClassVar[frozenset[str]] = frozenset({"dropout_on_output"})
+    later_options: ClassVar[Mapping[str, Any]] = {"dropout_on_output": False, "features": 20}
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -74,14 +76,6 @@ class Regression(LinearTask):
     def network(self) -> nn.Module:
         """Return the untrained stack."""
         return LinearStack(self.hidden, self.dropout_on_output, self.features)
-
-    def identity(self) -> dict[str, Any]:
-        """Name and options; those that came later are left out at their defaults, so that earlier keys stay."""
-        identity = super().identity()
-        for name in ("dropout_on_output", "features"):
-            if identity[name] == type(self).model_fields[name].default:
-                del identity[name]
-        return identity
 
     def initialize(self, network: nn.Module, draw: torch.Generator) -> None:
         """Weights and biases from N(0, 1)."""
