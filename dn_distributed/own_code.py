@@ -36,22 +36,12 @@ SHIPPED = frozenset(
     f"dn_distributed.{name}"
     for name in (
         "config",
-        *(
-            f"tasks.{name}"
-            for name in (
-                "autoencoder",
-                "base",
-                "convnet",
-                "lenet300",
-                "lenet5",
-                "lenet5_caffe",
-                "network",
-                "regression",
-            )
-        ),
-        *(f"data.{name}" for name in ("base", "digits", "function", "images", "linear", "pictures", "samples")),
+        *("data.base", "data.digits", "data.function", "data.images", "data.linear", "data.pictures", "data.samples"),
         "data.table",
-        *(f"regularizers.{name}" for name in ("base", "dropneuron", "l1", "l2", "scripted_l2")),
+        *("regularizers.base", "regularizers.dropneuron", "regularizers.l1", "regularizers.l2"),
+        "regularizers.scripted_l2",
+        *("tasks.autoencoder", "tasks.base", "tasks.convnet", "tasks.lenet300", "tasks.lenet5", "tasks.lenet5_caffe"),
+        *("tasks.network", "tasks.regression"),
     )
 )
 """Modules whose classes are known by name: ``config.RESULT_VERSION`` counts their changes. A module that a user adds

@@ -147,6 +147,3 @@ class Dataset(FrozenModel, ABC):
 
     def check_written(self) -> None:
         """ValueError where a sweep file gives options that would do nothing. Stored ones have all, and are not held."""
-
-    def model_post_init(self, _context: Any) -> None:
-        """Nothing to add: a dataset is its fields."""
