@@ -91,8 +91,8 @@ def step_ms(task: Task, data: Data, replicas: int, steps: int) -> float:
 def limit_ms(task: Task, data: Data) -> float:
     """Return milliseconds that the products of one replicate's step need: forward, and both gradients."""
     batch = task.default_training.batch_size
-    inputs = data.for_seeds([0]).train.inputs
-    sample = (inputs[0] if inputs.ndim == 3 and data.shared is None else inputs)[:batch]
+    splits = data.for_seeds([0])
+    sample = splits.of_first(splits.train).inputs[:batch]
     products: list[Ways] = []
     network = task.network().eval()
 

@@ -7,8 +7,9 @@ named.
 import copy
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import fx, nn
@@ -126,6 +127,31 @@ def parts_of_filters(module: nn.Module, names: Sequence[str]) -> dict[str, tuple
         )
         for name, norm in found.items()
     }
+
+
+class Call(NamedTuple):
+    """A call of a module."""
+
+    name: str
+    inputs: Any
+    """The first of them; None where there is none by position."""
+    outputs: Any
+
+
+@contextmanager
+def noted_calls(network: nn.Module, names: Iterable[str]) -> Iterator[list[Call]]:
+    """Give a list that gets each call of these modules, until the end."""
+    calls: list[Call] = []
+
+    def note(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+        return lambda _, inputs, outputs: calls.append(Call(name, inputs[0] if inputs else None, outputs))
+
+    hooks = [network.get_submodule(name).register_forward_hook(note(name)) for name in names]
+    try:
+        yield calls
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class LayerTracer(fx.Tracer):

@@ -53,6 +53,10 @@ class Splits:
         """Number of training samples of one replicate."""
         return self.train.inputs.shape[1 if self.stacked else 0]
 
+    def of_first(self, split: Split) -> Split:
+        """Return one of the splits as the first replicate has it."""
+        return Split(split.inputs[0], split.targets[0]) if self.stacked else split
+
     def to(self, device: torch.device) -> "Splits":
         """Return all splits on ``device``."""
         return replace(

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dn_distributed.errors import ArgumentError
+from dn_distributed.layers import noted_calls
 
 _NOT_WHILE_TRAINING = "units of this network cannot be dropped while it trains"
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm, nn.RMSNorm)
@@ -186,10 +187,6 @@ def _features(units: Tensor, features: int) -> Tensor:
     return (units[:, None] * features + torch.arange(features)).flatten()
 
 
-Call = tuple[str, torch.Size, torch.Size]
-"""A module that was called, and the shapes of one sample that it read and put out."""
-
-
 def find_chain(network: nn.Module, layers: Sequence[str], dropouts: Sequence[str], run: Callable[[], object]) -> Chain:
     """Return the chain that ``layers`` are, as seen while ``run()`` computes the outputs of ``network``.
 
@@ -199,28 +196,17 @@ def find_chain(network: nn.Module, layers: Sequence[str], dropouts: Sequence[str
     for name, module in modules.items():
         if isinstance(module, _NORMS):
             raise ArgumentError(f"{_NOT_WHILE_TRAINING}: module {name!r} is a {type(module).__name__}")
-    calls: list[Call] = []
-    hooks = [
-        modules[name].register_forward_hook(
-            lambda _module, read, out, name=name: calls.append((name, read[0].shape[1:], out.shape[1:]))
-        )
-        for name in (*layers, *dropouts)
-    ]
-    try:
-        with torch.no_grad():
-            run()
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if [name for name, _, _ in calls if name in layers] != list(layers):
+    with torch.no_grad(), noted_calls(network, (*layers, *dropouts)) as calls:
+        run()
+    if [call.name for call in calls if call.name in layers] != list(layers):
         raise no_chain("forward() uses them in another order, or not once each")
     links: list[Link] = []
     places: dict[str, _Dropout] = {}
     for name, read, out in calls:
         if name in layers:
-            links.append(_link(name, modules[name], out, links[-1] if links else None))
+            links.append(_link(name, modules[name], out.shape[1:], links[-1] if links else None))
         else:
-            places[name] = _dropout(name, read, links[-1] if links else None)
+            places[name] = _dropout(name, read.shape[1:], links[-1] if links else None)
     unused = _Dropout(None, 1)
     return Chain(tuple(links), tuple(places.get(name, unused) for name in dropouts))
 

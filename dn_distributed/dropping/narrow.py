@@ -4,14 +4,14 @@ Shapes: P parameters of the whole network, p of the small one, B samples of a ba
 """
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dn_distributed.config import Precision
 from dn_distributed.dropping.chain import Chain, Left
+from dn_distributed.layers import Call, noted_calls
 from dn_distributed.replicas import Replicas
 from dn_distributed.replicas.functional_network import FunctionalNetwork
 from dn_distributed.replicas.parameters import Parameters
@@ -107,35 +107,19 @@ class NarrowReplica:
 
         ``of_outputs``: with respect to what it puts out instead. Without dropout.
         """
-        with torch.enable_grad(), products_in("float32", inputs.device), self._noting() as found:
+        with torch.enable_grad(), products_in("float32", inputs.device), self._noted_layers() as calls:
             loss = self._task.loss(self.outputs(inputs.clone().requires_grad_()), targets) * len(inputs)
-            gradients = torch.autograd.grad(loss, [out if of_outputs else read for read, out in found.values()])
-        return {
-            name: (read.detach(), gradient)
-            for (name, (read, _)), gradient in zip(found.items(), gradients, strict=True)
-        }
+            gradients = torch.autograd.grad(loss, [call.outputs if of_outputs else call.inputs for call in calls])
+        return {call.name: (call.inputs.detach(), gradient) for call, gradient in zip(calls, gradients, strict=True)}
 
     def reads(self, inputs: Tensor) -> dict[str, Tensor]:
         """Return by layer what it reads, ``[B, n, ...]``. Without dropout."""
-        with torch.no_grad(), self._noting() as found:
+        with torch.no_grad(), self._noted_layers() as calls:
             self.outputs(inputs)
-        return {name: read for name, (read, _) in found.items()}
+        return {call.name: call.inputs for call in calls}
 
-    @contextmanager
-    def _noting(self) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-        """What each layer reads and puts out meanwhile."""
-        found: dict[str, tuple[Tensor, Tensor]] = {}
-
-        def note(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-            return lambda _module, read, out: found.__setitem__(name, (read[0], out))
-
-        layers = {link.name: self._network.get_submodule(link.name) for link in self._chain.links}
-        hooks = [layer.register_forward_hook(note(name)) for name, layer in layers.items()]
-        try:
-            yield found
-        finally:
-            for hook in hooks:
-                hook.remove()
+    def _noted_layers(self) -> AbstractContextManager[list[Call]]:
+        return noted_calls(self._network, [link.name for link in self._chain.links])
 
 
 def places_of(replicas: Replicas, chain: Chain, left: Left) -> dict[str, Tensor]:

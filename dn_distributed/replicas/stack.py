@@ -3,7 +3,8 @@
 Shapes: K replicates, P parameters, S statistics, B samples of a batch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch.func import vmap
 
 from dn_distributed.config import Precision
 from dn_distributed.errors import ArgumentError
-from dn_distributed.layers import parts_of_filters
+from dn_distributed.layers import Call, noted_calls, parts_of_filters
 from dn_distributed.random_weights import RandomWeights
 from dn_distributed.regularizers.dropout import swap_dropout_
 from dn_distributed.replicas import checks
@@ -152,41 +153,27 @@ class Replicas:
         """
         if not self._dropout:
             return []
-        shapes: dict[str, list[torch.Size]] = {name: [] for name in self._dropout_names}
-        modules = dict(self.network.named_modules())
-        hooks = [
-            modules[name].register_forward_hook(
-                lambda _module, inputs, _output, name=name: shapes[name].append(inputs[0].shape[1:])
-            )
-            for name in self._dropout_names
-        ]
-        with torch.no_grad():
-            self.network.train()
-            self.call(*self.state_of_first(), [sample.new_ones(())] * len(shapes), sample)
-        for hook in hooks:
-            hook.remove()
-        for name, found in shapes.items():
-            if len(found) > 1:
-                raise ArgumentError(f"dropout module {name!r} is used at {len(found)} places; give each its own")
-        if not any(shapes.values()):
+        self.network.train()
+        calls = self._calls_of(self._dropout_names, sample)
+        for name, count in Counter(call.name for call in calls).items():
+            if count > 1:
+                raise ArgumentError(f"dropout module {name!r} is used at {count} places; give each its own")
+        if not calls:
             raise ArgumentError("there is dropout, but the network has no nn.Dropout that it uses")
-        return [found[0] if found else torch.Size() for found in shapes.values()]
+        shapes = {call.name: call.inputs.shape[1:] for call in calls}
+        return [shapes.get(name, torch.Size()) for name in self._dropout_names]
 
     def output_shapes(self, sample: Tensor) -> dict[str, torch.Size]:
         """Return by regularised layer the shape of its outputs for a batch ``[B, ...]``, found by running it."""
-        shapes: dict[str, torch.Size] = {}
-        hooks = [
-            self.network.get_submodule(name).register_forward_hook(
-                lambda _module, _inputs, output, name=name: shapes.__setitem__(name, output.shape)
-            )
-            for name in self._task.layers
-        ]
-        with torch.no_grad():
-            self.network.eval()
-            self.call(*self.state_of_first(), [sample.new_ones(())] * len(self._dropout_names), sample)
-        for hook in hooks:
-            hook.remove()
-        return shapes
+        self.network.eval()
+        return {call.name: call.outputs.shape for call in self._calls_of(self._task.layers, sample)}
+
+    def _calls_of(self, modules: Iterable[str], sample: Tensor) -> list[Call]:
+        """The calls of these modules while the first network runs on a batch ``[B, ...]``."""
+        masks = [sample.new_ones(())] * len(self._dropout_names)
+        with torch.no_grad(), noted_calls(self.network, modules) as calls:
+            self.call(*self.state_of_first(), masks, sample)
+        return calls
 
     def noise_shapes(self, outputs: Mapping[str, torch.Size]) -> list[torch.Size]:
         """Return the shape of the noise of each random layer for a batch; ``outputs`` as ``output_shapes`` gives."""

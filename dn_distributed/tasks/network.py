@@ -15,6 +15,7 @@ from dn_distributed.config import Count, Pruning, Training
 from dn_distributed.data import Data, DataError, Dataset, Raw, RawImages, Samples, SparseLinear, Split, Splits
 from dn_distributed.data.images import SIZE
 from dn_distributed.data.samples import check_samples
+from dn_distributed.layers import noted_calls
 from dn_distributed.scores import ACCURACY, MSE, NMSE, Score
 from dn_distributed.tasks.architectures import Architecture, FullyConnected, Hidden, architecture_of
 from dn_distributed.tasks.base import Task, image_splits
@@ -68,15 +69,13 @@ class Network(Task):
         network = self.network()
         kinds = nn.Linear | nn.Conv2d if self.filters else nn.Linear
         chosen = self.penalized or [name for name, part in network.named_modules() if isinstance(part, kinds)]
-        met: list[str] = []
-        for name, part in network.named_modules():
-            if name in chosen:
-                part.register_forward_hook(lambda *_, name=name: met.append(name))
+        there = [name for name, _ in network.named_modules() if name in chosen]
         try:
-            self._outputs(network)
+            with noted_calls(network, there) as calls:
+                self._outputs(network)
         except Exception:  # of anybody's network: what is wrong with it is reported where it is fitted
-            met = []
-        order = dict.fromkeys(met)  # a layer that is met twice is refused where a step is tried
+            calls = []
+        order = dict.fromkeys(call.name for call in calls)  # one that is met twice is refused where a step is tried
         return (*order, *(name for name in chosen if name not in order))
 
     @cached_property

@@ -37,5 +37,4 @@ class Equipment:
 
     def first_samples(self, count: int) -> Tensor:
         """Return the inputs ``[count, ...]`` of the first training samples, of the first replicate."""
-        inputs = self.splits.train.inputs
-        return (inputs[0] if self.splits.stacked else inputs)[:count]
+        return self.splits.of_first(self.splits.train).inputs[:count]

@@ -76,8 +76,7 @@ class Evaluation:
     @property
     def _few_inputs(self) -> Tensor:
         """That a network is followed with, on the CPU."""
-        inputs = self._splits.test.inputs[0] if self._splits.stacked else self._splits.test.inputs
-        return inputs[:_FEW].cpu()
+        return self._splits.of_first(self._splits.test).inputs[:_FEW].cpu()
 
     def _needed(self, row: int, pruned: Mapping[str, Tensor]) -> dict[str, tuple[int, int]] | None:
         """By layer the outputs and inputs that a pruned network needs; None where it cannot be followed."""

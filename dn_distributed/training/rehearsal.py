@@ -12,6 +12,7 @@ from torch import Tensor
 from dn_distributed.config import Pruning, Training
 from dn_distributed.data import Data, Split, Splits
 from dn_distributed.errors import ArgumentError
+from dn_distributed.layers import noted_calls
 from dn_distributed.pruning import Cut
 from dn_distributed.regularizers import PENALTIES, Penalty
 from dn_distributed.replicas import Replicas
@@ -152,18 +153,18 @@ def _check_start(task: Task, device: torch.device) -> None:
 def _check_run(task: Task, replicas: Replicas, splits: Splits) -> Tensor:
     """The first replicate's network by itself, as it trains and as it is tested; returns its outputs then."""
     network, layers = replicas.network, task.layers
-    split = splits.train
-    inputs, targets = (part[0] if splits.stacked else part for part in (split.inputs, split.targets))
+    split = splits.of_first(splits.train)
+    inputs, targets = split.inputs, split.targets
     state = replicas.state_of_first()
     masks = [inputs.new_ones(())] * len(replicas.dropout_names)
     for training in (True, False):
         given = inputs.clone()
         network.train(training)
-        with torch.no_grad(), without_randomness(), _calls(network, layers) as calls:
+        with torch.no_grad(), without_randomness(), noted_calls(network, layers) as calls:
             outputs = replicas.call(*state, masks, given)
             loss = task.loss(outputs, targets)
-        if calls != list(layers):
-            raise ArgumentError(f"regularised layers are used as {calls}; they are named as {list(layers)}")
+        if (used := [call.name for call in calls]) != list(layers):
+            raise ArgumentError(f"regularised layers are used as {used}; they are named as {list(layers)}")
         if not torch.equal(given, inputs):
             raise ArgumentError("the network changes its inputs in place")
         if loss.shape != ():
@@ -179,21 +180,6 @@ def _check_run(task: Task, replicas: Replicas, splits: Splits) -> Tensor:
                 "it as it was then: what changes while training is a task of phases, or follows from the inputs"
             )
     return outputs
-
-
-@contextmanager
-def _calls(network: torch.nn.Module, layers: Sequence[str]) -> Iterator[list[str]]:
-    """The layers in the order in which they are called."""
-    calls: list[str] = []
-    hooks = [
-        network.get_submodule(layer).register_forward_hook(lambda *_, layer=layer: calls.append(layer))
-        for layer in layers
-    ]
-    try:
-        yield calls
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 @contextmanager

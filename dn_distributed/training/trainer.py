@@ -67,8 +67,7 @@ class Trainer:
 
         dropout = regularization.get(DROPOUT, 0.0)
         self.replicas = Replicas(task, seeds, dropout, self.device)
-        of_one = self._splits.train.inputs[0] if splits.stacked else self._splits.train.inputs
-        sample = of_one[: self.phases[0].training.batch_size]
+        sample = self._splits.of_first(self._splits.train).inputs[: self.phases[0].training.batch_size]
         shapes = self.replicas.dropout_shapes(sample)
         self._evaluation = Evaluation(task, self.replicas, self._splits, dropout, shapes)
         self._equipment = Equipment(

@@ -135,9 +135,7 @@ def load_test_split(task: Task, dataset: Dataset, seed: int, data_dir: Path, dig
         where = f" in {data_dir}" if dataset.kind == "images" else ""
         raise DataError(f"the data of {dataset.name!r}{where} are not those that the replicate was trained on{beside}")
     splits = data.for_seeds([seed])
-    if not splits.stacked:
-        return splits.test
-    return Split(splits.test.inputs[0], splits.test.targets[0])
+    return splits.of_first(splits.test)
 
 
 def pruned_network(task: Task, weights: Mapping[str, NDArray[np.float32]], masks: Mapping[str, "Mask"]) -> nn.Module:
