@@ -36,14 +36,18 @@ class FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class Documented(FrozenModel):
+    """Keys of a sweep file: the text under a field is its description."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
 Count = Annotated[int, Field(ge=1, le=10**9)]
 """How many there are of something; more than anybody has time or memory for is a slip."""
 
 
-class Drop(FrozenModel):
+class Drop(Documented):
     """Units that are removed for good while a network trains, fewer and fewer being left."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     score: Literal["norm", "taylor", "obs"] = "taylor"
     """What a unit is worth: the norm of its weights; how much the loss is expected to rise without it; or the same
@@ -63,10 +67,8 @@ class Drop(FrozenModel):
     """Training samples on which scores and means are measured."""
 
 
-class Prune(FrozenModel):
+class Prune(Documented):
     """Weights that are removed for good when a phase begins: those smallest in absolute value."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     keep: Annotated[float, Field(gt=0, lt=1)]
     """The share of the weights there still are that stays."""
@@ -79,10 +81,8 @@ class Prune(FrozenModel):
     optimiser anew; left out: each round goes on with the weights as they are."""
 
 
-class Rewire(FrozenModel):
+class Rewire(Documented):
     """Training with a fixed number of weights, some of which move to other places while it goes on: RigL."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     density: Annotated[float, Field(gt=0, lt=1)]
     """The share of the regularised weights that there are, from the phase's first step on."""
@@ -96,10 +96,8 @@ class Rewire(FrozenModel):
     """The share of the phase over which weights move; then they stay where they are."""
 
 
-class Augment(FrozenModel):
+class Augment(Documented):
     """How training images are changed at random, anew each time that they are met; images that measure are not."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     shift: Annotated[int, Field(ge=0, le=1024)] = 0
     """Most pixels that an image is moved by, down or up and right or left, all amounts being equally likely; the pixel
@@ -114,10 +112,8 @@ class Augment(FrozenModel):
         return self
 
 
-class Distill(FrozenModel):
+class Distill(Documented):
     """Learning from the network as it was before the phase, or before the first of several such phases in a row."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     weight: Annotated[float, Field(gt=0, le=1)] = 0.5
     """The share that the earlier network's probabilities have in what is learned; the label has the rest."""
@@ -129,10 +125,8 @@ _FIRST = ("epochs", "steps", "batch_size", "learning_rate", "learning_rate_decay
 """What cells have always had. Of later fields the defaults are left out, so that earlier cells keep their keys."""
 
 
-class Training(FrozenModel):
+class Training(Documented):
     """How long, how fast and by which optimiser a replicate trains: the whole training, or a phase of it."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     epochs: Count | None = None
     """Passes over the training set. Give this or ``steps``."""
@@ -250,10 +244,8 @@ class Training(FrozenModel):
         return self.model_copy(update={"steps": steps, "epochs": None})
 
 
-class Pruning(FrozenModel):
+class Pruning(Documented):
     """Dropping principle 1: after training, weights with ``|w| < threshold`` become 0."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     threshold: Annotated[float, Field(ge=0)] = 0.0
     """Weights below it in absolute value become 0."""

@@ -28,6 +28,11 @@ def quoted(value: object, longest: int = _LONGEST_VALUE) -> str:
     return one_line(repr(value), longest)
 
 
+def with_class(error: BaseException) -> str:
+    """Return the class of an error and what it says, on one line of any length."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def first_line(error: BaseException) -> str:
     """Return what an error says, in its first line; its class where it says nothing."""
     said = str(error).strip()

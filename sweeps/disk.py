@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from dn_distributed.text import with_class
 from tracking.errors import StoreError
 
 FULL = 1 << 20
@@ -19,10 +20,8 @@ def explain_full_disk(*folders: Path) -> Iterator[None]:
     except Exception as error:
         for folder in folders:
             if _bytes_left(folder) < FULL:
-                reason = " ".join(f"{type(error).__name__}: {error}".split())
-                raise StoreError(
-                    f"the disk of {folder} is full; make room and run the same command to go on ({reason})"
-                ) from error
+                remedy = "make room and run the same command to go on"
+                raise StoreError(f"the disk of {folder} is full; {remedy} ({with_class(error)})") from error
         raise
 
 

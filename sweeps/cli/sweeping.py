@@ -14,7 +14,7 @@ from sweeps.cli import report
 from sweeps.cluster.connection import Capacity
 from sweeps.console import notify, out
 from sweeps.ending import Ending
-from sweeps.errors import ClusterError
+from sweeps.errors import ClusterError, SpecError
 from sweeps.exit_codes import FAILED, OK
 from sweeps.planning import plan as planning
 from sweeps.planning.data import fit_to_data
@@ -24,7 +24,6 @@ from sweeps.running import Settings, describe_stored, session, shortfall, silenc
 from sweeps.spec import load as spec
 from sweeps.spec.own_modules import OwnModules
 from sweeps.spec.sweep import Sweep
-from sweeps.spec.yaml_file import SpecError
 from sweeps.tune.progress import Progress
 from tracking.results.status import in_words
 from tracking.store import access
@@ -58,18 +57,7 @@ def sweep(options: SweepOptions, ending: Ending) -> int:
     location = access.locate_answering(options.tracking_uri)
     slots = _slots(options)
     if options.dry_run:
-        plans = [_plan_of(item, its_data, location) for item, its_data in loaded]
-        if options.as_json:
-            out.say(json.dumps([_as_json(plan, slots) for plan in plans], indent=1, ensure_ascii=False))
-        else:
-            for plan in plans:
-                _print_plan(plan, slots)
-                if share := plan.sweep.coverage:
-                    out.say(f"penalties, pruning and counts are {share.words}")
-                if options.address is None and options.slots is None and (line := _lack(plan, options.num_cpus)):
-                    out.say(line)
-                if (seconds := _seconds(plan, slots)) is not None:
-                    out.say(f"training takes about {in_words(seconds)} here, by steps measured just now")
+        _say_plans([_plan_of(item, its_data, location) for item, its_data in loaded], options, slots)
         return OK
     if not options.debug:
         silence_tune()
@@ -115,6 +103,20 @@ def _plan_of(item: Sweep, data: Data, location: StoreLocation) -> Plan:
     if found is None:
         return planning.make(item, data, {}, {})
     return plan_from_store(item, data, found)
+
+
+def _say_plans(plans: Sequence[Plan], options: SweepOptions, slots: Callable[[float], int] | None) -> None:
+    if options.as_json:
+        out.say(json.dumps([_as_json(plan, slots) for plan in plans], indent=1, ensure_ascii=False))
+        return
+    for plan in plans:
+        _print_plan(plan, slots)
+        if share := plan.sweep.coverage:
+            out.say(f"penalties, pruning and counts are {share.words}")
+        if options.address is None and options.slots is None and (line := _lack(plan, options.num_cpus)):
+            out.say(line)
+        if (seconds := _seconds(plan, slots)) is not None:
+            out.say(f"training takes about {in_words(seconds)} here, by steps measured just now")
 
 
 def _slots(options: SweepOptions) -> Callable[[float], int] | None:

@@ -15,7 +15,7 @@ import yaml
 
 from sweeps import ray_settings
 from sweeps.ending import Ending
-from sweeps.errors import ClusterError as ClusterError
+from sweeps.errors import ClusterError
 from tracking.processes import name_of
 
 LAUNCHER_CONFIG = "~/ray_bootstrap_config.yaml"

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sweeps.cluster.connection import ClusterError
+from sweeps.errors import ClusterError
 from tracking.store import preflight
 from tracking.store.location import StoreLocation
 

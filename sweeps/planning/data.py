@@ -10,7 +10,7 @@ from dn_distributed.errors import ArgumentError
 from dn_distributed.regularizers import expand_shorthand
 from dn_distributed.tasks import Task
 from dn_distributed.tasks.label_checks import check_inputs, check_labels
-from dn_distributed.text import first_line
+from dn_distributed.text import first_line, with_class
 from sweeps.console import notify
 from sweeps.planning.data_dir import resolve_data_dir
 from sweeps.spec.load import with_task
@@ -44,7 +44,7 @@ def fit_to_data(sweep: Sweep, data_dir: Path | None, *, download: bool = True) -
     except (DataError, ValueError) as error:
         raise sweep.places.error(("dataset",), str(error)) from error
     except (OSError, RuntimeError, LookupError, TypeError) as error:  # of a dataset of the user's own
-        raise sweep.places.error(("dataset",), f"{type(error).__name__}: {error}") from error
+        raise sweep.places.error(("dataset",), with_class(error)) from error
     if task != sweep.task:
         sweep = with_task(sweep, task)
     _check_names(sweep)
@@ -104,8 +104,8 @@ def _rehearse(sweep: Sweep, data: Data) -> None:
     except MemoryError:
         return  # here; where packs run there may be more
     except Exception as error:  # whatever code of the user's own raises
-        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-        raise sweep.places.error(("task",), f"{sweep.task.name!r} cannot be trained: {kind}{error}") from error
+        reason = str(error) if isinstance(error, ValueError) else with_class(error)
+        raise sweep.places.error(("task",), f"{sweep.task.name!r} cannot be trained: {reason}") from error
     for note in dict.fromkeys(notes):
         notify(f"{sweep.name}: {note}")
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from dn_distributed.config import FrozenModel
+from dn_distributed.config import Documented
 
 
 def check_keys(model: type[BaseModel], value: Any) -> None:
@@ -25,10 +25,8 @@ def error_at(model: type[BaseModel], key: str, reason: PydanticCustomError) -> V
     return ValidationError.from_exception_data(model.__name__, [InitErrorDetails(type=reason, loc=(key,), input=None)])
 
 
-class Entry(FrozenModel):
-    """A mapping of a sweep file. The text under a field is its description."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
+class Entry(Documented):
+    """A mapping of a sweep file, whose keys are known."""
 
     @model_validator(mode="before")
     @classmethod

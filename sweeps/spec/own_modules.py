@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dn_distributed.registry import OWN_MODULES
+from dn_distributed.text import with_class
 from sweeps.errors import SpecError
 
 
@@ -33,7 +34,8 @@ class OwnModules:
             try:
                 found = importlib.import_module(name)
             except (Exception, SystemExit) as error:
-                raise SpecError(f"--import {name}: {_in_words(error)}") from error
+                reason = str(error) if isinstance(error, ModuleNotFoundError) else with_class(error)
+                raise SpecError(f"--import {name}: {' '.join(reason.split())}") from error
             hidden = Path(self.folder, f"{name}.py")
             where = getattr(found, "__file__", None) or "Python itself"
             if hidden.is_file() and Path(where).resolve() != hidden.resolve():
@@ -62,8 +64,3 @@ def _loaded(folder: str, names: tuple[str, ...], roots: tuple[str, ...], registe
     OWN_MODULES.update(registered)
     sys.path.extend(root for root in roots if root not in sys.path)
     return OwnModules(folder, names).load()
-
-
-def _in_words(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ModuleNotFoundError) else f"{type(error).__name__}: {text}"

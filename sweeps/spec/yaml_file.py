@@ -11,7 +11,7 @@ import yaml
 
 from dn_distributed.files import open_regular
 from dn_distributed.text import one_line, quoted, shortened
-from sweeps.errors import SpecError as SpecError
+from sweeps.errors import SpecError
 from tracking.schema import LONGEST_TEXT
 
 _LONGEST_KEYS = 200  # characters of a key path that is shown

@@ -14,6 +14,7 @@ from dn_distributed.config import Baseline
 from dn_distributed.data import Splits
 from dn_distributed.hardware import cpu_name, device_name
 from dn_distributed.tasks import Task
+from dn_distributed.text import with_class
 from dn_distributed.training import EpochReport, Outcome, Trainer
 from sweeps.planning.plan import Pack
 from sweeps.tune.checkpoints import DamagedCheckpointError
@@ -79,7 +80,7 @@ class PackTraining:
         try:
             trainer = make_trainer(self._context, self._pack)
         except OSError as error:  # not one of the store or its disk
-            raise TaskError(f"{type(error).__name__}: {error}") from error
+            raise TaskError(with_class(error)) from error
         self._restore(trainer, note)
         self._reports = trainer.run()
         self.trainer = trainer

@@ -13,6 +13,7 @@ from ray import tune
 from ray.exceptions import RayError
 from safetensors import SafetensorError
 
+from dn_distributed.text import with_class
 from sweeps.tune.context import PickledContext, TrialContext
 from sweeps.tune.memory import is_out_of_memory, release_device_memory
 from sweeps.tune.pack_config import pack_of
@@ -76,7 +77,7 @@ class PackTrial(tune.Trainable):
         try:
             self._context, self._pickled_context = pickled_context.load(), None
         except (Exception, SystemExit) as error:  # a module is missing or does not load here: so with every pack
-            return f"{socket.gethostname()}: {' '.join(f'{type(error).__name__}: {error}'.split())}"
+            return f"{socket.gethostname()}: {with_class(error)}"
         return ""
 
     def _retry_once(self, reason: str) -> dict[str, Any]:
@@ -96,9 +97,9 @@ class PackTrial(tune.Trainable):
             self._drop_trainer()  # its memory is needed
             release_device_memory()
             return self._result({"done": True, "out_of_memory": True})
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        failed = training.fail(reason) if training is not None else {"done": True, "done_training": True}
-        return self._result(failed)
+        return self._result(
+            {"done": True, "done_training": True} if training is None else training.fail(with_class(error))
+        )
 
     def _drop_trainer(self) -> None:
         if self._training is not None:

@@ -14,7 +14,8 @@ import sweeps
 from sweeps import ray_settings
 from sweeps.cli import main as cli
 from sweeps.cluster import connection
-from sweeps.cluster.connection import Capacity, ClusterError
+from sweeps.cluster.connection import Capacity
+from sweeps.errors import ClusterError
 from sweeps.planning.data import load_data
 from sweeps.spec import load as spec
 from sweeps.tune.progress import Progress

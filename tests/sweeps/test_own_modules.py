@@ -10,11 +10,11 @@ import pytest
 import ray
 from rich.console import Console
 
-from sweeps.cluster.connection import Capacity, ClusterError
+from sweeps.cluster.connection import Capacity
+from sweeps.errors import ClusterError, SpecError
 from sweeps.planning.data import load_data
 from sweeps.spec import load as spec
 from sweeps.spec.own_modules import OwnModules
-from sweeps.spec.yaml_file import SpecError
 from sweeps.tune.progress import Progress
 from sweeps.tune.runner import Runner
 from tests.tracking.stores import copy_of

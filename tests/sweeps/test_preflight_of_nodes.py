@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from sweeps.cluster import preflight
-from sweeps.cluster.connection import Capacity, ClusterError
+from sweeps.cluster.connection import Capacity
 from sweeps.cluster.preflight import Preflight
+from sweeps.errors import ClusterError
 from tracking.store import report_run
 from tracking.store.connection import connect
 from tracking.store.location import StoreLocation

@@ -9,12 +9,13 @@ import pytest
 from pydantic import BaseModel
 
 from dn_distributed.config import Cell, Pruning, Training
+from sweeps.errors import SpecError
 from sweeps.spec import load as spec
 from sweeps.spec.file import Resources, Search, SweepFile
 from sweeps.spec.method import method_entry
 from sweeps.spec.searchable import searchable
 from sweeps.spec.sweep import Sweep
-from sweeps.spec.yaml_file import SpecError, YamlFile
+from sweeps.spec.yaml_file import YamlFile
 from tests.sweeps.loading import Load
 from tests.sweeps.loading import load as load
 

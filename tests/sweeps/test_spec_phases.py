@@ -3,10 +3,10 @@
 import pytest
 
 from dn_distributed.config import Augment, Cell, Distill, Drop, Prune, Pruning, Rewire
+from sweeps.errors import SpecError
 from sweeps.planning.data import load_data
 from sweeps.planning.manifest import _deviations
 from sweeps.spec.sweep import Sweep
-from sweeps.spec.yaml_file import SpecError
 from tests.sweeps.loading import Load
 from tests.sweeps.loading import load as load
 from tracking.report.wording import pruning_in_words, training_in_words
