@@ -95,7 +95,7 @@ class Results:
         """Return the finite values of a column, one per seed that has one."""
         column = self.column(key)
         found = [column.value(row) for row in self.chosen(label).rows]
-        return [_scale(column) * value for value in found if value is not None]
+        return [column.scale * value for value in found if value is not None]
 
     def mean(self, label: str, key: str, decimals: int) -> str:
         """Return mean ± standard deviation over seeds."""
@@ -116,7 +116,7 @@ class Results:
         """Return the published figure that stands beside a method's."""
         row = next(row for row in self.table.rows if row.label == label)
         column = self.column(key)
-        return f"{_scale(column) * float(row.published[column.key].value):.{decimals}f}"
+        return f"{column.scale * float(row.published[column.key].value):.{decimals}f}"
 
     def inside(self, label: str, key: str) -> str:
         """Return nothing; fail where the published figure beside a method's is not inside."""
@@ -170,7 +170,7 @@ class Results:
         item = self.compare(first, second, key)
         assert item.difference < 0, (first, second, key, item)
         assert item.holds, (first, second, key, item)
-        scale = _scale(self.column(key))
+        scale = self.column(key).scale
         mean, low, high = (-scale * value for value in (item.difference, item.interval.high, item.interval.low))
         return f"{mean:.{decimals}f} (95 % interval {low:.{decimals}f} to {high:.{decimals}f})"
 
@@ -242,10 +242,6 @@ def verdicts_of(*names: str, method: str | None = None) -> dict[str, int]:
 
 def _in_tens(value: float) -> str:
     return f"{value:.1e}".replace("e-0", "e-")
-
-
-def _scale(column: Column) -> float:
-    return 100.0 if column.kind == "percent" else 1.0
 
 
 def _supports(result: CellResult) -> int:

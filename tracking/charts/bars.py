@@ -32,7 +32,6 @@ def _rows(method: MethodResult, column: Column) -> Iterator[Datum]:
     found = method.chosen.stat(column.value) if method.chosen is not None else None
     if method.chosen is None or found is None:
         return
-    scale = 100.0 if column.kind == "percent" else 1.0
     mean = found.geometric.mean if column.by_ratio and found.geometric else found.mean
     ends = column.mean_interval(found.values)
     of_method: Datum = {"method": method.label, "quantity": column.key}
@@ -40,10 +39,10 @@ def _rows(method: MethodResult, column: Column) -> Iterator[Datum]:
     yield {
         **of_method,
         "n": found.n,
-        **{name: charts.rounded(value, scale) for name, value in (("mean", mean), ("low", low), ("high", high))},
+        **{name: charts.rounded(value, column.scale) for name, value in (("mean", mean), ("low", low), ("high", high))},
     }
     for row, value in zip(method.chosen.rows, found.values, strict=True):
-        yield {**of_method, "seed": row.seed, "value": charts.rounded(value, scale)}
+        yield {**of_method, "seed": row.seed, "value": charts.rounded(value, column.scale)}
 
 
 def _view(manifest: Manifest, rows: Sequence[Datum], column: Column) -> Spec:

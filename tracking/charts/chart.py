@@ -82,6 +82,16 @@ def rounded(value: float | None, scale: float = 1.0) -> float | None:
     return None if value is None or not math.isfinite(value) else float(f"{scale * value:.{_DIGITS}g}")
 
 
+def left(size: str, value: float) -> float | None:
+    """Return what is left of a network by a measure of size, as charts have it: a density in per cent."""
+    return rounded(value, 100 if size == "density" else 1)
+
+
+def layer(rule: str, mark: Spec, encoding: Spec) -> Spec:
+    """Return a layer of a view: a mark, within the axes, for each row that ``rule`` is true of."""
+    return {"transform": [{"filter": rule}], "mark": {"clip": True, **mark}, "encoding": encoding}
+
+
 def view(manifest: Manifest, layers: Sequence[Spec], zoomed: Sequence[Literal["x", "y"]] = ("x", "y")) -> Spec:
     """Return a view of layers over the rows of the methods that are to be seen, moved and zoomed by its first."""
     labels = [method.label for method in manifest.methods]

@@ -12,7 +12,7 @@ from tracking.figures import score_axis, training
 from tracking.figures.training import Quantity
 from tracking.manifest import Manifest
 from tracking.results.cells import MethodResult
-from tracking.results.rows import History
+from tracking.results.rows import History, by_epoch
 
 _CAPTION = (
     "Validation score before pruning, and the weights and alive neurons that pruning would leave, after each epoch: "
@@ -85,7 +85,7 @@ def _view(
     manifest: Manifest, histories: Mapping[str, Sequence[History]], quantity: Quantity, logarithmic: bool
 ) -> Spec:
     field, scale = _field(quantity.metric), _scale(manifest, quantity.metric)
-    by_method = [training.by_epoch(each, quantity.metric) for each in histories.values()]
+    by_method = [by_epoch(each, quantity.metric) for each in histories.values()]
     ends = training.range_after_the_start(by_method) if quantity.is_score and not logarithmic else None
     values = [scale * value for value in _values(histories, quantity.metric) if math.isfinite(value)]
     domain = [charts.rounded(end, scale) for end in ends] if ends else None
@@ -98,9 +98,8 @@ def _view(
     figures = {"epoch": "epoch", field: quantity.title}
 
     def layer(kind: str, mark: Spec, tooltip: Sequence[Spec], **encoded: Any) -> Spec:
-        there = {"filter": f"datum.kind == '{kind}' && isValid(datum['{field}'])"}
-        encoded = {**encoding, **encoded, "tooltip": tooltip}
-        return {"transform": [there], "mark": {"clip": True, **mark}, "encoding": encoded}
+        there = f"datum.kind == '{kind}' && isValid(datum['{field}'])"
+        return charts.layer(there, mark, {**encoding, **encoded, "tooltip": tooltip})
 
     seed, middle = (
         charts.tooltip(method="method", seed="seed", **figures),

@@ -57,7 +57,7 @@ def _rows(manifest: Manifest, item: ShownMethod, sizes: Sequence[Size]) -> Itera
     better = manifest.score_higher_is_better
     best = {size: {*map(id, fronts.front(item.by_size.get(size, ()), size, higher_is_better=better))} for size in sizes}
     for point in item.points:
-        left: Datum = {size: _left(size, point.left[size]) for size in sizes if size in point.left}
+        left: Datum = {size: charts.left(size, point.left[size]) for size in sizes if size in point.left}
         on_front = {_front(size): 1 for size in sizes if id(point) in best[size]}
         yield {
             "method": item.label,
@@ -73,12 +73,8 @@ def _rows(manifest: Manifest, item: ShownMethod, sizes: Sequence[Size]) -> Itera
     for size in sizes:
         for split in pareto.SPLITS:
             if place := item.place(size, split):
-                found: Datum = {size: _left(size, place[0]), split: charts.rounded(place[1], scale)}
+                found: Datum = {size: charts.left(size, place[0]), split: charts.rounded(place[1], scale)}
                 yield {"method": item.label, "kind": "chosen", **found}
-
-
-def _left(size: Size, value: float) -> float | None:
-    return charts.rounded(value, 100 if size == "density" else 1)
 
 
 def _view(
@@ -100,8 +96,8 @@ def _view(
     encoding = {"x": x, "y": y, "color": color, "tooltip": said}
 
     def layer(rule: str, mark: Spec, **encoded: Any) -> Spec:
-        there = {"filter": f"isValid(datum['{size}']) && isValid(datum['{split}']) && {rule}"}
-        return {"transform": [there], "mark": {"clip": True, **mark}, "encoding": {**encoding, **encoded}}
+        there = f"isValid(datum['{size}']) && isValid(datum['{split}']) && {rule}"
+        return charts.layer(there, mark, {**encoding, **encoded})
 
     on_front = f"datum['{_front(size)}'] == 1"
     shape = charts.of_method(manifest, "shape")

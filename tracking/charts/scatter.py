@@ -42,23 +42,19 @@ def _rows(manifest: Manifest, item: ShownMethod, sizes: Mapping[Any, str], *, ev
     for made in item.configurations:
         named: Datum = {"method": item.label, "configuration": _configuration(made)}
         for point in made.points if every_seed or made.is_chosen else ():
-            left = {size: _left(size, point.left[size]) for size in sizes}
+            left = {size: charts.left(size, point.left[size]) for size in sizes}
             of_seed: Datum = {**named, "kind": "seed", "seed": point.seed, RUN: point.run_id}
             yield {**of_seed, **left, "score": charts.rounded(point.score, scale)}
         for size, mean in made.means.items():
             if size in sizes:
                 kind = "chosen" if made.is_chosen else "mean"
-                left = {size: _left(size, mean.left[size])}
+                left = {size: charts.left(size, mean.left[size])}
                 score_of_mean = charts.rounded(mean.score, scale)
                 yield {**named, "kind": kind, "n": len(made.points), **left, "score": score_of_mean}
 
 
 def _configuration(made: Configuration) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in made.cell.regularization.items()) or "no penalty"
-
-
-def _left(size: str, value: float) -> float | None:
-    return charts.rounded(value, 100 if size == "density" else 1)
 
 
 def _view(manifest: Manifest, rows: Sequence[Datum], size: str, title: str) -> Spec:
@@ -78,9 +74,8 @@ def _view(manifest: Manifest, rows: Sequence[Datum], size: str, title: str) -> S
     printed = charts.tooltip(method="published", **numbers)
 
     def layer(kind: str, mark: Spec, tooltip: Sequence[Spec], **encoded: Any) -> Spec:
-        there = {"filter": f"datum.kind == '{kind}' && isValid(datum['{size}']) && isValid(datum.score)"}
-        mark = {"type": "point", "clip": True, **mark}
-        return {"transform": [there], "mark": mark, "encoding": {**encoding, **encoded, "tooltip": tooltip}}
+        there = f"datum.kind == '{kind}' && isValid(datum['{size}']) && isValid(datum.score)"
+        return charts.layer(there, {"type": "point", **mark}, {**encoding, **encoded, "tooltip": tooltip})
 
     dark = {"filled": True, "stroke": "#1f2328"}
     layers = {

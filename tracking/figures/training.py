@@ -18,7 +18,7 @@ from tracking.figures.kind import Kind
 from tracking.figures.method_styles import MethodStyle, method_styles
 from tracking.figures.omissions import Count
 from tracking.manifest import Manifest
-from tracking.results.rows import History
+from tracking.results.rows import History, by_epoch
 
 CAPTION = (
     "Validation score before pruning, and the weights and alive neurons that pruning would leave, after each epoch: "
@@ -126,15 +126,6 @@ def _notes(manifest: Manifest, histories: Mapping[str, Sequence[History]]) -> li
 
 ByEpoch = Mapping[int, Sequence[float]]
 """The values of the seeds."""
-
-
-def by_epoch(histories: Sequence[History], metric: str) -> ByEpoch:
-    """Return the values of a quantity at each epoch, of those that have one."""
-    points: dict[int, list[float]] = {}
-    for history in histories:
-        for epoch, value in history.get(metric, {}).items():
-            points.setdefault(epoch, []).append(value)
-    return points
 
 
 def _draw(axes: Axes, points: ByEpoch, marks: MethodStyle, *, is_logarithmic: bool, zero: float) -> None:

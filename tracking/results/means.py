@@ -1,7 +1,6 @@
 """Means of a cell's replicates, as its run carries them: of the final figures, and of every epoch."""
 
 import statistics
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -10,9 +9,9 @@ from mlflow.entities import Metric
 from dn_distributed.config import Cell
 from tracking import schema
 from tracking.results.cells import deviation
-from tracking.results.rows import Row, read, read_histories
+from tracking.results.rows import Row, by_epoch, read, read_histories
 from tracking.store.cell_runs import attach_replicates, cell_records, create_cell, ensure_cell
-from tracking.store.run_writer import Ending
+from tracking.store.run_writer import Ending, now
 from tracking.store.runs import one_per_cell
 from tracking.store.sweep_store import SweepStore
 
@@ -58,15 +57,15 @@ def summarize_rest(sweep: SweepStore, cells: Iterable[tuple[Cell, str]], seeds: 
 
 def _final_summary(rows: Sequence[Row]) -> list[Metric]:
     """Means and deviations of the final figures that every row has; a curve's last mean is with its curve."""
-    now = _now()
+    time = now()
     step = int(max(row.metrics.get(schema.EPOCH, 0) for row in rows))
-    summary = [Metric("n", float(len(rows)), now, step)]
+    summary = [Metric("n", float(len(rows)), time, step)]
     for name in sorted(set.intersection(*(set(row.metrics) for row in rows)) - {schema.EPOCH}):
         values = [row.metrics[name] for row in rows]
         if not schema.is_curve(name):
-            summary.append(Metric(name, statistics.fmean(values), now, step))
+            summary.append(Metric(name, statistics.fmean(values), time, step))
         if (std := deviation(values)) is not None:
-            summary.append(Metric(schema.deviation(name), std, now, step))
+            summary.append(Metric(schema.deviation(name), std, time, step))
     return summary
 
 
@@ -74,14 +73,6 @@ def _mean_curves(sweep: SweepStore, rows: Sequence[Row]) -> Iterator[Metric]:
     """Means per epoch over the replicates that reached it."""
     histories = read_histories(sweep.location, [row.run_id for row in rows])
     for name in sorted({name for history in histories for name in history}):
-        points: dict[int, list[float]] = {}
-        for history in histories:
-            for epoch, value in history.get(name, {}).items():
-                points.setdefault(epoch, []).append(value)
-        now = _now()
-        for epoch, values in sorted(points.items()):
-            yield Metric(name, statistics.fmean(values), now, epoch)
-
-
-def _now() -> int:
-    return int(time.time() * 1000)
+        time = now()
+        for epoch, values in sorted(by_epoch(histories, name).items()):
+            yield Metric(name, statistics.fmean(values), time, epoch)

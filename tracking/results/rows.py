@@ -152,6 +152,15 @@ def _inputs_alive(layer: str, metrics: Mapping[str, float]) -> int | None:
     return None if found is None else int(found)
 
 
+def by_epoch(histories: Sequence[History], metric: str) -> dict[int, list[float]]:
+    """Return the values of a metric at each epoch, of those replicates that have one."""
+    points: dict[int, list[float]] = {}
+    for history in histories:
+        for epoch, value in history.get(metric, {}).items():
+            points.setdefault(epoch, []).append(value)
+    return points
+
+
 def read_histories(
     location: StoreLocation, run_ids: Sequence[str], wanted: Callable[[str], bool] = schema.is_curve
 ) -> list[History]:

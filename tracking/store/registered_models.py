@@ -5,7 +5,6 @@ import importlib.metadata
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from dn_distributed.text import one_line, quoted
 from tracking import schema
 from tracking.errors import StoreError
 from tracking.store import artifacts
+from tracking.store.run_writer import now
 from tracking.store.sweep_store import SweepStore
 
 _DIGITS = 16
@@ -36,10 +36,10 @@ def record(
         for name in files:
             shutil.copyfile(folder / name, Path(copied) / name)
         artifacts.add_folder(sweep.client, run_id, Path(copied), schema.COMPACT_FOLDER)
-    now = int(time.time() * 1000)
+    moment = now()
     sweep.client.log_batch(
         run_id,
-        metrics=[Metric(name, float(value), now, 0) for name, value in metrics.items()],
+        metrics=[Metric(name, float(value), moment, 0) for name, value in metrics.items()],
         tags=[RunTag(schema.COMPACT_PROCESSOR, processor)],
     )
 

@@ -1,7 +1,6 @@
 """The report run of a sweep: the manifest, the driver's lease, and the finished report."""
 
 import contextlib
-import time
 from pathlib import Path
 
 from mlflow.exceptions import MlflowException
@@ -9,7 +8,7 @@ from mlflow.exceptions import MlflowException
 from tracking import schema
 from tracking.manifest import Manifest
 from tracking.store import artifacts, notes, ui_view
-from tracking.store.run_writer import NewRun
+from tracking.store.run_writer import NewRun, now
 from tracking.store.sweep_store import SweepStore
 
 
@@ -30,7 +29,7 @@ def write_manifest(sweep: SweepStore, report_run_id: str, manifest: Manifest) ->
     artifacts.add_text(sweep.client, report_run_id, manifest.model_dump_json(indent=1), schema.MANIFEST_FILE)
     if manifest.source:
         artifacts.add_text(sweep.client, report_run_id, manifest.source, schema.SWEEP_FILE)
-    view = ui_view.tag(manifest, int(time.time() * 1000))
+    view = ui_view.tag(manifest, now())
     sweep.client.set_experiment_tag(sweep.experiment_id, ui_view.TAG, view)
     notes.write_link(sweep, manifest.name)
 

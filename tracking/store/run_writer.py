@@ -64,7 +64,7 @@ class ClientWriter(RunWriter):
         return [self._create(experiment_id, run) for run in runs]
 
     def _create(self, experiment_id: str, run: NewRun) -> tuple[str, int]:
-        start = run.start or int(time.time() * 1000)
+        start = run.start or now()
         run_id = self._make(experiment_id, run, start)
         self._client.log_batch(run_id, params=_params(run.params))
         return run_id, start
@@ -82,6 +82,11 @@ class ClientWriter(RunWriter):
         tags = [RunTag(key, value) for key, value in ending.tags.items()]
         client.log_batch(run_id, metrics=metrics[-_WITH_THE_TAGS:], params=_params(ending.params), tags=tags)
         client.set_terminated(run_id, ending.status, ending.end)
+
+
+def now() -> int:
+    """Return the time as runs have it, in milliseconds since 1970."""
+    return int(time.time() * 1000)
 
 
 def _params(values: Mapping[str, str]) -> list[Param]:

@@ -9,7 +9,6 @@ import math
 import re
 import sqlite3
 import sys
-import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from mlflow.entities import DatasetInput, Metric
 
 from tracking import schema
 from tracking.store import database_file
-from tracking.store.run_writer import Ending, NewRun, RunWriter
+from tracking.store.run_writer import Ending, NewRun, RunWriter, now
 
 _NAME = re.compile(schema.NAME)
 _RUN_NAME = "mlflow.runName"
@@ -52,10 +51,10 @@ class SqliteWriter(RunWriter):
             self._client.end(run_id, ending)
 
     def _create(self, experiment_id: str, runs: Sequence[NewRun]) -> list[tuple[str, int]]:
-        now = _now()
+        moment = now()
         # Rising: of runs that begin in one moment, MLflow and we show those first whose ids come first.
         run_ids = sorted(uuid.uuid4().hex for _ in runs)
-        made = [(run_id, run.start or now) for run_id, run in zip(run_ids, runs, strict=True)]
+        made = [(run_id, run.start or moment) for run_id, run in zip(run_ids, runs, strict=True)]
         with database_file.write(self._database) as connection:
             folder = _folder_of_experiment(connection, experiment_id)
             for run, (run_id, start) in zip(runs, made, strict=True):
@@ -82,7 +81,7 @@ class SqliteWriter(RunWriter):
             _insert_tags(connection, run_id, ending.tags)
             connection.execute(
                 "update runs set status = ?, end_time = ? where run_uuid = ?",
-                (ending.status, ending.end or _now(), run_id),
+                (ending.status, ending.end or now(), run_id),
             )
 
 
@@ -163,7 +162,3 @@ def _check(values: Mapping[str, str], longest: int) -> None:
 def _check_names(names: Iterable[str]) -> None:
     if any(len(name) > schema.LONGEST_NAME or _NAME.match(name) is None for name in names):
         raise _LeaveToClientError
-
-
-def _now() -> int:
-    return int(time.time() * 1000)

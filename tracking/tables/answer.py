@@ -191,7 +191,7 @@ def _amount(column: Column, item: Difference) -> tuple[str, str]:
     """A difference that holds, with its unit and without its sign, and the ends of its interval."""
     ordered = (item.amount, *sorted((item.low, item.high), key=abs))
     if not item.is_ratio:
-        numbers = [abs(value) * _scale(column) for value in ordered]
+        numbers = [abs(value) * column.scale for value in ordered]
         texts = [number_text.difference_in_prose(column, abs(value)) for value in ordered]
         unit = " points" if column.kind == "percent" else ""
     elif not _TENTH < exp(item.amount) < _TWICE:
@@ -208,11 +208,6 @@ def _amount(column: Column, item: Difference) -> tuple[str, str]:
 def _is_one(item: Difference) -> bool:
     """Whether the interval of a difference has no width but that of rounding errors: it is the same in every seed."""
     return math.isclose(item.low, item.high, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
-
-
-def _scale(column: Column) -> float:
-    """Of a share, which is shown in points."""
-    return 100.0 if column.kind == "percent" else 1.0
 
 
 def _signed_ends(column: Column, item: Difference) -> str:

@@ -88,6 +88,11 @@ class Column:
         return replace(self, title=self.page_title or self.title, paper_title="")
 
     @property
+    def scale(self) -> float:
+        """What a value is multiplied by where it is shown: a share of 1 is shown in per cent."""
+        return 100.0 if self.kind == "percent" else 1.0
+
+    @property
     def is_error(self) -> bool:
         """Whether it may span decades, so that its geometric mean is shown beside its mean."""
         return self.kind == "score"
