@@ -25,9 +25,7 @@ class StackStep:
     multipliers: Mapping[str, Tensor]
     """See ``step_``. Empty where no groups overlap."""
 
-    def step_(
-        self, step_sizes: Callable[[Tensor | None], Tensor], factor: float, iterations: int = IN_TRAINING
-    ) -> None:
+    def step_(self, step_sizes: Callable[[Tensor | None], Tensor], factor: float) -> None:
         """Move the values. ``step_sizes`` returns those of Adam for a second moment; ``factor`` is on all penalties."""
         for name, coefficients in self.coefficients.items():
             for values, moments, multipliers in self._parts(name):
@@ -37,7 +35,7 @@ class StackStep:
                     coefficients.times(factor),
                     multipliers,
                     leading=1,
-                    iterations=iterations if moments is not None else 0,
+                    iterations=IN_TRAINING if moments is not None else 0,
                 )
 
     def _parts(self, name: str) -> Iterator[tuple[Tensor, Tensor | None, Tensor | None]]:

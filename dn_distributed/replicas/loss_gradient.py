@@ -53,11 +53,12 @@ def loss_gradient(
     Where targets are the inputs, one tensor, it is for such alone. ``num_replicates``: of a stack, else 1. Losses of
     one ``identity`` compute the same. ArgumentError where it draws random numbers.
     """
-    tensors = ((t.shape, t.stride(), t.dtype, t.device) for t in (*values, *statistics, inputs, targets, *masks))
-    key = (identity, torch.get_num_threads(), targets is inputs, *tensors)
+    tensors = (*values, *statistics, inputs, targets, *masks)
+    layouts = ((t.shape, t.stride(), t.dtype, t.device) for t in tensors)
+    key = (identity, torch.get_num_threads(), targets is inputs, *layouts)
     if key in _graphs:
         return _graphs[key]
-    graph = _trace_gradient(loss, values, statistics, masks, inputs, targets, num_replicates)
+    graph = _trace_gradient(loss, tensors, len(values), len(statistics), num_replicates)
     if not captures(graph):
         if len(_graphs) == _MOST_GRAPHS:
             del _graphs[next(iter(_graphs))]  # the oldest
@@ -66,16 +67,12 @@ def loss_gradient(
 
 
 def _trace_gradient(
-    loss: Loss,
-    values: list[Tensor],
-    statistics: list[Tensor],
-    masks: list[Tensor],
-    inputs: Tensor,
-    targets: Tensor,
-    num_replicates: int,
+    loss: Loss, example: tuple[Tensor, ...], num_values: int, num_statistics: int, num_replicates: int
 ) -> GraphModule:
+    """``example``: what a ``LossGradient`` takes."""
+
     def gradient(*tensors: Tensor) -> tuple[Tensor, ...]:
-        one, two = len(values), len(values) + len(statistics)
+        one, two = num_values, num_values + num_statistics
         parts = list(tensors[one:two]), list(tensors[two + 2 :]), tensors[two], tensors[two + 1]
         with torch.enable_grad():
             leaves = [tensor.detach().requires_grad_() for tensor in tensors[:one]]
@@ -84,7 +81,7 @@ def _trace_gradient(
             gradients = torch.autograd.grad(losses.sum(), leaves, create_graph=True, materialize_grads=True)
         return *gradients, losses, *after
 
-    graph = trace(gradient, *values, *statistics, inputs, targets, *masks, num_replicates=num_replicates)
+    graph = trace(gradient, *example, num_replicates=num_replicates)
     if any(draws(node.target) for node in graph.graph.nodes):
         raise ArgumentError(OWN_RANDOMNESS)
     return graph
