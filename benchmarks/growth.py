@@ -17,7 +17,7 @@ from ray.tune.registry import register_trainable
 from sqlalchemy import create_engine
 
 from benchmarks import seeding
-from benchmarks.scale import LARGE, run_command
+from benchmarks.scale import LARGE, factors, run_command
 from dn_distributed.config import Cell
 from sweeps.planning import plan as planning
 from sweeps.planning.data import load_data
@@ -107,14 +107,9 @@ def _file(folder: Path, size: int) -> Path:
     path = folder / f"grow-{size}.yaml"
     cells = size // SEEDS
     l1 = max(count for count in range(1, int(cells**0.5) + 1) if (cells - 1) % count == 0)
-    grids = {"l1": _grid(l1), "dn": _grid((cells - 1) // l1)}
-    text = LARGE.format(seeds=SEEDS, pack=SEEDS, **grids).replace("name: large", f"name: {path.stem}")
+    text = LARGE.format(name=path.stem, seeds=SEEDS, pack=SEEDS, l1=factors(l1), dn=factors((cells - 1) // l1))
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def _grid(count: int) -> list[float]:
-    return [round(1e-6 * (1 + index), 9) for index in range(count)]
 
 
 def _address() -> str:

@@ -32,7 +32,7 @@ _PORT = 5077  # of the server that the store is asked through
 _PARTS = 100  # packs that the parts of one are timed over
 
 LARGE = """
-name: large
+name: {name}
 task: lenet300
 dataset: digits
 seeds: {seeds}
@@ -180,7 +180,7 @@ def seed(folder: Path) -> None:
     """Fill a store in ``folder`` with the large sweep, all but the last packs of some cells."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "large.yaml"
-    text = LARGE.format(seeds=SEEDS, pack=PACK, l1=_grid(L1), dn=_grid(DN))
+    text = LARGE.format(name="large", seeds=SEEDS, pack=PACK, l1=factors(L1), dn=factors(DN))
     path.write_text(text, encoding="utf-8")
     sweep = spec.load(path)
     data = load_data(sweep, None)
@@ -195,7 +195,8 @@ def seed(folder: Path) -> None:
     os.sync()  # the disk is not to be busy with ten thousand new files while commands are timed
 
 
-def _grid(count: int) -> list[float]:
+def factors(count: int) -> list[float]:
+    """Return so many small coefficients, no two alike."""
     return [round(1e-6 * (1 + index), 9) for index in range(count)]
 
 
@@ -230,7 +231,7 @@ def short(folder: Path, num_cells: int = SHORT_CELLS) -> list[str]:
     """Return the tables of a sweep of short packs, one replicate each: its course, and the parts of a pack."""
     folder.mkdir(parents=True)
     path = folder / "short.yaml"
-    path.write_text(SHORT.format(seeds=SHORT_SEEDS, l1=_grid(num_cells)), encoding="utf-8")
+    path.write_text(SHORT.format(seeds=SHORT_SEEDS, l1=factors(num_cells)), encoding="utf-8")
     database = store.locate(folder=folder / store.FOLDER).database
     assert database is not None
     done: list[tuple[float, int]] = []

@@ -58,32 +58,31 @@ def _commands() -> str:
 def _verb(name: str, command: click.Command) -> str:
     context = click.Context(command, info_name=f"dn {name}")
     usage = " ".join(command.collect_usage_pieces(context))
-    lines = [f"## dn {name}", "", inspect.cleandoc(command.help or ""), "", f"```text\ndn {name} {usage}\n```", ""]
-    lines += ["| option | meaning |", "| --- | --- |"]
-    for parameter in command.params:
-        names, meaning = parameter.get_help_record(context) or ("", "")
-        if meaning:
-            lines.append(f"| `{names}` | {_cell(meaning)} |")
-    return "\n".join(lines)
+    records = [parameter.get_help_record(context) or ("", "") for parameter in command.params]
+    rows = [(f"`{names}`", _cell(meaning)) for names, meaning in records if meaning]
+    options = _table("option", "meaning", rows=rows)
+    return f"## dn {name}\n\n{inspect.cleandoc(command.help or '')}\n\n```text\ndn {name} {usage}\n```\n\n{options}"
+
+
+def _table(*heads: str, rows: Iterable[Iterable[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *rows))
 
 
 def _section(model: type[BaseModel]) -> str:
     """A table of a model's fields: key, type, default, meaning."""
     texts = _field_texts(model)
-    lines = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
+    rows = []
     for name, field in model.model_fields.items():
         default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
-        meaning = field.description or texts.get(name, "")
-        lines.append("| " + " | ".join((f"`{name}`", _type(field), default, _cell(meaning))) + " |")
-    return "\n".join(lines)
+        rows.append((f"`{name}`", _type(field), default, _cell(field.description or texts.get(name, ""))))
+    return _table("key", "value", "default", "meaning", rows=rows)
 
 
 def _keys(model: type[BaseModel]) -> str:
     """A table of a model's fields whose values are described elsewhere: key, meaning."""
-    lines = ["| key | meaning |", "| --- | --- |"]
-    for name, field in model.model_fields.items():
-        lines.append(f"| `{name}` | {_required(field)}{_cell(field.description or '')} |")
-    return "\n".join(lines)
+    fields = model.model_fields.items()
+    rows = [(f"`{name}`", f"{_required(field)}{_cell(field.description or '')}") for name, field in fields]
+    return _table("key", "meaning", rows=rows)
 
 
 def _required(field: FieldInfo) -> str:
@@ -151,13 +150,16 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _named(registry: Mapping[str, type[BaseModel]]) -> Iterable[str]:
+def _named(kind: str, registry: Mapping[str, type[BaseModel]]) -> str:
+    """A table of the models of a registry: name, what it is, its fields."""
+    rows = []
     for name, model in registry.items():
         fields = {key: field for key, field in model.model_fields.items() if key != "name"}
         texts = _field_texts(model)
         options = [f"`{key}` ({_type(field)}{_otherwise(field)}) {_cell(texts.get(key, ''))}".strip()
                    for key, field in fields.items()]  # fmt: skip
-        yield f"| `{name}` | {_cell(_first_sentence(model))} | {'<br>'.join(options)} |"
+        rows.append((f"`{name}`", _cell(_first_sentence(model)), "<br>".join(options)))
+    return _table(kind, "what it is", "options", rows=rows)
 
 
 def _otherwise(field: FieldInfo) -> str:
@@ -170,29 +172,21 @@ def _first_sentence(found: object) -> str:
     return (inspect.getdoc(found) or "").partition("\n\n")[0]
 
 
-def _tasks() -> str:
-    return "\n".join(["| task | what it is | options |", "| --- | --- | --- |", *_named(TASKS)])
-
-
-def _datasets() -> str:
-    return "\n".join(["| dataset | what it is | options |", "| --- | --- | --- |", *_named(DATASETS)])
-
-
 def _stored_names() -> str:
     """Constants of ``tracking.schema``, with their values and docstrings."""
     texts = {name: " ".join(text) for (owner, name), text in
              ModuleAnalyzer.for_module(schema.__name__).find_attr_docs().items() if not owner}  # fmt: skip
-    lines = ["| stored as | meaning |", "| --- | --- |"]
+    rows = []
     for name, text in texts.items():
         value = getattr(schema, name)
         if isinstance(value, str) and text:
-            lines.append(f"| `{value}` | {_cell(text)} |")
+            rows.append((f"`{value}`", _cell(text)))
     for name, function in vars(schema).items():
         if inspect.isfunction(function) and function.__module__ == schema.__name__ and not name.startswith("_"):
             arguments = [parameter.upper() for parameter in inspect.signature(function).parameters]
             if function.__annotations__.get("return") is str and name != "seed_list":
-                lines.append(f"| `{function(*arguments)}` | {_cell(_first_sentence(function))} |")
-    return "\n".join(lines)
+                rows.append((f"`{function(*arguments)}`", _cell(_first_sentence(function))))
+    return _table("stored as", "meaning", rows=rows)
 
 
 def _variables(is_shown: Callable[[str], bool]) -> str:
@@ -200,8 +194,8 @@ def _variables(is_shown: Callable[[str], bool]) -> str:
     texts = {name: " ".join(lines) for (_, name), lines in
              ModuleAnalyzer.for_module(variables.__name__).find_attr_docs().items()}  # fmt: skip
     shown = {getattr(variables, name): text for name, text in texts.items() if is_shown(text)}
-    lines = [f"| `{name}` | {_sentence(text.removeprefix(_OF_THE_SERVER))} |" for name, text in shown.items()]
-    return "\n".join(["| variable | meaning |", "| --- | --- |", *lines])
+    rows = [(f"`{name}`", _sentence(text.removeprefix(_OF_THE_SERVER))) for name, text in shown.items()]
+    return _table("variable", "meaning", rows=rows)
 
 
 _OF_THE_SERVER, _MARKS = "``dn server``: ", "Set by "
@@ -227,8 +221,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "pruning": lambda: _section(Pruning),
     "resources": lambda: _section(Resources),
     "search": lambda: _section(Search),
-    "tasks": _tasks,
-    "datasets": _datasets,
+    "tasks": lambda: _named("task", TASKS),
+    "datasets": lambda: _named("dataset", DATASETS),
     "stored-names": _stored_names,
     "rules": _rules,
     "variables": lambda: _variables(lambda text: not text.startswith((_OF_THE_SERVER, _MARKS))),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
-_SECONDS_TO_GO, _PAUSE = 2.0, 0.02  # a killed process takes a moment
+_SECONDS_TO_GO = 2.0  # a killed process takes a moment
 
 
 def is_alive(process: int) -> bool:
@@ -83,14 +83,20 @@ def marked(variable: str, value: str) -> list[int]:
     return found
 
 
-def end_marked(variable: str, value: str) -> None:
-    """Kill the processes that ``marked`` returns, and those that they start meanwhile."""
-    until = time.monotonic() + _SECONDS_TO_GO
-    while (found := marked(variable, value)) and time.monotonic() < until:
-        for process in found:
+def end_marked(
+    variable: str, value: str, number: signal.Signals = signal.SIGKILL, seconds: float = _SECONDS_TO_GO
+) -> list[int]:
+    """Send a signal to the processes that ``marked`` returns, and to those that they start meanwhile.
+
+    Return those that are still there after so many seconds.
+    """
+    until = time.monotonic() + seconds
+    while (left := marked(variable, value)) and time.monotonic() < until:
+        for process in left:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(process, signal.SIGKILL)
-        time.sleep(_PAUSE)
+                os.kill(process, number)
+        time.sleep(seconds / 100)
+    return left
 
 
 def name_of(process: int) -> str:

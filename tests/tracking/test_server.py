@@ -588,7 +588,7 @@ def test_a_package_that_is_missing_is_named(tmp_path: Path, no_secrets: pytest.M
 def test_what_an_earlier_server_left_and_does_not_end_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     told: list[int] = []
     monkeypatch.setattr(supervisor, "_SECONDS_TO_END", 0.01)
-    monkeypatch.setattr(supervisor, "marked", lambda *_: [12345])
+    monkeypatch.setattr("tracking.processes.marked", lambda *_: [12345])
     monkeypatch.setattr("os.kill", lambda _, number: told.append(number))
     with pytest.raises(StoreError, match=rf"does not end: processes 12345 \(logs: {tmp_path}/log\)"):
         supervisor._end_leftover_processes(tmp_path)

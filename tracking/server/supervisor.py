@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Protocol
 
 from tracking.errors import StoreError
-from tracking.processes import marked
+from tracking.processes import end_marked
 from tracking.server import mlflow_internals
 from tracking.server.database import Database, database_from_env
 from tracking.server.mlflow_process import (
@@ -239,14 +239,8 @@ def _clear_postgres_variables() -> None:
 
 def _end_leftover_processes(folder: Path) -> None:
     """A server that was killed leaves processes of MLflow behind, which keep its port."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + _SECONDS_TO_END
-        while (left := marked(SERVER_MARK, str(folder))) and time.monotonic() < deadline:
-            for process in left:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(process, number)
-            time.sleep(0.5)
-    if left:
+    end_marked(SERVER_MARK, str(folder), signal.SIGTERM, _SECONDS_TO_END)
+    if left := end_marked(SERVER_MARK, str(folder), signal.SIGKILL, _SECONDS_TO_END):
         raise StoreError(
             f"what an earlier dn server in {folder} has left does not end: processes {', '.join(map(str, left))} "
             f"(logs: {folder / 'log'})"
