@@ -22,7 +22,7 @@ from tracking.store.server_writer import ServerWriter
 from tracking.store.sqlite_writer import SqliteWriter
 
 CELL = make_cell(l1=1.0)
-RUN = NewRun("a run", {"dn.kind": "replicate", "dn.label": "ℓ1"}, {"l1": "1.0"}, start=7)
+RUN = NewRun("a run", {"dn.kind": "a kind", "dn.label": "ℓ1"}, {"l1": "1.0"}, start=7)
 POINTS = [
     Metric("loss", 3.0, 10, 1),
     Metric("loss", 3.0, 10, 1),
@@ -98,7 +98,7 @@ def test_a_run_is_read_as_it_was_written(recorder: Recorder, writer: RunWriter) 
     run = recorder.store.get_run(run_id)
     assert (run.info.status, run.info.end_time) == ("FINISHED", 99)
     assert run.data.tags == {
-        "dn.kind": "replicate",
+        "dn.kind": "a kind",
         "dn.label": "new",
         "dn.complete": "true",
         "mlflow.runName": "a run",
