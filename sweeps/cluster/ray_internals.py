@@ -10,6 +10,7 @@ from typing import Any
 from ray import _raylet
 from ray._private.node import Node
 from ray._private.services import get_ray_address_from_environment
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.job_config import JobConfig
 
 PRELOAD = "RAY_preload_python_modules"
@@ -63,6 +64,29 @@ def only_what_runs_packs() -> Iterator[None]:
     finally:
         for name, start in starts.items():
             setattr(Node, name, start)
+
+
+@contextlib.contextmanager
+def losing_only_packs() -> Iterator[None]:
+    """Have Tune begin a pack again whatever error of Ray's own its worker is lost with.
+
+    Tune knows an actor that died, and lets any other error of Ray end the whole experiment: so it did where Ray's
+    memory guard killed one worker in the midst of a step.
+    """
+    from ray.air.execution._internal.actor_manager import RayActorManager
+
+    failed = RayActorManager._actor_task_failed
+
+    def failed_as_known(manager: Any, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, RayError) and not isinstance(exception, RayActorError | RayTaskError):
+            exception = RayActorError(error_msg=str(exception))
+        failed(manager, tracked_actor_task, exception)
+
+    setattr(RayActorManager, failed.__name__, failed_as_known)
+    try:
+        yield
+    finally:
+        setattr(RayActorManager, failed.__name__, failed)
 
 
 @contextlib.contextmanager

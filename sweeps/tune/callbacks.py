@@ -1,5 +1,6 @@
 """What the driver does while Tune runs: show progress, say what went wrong, and hand each pack that ended on."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ class DriverCallback(Callback):
         pack, error = self._pack(trial), _last_error(trial)
         self.round.ended.add(trial.trial_id)
         self._progress.pack_put_back(trial.trial_id)
-        if "running low on memory" in error:  # so Ray's own guard says that it killed a worker
+        if _guards_memory(error) and len(pack.seeds) > 1:
             self.round.too_large.append(pack)
             return
         self.round.lost.append(pack)
@@ -131,8 +132,15 @@ def _last_error(trial: Any) -> str:
         return ""
 
 
+def _guards_memory(error: str) -> re.Match[str] | None:
+    """Return what Ray's memory guard says where it killed a worker: used memory, and all of it."""
+    return re.search(r"running low on memory.*?was (\S+) used / (\S+) limit", error, re.DOTALL)
+
+
 def _reason(error: str) -> str:
     """Return a failure as one line: Ray's account of a worker that is gone is a page long and says no more."""
+    if found := _guards_memory(error):
+        return f"Ray stopped its worker, for memory ran short on its node: {found[1]} of {found[2]} were used"
     lines = [line.strip() for line in error.splitlines()[1:] if line.strip()]
     gone = not lines or "The actor died" in error or "The actor is dead" in error
     return "its worker or node is gone" if gone else lines[-1][:_LONGEST_REASON]

@@ -86,6 +86,7 @@ class Experiments:
     ) -> Round:
         from ray import tune
 
+        from sweeps.cluster.ray_internals import losing_only_packs
         from sweeps.tune.callbacks import DriverCallback, StoppedError
         from sweeps.tune.context import PickledContext
         from sweeps.tune.trial import PackTrial
@@ -108,7 +109,8 @@ class Experiments:
         )
         self._ending.deferred = True  # in Tune's loop the callback sees a signal
         try:
-            tuner.fit()
+            with losing_only_packs():
+                tuner.fit()
         except StoppedError:
             pass
         finally:

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ray.air.execution._internal.event_manager import RayEventManager
+from ray.exceptions import OutOfMemoryError, RayActorError
 from rich.console import Console
 
 import tests.sweeps.hostile_tasks  # noqa: F401  registers its tasks
@@ -140,6 +143,46 @@ def test_a_pack_whose_worker_dies_is_taken_up_again(
     assert said.count("L1, seeds 0, 1, 2, 3, 4: taken up again, from its last checkpoint") == max_failures + 1
     assert "L1, seeds 0, 1, 2, 3, 4: given up for now: its worker or node is gone" in said
     assert "dn: 1 packs were lost; trying again in 0.1 s" in said
+
+
+@pytest.fixture
+def memory_guard(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Whatever worker dies, Ray says as where its guard has killed it; what the user is told of that."""
+    killed = OutOfMemoryError(  # type: ignore[no-untyped-call]
+        "1 worker(s) were killed due to the node running low on memory. Memory on the node (IP: 1.2.3.4, ID: ba0e) was "
+        "22.79GB used / 23.54GB limit (0.967962) OOM kill reason: Memory usage 24020041728B exceeded threshold of"
+    )
+    track = RayEventManager.track_future
+
+    def track_killed(manager: Any, future: Any, on_result: Any = None, on_error: Any = None) -> None:
+        def told(error: Exception) -> None:
+            on_error(killed if isinstance(error, RayActorError) else error)
+
+        track(manager, future, on_result, on_error and told)
+
+    monkeypatch.setattr(RayEventManager, "track_future", track_killed)
+    return "Ray stopped its worker, for memory ran short on its node: 22.79GB of 23.54GB were used"
+
+
+@pytest.mark.slow
+def test_a_pack_that_rays_memory_guard_stops_is_taken_up_again_and_then_halved(
+    run: Run, lives: Path, max_failures: int, capsys: pytest.CaptureFixture[str], memory_guard: str
+) -> None:
+    after = run(f"{{name: deadly, lives: {max_failures + 1}, folder: {lives}}}", "5")
+    assert (after.count("finished"), after.num_to_run) == (5, 0)
+    said = capsys.readouterr().err
+    assert f"L1, seeds 0, 1, 2, 3, 4: taken up again, from its last checkpoint: {memory_guard}" in said
+    assert "L1, seeds 0, 1, 2, 3, 4: out of memory; trying packs of 2" in said
+
+
+@pytest.mark.slow
+def test_a_replicate_that_rays_memory_guard_stops_has_not_failed(
+    run: Run, lives: Path, max_failures: int, capsys: pytest.CaptureFixture[str], memory_guard: str
+) -> None:
+    run.writes("seeds: 1")
+    after = run(f"{{name: deadly, lives: {max_failures + 1}, folder: {lives}}}", "1")
+    assert (after.count("failed"), after.num_to_run) == (0, 1)  # others may have taken the memory
+    assert f"L1, seed 0: given up for now: {memory_guard}" in capsys.readouterr().err
 
 
 @pytest.mark.slow
