@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks import (
     agreement,
+    compiled,
     full_length,
     growth,
     lenet5_step,
@@ -32,6 +33,7 @@ PARTS = {
     "shrinking": ("(g) Trainings that drop units, with tensors that get smaller and without", shrinking.run),
     "lenet5_step": ("(f) What makes a step of LeNet-5 cheaper", lenet5_step.run),
     "precision": ("(h) A step in bfloat16 against one in float32", precision.run),
+    "compiled": ("(p) What torch.compile would add", compiled.run),
     "methods": ("(m) What a method costs: time of a step, and memory", methods.run),
     "start": ("(o) How soon a sweep starts, beside what Ray Tune needs", start.run),
     "agreement": ("(i) Scores of trainings in bfloat16 and in float32", agreement.run),
