@@ -38,9 +38,10 @@ test-cluster: .venv/installed
 
 # On the oldest versions that pyproject.toml allows of what this project uses itself: all that `make test` runs, less
 # what needs packages of the extra `dev`.
-# uv leaves it to the first import to compile a module, and that must be kept, or each process does it again.
+# uv leaves it to the first import to compile a module, and that must be kept, or each process does it again. In CI
+# the sweeps of test-more run beside them, and go first.
 test-oldest: .venv-oldest/installed
-	PYTHONDONTWRITEBYTECODE= .venv-oldest/bin/python -m pytest $(PARALLEL) -m "not ($(MORE))" \
+	PYTHONDONTWRITEBYTECODE= nice .venv-oldest/bin/python -m pytest $(PARALLEL) -m "not ($(MORE))" \
 		--ignore=tests/tracking/test_server_s3.py --ignore=tests/test_notebooks.py --ignore=tests/browser
 
 .venv-oldest/installed: pyproject.toml .venv/installed
