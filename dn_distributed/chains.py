@@ -216,7 +216,8 @@ def _form_behind(module: nn.Module, node: fx.Node, inputs: Sequence[_Form], afte
         return "values" if _flattens(node, name, module.get_submodule(str(after.target))) else None
     if part is None and name == "mean":
         return _mean_of(node) if form == "images" else None
-    return form if (_keeps(name, form) if part is None else _module_keeps(part, form)) else None
+    reads = module.get_submodule(str(after.target))
+    return form if (_keeps(name, form) if part is None else _module_keeps(part, form, reads)) else None
 
 
 def _keeps(name: str, form: _Form) -> bool:
@@ -225,9 +226,9 @@ def _keeps(name: str, form: _Form) -> bool:
     return form == "images" and (POOLING.get(name) == 4 or name == "interpolate")
 
 
-def _module_keeps(part: nn.Module, form: _Form) -> bool:
-    if isinstance(part, nn.BatchNorm1d):
-        return form == "values"
+def _module_keeps(part: nn.Module, form: _Form, after: nn.Module) -> bool:
+    if isinstance(part, nn.BatchNorm1d):  # of [B, L, D] it normalises L places, not D units
+        return form == "values" and part.num_features == getattr(after, "in_features", None)
     if isinstance(part, (*UNITWISE_MODULES, *NO_OPERATION_MODULES)):
         return True
     of_images = isinstance(part, nn.BatchNorm2d | nn.Upsample) or POOLING_MODULES.get(type(part)) == 4

@@ -65,6 +65,7 @@ CHAINS = {
     "relu": fc_fc(torch.relu),
     "a product with itself": fc_fc(silu),
     "batch norm of values": fc_fc(nn.BatchNorm1d(4)),
+    "batch norm of flat values": conv_fc(nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16))),
     "pooling": conv_conv(nn.Sequential(nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2))),
     "a norm of each channel": conv_conv(nn.GroupNorm(4, 4)),
     "flatten": conv_fc(lambda x: torch.relu(x).flatten(1)),
@@ -81,6 +82,10 @@ OTHERS = {
     "rolled": (fc_fc(lambda x: x.roll(1, 1)), "between 'first' and 'second' stands roll"),
     "normalised together": (conv_conv(nn.GroupNorm(1, 4)), "between 'first' and 'second' stands GroupNorm"),
     "layer norm": (fc_fc(nn.LayerNorm(4)), "between 'first' and 'second' stands LayerNorm"),
+    "batch norm of places": (
+        (Two(nn.Linear(5, 4), nn.BatchNorm1d(7), nn.Linear(4, 3)), torch.randn(2, 7, 5)),
+        "between 'first' and 'second' stands BatchNorm1d",
+    ),
     "softmax": (fc_fc(nn.Softmax(1)), "between 'first' and 'second' stands Softmax"),
     "residual": (
         (nn.Sequential(nn.Linear(5, 4), Two(nn.ReLU(), nn.Linear(4, 4), nn.ReLU())), torch.randn(2, 5)),
