@@ -171,6 +171,8 @@ def _check_run(task: Task, replicas: Replicas, splits: Splits) -> Tensor:
             raise ArgumentError(f"loss() of a batch is of shape {list(loss.shape)}, not one number")
         if not loss.isfinite():
             raise ArgumentError("the loss of the untrained network is not finite")
+        if _adds_up(task, outputs, targets, loss):
+            raise ArgumentError("loss() adds up over the samples of a batch; return their mean, as losses of torch do")
         before = state_of(network, task)  # a first call may have kept sizes or tables, which stay
         with torch.no_grad():
             task.loss(replicas.call(*state, masks, given), targets)
@@ -180,6 +182,13 @@ def _check_run(task: Task, replicas: Replicas, splits: Splits) -> Tensor:
                 "it as it was then: what changes while training is a task of phases, or follows from the inputs"
             )
     return outputs
+
+
+def _adds_up(task: Task, outputs: Tensor, targets: Tensor, loss: Tensor) -> bool:
+    """Whether twice as many samples have twice the loss: what is reported of it would be of batches of some size."""
+    with torch.no_grad():
+        twice = task.loss(torch.cat([outputs, outputs]), torch.cat([targets, targets]))
+    return bool(loss != 0) and torch.allclose(twice, 2 * loss, rtol=1e-3, atol=0.0)
 
 
 @contextmanager

@@ -317,6 +317,14 @@ def test_a_loss_of_many_numbers_is_refused(few_data: DataOf) -> None:
         rehearse_with(few_data, own(Net, loss=loss))
 
 
+def test_a_loss_that_adds_up_over_a_batch_is_refused(few_data: DataOf) -> None:
+    def loss(self: Task, outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(outputs, targets, reduction="sum")
+
+    with pytest.raises(ValueError, match=r"loss\(\) adds up over the samples of a batch; return their mean"):
+        rehearse_with(few_data, own(Net, loss=loss))
+
+
 class _Forgets(L1):
     """Forgets the coefficient in the gradient."""
 
