@@ -73,20 +73,22 @@ def losing_only_packs() -> Iterator[None]:
     Tune knows an actor that died, and lets any other error of Ray end the whole experiment: so it did where Ray's
     memory guard killed one worker in the midst of a step.
     """
-    from ray.air.execution._internal.actor_manager import RayActorManager
+    from ray.tune.execution import tune_controller  # late: it imports all of Tune
 
-    failed = RayActorManager._actor_task_failed
+    controller: Any = tune_controller  # it does not export what it uses
+    known: Any = controller.RayActorManager
 
-    def failed_as_known(manager: Any, tracked_actor_task: Any, exception: Exception) -> None:
-        if isinstance(exception, RayError) and not isinstance(exception, RayActorError | RayTaskError):
-            exception = RayActorError(error_msg=str(exception))
-        failed(manager, tracked_actor_task, exception)
+    class ActorManager(known):  # type: ignore[misc]
+        def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
+            if isinstance(exception, RayError) and not isinstance(exception, RayActorError | RayTaskError):
+                exception = RayActorError(error_msg=str(exception))
+            super()._actor_task_failed(tracked_actor_task, exception)
 
-    setattr(RayActorManager, failed.__name__, failed_as_known)
+    controller.RayActorManager = ActorManager
     try:
         yield
     finally:
-        setattr(RayActorManager, failed.__name__, failed)
+        controller.RayActorManager = known
 
 
 @contextlib.contextmanager

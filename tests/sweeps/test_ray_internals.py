@@ -37,7 +37,7 @@ def test_what_ray_starts_beside_packs_is_where_it_is_left_out() -> None:
         find(f"ray._private.node:Node.{name}", "ray", remedy)
     for name in ("DEFAULT_ENV_VARS", "ENV_VARS_TO_PROPAGATE", "_ActorClassCache.get"):
         find(f"ray.tune.execution.class_cache:{name}", "ray", remedy)
-    find("ray.air.execution._internal.actor_manager:RayActorManager._actor_task_failed", "ray", remedy)
+    find("ray.tune.execution.tune_controller:RayActorManager._actor_task_failed", "ray", remedy)
     find("ray._private.utils:try_import_each_module", "ray", f"ray preloads no modules any more: {remedy}")
 
 
