@@ -6,7 +6,7 @@ import re
 import statistics
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -100,6 +100,18 @@ def test_the_pages_of_rivals_are_those_of_their_rows_and_records() -> None:
             assert len(entry.rows) == 5
             for row, compression in zip(entry.rows, entry.compressions("mixed"), strict=True):
                 assert compression == pytest.approx(row.counts.num_weights / row.counts.num_nonzero)
+
+
+def test_a_record_is_reached_by_its_very_figures() -> None:
+    """As floats, 100 · (1 − 0.97) is more than 3."""
+    script = module_at(RESULTS / "rivals.py")
+    ours = SimpleNamespace(compressions=lambda kind: [10.0], errors=[100 * (1 - 0.97)])
+    records = [
+        {"method": "same", "compression": 10.0, "error": 3.0},
+        {"method": "better", "compression": 10.0, "error": 2.99},
+    ]
+    assert script._reached("mixed", [ours], records).startswith("Of these 2, 1 are reached")
+    assert script._reached("mixed", [ours], records).endswith("not: better.")
 
 
 def test_the_page_of_smaller_networks_is_that_of_its_results() -> None:
