@@ -89,20 +89,7 @@ def phases_of(training: Training | Sequence[Training], num_train: int) -> tuple[
     ValueError where there is none, or no whole batch, and where they do not go together.
     """
     given = [one for part in ([training] if isinstance(training, Training) else training) for one in _rounds(part)]
-    if not given:
-        raise ValueError("a training needs at least one phase")
-    for number, part in enumerate(given):
-        before = given[:number]
-        if part.drop is not None and any(other.prunes or other.rewire for other in before):
-            raise ValueError(
-                "a phase with 'drop' cannot come after one with 'fixed_structure', 'prune' or 'rewire': put it before"
-            )
-        if part.rewire is not None and any(other.changes_structure for other in before):
-            raise ValueError("a phase with 'rewire' cannot come after one that drops or prunes: put it before")
-        if part.rewire is not None and any(other.rewire and _places(other) != _places(part) for other in before):
-            raise ValueError("phases with 'rewire' have the same 'density' and 'layers': the number of weights stays")
-    if given[0].distill is not None:
-        raise ValueError("the first phase cannot have 'distill': there is no network before it to learn from")
+    _check_order(given)
     phases: list[Phase] = []
     for number, part in enumerate(given):
         last = phases[-1] if phases else None
@@ -120,6 +107,24 @@ def phases_of(training: Training | Sequence[Training], num_train: int) -> tuple[
     for phase in phases:
         _check_length(phase)
     return tuple(phases)
+
+
+def _check_order(given: Sequence[Training]) -> None:
+    """ValueError where there is no phase, or one cannot come after those before it."""
+    if not given:
+        raise ValueError("a training needs at least one phase")
+    for number, part in enumerate(given):
+        before = given[:number]
+        if part.drop is not None and any(other.prunes or other.rewire for other in before):
+            raise ValueError(
+                "a phase with 'drop' cannot come after one with 'fixed_structure', 'prune' or 'rewire': put it before"
+            )
+        if part.rewire is not None and any(other.changes_structure for other in before):
+            raise ValueError("a phase with 'rewire' cannot come after one that drops or prunes: put it before")
+        if part.rewire is not None and any(other.rewire and _places(other) != _places(part) for other in before):
+            raise ValueError("phases with 'rewire' have the same 'density' and 'layers': the number of weights stays")
+    if given[0].distill is not None:
+        raise ValueError("the first phase cannot have 'distill': there is no network before it to learn from")
 
 
 def _check_length(phase: Phase) -> None:
