@@ -28,6 +28,11 @@ def quoted(value: object, longest: int = _LONGEST_VALUE) -> str:
     return one_line(repr(value), longest)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return ``1 seed`` or ``3 seeds``."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def with_class(error: BaseException) -> str:
     """Return the class of an error and what it says, on one line of any length."""
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -75,7 +75,7 @@ def test_a_table_is_swept_without_code(empty: StoreLocation, tmp_path: Path) -> 
         shutil.copy(EXAMPLES / name, tmp_path)
     _run("table.py", folder=tmp_path)
     sweep = ("-m", "dn_distributed", "sweep", "table.yaml", "--num-cpus", "1", "--set=seeds=1")
-    assert "table: network on csv, 3 methods, 3 cells, 1 seeds: 3 replicates" in _run(*sweep, folder=tmp_path)
+    assert "table: network on csv, 3 methods, 3 cells, 1 seed: 3 replicates" in _run(*sweep, folder=tmp_path)
     for method in load_results("table", tmp_path / "dn-store").methods:
         assert method.chosen is not None
         (row,) = method.chosen.rows
@@ -89,7 +89,7 @@ def test_resnet18_of_torchvision_is_swept_on_colour_images(empty: StoreLocation,
         shutil.copy(EXAMPLES / name, tmp_path)
     ours = ("--import", "resnet18", "--num-cpus", "1")
     shown = _run("-m", "dn_distributed", "sweep", "resnet18.yaml", *ours, folder=tmp_path)
-    assert "resnet18: network on colours, 2 methods, 2 cells, 1 seeds: 2 replicates" in shown
+    assert "resnet18: network on colours, 2 methods, 2 cells, 1 seed: 2 replicates" in shown
     accuracies = re.search(r"test accuracy after P(.*)", shown)
     assert accuracies is not None
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dn_distributed.registry import import_own
+from dn_distributed.text import counted
 from tracking.errors import StoreError
 from tracking.manifest import Manifest
 from tracking.results import cells, rows, rows_file
@@ -97,9 +98,8 @@ class Results:
 
     def __repr__(self) -> str:
         """Return the sweep's name and how much of it is there."""
-        return (
-            f"Results({self.name!r}: {len(self.rows)} of {self._num_expected} replicates, {len(self.methods)} methods)"
-        )
+        methods = counted(len(self.methods), "method")
+        return f"Results({self.name!r}: {len(self.rows)} of {self._num_expected} replicates, {methods})"
 
     def __rich__(self) -> "Group":
         """Return the table as a terminal shows it."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dn_distributed.text import counted
 from sweeps.cli import options
 from sweeps.console import out
 from sweeps.exit_codes import OK
@@ -90,7 +91,7 @@ def say(done: "Compacted") -> None:
     predictions = f"; {changed} predictions changed" * (changed is not None)
     out.say(f"same outputs on {proof.num_samples} test samples, apart by {apart}{predictions}")
     for full, small in zip(before.latencies, after.latencies, strict=True):
-        on = f"{full.num_threads} thread{'s' * (full.num_threads > 1)}"
+        on = counted(full.num_threads, "thread")
         times = " → ".join(f"{time.median:.3g} ms ({time.low:.3g} to {time.high:.3g})" for time in (full, small))
         out.say(f"latency, batch of {full.batch_size}, {on}: {times}")
     out.say(f"bytes on disk: {before.bytes_on_disk} before, {after.bytes_on_disk} after")

@@ -10,6 +10,7 @@ from typing import Any
 from rich.text import Text
 
 from dn_distributed.data import Data
+from dn_distributed.text import counted
 from sweeps.cli import report
 from sweeps.cluster.connection import Capacity
 from sweeps.console import notify, out
@@ -134,11 +135,12 @@ def _print_plan(plan: Plan, slots: Callable[[float], int] | None) -> None:
     drawn = sum(plan.open_samples.values())
     ended = f", {failed} failed" * bool(failed) + f", {stopped} stopped early" * bool(stopped)
     text = (
-        f": {sweep.task.name} on {sweep.dataset.name}, {len(sweep.methods)} methods, "
-        f"{len(plan.distinct)} cells, {len(sweep.seeds)} seeds: {plan.total} replicates; "
+        f": {sweep.task.name} on {sweep.dataset.name}, {counted(len(sweep.methods), 'method')}, "
+        f"{counted(len(plan.distinct), 'cell')}, {counted(len(sweep.seeds), 'seed')}: "
+        f"{counted(plan.total, 'replicate')}; "
         f"{plan.count('finished')} done{ended}, {plan.num_to_run} to run"
         + (_packs_in_words(plan, slots) if plan.count(None, "incomplete") else "")
-        + (f", {drawn} configurations still to be drawn" if drawn else "")
+        + (f", {counted(drawn, 'configuration')} still to be drawn" if drawn else "")
     )
     out.print(Text.assemble((sweep.name, "bold"), text), soft_wrap=True)
     for remark in plan.remarks:
@@ -192,7 +194,7 @@ def _packs_in_words(plan: Plan, slots: Callable[[float], int] | None) -> str:
         return " in packs whose size is measured first"
     if slots is None:
         return " in packs that fit the cluster's room"
-    return f" in {_num_packs(plan, slots)} packs"
+    return f" in {counted(_num_packs(plan, slots), 'pack')}"
 
 
 def _num_packs(plan: Plan, slots: Callable[[float], int]) -> int:

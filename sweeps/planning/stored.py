@@ -8,6 +8,7 @@ from dataclasses import replace
 from dn_distributed import own_code
 from dn_distributed.config import Cell
 from dn_distributed.data import Data
+from dn_distributed.text import counted
 from sweeps.planning import plan as planning
 from sweeps.planning.plan import Plan
 from sweeps.spec.sweep import Sweep
@@ -46,7 +47,7 @@ def describe_unused_results(plan: Plan, stored: Iterable[Cell], finished: Mappin
             continue
         left -= finished[cell.key]
     lines = [
-        f"{what}: {count} replicate{'s' * (count > 1)} of the old one stay{'s' * (count == 1)} under "
+        f"{what}: {counted(count, 'replicate')} of the old one stay{'s' * (count == 1)} under "
         f"{'its' if count == 1 else 'their'} old key"
         for what, count in counts.items()
     ]

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 from dn_distributed.data import Data
+from dn_distributed.text import counted
 from sweeps.cluster.connection import Capacity
 from sweeps.cluster.preflight import Preflight
 from sweeps.console import notify
@@ -145,7 +146,7 @@ class Runner:
             if self.interrupted or pause is None or not (ended.lost or ended.too_large):
                 return
             if pause:
-                notify(f"{len(ended.lost)} packs were lost; trying again in {pause} s")
+                notify(f"{counted(len(ended.lost), 'pack')} lost; trying again in {pause} s")
             time.sleep(pause)
             plan = self.plan()
 

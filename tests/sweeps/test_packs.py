@@ -142,7 +142,7 @@ def test_a_pack_whose_worker_dies_is_taken_up_again(
     said = capsys.readouterr().err
     assert said.count("L1, seeds 0, 1, 2, 3, 4: taken up again, from its last checkpoint") == max_failures + 1
     assert "L1, seeds 0, 1, 2, 3, 4: given up for now: its worker or node is gone" in said
-    assert "dn: 1 packs were lost; trying again in 0.1 s" in said
+    assert "dn: 1 pack lost; trying again in 0.1 s" in said
 
 
 @pytest.fixture

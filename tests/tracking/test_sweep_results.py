@@ -146,5 +146,5 @@ def test_what_a_search_has_still_to_propose_is_missing(recorder: Recorder) -> No
     method = nothing.manifest.methods[0].model_copy(update={"cells": (), "to_propose": 4})
     results = tracking.Results(nothing.manifest.model_copy(update={"methods": (method,)}), nothing.snapshot)
     assert not results.complete
-    assert repr(results).endswith("0 of 12 replicates, 1 methods)")
+    assert repr(results).endswith("0 of 12 replicates, 1 method)")
     assert {"method", "state", "test/nmse/after_pruning", "density"} <= set(results.to_frame().columns)

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from dn_distributed.text import counted
 from tracking import charts, figures
 from tracking.charts import Chart
 from tracking.figures import Drawn, FigureData
@@ -156,7 +157,7 @@ def _runs(
 ) -> dict[str, Any]:
     """The replicates that the table is over, with the quantities that methods are compared by."""
     shown = [column.for_page for column in every if column.key in COMPARED]
-    counted = ((method.label, row) for method in methods if method.chosen is not None for row in method.chosen.rows)
+    labelled = ((method.label, row) for method in methods if method.chosen is not None for row in method.chosen.rows)
     lines = [
         _Run(
             label,
@@ -165,14 +166,14 @@ def _runs(
             row.run_id,
             run_link(row.run_id) if run_link is not None and row.run_id else "",
         )
-        for label, row in islice(counted, _MOST_RUNS)
+        for label, row in islice(labelled, _MOST_RUNS)
     ]
     return {"head": [column.heading for column in shown], "lines": lines}
 
 
 def _subtitle(manifest: Manifest) -> str:
     counts = {"method": len(manifest.methods), "seed": len(manifest.seeds)}
-    words = ", ".join(f"{count} {word}{'s' * (count != 1)}" for word, count in counts.items())
+    words = ", ".join(counted(count, word) for word, count in counts.items())
     return f"{manifest.task} on {manifest.dataset}: {words}"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dn_distributed.config import Augment, Cell, Distill, Drop, Prune, Pruning, Rewire, Training
+from dn_distributed.text import counted
 from tracking.results import cells
 from tracking.tables.number_text import MISSING
 
@@ -37,13 +38,20 @@ def training_in_words(phases: Sequence[Training]) -> str:
     return "; then ".join(map(_phase_in_words, phases))
 
 
+def _length_in_words(training: Training) -> str:
+    if training.steps is not None:
+        return counted(training.steps, "step")
+    assert training.epochs is not None
+    return counted(training.epochs, "epoch")
+
+
 def _phase_in_words(training: Training) -> str:
-    length = f"{training.epochs} epochs" if training.steps is None else f"{training.steps} steps"
+    length = _length_in_words(training)
     optimizer = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}[training.optimizer]
     parts = [length, f"batches of {training.batch_size}", f"{optimizer}, learning rate {training.learning_rate:g}"]
     parts += [f"× {training.learning_rate_decay:g} after each epoch"] * (training.learning_rate_decay != 1)
     parts += [f"{training.schedule} to 0"] * (training.schedule != "constant")
-    parts += [f"warm-up over {training.warmup_steps} steps"] * bool(training.warmup_steps)
+    parts += [f"warm-up over {counted(training.warmup_steps, 'step')}"] * bool(training.warmup_steps)
     parts += [f"{'Nesterov ' * training.nesterov}momentum {training.momentum:g}"] * bool(training.momentum)
     parts += [f"weight decay {training.weight_decay:g}"] * bool(training.weight_decay)
     parts += ["samples in fixed order"] * (not training.shuffle)
@@ -59,7 +67,7 @@ def _phase_in_words(training: Training) -> str:
 
 
 def _augment_in_words(augment: Augment) -> str:
-    moved = [f"moved by at most {augment.shift} pixel{'s' * (augment.shift > 1)} each way"] * bool(augment.shift)
+    moved = [f"moved by at most {counted(augment.shift, 'pixel')} each way"] * bool(augment.shift)
     return "images " + " and ".join([*moved, *["half of them mirrored"] * augment.flip])
 
 
