@@ -108,14 +108,14 @@ def _plan_of(item: Sweep, data: Data, location: StoreLocation) -> Plan:
 
 def _say_plans(plans: Sequence[Plan], options: SweepOptions, slots: Callable[[float], int] | None) -> None:
     if options.as_json:
-        out.say(json.dumps([_as_json(plan, slots) for plan in plans], indent=1, ensure_ascii=False))
+        out.say(json.dumps([_as_json(plan, options, slots) for plan in plans], indent=1, ensure_ascii=False))
         return
     for plan in plans:
         _print_plan(plan, slots)
         if share := plan.sweep.coverage:
             out.say(f"penalties, pruning and counts are {share.words}")
-        if options.address is None and options.slots is None and (line := _lack(plan, options.num_cpus)):
-            out.say(line)
+        if (lack := _lack(plan, options)) is not None:
+            out.say(f"does not run here: {lack}")
         if (seconds := _seconds(plan, slots)) is not None:
             out.say(f"training takes about {in_words(seconds)} here, by steps measured just now")
 
@@ -154,20 +154,22 @@ def _seconds(plan: Plan, slots: Callable[[float], int] | None) -> float | None:
     return None if slots is None else estimate.seconds(plan, slots(plan.sweep.resources.cpu))
 
 
-def _lack(plan: Plan, num_cpus: int | None) -> str | None:
-    """Return a line for a plan whose packs do not fit this machine, which the run would refuse."""
+def _lack(plan: Plan, options: SweepOptions) -> str | None:
+    """Return why this machine has no room for a pack of the plan; None where it has, or where they run elsewhere."""
+    if options.address is not None or options.slots is not None:
+        return None
     import torch
 
     asked = plan.sweep.resources
-    here = Capacity(num_cpus or os.cpu_count() or 1, torch.cuda.device_count(), nodes=1, joined=False)
+    here = Capacity(options.num_cpus or os.cpu_count() or 1, torch.cuda.device_count(), nodes=1, joined=False)
     try:
         here.slots(asked.cpu, asked.gpu)
     except ClusterError as error:
-        return f"does not run here: {error}"
+        return str(error)
     return None
 
 
-def _as_json(plan: Plan, slots: Callable[[float], int] | None) -> dict[str, Any]:
+def _as_json(plan: Plan, options: SweepOptions, slots: Callable[[float], int] | None) -> dict[str, Any]:
     sweep = plan.sweep
     return {
         "name": sweep.name,
@@ -184,6 +186,7 @@ def _as_json(plan: Plan, slots: Callable[[float], int] | None) -> dict[str, Any]
         "packs": None if slots is None or plan.measures_packs else _num_packs(plan, slots),
         "counted": sweep.coverage and sweep.coverage.words,
         "seconds": _seconds(plan, slots),
+        "does_not_run_here": _lack(plan, options),
         "configurations_to_draw": sum(plan.open_samples.values()),
         "remarks": list(plan.remarks),
     }

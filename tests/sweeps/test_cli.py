@@ -328,6 +328,9 @@ def test_a_dry_run_says_that_a_pack_does_not_fit_this_machine(
     Path("s.yaml").write_text("name: x\ntask: regression\nresources: {cpu: 999}\nmethods: [{label: P}]\n")
     assert cli.main(["sweep", "--dry-run", "s.yaml", *arguments]) == 0
     assert ("does not run here: a pack asks for 999 CPU and 0 GPU" in capsys.readouterr().out) == is_said
+    assert cli.main(["sweep", "--dry-run", "--json", "s.yaml", *arguments]) == 0
+    (plan,) = json.loads(capsys.readouterr().out)
+    assert ("a pack asks for 999 CPU" in (plan["does_not_run_here"] or "")) == is_said
 
 
 def test_a_dry_run_of_a_sweep_that_was_deleted_says_what_the_sweep_would(
