@@ -231,8 +231,11 @@ def _of_objective(sweep: Sweep) -> Iterator[Problem]:
 
 
 def _of_optuna(sweep: Sweep) -> Iterator[Problem]:
-    for method in sweep.methods:
+    for index, method in enumerate(sweep.methods):
         kinds = {space.kind for space in method.spaces.values()}
+        if method.dropout_inert and DROPOUT in method.spaces:
+            message = "dropout_inert throws it away, so optuna cannot search it: give a number"
+            yield ("methods", index, DROPOUT), message
         if "grid" in kinds:
             yield ("search", "algorithm"), "optuna takes choice, uniform and loguniform spaces, not grid"
         if any(name.startswith("training.") and name.endswith(".epochs") for name in method.spaces):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dn_distributed import own_code, regularizers, score_names
-from dn_distributed.config import Baseline, Cell, Pruning, Step, Training
+from dn_distributed.config import Augment, Baseline, Cell, Pruning, Step, Training
 from dn_distributed.coverage import Coverage
 from dn_distributed.data import Dataset
 from dn_distributed.regularizers import PENALTIES, Penalty, expand_shorthand
@@ -178,10 +178,15 @@ def _value_in(cell: Cell, name: str) -> float | None:
             found = found.get(".".join(parts[number:]))
             break
         try:
-            found = _phase(found, int(part)) if part.isdecimal() else getattr(found, part)
+            found = _phase(found, int(part)) if part.isdecimal() else _part(found, part)
         except (AttributeError, IndexError, TypeError):
             return None
     return found if is_number(found) else None
+
+
+def _part(found: Any, name: str) -> Any:
+    value = getattr(found, name)
+    return Augment(shift=0) if name == "augment" and value is None else value  # a shift of 0 is stored as None
 
 
 def _phase(training: Training | tuple[Training, ...], number: int) -> Training:

@@ -299,6 +299,19 @@ def test_a_stored_cell_is_recognised_by_the_values_that_made_it(load: Load) -> N
     assert other.assignment_of(other.methods[1], made, "digest", 1000) is None
 
 
+def test_a_stored_cell_is_recognised_by_values_that_change_nothing(load: Load) -> None:
+    training = "optimizer: sgd, momentum: {choice: [0, 0.9]}, weight_decay: {choice: [0, 0.1]}"
+    training += ", warmup_steps: {choice: [0, 5]}, augment: {shift: {choice: [0, 1]}}"
+    text = BASE.replace("dn: 5e-5", "dn: {uniform: [0, 1e-3]}, dropout: {choice: [0, 0.5]}")
+    text += f"training: {{{training}}}\nsearch: {{algorithm: optuna}}\n"
+    text += "pruning: {threshold: {uniform: [0, 0.1]}, thresholds: {fc1: {choice: [0, 0.1]}}}\n"
+    sweep = load(text)
+    method = sweep.methods[1]
+    none = dict.fromkeys(method.spaces, 0.0)
+    assert len(none) == 8
+    assert sweep.assignment_of(method, cell(sweep, 1, **none), "digest", 1000) == none
+
+
 def test_selection_is_on_validation_data_after_pruning_unless_told_otherwise(load: Load) -> None:
     sweep = load(BASE.replace("dn: 5e-5", "dn: {grid: [1e-5, 1e-4]}"))
     assert sweep.selection is not None
@@ -398,6 +411,10 @@ IN_VAIN = "pruning: {threshold: {grid: [0.1, 0.2]}}\nsearch: "
         ("training: {batch_size: {uniform: [16, 64]}}\nsearch: {algorithm: random}\n", "batch_size: a whole number"),
         ("training: {epochs: {choice: [1, 2]}}\nsearch: {algorithm: optuna}\n", "search steps instead"),
         ("pruning: {threshold: {choice: [0.1, 0.2]}}\nsearch: {algorithm: optuna}\n", "use grid search"),
+        (
+            "  - {label: D, dropout: {uniform: [0.1, 0.5]}, dropout_inert: true}\nsearch: {algorithm: optuna}\n",
+            r"methods\[2\]\.dropout: dropout_inert throws it away, so optuna cannot search it",
+        ),
         (
             IN_VAIN + "{samples: 2}\n",
             r"search\.samples: of random and optuna search, where something is drawn: this is",
