@@ -95,12 +95,16 @@ class Plan:
 
     @property
     def open_samples(self) -> dict[str, int]:
-        """Per method that Optuna searches: configurations that it has still to propose."""
+        """Per method that Optuna searches: configurations that it has still to propose.
+
+        Of methods with the same cells the first one's search is for all.
+        """
         search = self.sweep.search
         return {
             method.label: max(0, search.samples - sum(1 for cell in self.cells if cell.method.label == method.label))
             for method in self.sweep.methods
             if search is not None and self.proposes and self.sweep.adaptive(method)
+            if self.sweep.sharing(method)[0] is method
         }
 
     @property
@@ -140,11 +144,7 @@ class Plan:
 
 def make(sweep: Sweep, data: Data, states: Mapping[str, State], known: Mapping[str, Sequence[Cell]]) -> Plan:
     """Return the plan. ``states``: of the stored replicates by key; ``known``: stored cells by label."""
-    found = [
-        (method, cell)
-        for method in sweep.methods
-        for cell in _cells_of(sweep, method, data, known.get(method.label, ()))
-    ]
+    found = [(method, cell) for method in sweep.methods for cell in _cells_of(sweep, method, data, known)]
     needed = {cell.key for method, cell in found if not _may_stop(sweep, method)}
     cells = tuple(_planned(method, cell, sweep.seeds, states, cell.key in needed) for method, cell in found)
     return Plan(sweep, data, cells)
@@ -169,9 +169,10 @@ def _may_stop(sweep: Sweep, method: Method) -> bool:
     return sweep.has_scheduler and bool(method.spaces)
 
 
-def _cells_of(sweep: Sweep, method: Method, data: Data, known: Sequence[Cell]) -> list[Cell]:
+def _cells_of(sweep: Sweep, method: Method, data: Data, known: Mapping[str, Sequence[Cell]]) -> list[Cell]:
     if sweep.adaptive(method):
-        once = {cell.key: cell for cell in known}.values()  # it may be stored twice
+        stored = [cell for other in sweep.sharing(method) for cell in known.get(other.label, ())]
+        once = {cell.key: cell for cell in stored}.values()  # it may be stored twice
         proposed = [c for c in once if sweep.assignment_of(method, c, data.digest, data.num_train) is not None]
         assert sweep.search is not None
         return proposed[: sweep.search.samples]

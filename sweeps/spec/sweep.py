@@ -43,6 +43,21 @@ class Method:
         """The coefficients that the file gives, fixed or searched."""
         return (*self.coefficients, *(name for name in self.spaces if "." not in name))
 
+    def regularization(self, chosen: Mapping[str, float]) -> dict[str, float]:
+        """Return what its cell with these searched coefficients trains with. ValueError for values out of range."""
+        coefficients = {**self.coefficients, **chosen}
+        if self.dropout_inert:
+            coefficients.pop(DROPOUT, None)
+        return regularizers.resolve(coefficients)
+
+    def trains_as(self, other: "Method") -> bool:
+        """Return whether both have the same cells: they differ in what is shown of these, if in anything."""
+        return (self.spaces, self.step, self.baseline) == (
+            other.spaces,
+            other.step,
+            other.baseline,
+        ) and self.regularization({}) == other.regularization({})
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -94,10 +109,7 @@ class Sweep:
         training = fill(self.training, "training", assignment)
         phases = [training] if isinstance(training, Mapping) else training
         resolved = tuple(Training(**phase).resolve(num_train) for phase in phases)
-        coefficients = {**method.coefficients, **chosen}
-        if method.dropout_inert:
-            del coefficients[DROPOUT]
-        regularization = regularizers.resolve(coefficients)
+        regularization = method.regularization(chosen)
         return Cell(
             task=self.task.identity(),
             dataset=self.dataset.model_dump(mode="json"),
@@ -143,6 +155,10 @@ class Sweep:
     def adaptive(self, method: Method) -> bool:
         """Whether later configurations depend on earlier results."""
         return bool(method.spaces) and self.search is not None and self.search.algorithm == "optuna"
+
+    def sharing(self, method: Method) -> tuple[Method, ...]:
+        """Return the methods that have the same cells as this one, itself among them: one search is for all of them."""
+        return tuple(other for other in self.methods if other.trains_as(method))
 
     @property
     def has_scheduler(self) -> bool:

@@ -198,6 +198,29 @@ search: {algorithm: optuna, samples: 3}
     assert plan.open_samples == {"L1": 2}
 
 
+@pytest.mark.parametrize("label", ["DO", "DO tested"])
+def test_methods_with_the_same_cells_share_what_a_search_proposes(tmp_path: Path, label: str) -> None:
+    text = """
+name: s
+task: regression
+seeds: 2
+methods:
+  - {label: DO, l1: 5, dropout: {uniform: [0.1, 0.5]}}
+  - {label: DO tested, l1: 5, dropout: {uniform: [0.1, 0.5]}, dropout_at_test: true}
+  - {label: other, l1: 4, dropout: {uniform: [0.1, 0.5]}}
+search: {algorithm: optuna, samples: 3}
+"""
+    (tmp_path / "s.yaml").write_text(text)
+    sweep = spec.load(tmp_path / "s.yaml")
+    data = load_data(sweep, None)
+    assert planning.make(sweep, data, {}, {}).open_samples == {"DO": 3, "other": 3}
+    stored = [sweep.cell(sweep.methods[0], {"dropout": x}, data.digest, data.num_train) for x in (0.2, 0.3)]
+    plan = planning.make(sweep, data, {}, {label: stored})
+    assert [len(method.cells) for method in manifest_of(plan).methods] == [2, 2, 0]
+    assert {pack.method for pack in plan.packs(1)} == {"DO"}
+    assert (plan.open_samples, plan.num_to_run) == ({"DO": 1, "other": 3}, 12)
+
+
 def test_the_manifest_says_what_of_the_network_is_counted_where_it_is_a_part(tmp_path: Path) -> None:
     text = "{name: part, task: lenet5, dataset: digits, seeds: 1, training: {epochs: 1}, methods: [{label: P}]}"
     found = manifest_of(make(tmp_path, text=text)).coverage
