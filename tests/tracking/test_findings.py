@@ -111,6 +111,23 @@ def test_a_method_that_misses_seeds_is_in_the_order_without_a_verdict() -> None:
     assert said == "test nmse after P: a > b, c (a comma: n < 5, no verdict)."
 
 
+@pytest.mark.parametrize(
+    ("middle", "said"),
+    [
+        ({}, "c, a < b (a comma: n < 5, no verdict); means"),
+        ({"d": [1.02] * 2}, "c, a, d, b (a comma: n < 5, no verdict); what holds besides: b > a; means"),
+    ],
+)
+def test_what_holds_on_the_seeds_of_a_pair_is_said_that_way_round(middle: dict[str, list[float]], said: str) -> None:
+    """``c`` has two seeds, on which ``a`` is a little larger than ``b``; on ten it is half as large."""
+    noise = [1, 1.01, 0.99, 1.02, 0.98, 1.005, 0.995, 1.015, 1.0, 0.985]
+    halves = [by * (1.05 if seed < 2 else 0.5) for seed, by in enumerate(noise)]
+    errors = {"a": halves, "b": noise[::-1], "c": [3.0, 3.1], **middle}
+    cells = dict(zip(errors, (SMALL, LARGE, LIKE, make_cell(l1=4.0)), strict=False))
+    sentence = sentence_of(errors, cells)
+    assert sentence.startswith(f"test nmse after P: {said} order the methods, ")
+
+
 def test_errors_are_ordered_and_compared_by_their_logarithms() -> None:
     """One seed in six that fails makes a mean; every other says the opposite."""
     errors = {"lucky": [1e-6] * 5 + [1.0], "steady": [1e-2, 2e-2, 3e-2, 2e-2, 1e-2, 2e-2]}

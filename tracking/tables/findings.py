@@ -4,6 +4,7 @@ import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from tracking.results import inference
 from tracking.results.cells import MethodResult
@@ -20,6 +21,10 @@ Samples = Mapping[str, Mapping[int, float]]
 """Values of a quantity by method and seed."""
 
 
+Step = Verdict | Literal["holds the other way round"]
+"""What is said of a method and the next one: the seeds that both have may contradict the means that order them."""
+
+
 @dataclass(frozen=True)
 class Order:
     """The methods by their means of a quantity, and which of the differences between them hold."""
@@ -27,12 +32,19 @@ class Order:
     quantity: str
     methods: tuple[str, ...] = ()
     """From the largest mean to the smallest; empty where no two can be compared."""
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: tuple[Step, ...] = ()
     """On the difference between a method and the next one."""
     also_hold: tuple[tuple[str, str], ...] = ()
-    """Pairs further apart whose difference holds though none between them does."""
+    """Pairs further apart whose difference holds though none between them does, or though their means are the other
+    way round; the larger one first."""
     not_shown: tuple[tuple[str, str], ...] = ()
     """Pairs further apart whose difference does not hold though one between them does."""
+
+    @property
+    def is_contradicted(self) -> bool:
+        """Whether a difference holds the other way round than the means are."""
+        turned = (self.methods.index(larger) > self.methods.index(other) for larger, other in self.also_hold)
+        return "holds the other way round" in self.verdicts or any(turned)
 
 
 @dataclass(frozen=True)
@@ -98,11 +110,14 @@ def _order(quantity: str, samples: Samples, comparisons: Sequence[Comparison]) -
         pair, between = (order[first], order[last]), steps[first:last]
         if last == first + 1:
             continue
-        if pair in hold and hold.isdisjoint(between):
+        if pair[::-1] in hold:
+            also_hold.append((order[last], order[first]))
+        elif pair in hold and hold.isdisjoint(between):
             also_hold.append(pair)
         elif pair not in hold and verdicts.get(frozenset(pair)) == "not shown" and not hold.isdisjoint(between):
             not_shown.append(pair)
-    on_steps: list[Verdict] = [
-        "holds" if step in hold else verdicts.get(frozenset(step), "not shown") for step in steps
+    on_steps: list[Step] = [
+        "holds the other way round" if step[::-1] in hold else verdicts.get(frozenset(step), "not shown")
+        for step in steps
     ]
     return Order(quantity, tuple(order), tuple(on_steps), tuple(also_hold), tuple(not_shown))

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from tracking.results import equal_score, fronts, inference
 from tracking.results.cells import deviation
 from tracking.results.equal_score import EqualScore, Left
-from tracking.results.inference import FEWEST_RUNS, Comparison, Verdict
+from tracking.results.inference import FEWEST_RUNS, Comparison
 from tracking.results.rounding import fixed
 from tracking.results.rounding import mean as exact_mean
 from tracking.tables import number_text, verdicts
 from tracking.tables.columns import Column
-from tracking.tables.findings import COMPARED, Findings, Order
+from tracking.tables.findings import COMPARED, Findings, Order, Step
 from tracking.tables.number_text import MISSING
 from tracking.tables.table import Table, TableRow
 from tracking.tables.verdicts import Count
@@ -253,13 +253,15 @@ def _by_verdict(words: verdicts.Words) -> str:
     return f"{words.total()} ({', '.join(parts)})"
 
 
-_SIGNS: Mapping[Verdict, str] = {"holds": " > ", "not shown": " ≈ ", "too few seeds": ", "}
+_SIGNS: Mapping[Step, str] = {
+    "holds": " > ", "holds the other way round": " < ", "not shown": " ≈ ", "too few seeds": ", ",
+}  # fmt: skip
 
 
 def _order_sentence(order: Order) -> str:
     if not order.methods:
         return f"{order.quantity}: nothing to compare."
-    if set(order.verdicts) == {"too few seeds"}:
+    if set(order.verdicts) == {"too few seeds"} and not order.also_hold:
         means = ", ".join(order.methods)
         return f"{order.quantity}: no verdict of fewer than {FEWEST_RUNS} seeds; from the largest mean: {means}."
     signs = (_SIGNS[verdict] for verdict in order.verdicts)
@@ -267,4 +269,5 @@ def _order_sentence(order: Order) -> str:
     also = f"; what holds besides: {', '.join(map(' > '.join, order.also_hold))}" * bool(order.also_hold)
     lost = f"; not shown: {', '.join(map(' against '.join, order.not_shown))}" * bool(order.not_shown)
     few = f" (a comma: {number_text.TOO_FEW}, no verdict)" * ("too few seeds" in order.verdicts)
-    return f"{order.quantity}: {chain}{few}{also}{lost}."
+    by_pair = "; means order the methods, what holds is found on the seeds that both have" * order.is_contradicted
+    return f"{order.quantity}: {chain}{few}{also}{lost}{by_pair}."
