@@ -7,7 +7,7 @@ import pytest
 
 from dn_distributed.config import Cell
 from tests.tracking.fabricated import make_cell, make_manifest, make_row
-from tracking.manifest import Manifest
+from tracking.manifest import Manifest, Selection
 from tracking.report import results_table
 from tracking.results.cells import Stat, gather, stat
 from tracking.results.equal_score import EqualScore
@@ -146,6 +146,13 @@ def test_what_is_missing_is_said() -> None:
     found = compared(rows)
     assert "n = 5" in found.headline
     assert detail(found, "Missing") == "Missing: DN (5 of 6 seeds) and absent (0 of 6 seeds)."
+
+
+def test_configurations_that_are_still_to_run_are_missing() -> None:
+    selection = Selection(objective="test/nmse/after_pruning", higher_is_better=False)
+    manifest = make_manifest({"DN": [ONE, TWO, THREE]}, seeds=range(6), selection=selection)
+    found = answer_of(manifest, rows_of(ONE, 0.1, errors(0.2)))
+    assert detail(found, "Missing") == "Missing: DN (1 of 3 configurations)."
 
 
 def test_a_score_that_is_no_number_is_not_ranked() -> None:

@@ -122,6 +122,16 @@ def test_both_ends_of_a_line_are_looked_at_for_edges() -> None:
     assert "edge: l1 largest, l1 smallest)" in lines(grid(found))["accuracy ≥ 0.97: fewest weights"][0]
 
 
+def test_what_is_still_to_run_is_no_edge_of_what_was_tried() -> None:
+    tried = [make_cell(l1=float(value)) for value in range(1, 6)]
+    manifest = make_manifest({"a": tried})
+    points = {"a": [point(0.1, 0.98, cell=tried[1])]}
+    (found, *_) = equal_score.at_equal_score(manifest, points).levels
+    assert "l1 smallest" not in found.on_fronts["a"].edges
+    (found, *_) = equal_score.at_equal_score(manifest, points, {tried[0].key, tried[4].key}).levels
+    assert "l1 smallest" in found.on_fronts["a"].edges
+
+
 def test_how_exact_validation_accuracy_is_stands_beside_the_spacing_of_levels() -> None:
     points = {"a": [point(0.1, 4921 / 5000), point(0.05, 4907 / 5000), point(0.01, 0.9)]}
     (note,) = grids.equal_score_notes(equal_score.at_equal_score(MANIFEST, points))

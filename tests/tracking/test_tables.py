@@ -216,6 +216,34 @@ def test_a_choice_at_the_edge_of_what_was_tried_is_told(best: float, remark: str
     assert f"A: chosen of 3: l1 {best:g}{remark}." in notes
 
 
+def test_of_a_search_that_is_partly_run_only_what_has_ended_was_tried() -> None:
+    """Of five configurations the middle ones are finished, the third failed in part, and the ends have not begun."""
+    tried = [make_cell(l1=10.0**power) for power in range(-6, -1)]
+    rows = [
+        make_row(cell, seed, validation__loss__after_pruning=loss)
+        for cell, loss in zip(tried[1:3], (0.2, 0.3), strict=True)
+        for seed in (0, 1)
+    ]
+    ended = [failed(tried[3], seed, "no memory") for seed in (0, 1)]
+    selection = Selection(objective="validation/loss/after_pruning", higher_is_better=False)
+    manifest = make_manifest({"A": tried}, selection=selection)
+    table = tables.build(manifest, gather(manifest, Snapshot(tuple(rows), tuple(ended))))
+    assert "Configurations tried: A 3 of 5." in next(note for note in table.notes if note.startswith("Chosen by"))
+    assert "A: chosen of 3: l1 1e-05 (smallest tried)." in table.notes
+    assert "A: 2 of 5 configurations are not finished; 4 of 10 replicates are still to run." in table.notes
+    assert table.rows[0].what_is_there == "3 of 5 configurations"
+
+
+def test_what_a_search_has_still_to_propose_is_missing() -> None:
+    selection = Selection(objective="validation/loss/after_pruning", higher_is_better=False)
+    manifest = make_manifest({"A": [L1]}, selection=selection)
+    asked = manifest.methods[0].model_copy(update={"to_propose": 3})
+    manifest = manifest.model_copy(update={"methods": (asked,)})
+    rows = [make_row(L1, seed, validation__loss__after_pruning=1.0) for seed in (0, 1)]
+    notes = tables.build(manifest, gather(manifest, Snapshot(tuple(rows), ()))).notes
+    assert "A: 3 of 4 configurations are not finished; 6 of 8 replicates are still to run." in notes
+
+
 def test_a_search_of_the_training_tells_what_it_chose() -> None:
     other = L1.model_copy(update={"training": L1.phases[0].model_copy(update={"learning_rate_decay": 0.5})})
     rows = [make_row(L1, seed, validation__loss__after_pruning=1.0) for seed in (0, 1)]

@@ -121,7 +121,8 @@ def _write_files(
     """Write all files of a report; return its answer."""
     manifest, methods = data.manifest, data.methods
     table = tables.build(manifest, methods)
-    found = findings.find(table, methods, equal_score.at_equal_score(manifest, data.points()))
+    to_run = {result.cell.key for method in methods for result in method.tried if result.num_to_run}
+    found = findings.find(table, methods, equal_score.at_equal_score(manifest, data.points(), to_run))
     said = answer.answer(found)
     grid, statistics = grids.of_table(table), grids.of_findings(found)
     texts = {f"table.{ending}": text for ending, text in formats.by_ending(table, grid).items()}

@@ -87,6 +87,13 @@ class CellResult:
         """Whether every replicate that the sweep asks for is there."""
         return len(self.rows) == self.num_expected
 
+    @property
+    def num_to_run(self) -> int:
+        """Replicates that are still to run: none of a cell that a search stopped early."""
+        if any(item.state == "stopped" for item in self.ended):
+            return 0
+        return max(0, self.num_expected - len(self.rows) - len(self.ended))
+
 
 @dataclass(frozen=True)
 class MethodResult:
@@ -95,6 +102,19 @@ class MethodResult:
     label: str
     chosen: CellResult | None
     tried: tuple[CellResult, ...]
+    """All that the sweep has planned so far."""
+    to_propose: int = 0
+    """Configurations that a search has still to propose."""
+
+    @property
+    def settled(self) -> tuple[CellResult, ...]:
+        """The cells of which nothing is still to run: what the one that stands for the method was chosen among."""
+        return tuple(result for result in self.tried if not result.num_to_run)
+
+    @property
+    def num_planned(self) -> int:
+        """Configurations of the method, those that are still to be proposed too."""
+        return len(self.tried) + self.to_propose
 
 
 def gather(manifest: Manifest, snapshot: Snapshot) -> tuple[MethodResult, ...]:
@@ -117,7 +137,8 @@ def _method(
 ) -> MethodResult:
     results = tuple(_cell(manifest, method, cell, rows, ended) for cell in method.cells)
     is_only = len(results) == 1 and not method.to_propose and bool(results[0].rows)
-    return MethodResult(method.label, choose(results, None if is_only else manifest.selection), results)
+    chosen = choose(results, None if is_only else manifest.selection)
+    return MethodResult(method.label, chosen, results, method.to_propose)
 
 
 def _cell(

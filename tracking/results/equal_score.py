@@ -3,7 +3,7 @@
 import itertools
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -145,12 +145,16 @@ class _Method:
         return sorted(set(found))
 
 
-def at_equal_score(manifest: Manifest, points: Mapping[str, Sequence[Point]]) -> EqualScore:
+def at_equal_score(
+    manifest: Manifest, points: Mapping[str, Sequence[Point]], to_run: Collection[str] = ()
+) -> EqualScore:
     """Compare the methods that have points, by method each configuration at each threshold.
 
-    Methods that are the same networks are one, as ``first = second``.
+    Methods that are the same networks are one, as ``first = second``. ``to_run``: keys of cells that are still to run;
+    they are none of those that were tried.
     """
-    tried, higher = {method.label: method.cells for method in manifest.methods}, manifest.score_higher_is_better
+    tried = {method.label: [c for c in method.cells if c.key not in to_run] for method in manifest.methods}
+    higher = manifest.score_higher_is_better
     methods = _each_once({label: _Method(found, tried[label], higher) for label, found in points.items() if found})
     if not methods:
         return EqualScore()

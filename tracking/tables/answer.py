@@ -157,7 +157,7 @@ def _prices(saved: Sequence[Rank], score: Rank | None) -> Iterator[str]:
 def _missing(findings: Findings, ranks: Sequence[Rank]) -> Iterator[str]:
     """What has no result, or none that could be ranked."""
     rows = findings.table.rows
-    lost = [f"{row.label} ({row.n} of {row.num_expected} seeds)" for row in rows if row.n < row.num_expected]
+    lost = [f"{row.label} ({there})" for row in rows if (there := row.what_is_there)]
     if lost:
         yield f"Missing: {_names(lost)}."
     unranked: dict[str, list[str]] = {}

@@ -93,13 +93,19 @@ def _search(manifest: Manifest, methods: Sequence[MethodResult]) -> Iterator[str
     """What was chosen, among how many configurations, by which rule."""
     if manifest.selection is None:
         return
-    tried = ", ".join(f"{method.label} {len(method.tried)}" for method in methods if not _is_baseline(method))
-    yield f"Chosen by: {manifest.selection.rule}. Configurations tried: {tried}."
+    counted = ", ".join(f"{method.label} {_count(method)}" for method in methods if not _is_baseline(method))
+    yield f"Chosen by: {manifest.selection.rule}. Configurations tried: {counted}."
     for method in methods:
         if method.chosen is None:
             yield f"{method.label}: no complete configuration."
         elif len(method.tried) > 1:
-            yield f"{method.label}: {_coefficients(method.tried, method.tried.index(method.chosen))}."
+            tried = method.settled
+            yield f"{method.label}: {_coefficients(tried, tried.index(method.chosen))}."
+
+
+def _count(method: MethodResult) -> str:
+    of_planned = f" of {method.num_planned}" * (len(method.settled) < method.num_planned)
+    return f"{len(method.settled)}{of_planned}"
 
 
 def _coefficients(tried: Sequence[CellResult], place: int) -> str:
@@ -145,10 +151,21 @@ def _missing(method: MethodResult, expected: int) -> Iterator[str]:
         yield from _out_of_reach(method.label, chosen)
         if not chosen.complete:
             yield f"{method.label}: {expected - len(chosen.rows)} of {expected} replicates are missing."
+    if chosen is None or chosen.complete:
+        yield from _still_to_run(method, expected)
     yield from _failed(method)
     stopped = sum(1 for result in method.tried if any(item.state == "stopped" for item in result.ended))
     if stopped:
         yield f"{method.label}: {stopped} of {len(method.tried)} configurations were stopped early."
+
+
+def _still_to_run(method: MethodResult, expected: int) -> list[str]:
+    """What a search has not run yet; ``expected``: replicates of a configuration."""
+    to_run = sum(result.num_to_run for result in method.tried) + method.to_propose * expected
+    configurations = f"{method.num_planned - len(method.settled)} of {method.num_planned} configurations"
+    total = method.num_planned * expected
+    note = f"{method.label}: {configurations} are not finished; {to_run} of {total} replicates are still to run."
+    return [note] * bool(to_run)
 
 
 def _empty(label: str, rows: Sequence[Row]) -> list[str]:

@@ -25,6 +25,19 @@ class TableRow:
     """By column key, over the seeds."""
     published: Mapping[str, Figure]
     """By column key; empty where no published row stands beside the method."""
+    num_settled: int = 1
+    """Configurations of which nothing is still to run."""
+    num_planned: int = 1
+    """All configurations that the sweep asks for."""
+
+    @property
+    def what_is_there(self) -> str:
+        """How much of the method is there, where some of it is missing, as ``5 of 6 seeds``; else nothing."""
+        seeds = f"{self.n} of {self.num_expected} seeds" * (self.n < self.num_expected)
+        configurations = f"{self.num_settled} of {self.num_planned} configurations" * (
+            self.num_settled < self.num_planned
+        )
+        return ", ".join(filter(None, [seeds, configurations * (self.num_planned > 1)]))
 
     def difference(self, key: str) -> Number | None:
         """Return reproduced minus published; None unless both are there."""
@@ -104,7 +117,8 @@ def _template(methods: Sequence[MethodResult]) -> Row | None:
 def _row(manifest: Manifest, method: MethodResult, columns: Sequence[Column]) -> TableRow:
     chosen, expected = method.chosen, len(manifest.seeds)
     if chosen is None:
-        return TableRow(method.label, 0, expected, {}, {})
+        return TableRow(method.label, 0, expected, {}, {}, len(method.settled), method.num_planned)
     stats = {column.key: found for column in columns if (found := chosen.stat(column.value)) is not None}
     beside = published.as_printed(manifest.task, chosen.published) if chosen.published else {}
-    return TableRow(method.label, len(chosen.rows), expected, stats, beside)
+    n = len(chosen.rows)
+    return TableRow(method.label, n, expected, stats, beside, len(method.settled), method.num_planned)
