@@ -217,6 +217,18 @@ def test_a_lead_that_the_seeds_of_both_speak_against_is_said_with_that() -> None
     assert Rank(column, {"A": 0.3, "B": 0.35}, {"B": lead.mirrored}).is_ahead_of("B")
 
 
+def test_a_label_that_holds_another_one_takes_no_comparison_of_it() -> None:
+    """Methods that are the same networks are called ``a = b``: a label may look like that too."""
+    found = compared(
+        {
+            "DN = 1": (ONE, rows_of(ONE, 0.5, errors(0.9))),
+            "DN": (TWO, rows_of(TWO, 0.5, errors(0.1))),
+            "Z": (THREE, rows_of(THREE, 0.5, errors(0.5)[::-1])),
+        }
+    )
+    assert " 80 % better " in detail(found, "Test nmse: lowest mean DN, ")
+
+
 def test_best_is_not_said_where_no_method_leaves_less_and_no_difference_is_shown() -> None:
     like = [value + by for value, by in zip(errors(0.1), (-0.01, 0.01, -0.02, 0.02, 0.01, -0.01), strict=True)]
     found = compared({"A": (ONE, rows_of(ONE, 0.5, like)), "B": (TWO, rows_of(TWO, 0.5, errors(0.1)))})

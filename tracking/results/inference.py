@@ -163,6 +163,18 @@ class Comparison:
         """Both methods, the one with the larger mean in front."""
         return (self.first, self.second) if self.difference > 0 else (self.second, self.first)
 
+    @property
+    def mirrored(self) -> "Comparison":
+        """The same of ``second`` minus ``first``."""
+        return replace(
+            self,
+            first=self.second,
+            second=self.first,
+            difference=-self.difference,
+            interval=replace(self.interval, low=-self.interval.high, high=-self.interval.low),
+            effect=-self.effect,
+        )
+
 
 def logarithms(samples: Mapping[str, Mapping[int, float]]) -> Mapping[str, Mapping[int, float]] | None:
     """Return the logarithm of every value; None where one is not positive."""

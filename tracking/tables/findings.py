@@ -56,20 +56,29 @@ class Findings:
     compared: tuple[Comparison, ...]
     orders: tuple[Order, ...]
     """One for each quantity that is compared; empty where nothing is."""
+    merged: Mapping[str, tuple[str, ...]]
+    """By the name that comparisons use, the method that it is, or those that are the same networks, as ``a = b``."""
 
 
 def find(table: Table, methods: Sequence[MethodResult], equal: EqualScore) -> Findings:
     """Return the findings of a sweep; nothing is compared where there is one seed, or one method."""
     shown = [column.plain for column in table.columns if column.key in COMPARED]
-    scaled = {column.title: _scaled(column, _samples(column, methods)) for column in shown}
+    groups = {column: _samples(column, methods) for column in shown}
+    merged = {_name(labels): labels for of_column in groups.values() for labels in of_column}
+    named = {column: {_name(labels): values for labels, values in found.items()} for column, found in groups.items()}
+    scaled = {column.title: _scaled(column, samples) for column, samples in named.items()}
     found = [inference.compare(title, samples, is_ratio=is_ratio) for title, (samples, is_ratio) in scaled.items()]
     compared = tuple(inference.corrected(list(itertools.chain(*found))))
     orders = (_order(title, samples, compared) for title, (samples, _) in scaled.items() if compared)
-    return Findings(table, equal, compared, tuple(orders))
+    return Findings(table, equal, compared, tuple(orders), merged)
 
 
-def _samples(column: Column, methods: Sequence[MethodResult]) -> Samples:
-    """By method and seed; a method that misses the quantity is left out."""
+def _name(labels: Sequence[str]) -> str:
+    return " = ".join(labels)
+
+
+def _samples(column: Column, methods: Sequence[MethodResult]) -> dict[tuple[str, ...], dict[int, float]]:
+    """By methods that are the same networks, and seed; a method that misses the quantity is left out."""
     found = {}
     for method in methods:
         if method.chosen is None or method.chosen.stat(column.value) is None:
@@ -80,12 +89,14 @@ def _samples(column: Column, methods: Sequence[MethodResult]) -> Samples:
     return _merge_identical_methods(found)
 
 
-def _merge_identical_methods(found: Mapping[str, tuple[str, dict[int, float]]]) -> Samples:
-    """``found``: cell key and values by method. Methods that have both in common are one, as ``first = second``."""
+def _merge_identical_methods(
+    found: Mapping[str, tuple[str, dict[int, float]]],
+) -> dict[tuple[str, ...], dict[int, float]]:
+    """``found``: cell key and values by method. Methods that have both in common are one."""
     labels: dict[tuple[str, tuple[tuple[int, float], ...]], list[str]] = {}
     for label, (cell_key, values) in found.items():
         labels.setdefault((cell_key, tuple(sorted(values.items()))), []).append(label)
-    return {" = ".join(merged): dict(values) for (_, values), merged in labels.items()}
+    return {tuple(merged): dict(values) for (_, values), merged in labels.items()}
 
 
 def _scaled(column: Column, samples: Samples) -> tuple[Samples, bool]:

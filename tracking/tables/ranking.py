@@ -88,32 +88,28 @@ def _weakest(findings: Findings, column: Column, best: Sequence[str], other: str
     known = [pair for pair in pairs if pair is not None]
     if len(known) < len(pairs):
         return None
-    label, pair = max(zip(best, known, strict=True), key=lambda found: found[1].p_corrected)
-    return _seen_from(label, pair)
+    return _as_difference(max(known, key=lambda pair: pair.p_corrected))
 
 
 def difference(findings: Findings, column: Column, first: str, second: str) -> Difference | None:
     """Return ``first`` less ``second``; None where the two are not compared."""
     found = _comparison(findings, column, first, second)
-    return None if found is None else _seen_from(first, found)
+    return None if found is None else _as_difference(found)
 
 
 def _comparison(findings: Findings, column: Column, first: str, second: str) -> Comparison | None:
+    """What was compared of the two, ``first`` minus ``second``."""
     for pair in findings.compared:
-        if pair.quantity == column.plain.title and (
-            (_stands_for(pair.first, first) and _stands_for(pair.second, second))
-            or (_stands_for(pair.first, second) and _stands_for(pair.second, first))
-        ):
+        one, other = findings.merged[pair.first], findings.merged[pair.second]
+        if pair.quantity != column.plain.title:
+            continue
+        if first in one and second in other:
             return pair
+        if first in other and second in one:
+            return pair.mirrored
     return None
 
 
-def _stands_for(compared: str, label: str) -> bool:
-    """Whether ``label`` is what was compared, or one of several methods that are the same, as ``a = b``."""
-    return f" = {label} = " in f" = {compared} = "
-
-
-def _seen_from(first: str, pair: Comparison) -> Difference:
+def _as_difference(pair: Comparison) -> Difference:
     ends = (pair.interval.low, pair.interval.high)
-    found = Difference(pair.difference, *ends, pair.n, pair.is_ratio, pair.verdict)
-    return found if _stands_for(pair.first, first) else found.mirrored
+    return Difference(pair.difference, *ends, pair.n, pair.is_ratio, pair.verdict)
