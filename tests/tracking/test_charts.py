@@ -103,7 +103,42 @@ def test_what_the_page_holds_is_bounded_and_ends_no_element(
     assert "run-0" not in text
     assert '"run-0"' in charts.as_json(made_up.manifest, list(drawn(made_up).values()), "mlflow#/runs/")
     monkeypatch.setattr("tracking.charts.chart.MOST_ROWS", 7)
-    assert all(len(chart.rows) <= 12 for chart in drawn(shipped("grid-lenet300")).values())
+    assert all(len(chart.rows) <= 7 for chart in drawn(shipped("grid-lenet300")).values())
+
+
+@pytest.mark.parametrize(
+    ("most", "said"),
+    [
+        (1000, ""),
+        (19, "and no seeds, of which there are too many to draw."),
+        (4, "no seeds, of which there are too many to draw. Drawn are the first 1 of 2 methods: there is no room for "),
+    ],
+)
+def test_bars_are_of_whole_methods_and_say_what_is_left_out(
+    made_up: FigureData, monkeypatch: pytest.MonkeyPatch, most: int, said: str
+) -> None:
+    """Each of two methods has four means, of two seeds each."""
+    monkeypatch.setattr("tracking.charts.chart.MOST_ROWS", most)
+    chart = drawn(made_up)["methods"]
+    assert said in chart.caption
+    assert len(chart.rows) == {1000: 24, 19: 8, 4: 4}[most]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("tradeoff", "those of a configuration with a ring alone"), ("pareto", "on no front one in 2 is drawn.")],
+)
+def test_scatter_and_fronts_say_what_there_is_no_room_for(
+    name: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = shipped("grid-lenet300")
+    before = drawn(data)[name]
+    monkeypatch.setattr("tracking.charts.chart.MOST_ROWS", len(before.rows) - 1)
+    after = drawn(data)[name]
+    assert said not in before.caption
+    assert said in after.caption
+    assert {row["method"] for row in after.rows} == {row["method"] for row in before.rows}
+    assert len(after.rows) < len(before.rows)
 
 
 def test_a_page_holds_each_row_with_its_fields_named_once(made_up: FigureData) -> None:

@@ -14,18 +14,24 @@ from tracking.tables.table import Table
 _SHOWN = (columns.SCORE_AFTER, columns.DENSITY, columns.ALIVE, columns.DENSE_SIZE)
 _CAPTION = (
     "Mean over seeds (of errors and dense sizes the geometric mean), the 95 % interval of the geometric mean (of the "
-    "mean where a value is 0), and every seed of it."
+    "mean where a value is 0), and {seeds}."
 )
+_EVERY, _NONE = "every seed of it", "no seeds, of which there are too many to draw"
 
 
 def chart(manifest: Manifest, table: Table, methods: Sequence[MethodResult]) -> Chart | None:
     """Return the chart; None without a finished replicate."""
     shown = [column.for_page for column in table.columns if column.key in _SHOWN]
-    rows = [row for column in shown for method in methods for row in _rows(method, column)][: charts.MOST_ROWS]
+    by_method = {method.label: [row for column in shown for row in _rows(method, column)] for method in methods}
+    is_full = sum(map(len, by_method.values())) > charts.MOST_ROWS
+    if is_full:
+        by_method = {label: [row for row in rows if "mean" in row] for label, rows in by_method.items()}
+    rows, left_out = charts.first_that_fit(by_method)
     if not rows:
         return None
+    caption = _CAPTION.format(seeds=_NONE if is_full else _EVERY) + left_out
     views = {column.heading: _view(manifest, rows, column) for column in shown}
-    return Chart("methods", "Method by method", _CAPTION, rows, views)
+    return Chart("methods", "Method by method", caption, rows, views)
 
 
 def _rows(method: MethodResult, column: Column) -> Iterator[Datum]:

@@ -15,7 +15,7 @@ Datum = dict[str, Any]
 Spec = dict[str, Any]
 
 MOST_ROWS = 3000
-"""Of a chart. A page is one file, and a browser draws each of them."""
+"""Of a chart. A page is one file, and a browser draws each of them. Its caption says what is left out for it."""
 SHOWN = "shown"
 """The parameter of every view that lists the methods to be seen."""
 RUN = "run"
@@ -80,6 +80,19 @@ def _packed(rows: Sequence[Datum]) -> list[dict[str, Any]]:
 def rounded(value: float | None, scale: float = 1.0) -> float | None:
     """Return a number times ``scale`` with the digits that a chart needs; None of what is no number."""
     return None if value is None or not math.isfinite(value) else float(f"{scale * value:.{_DIGITS}g}")
+
+
+def first_that_fit(by_method: Mapping[str, Sequence[Datum]]) -> tuple[list[Datum], str]:
+    """Return the rows of as many whole methods as a chart has room for, and a sentence on the others for its caption.
+
+    No rows where not even one method fits.
+    """
+    rows: list[Datum] = []
+    for place, of_method in enumerate(by_method.values()):
+        if len(rows) + len(of_method) > MOST_ROWS:
+            return rows, f" Drawn are the first {place} of {len(by_method)} methods: there is no room for more."
+        rows += of_method
+    return rows, ""
 
 
 def left(size: str, value: float) -> float | None:

@@ -1,5 +1,6 @@
 """Each configuration at each threshold, with each method's front: the best score to be had with so much left."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,14 +22,17 @@ _CAPTION = (
 
 
 def chart(manifest: Manifest, methods: Sequence[MethodResult], points: Mapping[str, Sequence[Point]]) -> Chart | None:
-    """Return the chart; None where no configuration was measured at several thresholds, or made smaller."""
+    """Return the chart; None where no configuration was measured at several thresholds, or made smaller.
+
+    None too where there are too many points for any to be drawn.
+    """
     shown = pareto.shown_methods(manifest, methods, points)
     if not shown:
         return None
     sizes = [size for size in fronts.SIZES if any(item.by_size.get(size) for item in shown)]
-    rows = [row for item in shown for row in _rows(manifest, item, sizes)]
-    rows.sort(key=lambda row: not _is_needed(row, sizes))
-    kept = rows[: charts.MOST_ROWS]
+    kept, left_out = _that_fit({item.label: list(_rows(manifest, item, sizes)) for item in shown}, sizes)
+    if not kept:
+        return None
     ends = pareto.score_range(manifest, shown)
     views = {
         f"{_title(size)}, {split} data": _view(manifest, kept, size, split, ends)
@@ -36,7 +40,21 @@ def chart(manifest: Manifest, methods: Sequence[MethodResult], points: Mapping[s
         for size in sizes
     }
     caption = " ".join([_CAPTION, *(fronts.unlike_timings(methods) if "latency" in sizes else [])])
-    return Chart("pareto", pareto.KIND.heading, caption, kept, views)
+    return Chart("pareto", pareto.KIND.heading, caption + left_out, kept, views)
+
+
+def _that_fit(by_method: Mapping[str, Sequence[Datum]], sizes: Sequence[Size]) -> tuple[list[Datum], str]:
+    """The rows that there is room for, what is needed first, and a sentence on the others."""
+    needed = {label: [row for row in rows if _is_needed(row, sizes)] for label, rows in by_method.items()}
+    others = [row for rows in by_method.values() for row in rows if not _is_needed(row, sizes)]
+    kept, left_out = charts.first_that_fit(needed)
+    room = charts.MOST_ROWS - len(kept)
+    if left_out or not others:
+        return kept, left_out
+    if not room:
+        return kept, " Points that are on no front are not drawn: there are too many."
+    step = math.ceil(len(others) / room)
+    return kept + others[::step], f" Of the points that are on no front one in {step} is drawn." * (step > 1)
 
 
 def _title(size: Size) -> str:

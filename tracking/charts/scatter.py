@@ -16,21 +16,27 @@ _CAPTION = (
     "a configuration (of what is left and of errors the geometric mean); a ring is what stands for its method, a star "
     "a published figure."
 )
+_FEWER_SEEDS = " Of seeds, those of a configuration with a ring alone are drawn: there are too many."
 _STAR = "M0,-1L.2245,-.309L.9511,-.309L.3633,.118L.5878,.809L0,.382L-.5878,.809L-.3633,.118L-.9511,-.309L-.2245,-.309Z"
 
 
 def chart(manifest: Manifest, methods: Sequence[MethodResult]) -> Chart | None:
-    """Return the chart; None without a network that has a score."""
+    """Return the chart; None without a network that has a score, or where there are too many for any to be drawn."""
     shown = [item for item in tradeoff.shown_methods(manifest, methods) if item.points()]
     if not shown:
         return None
     sizes = {size: title for size, title, _ in tradeoff.measured_panels(shown)}
-    rows = [row for item in shown for row in _rows(manifest, item, sizes, every_seed=True)]
-    if len(rows) > charts.MOST_ROWS:
-        rows = [row for item in shown for row in _rows(manifest, item, sizes, every_seed=False)]
-    views = {title: _view(manifest, rows[: charts.MOST_ROWS], size, title) for size, title in sizes.items()}
+    by_method = {item.label: list(_rows(manifest, item, sizes, every_seed=True)) for item in shown}
+    is_full = sum(map(len, by_method.values())) > charts.MOST_ROWS
+    if is_full:
+        by_method = {item.label: list(_rows(manifest, item, sizes, every_seed=False)) for item in shown}
+    rows, left_out = charts.first_that_fit(by_method)
+    if not rows:
+        return None
+    views = {title: _view(manifest, rows, size, title) for size, title in sizes.items()}
     caption = " ".join([_CAPTION, *(fronts.unlike_timings(methods) if "latency" in sizes else [])])
-    return Chart("tradeoff", tradeoff.KIND.heading, caption, rows[: charts.MOST_ROWS], views)
+    caption += _FEWER_SEEDS * is_full + left_out
+    return Chart("tradeoff", tradeoff.KIND.heading, caption, rows, views)
 
 
 def _rows(manifest: Manifest, item: ShownMethod, sizes: Mapping[Any, str], *, every_seed: bool) -> Iterator[Datum]:
