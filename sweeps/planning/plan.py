@@ -71,6 +71,13 @@ class Plan:
         return tuple(first.values())
 
     @property
+    def kept(self) -> frozenset[str]:
+        """Keys of the cells that a scheduler has judged and not ended: their new seeds run to the end."""
+        if not self.sweep.has_scheduler:
+            return frozenset()
+        return frozenset(item.cell.key for item in self.distinct if item.seeds_in("finished"))
+
+    @property
     def total(self) -> int:
         """Replicates that the sweep asks for, Optuna's future ones included."""
         return len(self.sweep.seeds) * (len(self.distinct) + sum(self.open_samples.values()))
@@ -153,12 +160,15 @@ def make(sweep: Sweep, data: Data, states: Mapping[str, State], known: Mapping[s
 def _planned(
     method: Method, cell: Cell, seeds: Sequence[int], states: Mapping[str, State], needed: bool
 ) -> PlannedCell:
-    """``needed``: to the end, whatever a search that the sweep had before made of it."""
+    """``needed``: to the end, whatever a search that the sweep had before made of it.
+
+    So is a cell of which a seed is finished: the search has kept it, and judges it no more by the seeds that are new.
+    """
     by_seed = dict(zip(seeds, map(states.get, cell.replicate_keys(seeds)), strict=True))
     stopped = tuple(seed for seed, state in by_seed.items() if state == "stopped")
     if not stopped:
         return PlannedCell(method, cell, by_seed)
-    if needed:
+    if needed or "finished" in by_seed.values():
         return PlannedCell(method, cell, by_seed | dict.fromkeys(stopped), taken_up=stopped)
     # by the search, which has judged all seeds of the cell
     return PlannedCell(method, cell, {seed: state or "stopped" for seed, state in by_seed.items()})

@@ -37,7 +37,8 @@ class Search(Entry):
     samples: Annotated[int, Field(ge=1, le=manifest.MOST_CONFIGURATIONS)] = 1
     """Configurations per method that random and Optuna draw."""
     scheduler: Literal["none", "asha"] = "none"
-    """ASHA ends configurations early whose mean over seeds falls behind."""
+    """ASHA ends configurations early whose mean over seeds falls behind. Seeds that are added later to one that it has
+    kept run to the end."""
     objective: str | None = None
     """A validation metric, as ``validation/accuracy/after_pruning``; left out: the task's first score after pruning."""
     size: Literal["density", "neurons_alive", "dense_size"] | None = None

@@ -61,13 +61,19 @@ class Experiments:
         """Let packs on other machines reach the checkpoints of this one."""
         self._checkpoints = RemoteCheckpoints(self._folder)
 
-    def run_packs(self, packs: Sequence[Pack], progress: Progress) -> Round:
-        """Run these packs, and return what became of them."""
+    def run_packs(self, packs: Sequence[Pack], progress: Progress, *, judged: bool) -> Round:
+        """Run these packs, and return what became of them. ``judged``: by the sweep's scheduler, if it has one."""
         if self.interrupted or not packs:
             return Round()
         context, space = self.context(None), {pack_config.PACK: ""}
         return self._run(
-            len(packs), context, progress, param_space=space, num_samples=len(packs), search_alg=pack_list(packs)
+            len(packs),
+            context,
+            progress,
+            param_space=space,
+            judged=judged,
+            num_samples=len(packs),
+            search_alg=pack_list(packs),
         )
 
     def search(self, method: Method, samples: int, tried: Sequence[CellResult], progress: Progress) -> Round:
@@ -82,6 +88,7 @@ class Experiments:
         context: "TrialContext",
         progress: Progress,
         param_space: dict[str, Any] | None = None,
+        judged: bool = True,
         **search: Any,
     ) -> Round:
         from ray import tune
@@ -97,7 +104,7 @@ class Experiments:
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
             param_space=param_space,
-            tune_config=self._tune_config(**search),
+            tune_config=self._tune_config(judged, **search),
             run_config=tune.RunConfig(
                 name=time.strftime("%Y%m%d-%H%M%S"),
                 storage_path=str(self.scratch),
@@ -119,14 +126,14 @@ class Experiments:
         self.interrupted = self._ending.number is not None or len(callback.round.ended) < num_trials
         return callback.round
 
-    def _tune_config(self, **search: Any) -> Any:
+    def _tune_config(self, judged: bool, **search: Any) -> Any:
         from ray import tune
 
         selection = self._sweep.selection
         return tune.TuneConfig(
             metric=OBJECTIVE,
             mode="max" if selection is not None and selection.higher_is_better else "min",
-            scheduler=scheduler_of(self._sweep.search),
+            scheduler=scheduler_of(self._sweep.search) if judged else None,
             reuse_actors=True,
             **search,
         )

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from dn_distributed.data import Data
 from dn_distributed.text import counted
@@ -151,7 +151,11 @@ class Runner:
             plan = self.plan()
 
     def _run_round(self, plan: Plan, packs: Sequence[Pack], progress: Progress) -> Round:
-        ended = [self._experiments.run_packs(group, progress) for group in self._groups(packs)]
+        kept = plan.kept
+        ended = [
+            self._experiments.run_packs(group, progress, judged=kept.isdisjoint(pack.cell.key for pack in group))
+            for group in self._groups(packs, kept)
+        ]
         for method in self.sweep.methods:
             samples = plan.open_samples.get(method.label, 0)
             if samples and not self.interrupted:
@@ -178,9 +182,11 @@ class Runner:
         why = "a search with a scheduler needs all seeds in one pack" if size else "with a single replicate"
         self._recording.fail(pack, f"out of memory; {why}")
 
-    def _groups(self, packs: Sequence[Pack]) -> list[list[Pack]]:
-        """All packs at once; one method at a time where a scheduler compares configurations."""
+    def _groups(self, packs: Sequence[Pack], kept: Collection[str]) -> list[list[Pack]]:
+        """All packs at once; where a scheduler compares them, one method at a time, those of cells ``kept`` apart."""
         if not self.sweep.has_scheduler:
             return [list(packs)]
-        labels = dict.fromkeys(pack.method for pack in packs)
-        return [[pack for pack in packs if pack.method == label] for label in labels]
+        groups: dict[tuple[str, bool], list[Pack]] = {}
+        for pack in packs:
+            groups.setdefault((pack.method, pack.cell.key in kept), []).append(pack)
+        return list(groups.values())

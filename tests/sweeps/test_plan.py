@@ -145,6 +145,15 @@ def test_seeds_that_are_added_do_not_bring_back_a_cell_that_the_search_stopped(t
     assert plan.num_to_run == 8
 
 
+def test_seeds_that_are_added_to_a_cell_that_the_search_has_kept_run_to_the_end(tmp_path: Path) -> None:
+    cell = cell_with(make(tmp_path, text=SEARCHED), 1e-4).cell
+    kept: list[State] = ["finished", "finished", "stopped"]  # the last by an earlier version
+    plan = make(tmp_path, dict(zip(keys(cell, 0, 1, 2), kept, strict=True)), SEARCHED)
+    item = cell_with(plan, 1e-4)
+    assert (item.seeds_in("finished"), item.seeds_in(None), item.taken_up) == ((0, 1), (2, 3), (2,))
+    assert plan.kept == {cell.key}
+
+
 @pytest.mark.parametrize(
     "text",
     [

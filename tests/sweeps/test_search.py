@@ -88,6 +88,16 @@ def test_asha_stops_cells_as_a_whole_and_they_are_not_tried_again(
     assert all(result.complete for result in results(runner, after)[0].tried)
 
 
+def test_seeds_that_are_added_later_are_not_judged_by_asha(
+    location: store.StoreLocation, capacity: connection.Capacity, tmp_path: Path
+) -> None:
+    text = ASHA.replace("name: asha", "name: added").replace("[1.0e-6, 1.0e-2, 1.0e-1]", "[1.0e-6, 1.0e-1]")
+    run(text.partition("search")[0], location, capacity, tmp_path, "seeds=1")
+    _, before, after = run(text, location, capacity, tmp_path)
+    assert before.num_to_run == 2
+    assert after.count("finished") == 4
+
+
 @pytest.mark.slow
 def test_optuna_goes_on_where_it_left_off_when_samples_are_raised(
     location: store.StoreLocation, capacity: connection.Capacity, tmp_path: Path
