@@ -8,7 +8,7 @@ from dn_distributed.config import Cell
 from dn_distributed.data import Data
 from sweeps.planning.packing import PackCost, best_size, split_evenly
 from sweeps.spec.sweep import Method, Sweep
-from tracking.store.runs import State
+from tracking.store.runs import State, is_stopped
 
 
 @dataclass(frozen=True)
@@ -165,13 +165,10 @@ def _planned(
     So is a cell of which a seed is finished: the search has kept it, and judges it no more by the seeds that are new.
     """
     by_seed = dict(zip(seeds, map(states.get, cell.replicate_keys(seeds)), strict=True))
+    if not needed and is_stopped(by_seed.values()):
+        return PlannedCell(method, cell, {seed: state or "stopped" for seed, state in by_seed.items()})
     stopped = tuple(seed for seed, state in by_seed.items() if state == "stopped")
-    if not stopped:
-        return PlannedCell(method, cell, by_seed)
-    if needed or "finished" in by_seed.values():
-        return PlannedCell(method, cell, by_seed | dict.fromkeys(stopped), taken_up=stopped)
-    # by the search, which has judged all seeds of the cell
-    return PlannedCell(method, cell, {seed: state or "stopped" for seed, state in by_seed.items()})
+    return PlannedCell(method, cell, by_seed | dict.fromkeys(stopped), taken_up=stopped)
 
 
 def _may_stop(sweep: Sweep, method: Method) -> bool:

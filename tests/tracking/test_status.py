@@ -70,6 +70,20 @@ def test_every_replicate_of_the_sweep_is_in_one_state(recorder: Recorder) -> Non
     assert "  failed × 1: second: the numbers ran away" in lines
 
 
+@pytest.mark.parametrize("to_propose", [0, 1])
+def test_seeds_added_to_what_a_search_has_stopped_are_not_left(recorder: Recorder, to_propose: int) -> None:
+    manifest = recorder.announce({"first": [] if to_propose else [ONE], "second": [TWO]}, seeds=(0, 1, 2))
+    first = manifest.methods[0].model_copy(update={"to_propose": to_propose})
+    manifest = manifest.model_copy(update={"methods": (first, *manifest.methods[1:])})
+    report_run.write_manifest(recorder.sweep, report_run.ensure_report_run(recorder.sweep), manifest)
+    recorder.start(ONE, 0, label="first")[0].stop("by the search")
+    recorder.start(ONE, 1, label="first")
+    recorder.finish(TWO, 0, 1, label="second")  # kept: its new seed is to run
+    found = status.read(recorder.sweep)
+    counts = {state: found.count(state) for state in ("finished", "stopped", "incomplete", None)}
+    assert counts == {"finished": 2, "stopped": 3, "incomplete": 0, None: 1}
+
+
 def test_a_cells_key_is_made_once_however_many_seeds_it_has(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

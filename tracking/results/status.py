@@ -14,7 +14,7 @@ from tracking.manifest import Manifest, ManifestMethod
 from tracking.store import runs
 from tracking.store.driver import Driver, driver_from_tags
 from tracking.store.location import StoreLocation
-from tracking.store.runs import Outcome, Replicate, State
+from tracking.store.runs import Outcome, Replicate, State, is_stopped
 from tracking.store.sweep_store import SweepStore
 
 _SILENT_SECONDS = 60.0  # of a driver that speaks every five
@@ -173,8 +173,8 @@ def _entries(manifest: Manifest, known: Mapping[str, Outcome], every: Iterable[R
             if cell_key in seen:  # methods that differ only in what is shown of a cell share it
                 continue
             seen.add(cell_key)
-            for seed, key in zip(manifest.seeds, keys_of_replicates(cell_key, manifest.seeds), strict=True):
-                yield _entry(method.label, seed, known.get(key))
+            keys = zip(manifest.seeds, keys_of_replicates(cell_key, manifest.seeds), strict=True)
+            yield from _of_cell(method.label, {seed: known.get(key) for seed, key in keys})
     others = [item for item in every if item.cell_key not in seen]
     for method in manifest.methods:
         yield from _proposed(method, manifest.seeds, others)
@@ -188,8 +188,17 @@ def _proposed(method: ManifestMethod, seeds: Sequence[int], others: Sequence[Rep
             cells.setdefault(item.cell_key, {})[item.seed] = item
     found = [*cells.values(), *({} for _ in range(method.to_propose))][: method.to_propose]
     for by_seed in found:
-        for seed in seeds:
-            yield _entry(method.label, seed, by_seed.get(seed))
+        yield from _of_cell(method.label, {seed: by_seed.get(seed) for seed in seeds})
+
+
+def _of_cell(method: str, found: Mapping[int, Outcome | None]) -> Iterator[Entry]:
+    """By seed. Where a search has stopped the cell, so are the seeds that are not to run any more."""
+    stopped = is_stopped(None if outcome is None else outcome.state for outcome in found.values())
+    for seed, outcome in found.items():
+        if stopped and (outcome is None or outcome.state == "incomplete"):
+            yield Entry(method, seed, "stopped")
+        else:
+            yield _entry(method, seed, outcome)
 
 
 def _entry(method: str, seed: int, found: Outcome | None) -> Entry:

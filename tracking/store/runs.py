@@ -121,6 +121,15 @@ def state_of(record: StoredRun) -> State:
     return "incomplete"
 
 
+def is_stopped(states: Iterable[State | None]) -> bool:
+    """Return whether a search has stopped the cell whose seeds are in these states: it runs none of the others then.
+
+    A cell of which a seed is finished was kept.
+    """
+    found = set(states)
+    return "stopped" in found and "finished" not in found
+
+
 def reason_of(record: StoredRun, state: State) -> str:
     """Return why a replicate ended without a result, as a line that can be shown; else an empty text."""
     tag = {"failed": schema.FAILURE, "stopped": schema.STOPPED}.get(state)
