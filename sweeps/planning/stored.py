@@ -1,8 +1,7 @@
 """The plan of a sweep as the store stands, and results there that it leaves aside: of older code, data or files."""
 
-import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dn_distributed import own_code
@@ -27,23 +26,27 @@ def plan_from_store(sweep: Sweep, data: Data, sweep_store: SweepStore) -> Plan:
     if len(done) == plan.count("finished"):
         return plan
     finished = Counter(item.cell_key for item in runs.read_states(sweep_store) if item.replicate_key in done)
-    return replace(plan, remarks=describe_unused_results(plan, itertools.chain(*stored.values()), finished))
+    return replace(plan, remarks=describe_unused_results(plan, stored, finished))
 
 
-def describe_unused_results(plan: Plan, stored: Iterable[Cell], finished: Mapping[str, int]) -> tuple[str, ...]:
+def describe_unused_results(
+    plan: Plan, stored: Mapping[str, Sequence[Cell]], finished: Mapping[str, int]
+) -> tuple[str, ...]:
     """Return a line for each kind of stored result that is none of the plan's.
 
     Of some the sweep would have results, were it not for code or data of now; others its file does not ask for. What a
-    search proposed beyond its samples is neither. ``finished``: by a cell's key, how many of its replicates are.
+    search proposed beyond its samples is neither. ``stored``: by label; ``finished``: by a cell's key, how many of its
+    replicates are.
     """
     counts: Counter[str] = Counter()
     left = sum(finished.values()) - plan.count("finished")
     planned = {item.cell.key for item in plan.distinct}
-    for cell in {cell.key: cell for cell in stored if finished.get(cell.key) and cell.key not in planned}.values():
+    found = {cell.key: (label, cell) for label, cells in stored.items() for cell in cells}
+    for label, cell in (known for key, known in found.items() if finished.get(key) and key not in planned):
         now = plan.sweep.with_current_code_and_data(cell, plan.data.digest)
         if now != cell and (now.key in planned or _is_proposed(plan, now)):
             counts[_what_changed(cell, now)] += finished[cell.key]
-        elif not _is_proposed(plan, cell):
+        elif not _is_proposed(plan, cell, label):
             continue
         left -= finished[cell.key]
     lines = [
@@ -66,10 +69,10 @@ def _not_asked_for(count: int) -> str:
     )
 
 
-def _is_proposed(plan: Plan, cell: Cell) -> bool:
-    """Whether a search might propose the cell."""
+def _is_proposed(plan: Plan, cell: Cell, label: str | None = None) -> bool:
+    """Whether a search might propose the cell: that of the method with this label, if there is one given."""
     sweep, data = plan.sweep, plan.data
-    adaptive = [method for method in sweep.methods if sweep.adaptive(method)]
+    adaptive = [method for method in sweep.methods if sweep.adaptive(method) and label in (None, method.label)]
     return any(sweep.assignment_of(method, cell, data.digest, data.num_train) is not None for method in adaptive)
 
 

@@ -75,7 +75,7 @@ def plan_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PlanOf:
         states = {cell.replicate_key(seed): "finished" for cell in stored or [] for seed in sweep.seeds}
         made = planning.make(sweep, Data(digest, 1000), states, {"L1": stored or []})  # type: ignore[arg-type]
         finished = {cell.key: len(sweep.seeds) for cell in stored or []}
-        return dataclasses.replace(made, remarks=describe_unused_results(made, stored or [], finished))
+        return dataclasses.replace(made, remarks=describe_unused_results(made, {"L1": stored or []}, finished))
 
     return plan
 

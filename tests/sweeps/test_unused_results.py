@@ -72,5 +72,13 @@ def test_what_a_search_proposed_is_still_part_of_the_sweep(plan_of: PlanOf, reco
     assert beyond.startswith("2 finished replicates")
 
 
+def test_what_a_search_proposed_under_a_label_of_before_is_told(plan_of: PlanOf, recorder: Recorder) -> None:
+    recorder.finish(proposed(plan_of(SEARCH), 1e-4), 0, 1, label="L")
+    renamed = plan_of(SEARCH.replace("label: L", "label: renamed"))
+    assert renamed.open_samples == {"renamed": 2}
+    (two,) = renamed.remarks
+    assert two.startswith("2 finished replicates of this name are not asked for any more")
+
+
 def proposed(plan: Plan, l1: float) -> Cell:
     return plan.sweep.cell(plan.sweep.methods[1], {"l1": l1}, plan.data.digest, plan.data.num_train)
