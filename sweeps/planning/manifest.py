@@ -30,7 +30,7 @@ def manifest_of(plan: Plan) -> Manifest:
                 dropout_at_test=method.dropout_at_test,
                 dropout_inert=method.dropout_inert,
                 cells=tuple(cell.cell for cell in plan.cells if cell.method.label == method.label),
-                to_propose=plan.open_samples.get(method.label, 0),
+                to_propose=plan.lacking_samples.get(method.label, 0),
             )
             for method in sweep.methods
         ),

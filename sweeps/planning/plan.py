@@ -102,7 +102,12 @@ class Plan:
 
     @property
     def open_samples(self) -> dict[str, int]:
-        """Per method that Optuna searches: configurations that it has still to propose.
+        """Per method that Optuna searches: configurations that it is to propose by this plan."""
+        return self.lacking_samples if self.proposes else {}
+
+    @property
+    def lacking_samples(self) -> dict[str, int]:
+        """Per method that Optuna searches: configurations that the sweep lacks, whether this plan proposes any or not.
 
         Of methods with the same cells the first one's search is for all.
         """
@@ -110,7 +115,7 @@ class Plan:
         return {
             method.label: max(0, search.samples - sum(1 for cell in self.cells if cell.method.label == method.label))
             for method in self.sweep.methods
-            if search is not None and self.proposes and self.sweep.adaptive(method)
+            if search is not None and self.sweep.adaptive(method)
             if self.sweep.sharing(method)[0] is method
         }
 

@@ -205,6 +205,9 @@ search: {algorithm: optuna, samples: 3}
     plan = planning.make(sweep, data, {}, {"L1": [cell, cell]})
     assert len(plan.cells) == 1
     assert plan.open_samples == {"L1": 2}
+    failed_alone = plan.restricted_to([], [])
+    assert (failed_alone.open_samples, failed_alone.num_to_run) == ({}, 0)
+    assert manifest_of(failed_alone).methods[0].to_propose == 2
 
 
 @pytest.mark.parametrize("label", ["DO", "DO tested"])
