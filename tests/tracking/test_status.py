@@ -16,8 +16,11 @@ from tracking.results.status import Entry, Status
 from tracking.store import report_run
 from tracking.store.driver import Driver, this_driver
 from tracking.store.lease import Lease
+from tracking.store.location import StoreLocation
 from tracking.store.queries import RunQuery, StoredRun
 from tracking.store.sqlite import SqliteQueries
+from tracking.store.sweep_store import SweepStore
+from tracking.sweep_results import read_results
 
 ONE, TWO = make_cell(l1=0.1), make_cell(l1=0.2)
 
@@ -82,6 +85,20 @@ def test_seeds_added_to_what_a_search_has_stopped_are_not_left(recorder: Recorde
     found = status.read(recorder.sweep)
     counts = {state: found.count(state) for state in ("finished", "stopped", "incomplete", None)}
     assert counts == {"finished": 2, "stopped": 3, "incomplete": 0, None: 1}
+
+
+@pytest.mark.parametrize(("name", "in_files"), [("t9", "t9"), ("my sweep", "t1")])
+def test_a_sweep_that_was_renamed_in_the_store_has_its_new_name(
+    location: StoreLocation, name: str, in_files: str
+) -> None:
+    recorder = Recorder(location, "t1")
+    recorder.announce({"M": [ONE]})
+    recorder.store.rename_experiment(recorder.experiment_id, name)
+    renamed = SweepStore.find(location, name)
+    assert status.read(renamed).name == name
+    assert name in [item.name for item in status.read_all(location, print)]
+    assert read_results(renamed).name == in_files  # they are read only where a sweep may be called so
+    recorder.store.delete_experiment(recorder.experiment_id)
 
 
 def test_a_cells_key_is_made_once_however_many_seeds_it_has(

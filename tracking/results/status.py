@@ -145,7 +145,7 @@ def read(sweep: SweepStore) -> Status:
     driver = driver_from_tags(report_run.tags)
     if driver is not None and driver.is_known_dead:
         driver = None
-    return Status(manifest.name, tuple(_entries(manifest, known, every)), driver)
+    return Status(sweep.name, tuple(_entries(manifest, known, every)), driver)
 
 
 def read_all(location: StoreLocation, tell: Callable[[str], None]) -> list[Status]:

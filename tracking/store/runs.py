@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from dn_distributed.text import one_line
 from tracking import schema
 from tracking.errors import NoSweepError, StoreError
-from tracking.manifest import Manifest
+from tracking.manifest import Manifest, is_name
 from tracking.store import artifacts
 from tracking.store.queries import StoredRun
 from tracking.store.sweep_store import SweepStore
@@ -145,11 +145,15 @@ def read_manifest(sweep: SweepStore) -> tuple[str, Manifest]:
 
 
 def find_manifest(sweep: SweepStore) -> tuple[str, Manifest] | None:
-    """Return what ``read_manifest`` does; None where no command has got so far as to write the manifest."""
+    """Return what ``read_manifest`` does; None where no command has got so far as to write the manifest.
+
+    A sweep that was renamed in the store has its new name, unless no sweep may be called so.
+    """
     for record in sweep.records("report")[:1]:
         if artifacts.has(sweep.location, record.run_id, schema.MANIFEST_FILE):
             text = artifacts.path_of(sweep.location, record.run_id, schema.MANIFEST_FILE).read_text("utf-8")
-            return record.run_id, stored_as(Manifest, text)
+            manifest = stored_as(Manifest, text)
+            return record.run_id, manifest.model_copy(update={"name": sweep.name} if is_name(sweep.name) else {})
     return None
 
 

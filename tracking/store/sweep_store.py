@@ -24,6 +24,8 @@ class SweepStore:
 
     location: StoreLocation
     experiment_id: str
+    name: str
+    """What the store calls it: MLflow's UI can rename it."""
 
     @classmethod
     def names(cls, location: StoreLocation) -> list[str]:
@@ -60,7 +62,7 @@ class SweepStore:
         if found is None:
             folder = (location.artifacts / name).as_uri() if location.artifacts else None
             try:
-                return cls(location, str(client.create_experiment(name, artifact_location=folder)))
+                return cls(location, str(client.create_experiment(name, artifact_location=folder)), name)
             except MlflowException:
                 found = known.experiment(name)
                 if found is None:  # else another driver was quicker
@@ -74,7 +76,7 @@ class SweepStore:
                 f"the sweep {name!r} was deleted from the store: give this one another name, or restore it with "
                 f"`mlflow experiments restore --experiment-id {experiment_id}`"
             )
-        return cls(location, str(experiment_id))
+        return cls(location, str(experiment_id), name)
 
     @property
     def client(self) -> "MlflowClient":
