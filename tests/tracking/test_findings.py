@@ -162,6 +162,11 @@ def test_every_rule_is_printed(found: Findings) -> None:
     assert all(rule in markdown(found) for rule in rules)
 
 
+def test_the_rule_names_what_is_compared_as_ratios(found: Findings) -> None:
+    assert {item.quantity for item in found.compared if item.is_ratio} == {"test nmse after P", "dense size"}
+    assert "; errors and dense sizes are compared on their logarithms, " in markdown(found)
+
+
 def test_published_figures_stand_beside_what_one_more_run_would_give_and_its_width() -> None:
     errors = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2]
     rows = [make_row(SMALL, seed, test__nmse__after_pruning=value) for seed, value in enumerate(errors)]

@@ -35,10 +35,10 @@ PREDICTION_RULE = (
 _ROUNDING = 1e-12  # of the numbers that are compared
 COMPARISON_RULE = (
     "paired by seed (same initialisation and order of the data); interval and p of the mean difference by the paired t "
-    "test (by the sign test where every seed differs by the same); errors and sizes are compared on their logarithms, "
-    "as a ratio of geometric means (×), unless one is 0; p corrected by Holm over all comparisons of the sweep, "
-    "intervals not; effect: mean difference / its standard deviation; in words, from the largest mean: > the "
-    "difference holds, ≈ it may be noise, = the same networks"
+    "test (by the sign test where every seed differs by the same); errors and dense sizes are compared on their "
+    "logarithms, as a ratio of geometric means (×), unless a value is 0 or less, other quantities as they are; p "
+    "corrected by Holm over all comparisons of the sweep, intervals not; effect: mean difference / its standard "
+    "deviation; in words, from the largest mean: > the difference holds, ≈ it may be noise, = the same networks"
 )
 FEW_SEEDS_RULE = (
     f"of fewer than {FEWEST_RUNS} seeds (n < {FEWEST_RUNS}) there is no verdict on a difference, whatever p is; its "

@@ -67,7 +67,7 @@ class Column:
     is_yes_or_no: bool = False
     """Whether each replicate has all of it or nothing."""
     by_ratio: bool = False
-    """Whether methods are compared by ratios of it, not by differences: sizes, and errors, which span decades."""
+    """Whether methods are compared by ratios of it, not by differences: dense sizes, and errors, which span decades."""
     paper_title: str = ""
     """What the paper's tables call it, where that is another name."""
     page_title: str = ""
