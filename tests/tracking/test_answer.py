@@ -1,5 +1,6 @@
 """The answer in words, on results made up so that it is plain."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -161,6 +162,18 @@ def test_a_score_that_is_no_number_is_not_ranked() -> None:
     )
     assert "nmse" not in found.headline
     assert detail(found, "No finite mean") == "No finite mean of test nmse: DN."
+
+
+def test_one_infinite_error_leaves_the_others_their_geometric_means() -> None:
+    """By the mean, of which one seed makes most, ``B`` would be ahead."""
+    found = compared(
+        {
+            "A": (ONE, rows_of(ONE, 0.5, [math.inf, *errors(1.0, 5)])),
+            "B": (TWO, rows_of(TWO, 0.5, errors(2.0))),
+            "C": (THREE, rows_of(THREE, 0.5, [*errors(1.0, 5), 20.0])),
+        }
+    )
+    assert detail(found, "Test nmse").startswith("Test nmse: lowest mean C, 1.6")
 
 
 def test_nothing_finished_is_no_answer() -> None:

@@ -26,9 +26,10 @@ _ROUNDING = 1e-12
 """Of intervals of differences that are all the same."""
 _OF_SCORES = ("best", "better", "worse")
 _RULE = (
-    "means over seeds, of errors and dense sizes geometric ones; a difference of two methods is said where it holds: "
-    f"paired by seed, p below 0.05 after Holm's correction, at least {FEWEST_RUNS} seeds; its 95 % interval "
-    "and the number of seeds follow it in brackets, other brackets hold the next method and its value"
+    "means over seeds, of errors and dense sizes geometric ones, unless a value is 0 or less; a difference of two "
+    f"methods is said where it holds: paired by seed, p below 0.05 after Holm's correction, at least {FEWEST_RUNS} "
+    "seeds; its 95 % interval and the number of seeds follow it in brackets, other brackets hold the next method and "
+    "its value"
 )
 
 

@@ -68,9 +68,12 @@ class Rank:
 def rank(findings: Findings, column: Column) -> Rank | None:
     """Return the methods by their average of a column; None where none has one, or nobody has said what is better."""
     stats = {row.label: row.stats[column.key] for row in findings.table.rows if column.key in row.stats}
-    geometric = {label: average.mean for label, of in stats.items() if (average := of.geometric) is not None}
-    is_geometric = column.by_ratio and geometric.keys() == stats.keys()
-    found = geometric if is_geometric else {label: of.mean for label, of in stats.items()}
+    # As comparisons are: a value that is not finite is one of its method alone.
+    is_geometric = column.by_ratio and not any(value <= 0 for of in stats.values() for value in of.values)
+    found = {
+        label: average.mean if is_geometric and (average := of.geometric) is not None else of.mean
+        for label, of in stats.items()
+    }
     higher = column.higher_is_better
     finite = [label for label, average in found.items() if math.isfinite(average)]
     known = sorted(finite, key=found.__getitem__, reverse=bool(higher))
