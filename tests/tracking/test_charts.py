@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,25 @@ def test_every_seed_is_a_point_of_the_scatter(made_up: FigureData) -> None:
 def test_a_course_says_of_each_seed_what_it_was_and_has_a_gap_where_it_was_nothing(made_up: FigureData) -> None:
     rows = drawn(made_up)["training"].rows
     first = [row for row in rows if row["method"] == "N" and row["epoch"] == 1]
-    assert [(row["kind"], row["nmse"]) for row in first] == [("middle", 0.5), ("seed", 0.5), ("seed", 0.5)]
+    assert [(row["kind"], row["score"]) for row in first] == [("middle", 0.5), ("seed", 0.5), ("seed", 0.5)]
     last = [row for row in rows if row["method"] == "N" and row["epoch"] == 3]
-    assert [row.get("nmse") for row in last] == [None, None, None]
+    assert [row.get("score") for row in last] == [None, None, None]
     assert [row["num_nonzero"] for row in last] == [2.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize("score", ["f0.5", "epoch", "kind", "n", "seed", "num_nonzero"])
+def test_a_score_of_ones_own_is_drawn_whatever_its_name(made_up: FigureData, score: str) -> None:
+    course = {f"validation/{score}": {1: 0.5, 2: 0.25}, "num_nonzero": {1: 9.0, 2: 4.0}}
+    data = replace(
+        made_up,
+        manifest=made_up.manifest.model_copy(update={"score": score}),
+        histories={label: [course, course] for label in CELLS},
+        curves={},
+    )
+    chart = drawn(data)["training"]
+    seeds = [(row["epoch"], row["score"], row["num_nonzero"]) for row in chart.rows if row["kind"] == "seed"]
+    assert seeds == [(1, 0.5, 9.0), (1, 0.5, 9.0), (2, 0.25, 4.0), (2, 0.25, 4.0)] * 2
+    assert chart.views[f"validation {score}"]["layer"][0]["encoding"]["y"]["field"] == "score"
 
 
 def test_bars_are_the_means_of_the_table(made_up: FigureData) -> None:

@@ -73,8 +73,8 @@ def _rows(
 
 
 def _field(metric: str) -> str:
-    """The name in rows: Vega takes a slash for nothing special, but a dot and brackets for a path."""
-    return metric.rpartition("/")[2]
+    """The name in rows. A score's own may be that of another field, and Vega takes a dot in it for a path."""
+    return "score" if "/" in metric else metric
 
 
 def _scale(manifest: Manifest, metric: str) -> float:
