@@ -139,6 +139,14 @@ def test_how_exact_validation_accuracy_is_stands_beside_the_spacing_of_levels() 
     assert "its standard error at 98.32 % is 0.18 points, and the levels lie 0.15 to 1.00 points apart." in note
 
 
+def test_how_many_samples_there_are_is_said_where_it_is_known() -> None:
+    """Four accuracies of 60 samples are shares of 20 as well; and 5000 images would have been held out."""
+    points = {"a": [point(0.1 / place, share) for place, share in enumerate((0.95, 0.9, 0.85, 0.8), 1)]}
+    (note,) = grids.equal_score_notes(equal_score.at_equal_score(MANIFEST, points))
+    assert "that of at least 20 samples" in note
+    assert " % is at most " in note
+
+
 def test_of_errors_no_such_thing_is_known() -> None:
     cell = make_cell("autoencoder")
     found = equal_score.at_equal_score(make_manifest({"a": [cell]}), {"a": [point(0.1, 0.01, cell=cell)]})

@@ -75,11 +75,14 @@ class Level:
 class Exactness:
     """How well validation accuracy tells levels apart: shares of 1."""
 
-    num_images: int
+    num_samples: int
+    """At least so many validation samples there are."""
+    is_all: bool
+    """Whether there are no more: images that a task holds out, as many as it asks for."""
     best: float
     """The highest level: a little below the best accuracy."""
     standard_error: float
-    """Of an accuracy at that level, binomial."""
+    """Of an accuracy at that level, binomial; of more samples it is smaller."""
     nearest: float
     furthest: float
     """The smallest and the largest distance between neighbouring levels."""
@@ -167,7 +170,7 @@ def at_equal_score(
         {label: len(method.points) for label, method in methods.items()},
         levels,
         tuple(inference.corrected(list(itertools.chain(*compared)))),
-        _exactness(every, scores) if manifest.score == "accuracy" else None,
+        _exactness(manifest, every, scores) if manifest.score == "accuracy" else None,
         tuple(method.label for method in manifest.methods if method.dropout_at_test and points.get(method.label)),
     )
 
@@ -208,13 +211,15 @@ def _logarithms(found: Mapping[str, Left]) -> dict[str, dict[int, float]]:
     }
 
 
-def _exactness(points: Sequence[Point], levels: Sequence[float]) -> Exactness:
-    images, best = _images(points), max(levels)
+def _exactness(manifest: Manifest, points: Sequence[Point], levels: Sequence[float]) -> Exactness:
+    samples, best = _fewest_samples(points), max(levels)
     apart = [abs(first - second) for first, second in itertools.pairwise(levels)]
-    return Exactness(images, best, math.sqrt(best * (1 - best) / images), min(apart), max(apart))
+    asked = {cell.task.get("validation_size") for method in manifest.methods for cell in method.cells}
+    error = math.sqrt(best * (1 - best) / samples)
+    return Exactness(samples, asked == {samples}, best, error, min(apart), max(apart))
 
 
-def _images(points: Sequence[Point]) -> int:
-    """How many images accuracies are shares of: the least number that all of them are multiples of one over."""
+def _fewest_samples(points: Sequence[Point]) -> int:
+    """The least number that accuracies can be shares of: there may be a multiple of it."""
     shares = {measured.validation for point in points for measured in point.seeds.values()}
     return math.lcm(*(Fraction(share).limit_denominator(1_000_000).denominator for share in shares))

@@ -226,10 +226,12 @@ def equal_score_notes(equal: EqualScore) -> list[str]:
     """
     notes, exact = [], equal.exactness
     if exact is not None:
+        of = f"{exact.num_samples} images" if exact.is_all else f"at least {exact.num_samples} samples"
+        error = f"{'at most ' * (not exact.is_all)}{100 * exact.standard_error:.2f} points"
         notes.append(
-            f"At equal score: validation accuracy is that of {exact.num_images} images, the same for every seed; its "
-            f"standard error at {100 * exact.best:.2f} % is {100 * exact.standard_error:.2f} points, and the levels "
-            f"lie {100 * exact.nearest:.2f} to {100 * exact.furthest:.2f} points apart."
+            f"At equal score: validation accuracy is that of {of}, the same for every seed; its standard error at "
+            f"{100 * exact.best:.2f} % is {error}, and the levels lie {100 * exact.nearest:.2f} to "
+            f"{100 * exact.furthest:.2f} points apart."
         )
     if equal.tested_otherwise:
         notes.append(
