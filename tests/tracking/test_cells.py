@@ -8,6 +8,7 @@ from tests.tracking.fabricated import make_cell, make_manifest, make_row
 from tracking.manifest import Selection
 from tracking.results.cells import CellResult, Stat, choose, gather, stat
 from tracking.results.rows import Ended, Row, Snapshot
+from tracking.store.runs import State
 
 OBJECTIVE = "validation/nmse/after_pruning"
 LOWEST = Selection(objective=OBJECTIVE, higher_is_better=False)
@@ -60,6 +61,18 @@ def test_a_cell_gathers_its_own_replicates_with_the_seeds_of_the_sweep() -> None
     assert not first.chosen.complete
     assert [row.cell_key for row in second.tried[0].rows] == [other.key] * 2
     assert second.tried[0].ended == ()
+
+
+@pytest.mark.parametrize(
+    ("finished", "ended", "to_run"),
+    [((), {}, 3), ((0,), {1: "failed"}, 1), ((), {0: "stopped"}, 0), ((0,), {1: "stopped"}, 2), ((0, 1, 2), {}, 0)],
+)
+def test_what_is_still_to_run_of_a_cell(finished: Sequence[int], ended: dict[int, State], to_run: int) -> None:
+    """A search has stopped the cell where none of its replicates is finished; else those that it stopped run again."""
+    cell = make_cell(l1=1.0)
+    without = tuple(Ended(cell.key, cell.replicate_key(seed), seed, state, "") for seed, state in ended.items())
+    rows = tuple(make_row(cell, seed) for seed in finished)
+    assert CellResult("M", None, cell, rows, without, 3).num_to_run == to_run
 
 
 def test_methods_keep_the_order_of_the_sweep() -> None:

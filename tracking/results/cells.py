@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
@@ -12,6 +13,7 @@ from tracking.manifest import Manifest, ManifestMethod, Selection
 from tracking.results import rounding
 from tracking.results.rounding import Number, exact
 from tracking.results.rows import Ended, Row, Snapshot
+from tracking.store.runs import State, is_stopped
 
 Found = TypeVar("Found", Row, Ended)
 
@@ -90,9 +92,11 @@ class CellResult:
     @property
     def num_to_run(self) -> int:
         """Replicates that are still to run: none of a cell that a search stopped early."""
-        if any(item.state == "stopped" for item in self.ended):
+        states = Counter[State](item.state for item in self.ended)
+        states["finished"] += len(self.rows)
+        if is_stopped(states.elements()):
             return 0
-        return max(0, self.num_expected - len(self.rows) - len(self.ended))
+        return max(0, self.num_expected - states["finished"] - states["failed"])
 
 
 @dataclass(frozen=True)
