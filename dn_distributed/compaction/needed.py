@@ -11,6 +11,7 @@ from dn_distributed.chains import is_followed_chain, read_otherwise
 from dn_distributed.compaction.channels import analyse
 from dn_distributed.compaction.graph import module_of, trace
 from dn_distributed.compaction.liveness import find_live
+from dn_distributed.compaction.shrink import shrink
 from dn_distributed.compaction.units import Conv, LayerUse, Structure, reads_zeros
 from dn_distributed.errors import ArgumentError
 
@@ -19,7 +20,8 @@ def count_needed(net: nn.Module, example_input: Tensor, layers: Sequence[str]) -
     """Return by layer how many of its outputs and of its inputs the network needs (see ``compact``).
 
     Of a layer whose inputs cannot be followed these are all of them, and of one whose weights are read otherwise than
-    by a layer of torch all of its outputs too: ``compact`` keeps it whole.
+    by a layer of torch all of its outputs too: ``compact`` keeps it whole. Of a layer that it takes out altogether,
+    as in a branch that emits nothing but constants, these are none.
 
     ArgumentError for a network that cannot be followed, and for a layer that is used elsewhere than once in it.
     """
@@ -31,7 +33,8 @@ def count_needed(net: nn.Module, example_input: Tensor, layers: Sequence[str]) -
     for use in _uses(liveness.structure, [layer for layer in layers if layer not in whole]):
         num_inputs = use.reads.shape[1] if use.inputs is None else int(liveness.reads(use).sum())
         found[str(use.node.target)] = int(liveness.is_live(use.outputs).sum()), num_inputs
-    return found
+    stay = dict(shrink(liveness).named_modules())
+    return {layer: counts if layer in stay else (0, 0) for layer, counts in found.items()}
 
 
 def count_needed_of_chain(

@@ -409,6 +409,31 @@ def test_with_an_example_it_counts_what_compact_leaves(
     assert sum(unit.alive for unit in apart.units) != sum(alive.values()) or layers == ["1", "4"]
 
 
+class Branch(nn.Module):
+    """What a branch of two layers puts out is normalised and added to what the first layer does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.fc2, self.fc3, self.fc4 = nn.Linear(6, 8), nn.Linear(8, 5), nn.Linear(5, 8), nn.Linear(8, 3)
+        self.norm = nn.BatchNorm1d(8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.relu(self.fc1(x))
+        outputs: Tensor = self.fc4(hidden + self.norm(self.fc3(torch.relu(self.fc2(hidden)))))
+        return outputs
+
+
+@pytest.mark.parametrize("silent", ["fc3", "norm"])
+def test_of_a_branch_that_emits_constants_alone_nothing_is_alive(silent: str) -> None:
+    network, example, layers = Branch().eval(), torch.randn(4, 6), ["fc1", "fc2", "fc3", "fc4"]
+    torch.nn.init.zeros_(network.get_submodule(silent).get_parameter("weight"))
+    found = dn.count(network, layers=layers, example_input=example)
+    dropped = dn.compact(network, example).dropped
+    assert isinstance(dropped, Dropped)
+    assert [unit.alive for unit in found.units] == [layer.outputs for layer in dropped.layers] == [8, 0, 0, 3]
+    assert found.dense_size == sum(layer.weights for layer in dropped.layers)
+
+
 class Unfollowed(nn.Module):
     """Its last layer reads what is not followed by channels."""
 
