@@ -86,6 +86,8 @@ class ProximalSteps:
 
     @torch.no_grad()
     def _step(self, optimizer: torch.optim.Optimizer) -> None:
+        if _has_skipped(optimizer):
+            return
         group_of = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
         for name, layer in self._layers.items():
             for kind, coefficients in (("weight", self._of_weights), ("bias", self._of_biases)):
@@ -99,6 +101,12 @@ class ProximalSteps:
                 steps = _step_sizes(optimizer, group, parameter)
                 step_(values, steps, coefficients, self._multipliers.get(name), iterations=IN_TRAINING)
                 parameter.copy_(values)
+
+
+def _has_skipped(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether the optimiser took no step because gradients overflowed: a fused one finds that out by itself."""
+    found = getattr(optimizer, "found_inf", None)  # while a GradScaler of torch's asks for a step
+    return found is not None and bool(found > 0)
 
 
 def _moves(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> bool:

@@ -217,3 +217,30 @@ def test_without_a_learning_rate_nothing_moves(make: Make) -> None:
         warm_up.step()
         assert torch.equal(network.weight, before) != is_moved
         assert all(parameter.isfinite().all() for parameter in network.parameters())
+
+
+FUSED: dict[str, Make] = {
+    # Without momentum: torch 2 leaves its buffer uninitialised where the first step is skipped.
+    "sgd": lambda p: torch.optim.SGD(p, 0.05, fused=True),
+    "adam": lambda p: torch.optim.Adam(p, 0.05, fused=True),
+    "adamw": lambda p: torch.optim.AdamW(p, 0.05, fused=True),
+}
+
+
+@pytest.mark.parametrize("make", FUSED.values(), ids=FUSED)
+def test_where_a_scaler_lets_a_fused_optimizer_skip_a_step_nothing_moves(make: Make) -> None:
+    network, optimizer, steps = network_and(make, **EVERYWHERE)
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    for overflows in (True, False, True, False):  # the first one before the optimiser has any state
+        before, of_steps = weights(network), steps.state_dict()
+        optimizer.zero_grad()
+        scaler.scale(network(torch.ones(2, 1, 8, 8)).square().mean()).backward()
+        if overflows:
+            gradient = network.get_parameter("5.weight").grad
+            assert gradient is not None
+            gradient[0, 0] = torch.inf
+        scaler.step(optimizer)
+        scaler.update()
+        assert all(map(torch.equal, before, weights(network))) == overflows
+        assert all(map(torch.equal, of_steps.values(), steps.state_dict().values())) == overflows
+        assert all(parameter.isfinite().all() for parameter in network.parameters())
