@@ -40,6 +40,13 @@ _APPROXIMATE = {
 _chosen: dict[Any, Product] = {}
 
 
+def row_of(stack: Tensor, number: int) -> Tensor:
+    """Return the tensor of one replicate: a copy where it would lie otherwise in memory than alone, as the first does."""
+    if stack.device.type != "cpu" or number * stack.stride(0) * stack.element_size() % _LINE == 0:
+        return stack[number]
+    return _row(stack, number)[0]
+
+
 def product_of(left: Tensor, right: Tensor) -> Product:
     """Return how tensors like these are multiplied: as they lie in memory where that is what each gives alone."""
     steps = (left.stride(0), right.stride(0), left.shape[1] * right.shape[2])

@@ -16,7 +16,7 @@ from dn_distributed.layers import Call, noted_calls, parts_of_filters
 from dn_distributed.random_weights import RandomWeights
 from dn_distributed.regularizers.dropout import swap_dropout_
 from dn_distributed.replicas import checks
-from dn_distributed.replicas.alone import AsAlone
+from dn_distributed.replicas.alone import AsAlone, row_of
 from dn_distributed.replicas.batch_norm import swap_batch_norm_
 from dn_distributed.replicas.functional_network import FunctionalNetwork
 from dn_distributed.replicas.parameters import Parameters, stacked_zeros, views_of
@@ -199,9 +199,9 @@ class Replicas:
                 [view[row] for view in values],
                 [view[row] for view in into],
                 [view[row] for view in self._running_views],
-                [mask[row] for mask in masks],
-                inputs[row].to(memory_format=self._task.cpu_memory_format),
-                targets[row],
+                [row_of(mask, row) for mask in masks],
+                row_of(inputs, row).to(memory_format=self._task.cpu_memory_format),
+                row_of(targets, row),
                 precision,
             )
             for row in range(len(self.seeds))
@@ -241,10 +241,10 @@ class Replicas:
                 return vmap(self.call)(stacked, statistics, used, inputs)
         outputs = [
             self.call(
-                [value[row] for value in stacked],
+                [row_of(value, row) for value in stacked],
                 [view[row] for view in statistics],
-                [mask[row] for mask in used],
-                inputs[row].to(memory_format=self._task.cpu_memory_format),
+                [row_of(mask, row) for mask in used],
+                row_of(inputs, row).to(memory_format=self._task.cpu_memory_format),
             )
             for row in range(len(self.seeds))
         ]

@@ -118,9 +118,8 @@ class Members:
         """As ``Learner.step_``."""
         losses = self._replicas.values.new_zeros(len(self._structure))
         for part in self._parts:
-            rows = part.rows
-            losses[rows] = part.learner.step_(
-                inputs[rows], targets[rows], [mask[rows] for mask in masks], rate, penalty_factor
+            losses[part.rows] = part.learner.step_(
+                part.of(inputs), part.of(targets), [part.of(mask) for mask in masks], rate, penalty_factor
             )
         return losses
 

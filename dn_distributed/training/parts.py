@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dn_distributed.dropping.chain import Left
 from dn_distributed.dropping.narrow import NarrowReplica
+from dn_distributed.replicas.alone import row_of
 from dn_distributed.training.equipment import Equipment
 from dn_distributed.training.learner import Learner
 from dn_distributed.training.optimizer import Optimizer
@@ -34,6 +35,10 @@ class Single:
         may_be = torch.ones_like(self.replica.values, dtype=torch.bool)
         self.replica.copy_in_(may_be, structure[row])
         self.learner.keep_(may_be)
+
+    def of(self, stack: Tensor) -> Tensor:
+        """Return what belongs to it of a tensor of all replicates, ``[1, ...]``."""
+        return row_of(stack, self.row).unsqueeze(0)
 
     def write_back(self, equipment: Equipment, whole: Learner, structure: Tensor) -> None:
         """Write parameters, moments and structure into those of all, 0 where units are gone."""
@@ -61,6 +66,10 @@ class Several:
                 optimizer.state()[name].copy_(tensor if tensor.ndim == 0 else tensor[self.rows])
             self.learner = Learner(self._stack, equipment.penalties, optimizer, phase.training.precision)
         self.learner.keep_(structure[self.rows])
+
+    def of(self, stack: Tensor) -> Tensor:
+        """As of ``Single``, ``[rows, ...]``."""
+        return stack[self.rows]
 
     def write_back(self, equipment: Equipment, whole: Learner, structure: Tensor) -> None:
         """As of ``Single``; the structure is as it was."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dn_distributed.config import Training
+from dn_distributed.config import Drop, Training
 from dn_distributed.data import Data, Split, Splits
 from dn_distributed.data.digits import Digits
 from dn_distributed.regularizers import resolve
@@ -136,6 +136,50 @@ def test_a_network_of_ones_own_too(digits: Splits, kind: type[OwnTask]) -> None:
     for row, single in enumerate(singles):
         assert torch.equal(stack.replicas.values[row], single.replicas.values[0])
         assert stack.outcomes()[row].scores == single.outcomes()[0].scores
+
+
+class OneByOne(OwnTask):
+    """A CPU trains it one by one. Its linear layers round by where in memory a batch and pruned weights begin."""
+
+    head: ClassVar[tuple[str, ...]] = ("1", "3")
+
+    def network(self) -> nn.Module:
+        first = nn.Sequential(nn.Conv2d(1, 1, 1), nn.Flatten())
+        return nn.Sequential(first, nn.Linear(25, 7), nn.Tanh(), nn.Linear(7, 3))
+
+
+@pytest.mark.parametrize("kind", ["convolution", "drop"])
+def test_replicates_that_train_one_by_one_too(kind: str) -> None:
+    draw = torch.Generator().manual_seed(1)
+    inputs = torch.randn(60, 25, generator=draw)
+    options: dict[str, Any] = {"epochs": 4, "batch_size": 5, "learning_rate": 0.01}
+    if kind == "drop":
+        options["drop"] = Drop(score="norm", to=0.3, every=5)
+        network: Any = TASKS["network"]
+        mlp = {"mlp": {"hidden": [12, 10]}}
+        task: Any = network(name="network", architecture=mlp, goal="classification", input_shape=(25,), num_outputs=3)
+    else:
+        task, inputs = OneByOne(name="own"), inputs.view(-1, 1, 5, 5)
+    split = Split(inputs, (inputs.flatten(1)[:, 0] > 0).long())
+    stack, *singles = (
+        Trainer(task, {}, Training(**options), 0.05, Splits(split, split, split), seeds)
+        for seeds in ([1, 2, 3], [1], [2], [3])
+    )
+    for trainer in (stack, *singles):
+        trainer.advance(1000)
+    for row, single in enumerate(singles):
+        assert torch.equal(stack.replicas.values[row], single.replicas.values[0])
+        assert stack.outcomes()[row].scores == single.outcomes()[0].scores
+
+
+def test_each_replicate_of_a_stack_lies_in_memory_as_alone() -> None:
+    for stack in (torch.randn(3, 7, 5), torch.randn(3, 5, 7).mT, torch.randn(3, 40)[:, 3:], torch.randn(5)[:3]):
+        rows = [alone.row_of(stack, number) for number in range(3)]
+        assert all(map(torch.equal, rows, stack))
+        assert len({row.data_ptr() % 64 for row in rows}) == 1
+        assert len({row.stride() for row in rows}) == 1
+    for stack in (torch.randn(3, 8, 2), torch.randn(1, 5).expand(3, 5)):
+        assert alone.row_of(stack, 2).data_ptr() == stack[2].data_ptr(), "no copy where none is needed"
 
 
 class _WithConstant(nn.Module):
