@@ -1,6 +1,8 @@
 """The data of a sweep, and the mistakes in a sweep file that only its data can show."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from dn_distributed import random_weights
@@ -16,8 +18,15 @@ from sweeps.planning.data_dir import resolve_data_dir
 from sweeps.spec.load import with_task
 from sweeps.spec.spaces import Space, examples
 from sweeps.spec.sweep import Method, Sweep
+from sweeps.spec.yaml_file import KeyPath
 from tracking.store.cell_params import check_storable
 from tracking.store.names import check_layer, check_scores
+
+_LENGTHS = ("epochs", "steps", "batch_size", "warmup_steps", "every", "until", "rounds", "rewind_to")
+"""Keys of a phase by which it may be too short for what it is to do."""
+_MOST_LENGTHS = 1000
+_NOT_REHEARSED = ("epochs", "steps", "warmup_steps", "learning_rate", "learning_rate_decay", "momentum", "weight_decay")
+"""Keys of a phase whose sizes make no difference to a step."""
 
 
 def load_data(sweep: Sweep, data_dir: Path | None, *, download: bool = True) -> Data:
@@ -51,7 +60,7 @@ def fit_to_data(sweep: Sweep, data_dir: Path | None, *, download: bool = True) -
     _check_batches(sweep, data)
     for method in sweep.methods:
         _check_storable(sweep, method, data)
-        _check_phases(sweep, method, data)
+    _check_phases(sweep, data)
     _rehearse(sweep, data)
     return sweep, data
 
@@ -82,7 +91,7 @@ def _rehearse(sweep: Sweep, data: Data) -> None:
     What is shipped is known to train, in the form that the paper has.
     """
     to_try = ("augment", "distill", "drop", "fixed_structure", "prune", "rewire")
-    with_more = any(phase.get(key) for phase in sweep.phases for key in to_try)
+    with_more = any(phase.get(key) not in (None, False) for phase in sweep.phases for key in to_try)
     regularizers = {part for method in sweep.methods for key in method.keys for part in expand_shorthand(key)}
     noisy = not regularizers.isdisjoint(random_weights.COEFFICIENTS)
     if not with_more and not noisy and not sweep.code and sweep.task == type(sweep.task)(name=sweep.task.name):
@@ -90,24 +99,34 @@ def _rehearse(sweep: Sweep, data: Data) -> None:
     from dn_distributed.training.no_weight_left import layers_without_weights
     from dn_distributed.training.rehearsal import check_penalty, rehearse
 
+    notes: list[str] = []
     try:
         for name in sweep.penalties:
-            check_penalty(name)
-        notes = [
-            note
-            for cell in _cell_per_combination(sweep, data)
-            for note in rehearse(sweep.task, cell.regularization, cell.phases, data, proximal=cell.step == "proximal")
-        ]
-        notes += [
-            note for cell in _cells_of_examples(sweep, data) for note in layers_without_weights(sweep.task, cell.phases)
-        ]
+            with _reported_at(sweep, ("task",)):
+                check_penalty(name)
+        for keys, cell in _to_rehearse(sweep, data):
+            with _reported_at(sweep, keys):
+                proximal = cell.step == "proximal"
+                notes += rehearse(sweep.task, cell.regularization, cell.phases, data, proximal=proximal)
+        for cell in _cells_of_examples(sweep, data):
+            with _reported_at(sweep, ("task",)):
+                notes += layers_without_weights(sweep.task, cell.phases)
     except MemoryError:
         return  # here; where packs run there may be more
-    except Exception as error:  # whatever code of the user's own raises
-        reason = str(error) if isinstance(error, ValueError) else with_class(error)
-        raise sweep.places.error(("task",), f"{sweep.task.name!r} cannot be trained: {reason}") from error
     for note in dict.fromkeys(notes):
         notify(f"{sweep.name}: {note}")
+
+
+@contextmanager
+def _reported_at(sweep: Sweep, keys: KeyPath) -> Iterator[None]:
+    """SpecError at a key of the file for whatever code of the user's own raises."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        reason = str(error) if isinstance(error, ValueError) else with_class(error)
+        raise sweep.places.error(keys, f"{sweep.task.name!r} cannot be trained: {reason}") from error
 
 
 def _cells_of_examples(sweep: Sweep, data: Data) -> Iterator[Cell]:
@@ -121,15 +140,34 @@ def _cells_of_examples(sweep: Sweep, data: Data) -> Iterator[Cell]:
                 yield cell
 
 
-def _cell_per_combination(sweep: Sweep, data: Data) -> list[Cell]:
-    """One cell for each combination of regularisers: their sizes make no difference."""
-    found: dict[tuple[str, ...], Cell] = {}  # by step and regularisers
-    for method in sweep.methods:
-        first = {name: space.values[0] for name, space in method.spaces.items()}
-        cell = sweep.cell(method, first, data.digest, data.num_train)
-        if cell.baseline is None:
-            found.setdefault((cell.step, *cell.regularization), cell)
+def _to_rehearse(sweep: Sweep, data: Data) -> list[tuple[KeyPath, Cell]]:
+    """One cell for each combination of regularisers, whose sizes make no difference, and the ends of what is searched.
+
+    Phases are the same for all methods: their values are tried with the first one. With each stands the key of the
+    file that would be at fault.
+    """
+    found: dict[object, tuple[KeyPath, Cell]] = {}
+    for index, method in enumerate(sweep.methods):
+        if method.baseline is not None:
+            continue
+        for name, values in _one_at_a_time(method.spaces):
+            cell = sweep.cell(method, values, data.digest, data.num_train)
+            if not name.startswith("training."):
+                keys: KeyPath = ("methods", index, name) if name else ("task",)
+                found.setdefault((cell.step, *cell.regularization), (keys, cell))
+            elif name.rpartition(".")[2] not in _NOT_REHEARSED:
+                keys = tuple(int(part) if part.isdecimal() else part for part in name.split("."))
+                found.setdefault((name, values[name]), (keys, cell))
     return list(found.values())
+
+
+def _one_at_a_time(spaces: Mapping[str, Space]) -> Iterator[tuple[str, dict[str, float]]]:
+    """The first value of each space, and then one space after the other at its least and its largest, by its name."""
+    first = {name: space.values[0] for name, space in spaces.items()}
+    yield "", first
+    for name, space in spaces.items():
+        for value in {min(space.values), max(space.values)} - {space.values[0]}:
+            yield name, {**first, name: value}
 
 
 def _check_batches(sweep: Sweep, data: Data) -> None:
@@ -142,15 +180,19 @@ def _check_batches(sweep: Sweep, data: Data) -> None:
                 raise sweep.places.error(where, f"{value:g} exceeds the {data.num_train} training samples")
 
 
-def _check_phases(sweep: Sweep, method: Method, data: Data) -> None:
-    """SpecError where phases do not go together, with any value of a method's search spaces."""
-    if len(sweep.phases) == 1 or method.baseline is not None:
+def _check_phases(sweep: Sweep, data: Data) -> None:
+    """SpecError where a phase is too short, or phases do not go together, with any values of search spaces."""
+    method = next((method for method in sweep.methods if method.baseline is None), None)
+    if method is None:
         return
     from dn_distributed.training.phases import phases_of
 
-    for values in examples(method.spaces):
+    lengths = {name: space.values for name, space in method.spaces.items() if name.rpartition(".")[2] in _LENGTHS}
+    first = {name: space.values[0] for name, space in method.spaces.items()}
+    for values in itertools.islice(itertools.product(*lengths.values()), _MOST_LENGTHS):
+        assignment = {**first, **dict(zip(lengths, values, strict=True))}
         try:
-            phases_of(sweep.cell(method, values, data.digest, data.num_train).phases, data.num_train)
+            phases_of(sweep.cell(method, assignment, data.digest, data.num_train).phases, data.num_train)
         except ValueError as error:
             raise sweep.places.error(("training",), str(error)) from error
 

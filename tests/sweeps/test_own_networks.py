@@ -13,6 +13,7 @@ import pytest
 from dn_distributed import registry
 from dn_distributed.errors import ArgumentError, DataError
 from dn_distributed.tasks.network import Network
+from dn_distributed.training import rehearsal
 from sweeps.errors import SpecError
 from sweeps.planning import plan as planning
 from sweeps.planning.data import fit_to_data
@@ -338,3 +339,67 @@ def test_a_key_that_does_not_stand_is_not_said_to_be_none(folder: Path, said: st
     (folder / "own.yaml").write_text(FILE.replace("dataset: {name: csv, path: table.csv, target: label}", said))
     with pytest.raises(SpecError, match=r"(give a value, or leave the key out|give one of them)$"):
         fitted(folder)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["network.mlp={hidden: []}", "methods.0.dropout={grid: [0, 0.5]}"],
+            r"own.yaml: --set .*: methods\[0\].dropout: .*no nn.Dropout",
+        ),
+        (
+            ["training.augment={shift: {grid: [0, 1]}}"],
+            "training.augment.shift: .*the inputs of 'network' are no images",
+        ),
+        (
+            ["methods.0={label: M, l0: 1e-3, sparse_vd: {grid: [0, 1e-3]}}"],
+            r"methods\[0\].sparse_vd: .*a method can have one of them",
+        ),
+        (
+            [
+                "training=[{steps: 1, batch_size: 8}, {steps: 1, batch_size: 8, prune: {keep: 0.5}}]",
+                "methods.0={label: M, l0: {grid: [0, 1e-3]}}",
+            ],
+            r"methods\[0\].l0: .*phase 2 drops, prunes or keeps",
+        ),
+        (
+            ["network=nets_normed:net", "training.batch_size={grid: [8, 1]}"],
+            "training.batch_size: .*one value per channel in a batch",
+        ),
+        (
+            ["dataset=digits", "training.augment={shift: {grid: [1, 40, 2]}}"],
+            "training.augment.shift: .*moves images by up to 40 pixels",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("nothing_imported")
+def test_not_the_first_value_alone_of_what_is_searched_is_tried(
+    folder: Path, overrides: list[str], message: str
+) -> None:
+    (folder / "nets_normed.py").write_text(
+        "from torch import nn\n"
+        "def net(): return nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))\n"
+    )
+    OwnModules(str(folder), ("nets_normed",)).load()
+    with pytest.raises(SpecError, match=message):
+        fitted(folder, *overrides)
+
+
+def test_rates_alone_are_not_tried_one_by_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor are sizes of coefficients: planning would take long, and a step goes the same way."""
+    tried: list[dict[str, float]] = []
+
+    def rehearse(_: object, regularization: dict[str, float], *__: object, **___: object) -> list[str]:
+        tried.append(regularization)
+        return []
+
+    monkeypatch.setattr(rehearsal, "rehearse", rehearse)
+    fitted(
+        folder,
+        "training.learning_rate={grid: [0.1, 0.01, 0.001]}",
+        "training.augment={flip: false}",
+        "methods.0={label: M, dn_incoming: {grid: [0.1, 0, 0.2]}, dropout: {grid: [0.1, 0.2]}}",
+        "network.mlp={hidden: [9]}",
+    )
+    assert [[*found] for found in tried] == [["dn_incoming", "dropout"], ["dropout"]]

@@ -124,6 +124,13 @@ def test_what_is_wrong_with_a_phase_is_said_where_it_stands(load: Load, wrong: s
             "[{epochs: 1}, {epochs: 1, prune: {keep: 0.5, rewind_to: {grid: [1, 1000]}}}]",
             r"sweep.yaml:5: training: 'rewind_to' is step 1000, and that phase begins before",
         ),
+        (
+            "{steps: 5, warmup_steps: 1000}",
+            r"sweep.yaml:5: training: 'warmup_steps' is 1000, and the phase ends after 5",
+        ),
+        ("{steps: {grid: [20, 5]}, warmup_steps: {grid: [10, 1]}}", r"sweep.yaml:5: training: 'warmup_steps' is 10"),
+        ("{steps: 20, rewire: {density: 0.1, every: {grid: [1, 100]}}}", r"training: 'rewire' moves weights every 100"),
+        ("{steps: 5, distill: {}}", r"sweep.yaml:5: training: the first phase cannot have 'distill'"),
     ],
 )
 def test_phases_that_do_not_go_together_are_refused_where_they_stand(load: Load, training: str, message: str) -> None:
