@@ -6,7 +6,8 @@ vector. So it is where the numbers of a replicate are no multiple of what vector
 matrix gets a place of its own, and such functions are computed replicate by replicate. Shapes: K replicates.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -166,6 +167,26 @@ def _stacked(rows: Sequence[Tensor]) -> Tensor:
     shape, strides = rows[0].shape[1:], rows[0].stride()[1:]
     stack = rows[0].new_empty_strided((len(rows), *shape), (shape.numel(), *strides))
     return torch.cat(list(rows), out=stack)
+
+
+@contextmanager
+def attention_as_products(device: torch.device) -> Iterator[None]:
+    """Within, attention on a CPU is products of matrices and what lies between them, which ``AsAlone`` knows.
+
+    torch's kernels for the whole of it round by where a matrix begins, and compute a stack one by one.
+    """
+    if device.type != "cpu":
+        yield
+        return
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    flash = torch.backends.cuda.flash_sdp_enabled()  # type: ignore[no-untyped-call]
+    torch.backends.cuda.enable_flash_sdp(False)  # CPUs ask there too
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_flash_sdp(flash)
+        torch.backends.mha.set_fastpath_enabled(fast_path)
 
 
 class AsAlone(DispatchMode):

@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,9 @@ from dn_distributed.layers import check_groups, check_own_weights, graph_of
 from dn_distributed.torch_internals import DispatchMode
 
 OWN_RANDOMNESS = "the network or its loss draws random numbers of its own; use nn.Dropout modules only"
+
+_SHARES = ("dropout_p", "dropout")
+"""What operations that may drop something among others call the probability; left out, it is 0."""
 
 
 def check(network: nn.Module, layers: Sequence[str], swapped: Sequence[str]) -> None:
@@ -91,16 +94,23 @@ def _type(tensor: torch.Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def draws(operation: Any) -> bool:
-    """Return whether an operation of torch draws random numbers."""
-    return torch.Tag.nondeterministic_seeded in getattr(operation, "tags", ())
+def draws(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Return whether an operation of torch draws random numbers, called with these arguments.
+
+    Attention and recurrent layers draw none without dropout, whatever their tag says.
+    """
+    if torch.Tag.nondeterministic_seeded not in getattr(operation, "tags", ()):
+        return False
+    names = [argument.name for argument in operation._schema.arguments]
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    return not any(name in names and given.get(name, 0.0) == 0 for name in _SHARES)
 
 
 class _NoDraws(DispatchMode):  # type: ignore[no-untyped-call]
     """Refuses every operation of torch that draws random numbers, on whatever device."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if draws(func):
+        if draws(func, args, kwargs or {}):
             raise ArgumentError(OWN_RANDOMNESS)
         return func(*args, **(kwargs or {}))
 

@@ -4,12 +4,14 @@ Shapes: B samples of a batch; with a leading K where the function is vectorised.
 """
 
 from collections.abc import Hashable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from dn_distributed.config import Precision
+from dn_distributed.replicas.alone import attention_as_products
 from dn_distributed.replicas.loss_gradient import LossGradient, loss_gradient
 from dn_distributed.replicas.one_launch import InOneLaunch
 from dn_distributed.tasks import Task
@@ -48,7 +50,8 @@ class FunctionalNetwork:
         state = dict(zip(self._names, values, strict=True))
         state.update(zip(self._statistics, running, strict=True))
         state.update(zip(self._drawn, masks, strict=True))
-        outputs = functional_call(self._network, state, (inputs,))  # enters what the network assigns into state
+        with attention_as_products(inputs.device) if self._vectorized else nullcontext():
+            outputs = functional_call(self._network, state, (inputs,))  # enters what the network assigns into state
         return outputs, [state[name] for name in self._statistics]
 
     def _loss(

@@ -82,7 +82,7 @@ def _trace_gradient(
         return *gradients, losses, *after
 
     graph = trace(gradient, *example, num_replicates=num_replicates)
-    if any(draws(node.target) for node in graph.graph.nodes):
+    if any(draws(node.target, node.args, node.kwargs) for node in graph.graph.nodes):
         raise ArgumentError(OWN_RANDOMNESS)
     return graph
 

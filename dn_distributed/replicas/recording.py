@@ -57,7 +57,8 @@ class _Recorder(DispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         nodes = tree_map(self._node, (args, kwargs))
-        varies = draws(func) or any(leaf in self._varying for leaf in tree_leaves(nodes) if isinstance(leaf, Node))
+        leaves = [leaf for leaf in tree_leaves(nodes) if isinstance(leaf, Node)]
+        varies = draws(func, args, kwargs) or any(leaf in self._varying for leaf in leaves)
         if torch.Tag.data_dependent_output in func.tags:
             if varies:
                 raise ArgumentError(f"the network or its loss reads a number out of a tensor ({func})")

@@ -102,6 +102,12 @@ class _Added(nn.Module):
         return result
 
 
+class _Attends(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        parts = x.view(-1, 1, 13, 1)
+        return functional.scaled_dot_product_attention(parts, parts, parts).flatten(1)
+
+
 def _with(name: str, make: Callable[[], nn.Module]) -> type[OwnTask]:
     return type(name, (OwnNetwork,), {"activation": staticmethod(make)})
 
@@ -112,6 +118,7 @@ OWN = [
     _with("InPlace", lambda: nn.ReLU(inplace=True)),
     _with("ApproximateInPlace", lambda: nn.ELU(inplace=True)),
     _with("Added", _Added),
+    _with("Attends", _Attends),
     _with("Elu", nn.ELU),
     _with("Silu", nn.SiLU),
     _with("Mish", nn.Mish),

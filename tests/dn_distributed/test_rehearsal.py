@@ -107,6 +107,19 @@ class NoisyWhileTesting(Net):
         return super().hidden(x) if self.training else super().hidden(x) + torch.rand(8)
 
 
+class Attends(Net):
+    dropout = 0.0
+
+    def hidden(self, x: Tensor) -> Tensor:
+        hidden = super().hidden(x).view(-1, 1, 2, 4)
+        attended = functional.scaled_dot_product_attention(hidden, hidden, hidden, dropout_p=self.dropout)
+        return attended.flatten(1)
+
+
+class DropsWhatItAttendsTo(Attends):
+    dropout = 0.1
+
+
 class NoisyByNumpy(Net):
     def hidden(self, x: Tensor) -> Tensor:
         import numpy as np
@@ -210,7 +223,7 @@ def own(network: type[nn.Module], **changes: Any) -> Task:
     return made
 
 
-@pytest.mark.parametrize("network", [Net, BatchNormWithoutStatistics, BatchNorm, Remembers])
+@pytest.mark.parametrize("network", [Net, BatchNormWithoutStatistics, BatchNorm, Remembers, Attends])
 @pytest.mark.parametrize("vectorize", [True, False])
 def test_what_can_be_trained_passes(few_data: DataOf, network: type[nn.Module], vectorize: bool) -> None:
     before = torch.get_rng_state()
@@ -227,6 +240,7 @@ REFUSED = {
     KeepsATensor: r"keeps a tensor 'scale' that is no parameter",
     Noisy: r"draws random numbers of its own",
     NoisyWhileTesting: r"draws random numbers of its own",
+    DropsWhatItAttendsTo: r"draws random numbers of its own",
     NoisyByNumpy: r"draws random numbers of its own",
     Twice: r"used as \['fc1', 'fc2', 'fc2'\]; they are named as \['fc1', 'fc2'\]",
     Never: r"used as \['fc1'\]",
