@@ -3,7 +3,10 @@
 A library may round a product otherwise where a matrix begins at another place of memory, as all but the first of a
 stack may, and takes the last few of many numbers through another approximation of ``exp`` than those that fill a
 vector. So it is where the numbers of a replicate are no multiple of what vector instructions take at once. Then each
-matrix gets a place of its own, and such functions are computed replicate by replicate. Shapes: K replicates.
+matrix gets a place of its own, and such functions are computed replicate by replicate.
+
+On one thread. Several share out the numbers of a whole stack, which cuts a replicate's elsewhere than alone: then it is
+the same but for rounding. Shapes: K replicates.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -42,7 +45,7 @@ _chosen: dict[Any, Product] = {}
 
 
 def row_of(stack: Tensor, number: int) -> Tensor:
-    """Return the tensor of one replicate: a copy where it would lie otherwise in memory than alone, as the first does."""
+    """Return the tensor of one replicate: a copy where it would lie in memory otherwise than the first, as alone."""
     if stack.device.type != "cpu" or number * stack.stride(0) * stack.element_size() % _LINE == 0:
         return stack[number]
     return _row(stack, number)[0]

@@ -26,7 +26,7 @@ from dn_distributed.tasks import Task
 
 
 class Replicas:
-    """The stack. A replicate's numbers do not depend on which others share it."""
+    """The stack. A replicate's numbers do not depend on which others share it, on one thread to the last bit."""
 
     def __init__(
         self,

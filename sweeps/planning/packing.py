@@ -1,4 +1,7 @@
-"""How many replicates go into a pack: as many as fit into memory and pay. Results do not depend on it."""
+"""How many replicates go into a pack: as many as fit into memory and pay. Results do not depend on it.
+
+On one thread to the last bit; on several, and on a GPU, but for rounding.
+"""
 
 import itertools
 import math

@@ -21,12 +21,14 @@ class Resources(Entry):
     """What one pack gets, and how many replicates it holds."""
 
     cpu: Annotated[float, Field(gt=0, le=10_000)] = 1
-    """CPUs of a pack; it computes with as many threads. Another number of threads may round otherwise."""
+    """CPUs of a pack; it computes with as many threads. Another number of threads may round otherwise, and so may
+    another size of packs on several."""
     gpu: Annotated[float, Field(ge=0, le=10_000)] = 0
     """GPUs of a pack; a fraction lets packs share one."""
     pack: Annotated[int, Field(ge=1, le=manifest.MOST_SEEDS)] | Literal["auto"] | None = None
     """Most replicates in a pack; ``auto`` measures how many fit and pay. Left out: what finishes soonest on a CPU,
-    ``auto`` on a GPU. Results do not depend on it. Optuna and schedulers have all seeds of a configuration in one."""
+    ``auto`` on a GPU. Results do not depend on it: to the last bit with one thread, but for rounding with several
+    (``cpu``) and on a GPU. Optuna and schedulers have all seeds of a configuration in one."""
 
 
 class Search(Entry):
