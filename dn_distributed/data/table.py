@@ -41,6 +41,9 @@ _INDEXED = b"named levels of the index are columns"
 _LARGEST_EXACT = 2**53
 """Of whole numbers: beyond it, several are one float64."""
 
+_ROUNDING = 16 * np.finfo(np.float64).eps
+"""The spread of numbers, of the largest of them, that a sum or a quotient in another order makes of one."""
+
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -135,6 +138,7 @@ class Table(SampleDataset):
         if self.goal == "classification" or (self.goal is None and _names_classes(target)):
             values = target.to_numpy() if _is_numeric(target) else target.astype(str).to_numpy(dtype=object)
             classes, labels = np.unique(values, return_inverse=True)
+            _check_spaces(self.target, classes)
             _check_classes(classes, labels, rows)
             y, num_classes = torch.from_numpy(labels.astype(np.int64)), len(classes)
         else:
@@ -258,6 +262,20 @@ def _check_texts(texts: pd.Series[str], values: pd.Series[Any]) -> None:
             )
 
 
+def _check_spaces(name: str, classes: Iterable[Any]) -> None:
+    """DataError where names of classes differ by spaces alone, which nobody sees."""
+    found: dict[str, str] = {}
+    for text in classes:
+        if not isinstance(text, str):
+            continue
+        other = found.setdefault(" ".join(text.split()), text)
+        if other != text:
+            raise DataError(
+                f"the target {quoted(name)} holds {quoted(other)} and {quoted(text)}, which differ by spaces alone: "
+                "write them alike if they are one class, or with another letter if they are two"
+            )
+
+
 def _meaning(text: str) -> object:
     """Return the number that a text is as people write numbers, ``1.50`` and ``1.5`` alike; of others the text."""
     if _PLAIN.fullmatch(text):
@@ -280,10 +298,11 @@ def _check_exact(frame: pd.DataFrame) -> None:
 
 
 def _check_varies(target: pd.Series[Any], train: torch.Tensor) -> None:
-    """DataError where numbers to predict are all the same in the training rows."""
-    of_train = target.to_numpy()[train.numpy()]
-    if (of_train == of_train[0]).all():
-        raise DataError(f"the target is {of_train[0]} in every row to train on: there is nothing to learn")
+    """DataError where numbers to predict are all the same in the training rows, but for rounding."""
+    if _is_constant(_numbers(target.to_frame())[train.numpy()]).all():
+        raise DataError(
+            f"the target is {target.iloc[int(train[0])]} in every row to train on: there is nothing to learn"
+        )
 
 
 def _check_whole(frame: pd.DataFrame) -> None:
@@ -322,12 +341,13 @@ def _advice(value: Any) -> str:
 def _standardised(frame: pd.DataFrame, train: torch.Tensor) -> tuple[torch.Tensor, bool]:
     """Return float32 with mean 0 and standard deviation 1 over the training rows; a column that is constant there is 0.
 
-    It is 0 in all rows: no weight learns what to make of another number. Returned too is whether there was one.
+    So is one that is constant but for rounding, which would be a feature made of that alone. It is 0 in all rows: no
+    weight learns what to make of another number. Returned too is whether there was one with other numbers.
     DataError at the first column whose numbers are too large, or too near one another.
     """
     numbers = _numbers(frame)
     of_train = numbers[train.numpy()]
-    constant = of_train.min(0) == of_train.max(0)  # rounding may leave a deviation of 1e-17
+    constant = _is_constant(of_train)
     with np.errstate(all="ignore"):
         mean = np.where(constant, of_train[0], of_train.mean(0))
         deviation = np.where(constant, 1, of_train.std(0))
@@ -337,6 +357,14 @@ def _standardised(frame: pd.DataFrame, train: torch.Tensor) -> tuple[torch.Tenso
             raise DataError(f"column {quoted(name)} cannot be standardised: its numbers are too large or too near")
     is_zeroed = bool((numbers[:, constant] != of_train[0, constant]).any())
     return torch.from_numpy(standardised), is_zeroed
+
+
+def _is_constant(numbers: np.ndarray[Any, np.dtype[np.float64]]) -> Any:
+    """Return of each column whether it is one number, or what rounding makes of one; whole numbers are not rounded."""
+    low, high = numbers.min(0), numbers.max(0)
+    with np.errstate(over="ignore"):
+        near = high - low <= _ROUNDING * np.maximum(np.abs(low), np.abs(high))
+    return (low == high) | (near & (numbers != np.round(numbers)).any(0))
 
 
 def _is_numeric(column: pd.Series[Any]) -> bool:

@@ -166,6 +166,12 @@ def test_classes_that_are_numbers_may_be_written_with_more_decimals(
     assert of_labels(tmp_path, labels, goal="classification").num_classes == count
 
 
+@pytest.mark.parametrize("other", [" no", "no ", "no\t"])
+def test_classes_that_differ_by_spaces_alone_are_refused(tmp_path: Path, other: str) -> None:
+    with pytest.raises(DataError, match=r"which differ by spaces alone: write them alike if they are one class"):
+        of_labels(tmp_path, ["no", other, "yes"])
+
+
 def test_a_number_to_predict_may_be_written_as_anyone_likes(tmp_path: Path) -> None:
     assert of_labels(tmp_path, ["01", "1", "1e1"], goal="regression").num_classes is None
 
@@ -176,6 +182,18 @@ def test_a_column_that_is_constant_in_training_rows_is_0_in_all(frame: pd.DataFr
     assert constant.checksum != hashlib.sha256((tmp_path / "table").read_bytes()).hexdigest()
     everywhere = load(frame.assign(a=0.1), tmp_path, split="part", ignore=["price"])
     assert everywhere.checksum == hashlib.sha256((tmp_path / "table").read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("other", [1 - 2**-53, 1 + 2**-52])
+def test_a_column_that_is_constant_but_for_rounding_is_0_too(frame: pd.DataFrame, tmp_path: Path, other: float) -> None:
+    near = [1.0, other] * 20
+    samples = load(frame.assign(a=near), tmp_path, split="part", ignore=["price"])
+    assert not any(split.inputs[:, 0].any() for split in samples.parts.values())
+    assert samples.checksum != hashlib.sha256((tmp_path / "table").read_bytes()).hexdigest()
+    with pytest.raises(DataError, match=r"the target is 1\.0 in every row to train on"):
+        load(frame.assign(price=near), tmp_path, split="part", target="price", ignore=["kind"], goal="regression")
+    small = load(frame.assign(a=[1e-20, 3e-20] * 20), tmp_path, split="part", ignore=["price"])
+    assert small.train.inputs[:, 0].std(unbiased=False) == pytest.approx(1)
 
 
 def test_numbers_of_rows_are_no_input(frame: pd.DataFrame, tmp_path: Path) -> None:
