@@ -52,6 +52,12 @@ def check_samples(name: str, samples: Samples) -> None:
             shape = [len(split.inputs) or "1 or more", *samples.input_shape]
             given = f"{split.inputs.dtype} {list(split.inputs.shape)}"
             raise DataError(f"dataset {name!r}: {part} inputs must be float32 {shape}, not {given}".replace("'", ""))
+        if not samples.num_classes and split.targets.ndim != 2:
+            given = f"{split.targets.dtype} {list(split.targets.shape)}"
+            raise DataError(
+                f"dataset {name!r}: {part} targets must be torch.float32 [{len(split.inputs)}, n], n numbers a sample, "
+                f"not {given}: give num_classes where they are labels, or unsqueeze(1) where each is one number"
+            )
         wanted = [len(split.inputs)] if samples.num_classes else [len(split.inputs), samples.num_outputs]
         dtype = torch.int64 if samples.num_classes else torch.float32
         if split.targets.dtype != dtype or list(split.targets.shape) != wanted:

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from dn_distributed.data import Data, DataError, Split
 from dn_distributed.data.samples import check_finite
+from dn_distributed.scores import NMSE
 from dn_distributed.tasks.base import Task
 
 _MOST_LABELS = 1000
@@ -24,6 +25,21 @@ def check_inputs(name: str, data: Data) -> None:
         raise DataError(
             f"dataset {name!r}: all {len(inputs)} samples to train on have the same inputs: look at its files"
         )
+
+
+def check_numbers(task: Task, name: str, data: Data) -> None:
+    """DataError where numbers to predict are all the same to train on, or where an NMSE would be divided by 0.
+
+    Labels pass, data that are made anew for each seed, and tasks without that score, whose loss may not read targets.
+    """
+    for part in _PARTS if data.shared is not None and NMSE in task.scores else ():
+        targets: Tensor = getattr(data.shared, part).targets
+        if part == "train" and len(targets) > 1 and torch.equal(targets.amin(0), targets.amax(0)):
+            raise DataError(
+                f"dataset {name!r}: all {len(targets)} train targets are the same: nothing is to be learned"
+            )
+        if not targets.any():
+            raise DataError(f"dataset {name!r}: all {part} targets are 0: {NMSE.name}, Σ(y−ŷ)²/Σy², divides by them")
 
 
 def check_labels(task: Task, data: Data) -> None:

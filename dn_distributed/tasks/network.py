@@ -96,7 +96,7 @@ class Network(Task):
     @property
     def _shape(self) -> tuple[int, ...]:
         """Of a sample; where there are no data yet, as MNIST's."""
-        return self.input_shape or (1, SIZE, SIZE)
+        return (1, SIZE, SIZE) if self.input_shape is None else self.input_shape
 
     @property
     def image_shape(self) -> tuple[int, int, int] | None:
@@ -200,4 +200,4 @@ def _shapes_of(dataset: Dataset, raw: Raw) -> tuple[Goal, tuple[int, ...], int]:
 
 
 def _show(value: Any) -> str:
-    return " × ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return " × ".join(map(str, value)) or "()" if isinstance(value, tuple) else str(value)

@@ -11,7 +11,7 @@ from dn_distributed.data import Data, DataError, Raw
 from dn_distributed.errors import ArgumentError
 from dn_distributed.regularizers import expand_shorthand
 from dn_distributed.tasks import Task
-from dn_distributed.tasks.label_checks import check_inputs, check_labels
+from dn_distributed.tasks.label_checks import check_inputs, check_labels, check_numbers
 from dn_distributed.text import first_line, with_class
 from sweeps.console import notify
 from sweeps.planning.data_dir import resolve_data_dir
@@ -49,6 +49,7 @@ def fit_to_data(sweep: Sweep, data_dir: Path | None, *, download: bool = True) -
         task = _fitted_task(sweep, raw)
         data = task.data(sweep.dataset, raw)
         check_inputs(sweep.dataset.name, data)
+        check_numbers(task, sweep.dataset.name, data)
         check_labels(task, data)
     except (DataError, ValueError) as error:
         raise sweep.places.error(("dataset",), str(error)) from error

@@ -19,6 +19,7 @@ from subprocess import getoutput
 
 import dn_distributed as dn
 import torch
+from torch import nn
 
 
 def split(size, add=0):
@@ -48,6 +49,31 @@ def a_gap():
 
 def numbers():
     return [1, 2]
+
+
+def flat(is_labels):
+    found = split(8)
+    return dn.Samples(*[dn.Split(found.inputs, found.targets if is_labels else found.targets.float())] * 3)
+
+
+def constant(value, of_test):
+    x = split(8).inputs
+    y = torch.full((8, 1), value)
+    return dn.Samples(*[dn.Split(x, x[:, :1] if of_test else y)] * 2, dn.Split(x, y))
+
+
+def single():
+    x = torch.linspace(-1, 1, 16)
+    return dn.Samples(*[dn.Split(x, x.unsqueeze(1))] * 3)
+
+
+class Line(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(1, 1)
+
+    def forward(self, x):
+        return self.fc(x.unsqueeze(1))
 """
 MADE = "dataset={name: 'nets_of_data:made', args: {size: 12}}"
 
@@ -85,6 +111,14 @@ def test_source_and_data_are_part_of_the_identity(own: Path) -> None:
         ("nets_of_data:numbers", "dataset nets_of_data:numbers: returns list, not dn.Samples"),
         ("nets_of_data:unknown_class", "nets_of_data:unknown_class.?: class 2 is in the test samples"),
         ("nets_of_data:one_class", "dataset: the train labels are all 0: nothing is to be told apart"),
+        ("{name: 'nets_of_data:flat', args: {is_labels: true}}", r"not torch.int64 \[8\]: give num_classes where they"),
+        (
+            "{name: 'nets_of_data:flat', args: {is_labels: false}}",
+            r"not torch.float32 \[8\]: .*or unsqueeze\(1\) where",
+        ),
+        ("{name: 'nets_of_data:constant', args: {value: 0.5, of_test: false}}", "all 8 train targets are the same"),
+        ("{name: 'nets_of_data:constant', args: {value: 0.0, of_test: true}}", "all test targets are 0: nmse, "),
+        ("nets_of_data:single", r"does not take inputs of the shape \(\) that 'function' has"),
         (
             "nets_of_data:a_gap",
             "a_gap.?: 1 of 8 validation inputs hold NaN or an infinite number, the first is number 4",
@@ -95,6 +129,10 @@ def test_what_is_no_data_is_refused_in_one_line(own: Path, name: str, message: s
     with pytest.raises((SpecError, DataError), match=message) as caught:
         fitted(own, f"dataset={name}")
     assert "\n" not in str(caught.value)
+
+
+def test_samples_of_one_number_reach_a_network_that_takes_them(own: Path) -> None:
+    assert fitted(own, "dataset=nets_of_data:single", "network=nets_of_data:Line").task.layers == ("fc",)
 
 
 def test_a_stored_cell_calls_no_function(folder: Path) -> None:
