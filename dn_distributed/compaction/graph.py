@@ -1,6 +1,7 @@
 """A network as a graph of its layers and operations, with the shape of everything in it."""
 
 import copy
+import keyword
 import operator
 from typing import Any
 
@@ -151,6 +152,9 @@ def _traced(net: nn.Module) -> fx.GraphModule:
     except Exception as error:  # forward() is anybody's: whatever it raises without real numbers
         raise ArgumentError(f"{_name(net)}.forward() cannot be followed: {first_line(error)}") from error
     targets = [node for node in graph.nodes if node.op in ("call_module", "get_attr")]
+    for part in (part for node in targets for part in str(node.target).split(".")):
+        if keyword.iskeyword(part):  # torch.fx writes a graph as Python
+            raise ArgumentError(f"{_name(net)} has a part named {part!r}, which is a word of Python: rename it")
     if any(node.target == _PREFIX for node in targets):  # a single layer of torch
         return fx.GraphModule(root, graph, _name(net)).eval()
     for name, constant in root.named_constants():

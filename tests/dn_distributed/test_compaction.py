@@ -496,6 +496,7 @@ class Pair(nn.Module):
         (nn.Linear(3, 2, device="meta"), (2, 3), "'weight' of Linear holds no numbers yet"),
         (torch.jit.script(nn.Linear(3, 2)), (2, 3), "TorchScript cannot be followed"),
         (nn.Sequential(OrderedDict(dropped=nn.Linear(3, 2))), (2, 3), "has a part named 'dropped'"),
+        (nn.Sequential(OrderedDict({"in": nn.Linear(3, 2)})), (2, 3), "a part named 'in', which is a word of Python"),
     ],
 )
 def test_what_cannot_be_made_smaller_is_refused_in_a_line(net: nn.Module, shape: tuple[int, ...], said: str) -> None:

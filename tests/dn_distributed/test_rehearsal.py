@@ -116,6 +116,18 @@ class Attends(Net):
         return attended.flatten(1)
 
 
+class NamesAPartLikeAWordOfPython(Net):
+    def change(self) -> None:
+        self.parts = nn.ModuleDict({"in": nn.Identity()})
+
+    def hidden(self, x: Tensor) -> Tensor:
+        hidden: Tensor = self.parts["in"](super().hidden(x))
+        return hidden
+
+
+CAN_BE_TRAINED = [Net, BatchNormWithoutStatistics, BatchNorm, Attends, NamesAPartLikeAWordOfPython]
+
+
 class DropsWhatItAttendsTo(Attends):
     dropout = 0.1
 
@@ -223,7 +235,7 @@ def own(network: type[nn.Module], **changes: Any) -> Task:
     return made
 
 
-@pytest.mark.parametrize("network", [Net, BatchNormWithoutStatistics, BatchNorm, Remembers, Attends])
+@pytest.mark.parametrize("network", [*CAN_BE_TRAINED, Remembers])
 @pytest.mark.parametrize("vectorize", [True, False])
 def test_what_can_be_trained_passes(few_data: DataOf, network: type[nn.Module], vectorize: bool) -> None:
     before = torch.get_rng_state()
