@@ -34,13 +34,21 @@ def load_into(network: nn.Module, path: Path, title: str) -> nn.Module:
             ) from error
         raise ExportError(f"{path}: not a safetensors file ({one_line(str(error), 200)})") from error
     try:
-        network.load_state_dict(without_masks(tensors, network.state_dict()))
+        load_tensors_(network, without_masks(tensors, network.state_dict()))
     except ArgumentError as error:
         raise ExportError(f"{path}: {error}") from error
     except RuntimeError as error:
         reason = " ".join(str(error).split()[6:])
         raise ExportError(f"{path}: not the weights of {title}: {one_line(reason, 300)}") from error
     return network.eval()
+
+
+def load_tensors_(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give a network its tensors by name, as ``load_state_dict``; what layers share may have the first name alone."""
+    first = {id(parameter): name for name, parameter in network.named_parameters()}
+    names = {name: first[id(parameter)] for name, parameter in network.named_parameters(remove_duplicate=False)}
+    shared = {name: tensors[other] for name, other in names.items() if other in tensors}
+    network.load_state_dict({**shared, **tensors})
 
 
 def without_masks(tensors: Mapping[str, Tensor], wanted: Iterable[str]) -> dict[str, Tensor]:

@@ -23,6 +23,7 @@ from dn_distributed.replicas.parameters import Parameters, stacked_zeros, views_
 from dn_distributed.replicas.precision import lower, products_in
 from dn_distributed.seeds import generator
 from dn_distributed.tasks import Task
+from dn_distributed.weights_file import load_tensors_
 
 
 class Replicas:
@@ -134,7 +135,7 @@ class Replicas:
         with torch.random.fork_rng(devices=[]):
             network = self._task.network()
         tensors = {**self.parameters, **self.statistics, **values}
-        network.load_state_dict({name: view[row].cpu() for name, view in tensors.items()})
+        load_tensors_(network, {name: view[row].cpu() for name, view in tensors.items()})
         return network.eval()
 
     def weights(self, layers: Sequence[str] | None = None) -> dict[str, Tensor]:

@@ -16,6 +16,8 @@ from dn_distributed.regularizers.l1 import L1
 from dn_distributed.tasks import Task
 from dn_distributed.tasks.lenet5 import LeNet5
 from dn_distributed.training.rehearsal import check_penalty, rehearse
+from dn_distributed.training.trainer import Trainer
+from dn_distributed.weights_file import load_tensors_
 from tests.dn_distributed.own_models import OwnTask
 from tests.dn_distributed.support import DataOf
 
@@ -79,6 +81,18 @@ class Tied(Net):
         self.other.weight = self.fc2.weight
 
 
+class TiedElsewhere(Net):
+    """Two layers share a weight, neither of which is regularised."""
+
+    def change(self) -> None:
+        self.one, self.two = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.two.weight = self.one.weight
+
+    def hidden(self, x: Tensor) -> Tensor:
+        hidden: Tensor = self.two(self.one(super().hidden(x)).relu())
+        return hidden
+
+
 class Parametrized(Net):
     def change(self) -> None:
         parametrizations.weight_norm(self.fc2)
@@ -125,7 +139,7 @@ class NamesAPartLikeAWordOfPython(Net):
         return hidden
 
 
-CAN_BE_TRAINED = [Net, BatchNormWithoutStatistics, BatchNorm, Attends, NamesAPartLikeAWordOfPython]
+CAN_BE_TRAINED = [Net, BatchNormWithoutStatistics, BatchNorm, Attends, NamesAPartLikeAWordOfPython, TiedElsewhere]
 
 
 class DropsWhatItAttendsTo(Attends):
@@ -270,6 +284,19 @@ REFUSED = {
 def test_a_network_is_refused(few_data: DataOf, network: type[nn.Module], reason: str, vectorize: bool) -> None:
     with pytest.raises(ValueError, match=reason):
         rehearse_with(few_data, own(network, vectorize_on_cpu=vectorize))
+
+
+def test_a_shared_weight_is_one_and_is_written_once(few_data: DataOf) -> None:
+    task = own(TiedElsewhere)
+    splits = few_data(task).for_seeds([0])
+    trainer = Trainer(task, {}, Training(steps=2, batch_size=32), 0.0, splits, [0])
+    trainer.advance(2)
+    values = {name: value[0] for name, value in trainer.replicas.parameters.items()}
+    assert "two.weight" not in values
+    network = TiedElsewhere()
+    load_tensors_(network, values)
+    assert network.two.weight is network.one.weight
+    assert torch.equal(network.one.weight, values["one.weight"])
 
 
 def test_a_loss_that_counts_its_calls_is_refused(few_data: DataOf) -> None:

@@ -20,6 +20,7 @@ from dn_distributed.errors import ArgumentError
 from dn_distributed.layers import parts_of_filters
 from dn_distributed.tasks import TASKS, Task
 from dn_distributed.text import one_line, quoted
+from dn_distributed.weights_file import load_tensors_
 from tracking import schema
 from tracking.errors import StoreError
 from tracking.results import rows
@@ -150,7 +151,7 @@ def pruned_network(task: Task, weights: Mapping[str, NDArray[np.float32]], masks
         if (size := list(tensors[f"{name}.weight"].shape)) != list(mask.shape):
             raise ValueError(f"the mask of layer {name!r} has the shape {list(mask.shape)}, its weight {size}")
     tensors |= pruning.changed(tensors, left, parts_of_filters(network, task.layers))
-    network.load_state_dict(tensors)
+    load_tensors_(network, tensors)
     return network.eval()
 
 
