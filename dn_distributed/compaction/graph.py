@@ -23,7 +23,8 @@ def trace(net: nn.Module, example_input: Tensor) -> fx.GraphModule:
     """Return a copy of ``net`` in evaluation mode as a graph; each node's ``meta`` has the shape of its value.
 
     Masks of ``torch.nn.utils.prune`` and parametrizations become plain weights. ``example_input``: ``[B, ...]``.
-    ArgumentError for a network that cannot be copied or traced (``torch.fx``), or that does not run on the example.
+    ArgumentError for a network that cannot be copied or traced (``torch.fx``), that does not run on the example, or
+    that changes a value through a view of it.
     """
     _check(net, example_input)
     graph = _traced(_with_plain_weights(copied(net)))
@@ -51,7 +52,8 @@ class _Run(fx.Interpreter):
 
     def __init__(self, graph: fx.GraphModule) -> None:
         super().__init__(graph)
-        self._changes: list[tuple[fx.Node, list[fx.Node]]] = []
+        self._changes: list[tuple[fx.Node, list[fx.Node], list[fx.Node]]] = []
+        """Each with what is the same tensor, and what is all of it in another shape."""
 
     def run_node(self, n: fx.Node) -> Any:
         values = [value for node in n.all_input_nodes if isinstance(value := self.env[node], Tensor)]
@@ -61,13 +63,19 @@ class _Run(fx.Interpreter):
             n.meta["shape"] = result.shape
             for value, version in zip(values, versions, strict=True):
                 if value._version != version and _is_same(value, result):
-                    self._changes.append((n, [node for node, other in self.env.items() if _is_same(other, value)]))
+                    same = [node for node, other in self.env.items() if _is_same(other, value)]
+                    views = [node for node, other in self.env.items() if _is_reshaped(other, value)]
+                    self._changes.append((n, same, views))
         return result
 
     def read_what_is_changed_in_place(self) -> None:
         """Let all that comes after an operation in place read its result, not the value that it changed."""
         order = {node: number for number, node in enumerate(self.graph.nodes)}
-        for change, aliases in self._changes:
+        for change, aliases, views in self._changes:
+            for view in views:
+                if any(order[user] > order[change] for user in view.users):
+                    changed = str(view).removeprefix(f"{_PREFIX}_")
+                    raise ArgumentError(f"{change} changes {changed} in place, in another shape, and it is read later")
             for alias in aliases:
                 later = {user for user in alias.users if order[user] > order[change]}
                 alias.replace_all_uses_with(change, delete_user_cb=later.__contains__)
@@ -81,6 +89,13 @@ def _is_same(value: object, other: Tensor) -> bool:
     if not isinstance(value, Tensor):
         return False
     return value.data_ptr() == other.data_ptr() and (value.shape, value.stride()) == (other.shape, other.stride())
+
+
+def _is_reshaped(value: object, other: Tensor) -> bool:
+    """Return whether a value is all of the same memory in another shape."""
+    if not isinstance(value, Tensor) or value.shape == other.shape or value.numel() != other.numel():
+        return False
+    return value.data_ptr() == other.data_ptr() and value.is_contiguous() and other.is_contiguous()
 
 
 def target_name(node: fx.Node) -> str:

@@ -485,6 +485,18 @@ class Pair(nn.Module):
         return x, x
 
 
+class ChangesAView(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(1, 2, 3), nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.conv(x)
+        hidden.flatten(1).relu_()
+        outputs: Tensor = self.fc(hidden.view(-1, 2))
+        return outputs
+
+
 @pytest.mark.parametrize(
     ("net", "shape", "said"),
     [
@@ -492,6 +504,7 @@ class Pair(nn.Module):
         (Pair(), (2, 3), "does not return one tensor"),
         (nn.Linear(3, 2), (2, 4), "does not run on the example input: mat1 and mat2"),
         (nn.Linear(3, 2), (0, 3), "has no samples"),
+        (ChangesAView(), (2, 1, 3, 3), "relu_ changes conv in place, in another shape, and it is read later"),
         (nn.LazyLinear(2), (2, 3), "'weight' of LazyLinear holds no numbers yet"),
         (nn.Linear(3, 2, device="meta"), (2, 3), "'weight' of Linear holds no numbers yet"),
         (torch.jit.script(nn.Linear(3, 2)), (2, 3), "TorchScript cannot be followed"),
