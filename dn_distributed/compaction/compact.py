@@ -5,7 +5,7 @@ from torch import Tensor, fx, nn
 
 from dn_distributed.compaction import dropped
 from dn_distributed.compaction.channels import analyse
-from dn_distributed.compaction.graph import copied, trace
+from dn_distributed.compaction.graph import check_example, copied, trace
 from dn_distributed.compaction.liveness import find_live
 from dn_distributed.compaction.proof import NotEqualError, prove
 from dn_distributed.compaction.shrink import shrink
@@ -29,6 +29,7 @@ def compact(net: nn.Module, example_input: Tensor) -> fx.GraphModule:
     ArgumentError for a network that cannot be followed (``torch.fx``) or depends on its number of channels in a way
     that is not seen; NotEqualError where the outputs differ.
     """
+    check_example(example_input)
     for dtype in (torch.float16, torch.bfloat16):  # too coarse for a proof
         if {parameter.dtype for parameter in net.parameters()} == {dtype}:
             example = example_input.float() if example_input.is_floating_point() else example_input

@@ -121,7 +121,14 @@ def copied(net: nn.Module) -> nn.Module:
         raise ArgumentError(f"{_name(net)} cannot be copied: {first_line(error)}") from error
 
 
+def check_example(example_input: object) -> None:
+    """ArgumentError for an example input that is no tensor."""
+    if not isinstance(example_input, Tensor):
+        raise ArgumentError(f"the example input must be a tensor [B, ...], not {type(example_input).__name__}")
+
+
 def _check(net: nn.Module, example_input: Tensor) -> None:
+    check_example(example_input)
     if not example_input.numel():
         raise ArgumentError("the example input has no samples")
     if isinstance(net, torch.jit.ScriptModule):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dn_distributed.compaction.graph import copied
-from dn_distributed.errors import DropNeuronError
+from dn_distributed.errors import ArgumentError, DropNeuronError
 
 TOLERANCE = 1e-5
 """Largest difference in float64, relative to the largest output. Smaller: the rounding of folded biases to float32."""
@@ -62,8 +62,10 @@ def prove(net: nn.Module, small: nn.Module, inputs: Tensor, *, classes: bool = F
     """Return how far the outputs of two networks lie apart on ``inputs`` ``[N, ...]``, in evaluation mode.
 
     ``classes``: outputs are ``[N, classes]``, and the largest one is the prediction.
-    NotEqualError where they are not equal (see ``Proof``).
+    NotEqualError where they are not equal (see ``Proof``), ArgumentError without samples, or classes to compare.
     """
+    if not len(inputs):
+        raise ArgumentError("there are no samples to compare the networks on")
     comparison = _Comparison(classes)
     pairs = [(_as(net, dtype), _as(small, dtype)) for dtype in (torch.float64, torch.float32)]
     with torch.no_grad():
@@ -112,6 +114,8 @@ class _Comparison:
         self._apart32 = _larger(self._apart32, _apart(small32, net32))
         self._rounding = _larger(self._rounding, _apart(net32, net64).where(net32.isfinite() & net64.isfinite(), 0.0))
         if self._classes:
+            if net64.ndim < 2 or net64.shape[1] < 2:
+                raise ArgumentError(f"classes are outputs [N, 2 or more], not {list(net64.shape)}: leave 'classes' out")
             first, second = net64.topk(2, dim=1).values.unbind(1)
             self._margins.append(_apart(first, second)[net32.argmax(1) != small32.argmax(1)].cpu())
 

@@ -14,6 +14,7 @@ from dn_distributed.tasks import Task
 from dn_distributed.tasks.label_checks import check_inputs, check_labels, check_numbers
 from dn_distributed.text import first_line, with_class
 from sweeps.console import notify
+from sweeps.errors import SpecError
 from sweeps.planning.data_dir import resolve_data_dir
 from sweeps.spec.load import with_task
 from sweeps.spec.spaces import Space, examples
@@ -107,8 +108,14 @@ def _rehearse(sweep: Sweep, data: Data) -> None:
                 check_penalty(name)
         for keys, cell in _to_rehearse(sweep, data):
             with _reported_at(sweep, keys):
-                proximal = cell.step == "proximal"
-                notes += rehearse(sweep.task, cell.regularization, cell.phases, data, proximal=proximal)
+                try:
+                    proximal = cell.step == "proximal"
+                    notes += rehearse(sweep.task, cell.regularization, cell.phases, data, proximal=proximal)
+                except Exception:
+                    if keys[0] == "methods":
+                        with _reported_at(sweep, ("task",)):  # where it cannot be trained without the method either
+                            rehearse(sweep.task, {}, cell.phases, data)
+                    raise
         for cell in _cells_of_examples(sweep, data):
             with _reported_at(sweep, ("task",)):
                 notes += layers_without_weights(sweep.task, cell.phases)
@@ -123,7 +130,7 @@ def _reported_at(sweep: Sweep, keys: KeyPath) -> Iterator[None]:
     """SpecError at a key of the file for whatever code of the user's own raises."""
     try:
         yield
-    except MemoryError:
+    except (MemoryError, SpecError):
         raise
     except Exception as error:
         reason = str(error) if isinstance(error, ValueError) else with_class(error)
@@ -154,7 +161,7 @@ def _to_rehearse(sweep: Sweep, data: Data) -> list[tuple[KeyPath, Cell]]:
         for name, values in _one_at_a_time(method.spaces):
             cell = sweep.cell(method, values, data.digest, data.num_train)
             if not name.startswith("training."):
-                keys: KeyPath = ("methods", index, name) if name else ("task",)
+                keys: KeyPath = ("methods", index, *([name] if name else []))
                 found.setdefault((cell.step, *cell.regularization), (keys, cell))
             elif name.rpartition(".")[2] not in _NOT_REHEARSED:
                 keys = tuple(int(part) if part.isdecimal() else part for part in name.split("."))

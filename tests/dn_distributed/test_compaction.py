@@ -547,6 +547,16 @@ def test_a_proof_names_what_differs() -> None:
         prove(net, net, inputs.log())
 
 
+def test_what_cannot_be_compared_is_refused_in_words() -> None:
+    net = nn.Linear(3, 1)
+    with pytest.raises(ArgumentError, match=r"classes are outputs \[N, 2 or more\], not \[5, 1\]: leave 'classes' out"):
+        prove(net, net, torch.randn(5, 3), classes=True)
+    with pytest.raises(ArgumentError, match="no samples to compare"):
+        prove(net, net, torch.randn(0, 3))
+    with pytest.raises(ArgumentError, match=r"must be a tensor \[B, ...\], not list"):
+        dn.compact(net, [1.0])  # type: ignore[arg-type]
+
+
 def test_a_prediction_that_rounding_changes_is_explained() -> None:
     """Two outputs that are equal but for rounding: which is the larger one is chance."""
     net, other = nn.Linear(1, 2), nn.Linear(1, 2)

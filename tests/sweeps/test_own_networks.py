@@ -364,6 +364,11 @@ def test_a_key_that_does_not_stand_is_not_said_to_be_none(folder: Path, said: st
             r"methods\[0\].l0: .*phase 2 drops, prunes or keeps",
         ),
         (
+            ["methods.0={label: M, l0: 1e-3, sparse_vd: 1e-3}"],
+            r"own.yaml: --set .*: methods\[0\]: .*a method can have one of them",
+        ),
+        (["training.augment={shift: 1}"], "network: .*the inputs of 'network' are no images"),
+        (
             ["network=nets_normed:net", "training.batch_size={grid: [8, 1]}"],
             "training.batch_size: .*one value per channel in a batch",
         ),
