@@ -129,6 +129,16 @@ def parts_of_filters(module: nn.Module, names: Sequence[str]) -> dict[str, tuple
     }
 
 
+def is_convolutional(network: nn.Module) -> bool:
+    """Return whether a network has a convolution of any kind."""
+    return any(isinstance(part, nn.modules.conv._ConvNd) for part in network.modules())
+
+
+def is_recurrent(network: nn.Module) -> bool:
+    """Return whether a network has a recurrent layer, of which torch cannot compute several at once (``vmap``)."""
+    return any(isinstance(part, nn.RNNBase) for part in network.modules())
+
+
 class Call(NamedTuple):
     """A call of a module."""
 

@@ -127,15 +127,27 @@ def _describe_module(name: str, module: nn.Module) -> dict[str, Any]:
     if getattr(nn, kind.__name__, None) is not kind:
         _refuse(f"module {name!r} is {kind.__name__}, which is no class of torch.nn")
     arguments = {}
-    for argument in list(inspect.signature(kind.__init__).parameters.values())[1:]:
+    for argument in _constructor_arguments(kind):
         is_plain = argument.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
         if not is_plain or argument.name.startswith("_") or argument.name in ("device", "dtype"):
             continue
-        if argument.name in module._parameters:
+        if argument.name == "bias" and isinstance(module, nn.MultiheadAttention):
+            arguments["bias"] = module.in_proj_bias is not None
+        elif argument.name in module._parameters:
             arguments[argument.name] = module._parameters[argument.name] is not None
         elif hasattr(module, argument.name):
             arguments[argument.name] = _encode(getattr(module, argument.name), f"module {name!r}")
     return {"class": kind.__name__, "arguments": arguments}
+
+
+def _constructor_arguments(kind: type[nn.Module]) -> list[inspect.Parameter]:
+    """Return the arguments of a module's constructor; recurrent layers hand on those of their base."""
+    if not issubclass(kind, nn.RNNBase):
+        return list(inspect.signature(kind.__init__).parameters.values())[1:]
+    own = [inspect.Parameter("nonlinearity", inspect.Parameter.POSITIONAL_OR_KEYWORD)] * (kind is nn.RNN)
+    of_others = ("self", "mode") if kind is nn.LSTM else ("self", "mode", "proj_size")
+    of_base = inspect.signature(nn.RNNBase.__init__).parameters.values()
+    return [*(argument for argument in of_base if argument.name not in of_others), *own]
 
 
 def _describe_node(node: fx.Node) -> dict[str, Any]:

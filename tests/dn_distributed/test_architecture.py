@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 import dn_distributed as dn
 from dn_distributed import exporting
@@ -51,6 +51,37 @@ def test_a_smaller_network_becomes_a_program_of_torch_export_for_batches_of_any_
     sizes = ({0: torch.export.Dim("batch", min=2)},)
     program = torch.export.export(exporting.load(tmp_path), (inputs[:3],), dynamic_shapes=sizes)
     torch.testing.assert_close(program.module()(inputs), network(inputs))
+
+
+class Sequences(nn.Module):
+    """Reads the last output of what goes through a sequence."""
+
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.part, self.fc = part, nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = self.part(x, x, x) if isinstance(self.part, nn.MultiheadAttention) else self.part(x)
+        outputs: Tensor = self.fc(found[0][:, -1])
+        return outputs
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        nn.LSTM(6, 6, batch_first=True),
+        nn.LSTM(6, 9, 2, bias=False, proj_size=6, batch_first=True),
+        nn.GRU(6, 3, bidirectional=True, batch_first=True),
+        nn.RNN(6, 6, nonlinearity="relu", batch_first=True),
+        nn.MultiheadAttention(6, 2, bias=False, batch_first=True),
+    ],
+    ids=lambda part: type(part).__name__,
+)
+def test_recurrent_layers_and_attention_come_back_as_they_were_made(part: nn.Module, tmp_path: Path) -> None:
+    inputs = torch.randn(4, 5, 6)
+    small = dn.compact(Sequences(part), inputs)
+    exporting.save(small, tmp_path, inputs)
+    assert torch.equal(exporting.load(tmp_path)(inputs), small(inputs))
 
 
 def test_a_loaded_network_can_be_trained_further(tmp_path: Path) -> None:

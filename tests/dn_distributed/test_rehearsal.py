@@ -139,7 +139,30 @@ class NamesAPartLikeAWordOfPython(Net):
         return hidden
 
 
-CAN_BE_TRAINED = [Net, BatchNormWithoutStatistics, BatchNorm, Attends, NamesAPartLikeAWordOfPython, TiedElsewhere]
+class Recurrent(Net):
+    dropout = 0.0
+
+    def change(self) -> None:
+        self.lstm = nn.LSTM(4, 8, 2, batch_first=True, dropout=self.dropout)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        hidden: Tensor = self.lstm(super().hidden(x).view(-1, 2, 4))[0][:, -1]
+        return hidden
+
+
+class RecurrentWithDropout(Recurrent):
+    dropout = 0.5
+
+
+CAN_BE_TRAINED = [
+    Net,
+    BatchNormWithoutStatistics,
+    BatchNorm,
+    Attends,
+    NamesAPartLikeAWordOfPython,
+    TiedElsewhere,
+    Recurrent,
+]
 
 
 class DropsWhatItAttendsTo(Attends):
@@ -267,6 +290,7 @@ REFUSED = {
     Noisy: r"draws random numbers of its own",
     NoisyWhileTesting: r"draws random numbers of its own",
     DropsWhatItAttendsTo: r"draws random numbers of its own",
+    RecurrentWithDropout: r"draws random numbers of its own",
     NoisyByNumpy: r"draws random numbers of its own",
     Twice: r"used as \['fc1', 'fc2', 'fc2'\]; they are named as \['fc1', 'fc2'\]",
     Never: r"used as \['fc1'\]",
