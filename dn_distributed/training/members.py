@@ -231,8 +231,11 @@ class Members:
             return  # it has diverged, which is found elsewhere
         try:
             same = torch.allclose(expected, after.outputs(inputs), rtol=1e-3, atol=1e-4)
-        except RuntimeError:  # sizes that forward() takes for granted
-            same = False
+        except RuntimeError as error:
+            raise ArgumentError(
+                f"without its dropped units {self._equipment.task.name!r} does not run, a part of it counts on their "
+                "number; give 'shrink: false'"
+            ) from error
         if not same:
             raise ArgumentError(
                 f"without its dropped units {self._equipment.task.name!r} puts out something else; give 'shrink: false'"

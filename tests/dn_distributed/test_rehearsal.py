@@ -536,6 +536,23 @@ class Turned(Net):
         return super().hidden(x).flip(1)
 
 
+class Sloped(Net):
+    """A slope for each unit: of fewer units it has too many."""
+
+    def change(self) -> None:
+        self.slopes = nn.PReLU(8)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        hidden: Tensor = self.slopes(super().hidden(x))
+        return hidden
+
+
+def test_a_part_that_has_other_sizes_than_the_units_left_is_said_to(few_data: DataOf) -> None:
+    phases = [Training(epochs=1, batch_size=40), Training(epochs=1, batch_size=40, fixed_structure=True)]
+    with pytest.raises(ValueError, match="does not run, a part of it counts on their number; give 'shrink: false'"):
+        rehearse(own(Sloped), {}, phases, few_data(own(Sloped)))
+
+
 def test_a_network_that_cannot_get_smaller_is_refused_where_a_structure_is_fixed(few_data: DataOf) -> None:
     class Refused(Own):
         cls: ClassVar[type[nn.Module]] = Sized
