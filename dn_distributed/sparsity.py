@@ -135,6 +135,15 @@ class NetworkCounts:
         )
 
     @property
+    def dense_size_with_outputs(self) -> int:
+        """Dense size where all units of the last layer stay, as ``compact`` keeps the outputs of a network.
+
+        An output that no path leads to is constant: dense size leaves it out.
+        """
+        *others, outputs = self.units
+        return replace(self, units=(*others, replace(outputs, alive=outputs.total))).dense_size
+
+    @property
     def dense_compression(self) -> float | None:
         """Weights / dense size; None where no unit is alive."""
         return self.num_weights / self.dense_size if self.dense_size else None

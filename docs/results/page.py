@@ -6,8 +6,10 @@ Run ``python docs/results/page.py`` after a change of the text or of the rows; a
 from __future__ import annotations
 
 import json
+import math
 import re
 import statistics
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 from functools import cache, cached_property
@@ -181,6 +183,16 @@ class Results:
         assert item.holds, (first, second, key, item)
         return _ratio(item)
 
+    def factor_with_outputs(self, first: str, second: str) -> str:
+        """Return how many times ``second``'s dense size ``first``'s is where all outputs stay, if that differs."""
+        sizes = {
+            label: {row.seed: math.log(row.counts.dense_size_with_outputs) for row in self.chosen(label).rows}
+            for label in (first, second)
+        }
+        (item,) = inference.compare("", sizes, is_ratio=True)
+        assert item.holds, (first, second, item)
+        return _ratio(item)
+
     def at_threshold(self, label: str, threshold: float, name: str, decimals: int) -> str:
         """Return mean ± standard deviation of a figure of the curves, as ``density``; of shares in points."""
         by_seed = self.curves[self.chosen(label).cell.key].values()
@@ -220,7 +232,8 @@ def _ratio(item: Comparison, *, turned: bool = False) -> str:
     low, mean, high = sorted(
         inference.exp(sign * value) for value in (item.difference, item.interval.low, item.interval.high)
     )
-    return f"{mean:.3g} (95 % interval {low:.3g} to {high:.3g})"
+    kind = ".3f" if 0.5 < mean < 2 else ".3g"
+    return f"{mean:{kind}} (95 % interval {low:{kind}} to {high:{kind}})"
 
 
 def verdicts_of(*names: str, method: str | None = None) -> dict[str, int]:
@@ -270,6 +283,8 @@ def render(page: Path) -> str:
             answered=_questions(),
             answer=_answer,
             holds_at=_holds_at,
+            with_outputs=_with_outputs,
+            not_reached=_not_reached,
             carried_over=_carried_over,
             recipes=_recipes,
             recovery=_recovery,
@@ -277,7 +292,7 @@ def render(page: Path) -> str:
             rival=_rival,
             code_features=_code_features,
             hours=_hours,
-            minutes=lambda name: _minutes(f"questions/{name}"),
+            minutes=_minutes,
             rival_minutes=_rival_minutes,
         )
     )
@@ -322,18 +337,45 @@ def _compared(name: str) -> list[tuple[Level, Comparison]]:
     return questions.compared(_questions()[name], _levels(name))
 
 
-def _carried_over(first: str, second: str) -> str:
-    """Return how many comparisons that hold in one answer hold in another too, with the same sign."""
-    held = [
-        {(level.title, item.first, item.second): item.difference > 0 for level, item in _compared(name) if item.holds}
-        for name in (first, second)
+def _not_reached(name: str, method: str, *drops: float) -> str:
+    """Return nothing; fail where a method has a reading at one of these levels."""
+    read = [level for level in _levels(name) if level.drop in drops and level.estimates[method] is not None]
+    assert not read, (name, method, read)
+    return ""
+
+
+def _with_outputs(name: str, first: str, second: str, drop: float) -> str:
+    """Return how many times ``second``'s dense size ``first``'s is at a level where all outputs stay, if it holds."""
+    (item,) = [
+        item
+        for level, item in questions.with_outputs(_questions()[name])
+        if (item.first, item.second, level.drop) == (first, second, drop)
     ]
-    same = sum(held[1].get(key) == sign for key, sign in held[0].items())
-    opposite = sum(held[1].get(key) == (not sign) for key, sign in held[0].items())
-    return (
-        f"Of the {len(held[0])} differences that hold on MNIST {same} hold there too with the same sign, {opposite} "
-        f"with the opposite one; {len(held[0]) - same - opposite} are not shown there, or not reached."
+    assert item.holds, (name, first, second, drop)
+    return _ratio(item)
+
+
+def _carried_over(first: str, second: str) -> str:
+    """Return what becomes in another answer of the comparisons that hold in one."""
+    one, other = (
+        {(level.title, item.first, item.second): (level, item) for level, item in _compared(name)}
+        for name in (first, second)
     )
+    words = Counter(_what_became(item, other.get(key)) for key, (_, item) in one.items() if item.holds)
+    return (
+        f"Of the {words.total()} differences that hold on MNIST {words['same']} hold there too with the same sign, "
+        f"{words['opposite']} with the opposite one; {words['equal']} are equal there, {words['not shown']} not shown, "
+        f"and {words['not reached']} not reached."
+    )
+
+
+def _what_became(item: Comparison, there: tuple[Level, Comparison] | None) -> str:
+    if there is None:
+        return "not reached"
+    word = questions.verdict(*there)
+    if word != "holds":
+        return word
+    return "same" if (item.difference > 0) == (there[1].difference > 0) else "opposite"
 
 
 def _recipes() -> str:
@@ -376,8 +418,11 @@ def _recovery() -> tuple[str, int]:
 
 def _hours() -> str:
     """Return the wall time of the reproduction's sweeps, as its table has them."""
-    minutes = re.findall(r"^\| \[.*\| (\d+) min \|", template(PAGES[1]).read_text("utf-8"), re.MULTILINE)
-    return f"{sum(map(int, minutes)) / 60:.0f}"
+    names = re.findall(
+        r'^\| \[.*\| {{ minutes\("(\S+)"\) }} min \|', template(PAGES[1]).read_text("utf-8"), re.MULTILINE
+    )
+    assert names
+    return f"{_minutes(*names) / 60:.0f}"
 
 
 def _minutes(*folders: str) -> int:
@@ -387,10 +432,11 @@ def _minutes(*folders: str) -> int:
 
 def _wall_minutes(folder: str) -> float:
     date = load(HERE / folder / "rows.json").provenance["Date"]
-    found = re.fullmatch(r"(\S+ \S+) to (\S+ )?(\S+) UTC", date)
+    found = re.fullmatch(r"(\S+) (\S+) to (?:(\S+) )?(\S+) UTC", date)
     assert found is not None, date
-    begin = datetime.fromisoformat(found[1])
-    end = datetime.fromisoformat(f"{found[2] or found[1].split()[0]} {found[3]}")
+    begin, end = (
+        datetime.fromisoformat(text) for text in (f"{found[1]} {found[2]}", f"{found[3] or found[1]} {found[4]}")
+    )
     return (end - begin).total_seconds() / 60
 
 

@@ -11,7 +11,8 @@ import math
 import statistics
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ from dn_distributed import score_names
 from tracking import load_rows
 from tracking.report.files import CURVES
 from tracking.results import cross_fitting, fronts, inference, repeated_cross_fitting, threshold_curves
-from tracking.results.fronts import SIZES, Point, Reading, Size
+from tracking.results.cells import CellResult
+from tracking.results.fronts import SIZES, Measured, Point, Reading, Size
 from tracking.results.inference import Comparison
 from tracking.results.repeated_cross_fitting import Estimate
 
@@ -49,6 +51,8 @@ class Question:
     """Whether the score is an error, where less is better."""
     as_first_planned: bool = True
     """Whether the plan names the test that was given up after the first answer."""
+    has_constant_outputs: bool = False
+    """Whether many outputs become constant, which dense size leaves out and ``dn compact`` keeps."""
     searched: tuple[str, str] | None = None
     """Where a search is compared with a grid: the method, and the sweep that has the grid and the levels."""
 
@@ -117,6 +121,7 @@ QUESTIONS = (
         drops=(0.1, 0.25, 0.5),
         is_error=True,
         as_first_planned=False,
+        has_constant_outputs=True,
     ),
     Question(
         "equal-score-lenet5-caffe",
@@ -175,6 +180,36 @@ def points_of(folder: Path) -> dict[str, list[Point]]:
     results = load_rows(folder / "rows.json")
     curves = threshold_curves.load(folder / CURVES, results.manifest.score)
     return {method.label: fronts.points(results.manifest, method, curves) for method in results.methods}
+
+
+def points_with_outputs(folder: Path) -> dict[str, list[Point]]:
+    """Return by method each complete configuration at its own threshold, by dense size with all outputs."""
+    results = load_rows(folder / "rows.json")
+    names = [score_names.final(split, results.manifest.score, "after_pruning") for split in ("validation", "test")]
+    return {
+        method.label: [_point_with_outputs(result, names) for result in method.tried if result.complete]
+        for method in results.methods
+    }
+
+
+def _point_with_outputs(result: CellResult, scores: Sequence[str]) -> Point:
+    by_seed = {
+        row.seed: Measured(
+            {"dense_size": row.counts.dense_size_with_outputs}, *(row.metrics[score] for score in scores)
+        )
+        for row in result.rows
+    }
+    return Point(result.cell.key, result.cell.pruning.threshold, by_seed)
+
+
+@cache
+def with_outputs(question: Question) -> list[tuple[Level, Comparison]]:
+    """Return the comparisons of dense size where all outputs stay, corrected together, at the levels of the plan.
+
+    At the threshold of the sweep alone: curves do not tell layers apart.
+    """
+    of_size = replace(question, sizes=("dense_size",))
+    return compared(of_size, levels_of(of_size, points_with_outputs(question.folder), question.methods()))
 
 
 def levels_of(question: Question, methods: Methods, reference: Methods) -> list[Level]:
@@ -264,7 +299,13 @@ def pooled_p(values: Mapping[str, Mapping[int, float]], first: str, second: str)
 def page(question: Question) -> str:
     """Return the answer in Markdown."""
     levels = question.levels()
-    parts = (_head(question), [summary(question, levels)], _sizes(question, levels), _comparisons(question, levels))
+    parts = (
+        _head(question),
+        [summary(question, levels)],
+        _sizes(question, levels),
+        _comparisons(question, levels),
+        _with_outputs(question) if question.has_constant_outputs else (),
+    )
     return "\n\n".join(text for part in parts for text in part) + "\n"
 
 
@@ -343,6 +384,20 @@ def _comparisons(question: Question, levels: Sequence[Level]) -> Iterator[str]:
     yield table((*_RATIO, "verdict"), "--rrrr-", rows)
     if question.as_first_planned:
         yield from _as_planned(compared_as_planned(question, levels))
+
+
+def _with_outputs(question: Question) -> Iterator[str]:
+    family = with_outputs(question)
+    yield "## Not of the plan: dense size with all outputs"
+    yield filled(
+        "Outputs that no weight enters are constant. Dense size leaves them out, and a method that makes pixels of the "
+        "border constant gains by it; `dn compact` keeps them, for a network gives all its outputs. So here they stay, "
+        "added after the answer had been seen: the same rule, the same levels, at the threshold of the sweep alone, "
+        "since curves do not tell layers apart, and p corrected by Holm over these comparisons."
+    )
+    yield table(
+        (*_RATIO, "verdict"), "--rrrr-", [(*_ratio(level, item), verdict(level, item)) for level, item in family]
+    )
 
 
 _RATIO = ("quantity", "pair", "ratio", "95 % interval", "p", "p (Holm)")

@@ -108,6 +108,10 @@ def test_a_fully_connected_network_keeps_its_outputs_and_reaches_its_dense_size(
         counts = dn.count(net)
         hidden = [unit.alive for unit in counts.units[1:-1]]
         assert [after for _, after in list(sizes(small).values())[:-1]] == [max(1, alive) for alive in hidden]
+        if all(unit.alive for unit in counts.units):  # of a layer without any one unit stays
+            assert counts.dense_size_with_outputs == sum(
+                part.weight.numel() for part in small.modules() if isinstance(part, nn.Linear)
+            )
 
 
 class Branches(nn.Module):

@@ -147,6 +147,12 @@ def test_the_dense_size_is_what_is_left_when_dead_units_are_cut_out() -> None:
     assert (count(HALF_DEAD).dense_size, count(HALF_DEAD).dense_compression) == (0, None)
 
 
+def test_with_all_outputs_the_dense_size_has_those_that_are_constant_too() -> None:
+    """Of three outputs one has a weight: 2 × 1 and 1 × 3 weights."""
+    counts = count({"fc1": mask("1100", "0000", "0010"), "fc2": mask("110", "000", "000")})
+    assert (counts.dense_size, counts.dense_size_with_outputs) == (3, 5)
+
+
 @given(chains())
 @quick
 def test_a_network_cut_to_its_alive_units_has_its_dense_size(masks: Masks) -> None:

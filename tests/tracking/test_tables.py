@@ -319,3 +319,13 @@ def test_a_search_without_a_complete_configuration_says_so() -> None:
     table = build({"A": [L1, make_cell(l1=2.0)]}, [make_row(L1, 0)], selection=selection)
     assert table.rows[0].stats == {}
     assert "A: no complete configuration." in table.notes
+
+
+def test_outputs_that_are_constant_and_the_dense_size_with_them_are_told() -> None:
+    row = make_row(L1, 0)
+    *others, outputs = row.counts.units
+    half = replace(row.counts, units=(*others, replace(outputs, alive=outputs.total // 2)))
+    (note,) = (note for note in build({"A": [L1]}, [replace(row, counts=half)], seeds=[0]).notes if "constant" in note)
+    assert note.startswith(f"A: {outputs.total - outputs.total // 2} of {outputs.total} outputs are constant")
+    assert note.endswith(f"leaves them out; with them it is {half.dense_size_with_outputs}.")
+    assert half.dense_size_with_outputs > half.dense_size

@@ -149,6 +149,7 @@ def _missing(method: MethodResult, expected: int) -> Iterator[str]:
     if chosen is not None:
         yield from _empty(method.label, chosen.rows)
         yield from _out_of_reach(method.label, chosen)
+        yield from _constant_outputs(method.label, chosen.rows)
         if not chosen.complete:
             yield f"{method.label}: {expected - len(chosen.rows)} of {expected} replicates are missing."
     if chosen is None or chosen.complete:
@@ -192,6 +193,19 @@ def _out_of_reach(label: str, result: CellResult) -> list[str]:
     goal = f"{100 * drop.to:g} % of the {drop.of}"
     note = f"{label}: {larger} of {len(shares)} replicates have more than {goal} left: the last unit of a layer stays."
     return [note] * bool(larger)
+
+
+def _constant_outputs(label: str, rows: Sequence[Row]) -> list[str]:
+    """What dense size leaves out of the outputs, and a network that has to give them all cannot."""
+    found = [row.counts for row in rows if row.counts.is_chain]
+    outputs = [counts.units[-1] for counts in found]
+    constant = sum(unit.total - unit.alive for unit in outputs)
+    if not constant:
+        return []
+    return [
+        f"{label}: {constant / len(found):.4g} of {outputs[0].total} outputs are constant, mean over seeds. Dense size "
+        f"leaves them out; with them it is {fmean(counts.dense_size_with_outputs for counts in found):.0f}."
+    ]
 
 
 def _failed(method: MethodResult) -> list[str]:
