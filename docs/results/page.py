@@ -10,7 +10,6 @@ import math
 import re
 import statistics
 from collections import Counter
-from dataclasses import replace
 from datetime import datetime
 from functools import cache, cached_property
 from pathlib import Path
@@ -76,8 +75,8 @@ class Results:
         return equal_score.at_equal_score(self.manifest, points)
 
     @cached_property
-    def _compared(self) -> tuple[Comparison, ...]:
-        return findings.find(self.table, tuple(self.methods.values()), equal_score.EqualScore()).compared
+    def _findings(self) -> findings.Findings:
+        return findings.find(self.table, tuple(self.methods.values()), equal_score.EqualScore())
 
     def column(self, key: str) -> Column:
         """Return the column that the template calls ``key``."""
@@ -158,13 +157,12 @@ class Results:
     def compare(self, first: str, second: str, key: str) -> Comparison:
         """Return the comparison of two methods, ``first`` minus ``second``."""
         title = self.column(key).plain.title
-        for item in self._compared:
-            labels = (set(item.first.split(" = ")), set(item.second.split(" = ")))
-            if item.quantity == title and first in labels[0] and second in labels[1]:
+        labels = self._findings.merged
+        for item in self._findings.compared:
+            if item.quantity == title and first in labels[item.first] and second in labels[item.second]:
                 return item
-            if item.quantity == title and second in labels[0] and first in labels[1]:
-                low, high = -item.interval.high, -item.interval.low
-                return replace(item, difference=-item.difference, interval=inference.Interval(low, high))
+            if item.quantity == title and second in labels[item.first] and first in labels[item.second]:
+                return item.mirrored
         raise KeyError((first, second, key))
 
     def less(self, first: str, second: str, key: str, decimals: int) -> str:
