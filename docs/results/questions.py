@@ -349,7 +349,7 @@ _OTHERWISE = (
     "as independent. They are not: five share what the other five chose. Tried on made data without any "
     "difference, that test finds one in about half of all trials. So what is shown here is by another rule, taken "
     f"up after the first answer had been seen: {repeated_cross_fitting.RULE}. On the same made data it finds a "
-    "difference in two or three of a hundred trials. What the plan's test says stands at the end."
+    "difference in 2 to 8 of a hundred trials (six times a hundred). What the plan's test says stands at the end."
 )
 
 

@@ -1,12 +1,16 @@
 """What the store remembers of a planned sweep: its manifest."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from dn_distributed import regularizers
+from dn_distributed.data import DATASETS
 from dn_distributed.scores import SCORES
 from sweeps.planning.plan import Plan
 from sweeps.spec.spaces import Space
-from sweeps.spec.sweep import Sweep
+from sweeps.spec.sweep import Method, Sweep
+from tracking import published_rows
 from tracking.manifest import Manifest, ManifestMethod
 
 
@@ -58,9 +62,34 @@ def _deviations(sweep: Sweep) -> tuple[str, ...]:
         found.append(f"{len(phases)} phases of training (paper: one)")
     elif _length(used) != _length(paper):
         found.append(f"{_length(used)} (paper: {_length(paper)})")
+    methods = (_method_deviations(sweep.task.name, method) for method in sweep.methods if method.published)
+    return (*found, *_dataset_deviations(sweep), *itertools.chain(*methods))
+
+
+def _dataset_deviations(sweep: Sweep) -> list[str]:
     if sweep.dataset.name != sweep.task.default_dataset:
-        found.append(f"dataset {sweep.dataset.name} (paper: {sweep.task.default_dataset})")
-    return tuple(found)
+        return [f"dataset {sweep.dataset.name} (paper: {sweep.task.default_dataset})"]
+    paper = dict(DATASETS[sweep.dataset.name](name=sweep.dataset.name))
+    return [f"{key} {value} (paper: {paper[key]})" for key, value in sweep.dataset if value != paper[key]]
+
+
+def _method_deviations(task: str, method: Method) -> list[str]:
+    """Where a method's coefficients, or its step, are not those of the row that stands beside it."""
+    assert method.published is not None
+    row = published_rows.row(task, method.published)
+    paper = _each({"l1": float(row["l1"]), "dn": float(row["dn"]), "dropout": 1 - float(row["keep"])})
+    used = _each({**dict.fromkeys(method.keys, "searched"), **method.coefficients})
+    found = [
+        f"{method.label}: {name} {used.get(name, 0.0)} (paper: {paper.get(name, 0.0):g})"
+        for name in (*paper, *(key for key in used if key not in paper))
+        if used.get(name, 0.0) != paper.get(name, 0.0)
+    ]
+    return found + [f"{method.label}: step {method.step} (paper: subgradient)"] * (method.step != "subgradient")
+
+
+def _each(coefficients: Mapping[str, Any]) -> dict[str, Any]:
+    """Coefficients with shorthands expanded."""
+    return {name: value for key, value in coefficients.items() for name in regularizers.expand_shorthand(key)}
 
 
 def _length(training: Mapping[str, Any]) -> str:

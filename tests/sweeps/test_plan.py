@@ -85,6 +85,25 @@ def test_the_manifest_says_where_settings_differ_from_the_paper(tmp_path: Path) 
     )
 
 
+def test_the_manifest_says_where_a_method_differs_from_the_row_beside_it(tmp_path: Path) -> None:
+    text = """
+name: n
+task: regression
+dataset: {name: linear_scripted, samples: 20}
+methods:
+  - {label: as published, l1: 5, dn: 25, published: ℓ1+DN+P}
+  - {label: other, l1: {grid: [1, 5]}, dn_incoming: 25, l2: 0.5, published: ℓ1+DN+P, step: proximal}
+  - {label: no row, l1: 9}
+"""
+    assert manifest_of(make(tmp_path, text=text)).deviations == (
+        "samples 20 (paper: 500)",
+        "other: l1 searched (paper: 5)",
+        "other: dn_outgoing 0.0 (paper: 25)",
+        "other: l2 0.5 (paper: 0)",
+        "other: step proximal (paper: subgradient)",
+    )
+
+
 SHARED = """name: n
 task: lenet300
 dataset: digits
