@@ -129,9 +129,13 @@ def parts_of_filters(module: nn.Module, names: Sequence[str]) -> dict[str, tuple
     }
 
 
-def is_convolutional(network: nn.Module) -> bool:
-    """Return whether a network has a convolution of any kind."""
-    return any(isinstance(part, nn.modules.conv._ConvNd) for part in network.modules())
+def rounds_otherwise_in_a_stack(network: nn.Module) -> bool:
+    """Return whether a network has a part that a CPU rounds otherwise for several networks at once than alone.
+
+    That are convolutions of any kind, and ``nn.MultiheadAttention``, whose inputs a stack lays out otherwise.
+    """
+    kinds = (nn.modules.conv._ConvNd, nn.MultiheadAttention)
+    return any(isinstance(part, kinds) for part in network.modules())
 
 
 def is_recurrent(network: nn.Module) -> bool:

@@ -12,7 +12,7 @@ from torch.func import vmap
 
 from dn_distributed.config import Precision
 from dn_distributed.errors import ArgumentError
-from dn_distributed.layers import Call, is_convolutional, is_recurrent, noted_calls, parts_of_filters
+from dn_distributed.layers import Call, is_recurrent, noted_calls, parts_of_filters, rounds_otherwise_in_a_stack
 from dn_distributed.random_weights import RandomWeights
 from dn_distributed.regularizers.dropout import swap_dropout_
 from dn_distributed.replicas import checks
@@ -43,8 +43,7 @@ class Replicas:
         """
         self._task, self.seeds, self.device = task, tuple(seeds), device
         self.network = task.network()
-        # A CPU's convolution of several networks at once rounds each otherwise than alone.
-        fits_cpu = task.vectorize_on_cpu and not is_convolutional(self.network)
+        fits_cpu = task.vectorize_on_cpu and not rounds_otherwise_in_a_stack(self.network)
         self._vectorized = (device.type != "cpu" or fits_cpu) and not is_recurrent(self.network)
         checks.check_layers(self.network, task.layers)
         self.parts_of_filters = parts_of_filters(self.network, task.layers)

@@ -15,7 +15,7 @@ from dn_distributed.config import Count, Pruning, Training
 from dn_distributed.data import Data, DataError, Dataset, Raw, RawImages, Samples, SparseLinear, Split, Splits
 from dn_distributed.data.images import SIZE
 from dn_distributed.data.samples import check_samples
-from dn_distributed.layers import is_convolutional, is_recurrent, noted_calls
+from dn_distributed.layers import is_recurrent, noted_calls, rounds_otherwise_in_a_stack
 from dn_distributed.scores import ACCURACY, MSE, NMSE, Score
 from dn_distributed.tasks.architectures import Architecture, FullyConnected, Hidden, architecture_of
 from dn_distributed.tasks.base import Task, image_splits
@@ -80,9 +80,9 @@ class Network(Task):
 
     @cached_property
     def vectorize_on_cpu(self) -> bool:  # type: ignore[override]
-        """Not with convolutions, which are faster one by one, and not with recurrent layers."""
+        """Not with convolutions, which are faster one by one, nor with attention or recurrent layers."""
         network = self.network()
-        return not is_convolutional(network) and not is_recurrent(network)
+        return not rounds_otherwise_in_a_stack(network) and not is_recurrent(network)
 
     @property
     def stack_overhead(self) -> float:  # type: ignore[override]

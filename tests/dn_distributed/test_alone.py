@@ -108,6 +108,17 @@ class _Attends(nn.Module):
         return functional.scaled_dot_product_attention(parts, parts, parts).flatten(1)
 
 
+class _AttendsByHeads(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = x.unsqueeze(2) * torch.linspace(-1, 1, 8)
+        attended: Tensor = self.attention(parts, parts, parts)[0]
+        return attended.mean(2)
+
+
 def _with(name: str, make: Callable[[], nn.Module]) -> type[OwnTask]:
     return type(name, (OwnNetwork,), {"activation": staticmethod(make)})
 
@@ -119,6 +130,7 @@ OWN = [
     _with("ApproximateInPlace", lambda: nn.ELU(inplace=True)),
     _with("Added", _Added),
     _with("Attends", _Attends),
+    _with("AttendsByHeads", _AttendsByHeads),
     _with("Elu", nn.ELU),
     _with("Silu", nn.SiLU),
     _with("Mish", nn.Mish),

@@ -211,7 +211,7 @@ def test_fully_connected_layers_that_fit_are_no_chain_for_that(make_trainer: Mak
     trainer.replicas.parameters["fc3.weight"].zero_()
     (outcome,) = trainer.outcomes()
     assert not outcome.counts.is_chain
-    assert [unit.alive for unit in outcome.counts.units] == [8, 0, 8, 10]
+    assert [unit.alive for unit in outcome.counts.units] == [8, 0, 0, 10]
     assert outcome.counts.dense_size == 784 * 8 + 8 * 10
     assert trainer.notes() == []
 
