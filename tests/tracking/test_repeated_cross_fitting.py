@@ -82,6 +82,6 @@ def test_the_error_of_a_difference_is_the_jackknifes() -> None:
 def test_it_finds_no_difference_where_there_is_none_and_one_cut_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repeated_cross_fitting, "SPLITS", 6)
     script = module_at(Path(__file__).parents[2] / "docs" / "results" / "calibration.py")
-    planned, used = zip(*script.trials(24, *script.SPREADS[0]), strict=True)
+    planned, used = zip(*script.trials(24, *script.SPREADS[0], seed=1), strict=True)
     assert script.found(used) <= 0.15
     assert script.found(planned) > 0.3

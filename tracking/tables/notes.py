@@ -197,7 +197,7 @@ def _out_of_reach(label: str, result: CellResult) -> list[str]:
 
 def _constant_outputs(label: str, rows: Sequence[Row]) -> list[str]:
     """What dense size leaves out of the outputs, and a network that has to give them all cannot."""
-    found = [row.counts for row in rows if row.counts.is_chain]
+    found = [row.counts for row in rows if row.counts.is_chain and row.counts.dense_size]
     outputs = [counts.units[-1] for counts in found]
     constant = sum(unit.total - unit.alive for unit in outputs)
     if not constant:
