@@ -27,6 +27,7 @@ from dn_distributed.config import Training
 from dn_distributed.score_names import final
 from tracking import load_rows
 from tracking.figures import style
+from tracking.results.cells import MethodResult
 from tracking.results.rows import Row
 
 Kind = Literal["structured", "mixed"]
@@ -123,16 +124,31 @@ class Entry:
 
 
 def entries(network: Network) -> list[Entry]:
-    """Return what is shown of a network, from the rows beside this program."""
-    folders = [*network.folders, *(HERE / "recipes" / name for name in network.recipes)]
+    """Return what is shown of a network, from the rows beside this program: methods of which all seeds are there."""
     found = []
-    for folder in folders:
-        results = load_rows(folder / "rows.json")
-        for method in results.methods:
-            assert method.chosen is not None, f"{folder.name}: {method.label} has no replicate"
+    for folder, method in _methods(network):
+        if method.chosen is not None and method.chosen.complete:
             label = method.label if folder.parent == FOLDER else f"recipe {folder.name.rpartition('-')[2]}"
             found.append(Entry(label, folder, _epochs(method.chosen.cell.phases), method.chosen.rows))
     return found
+
+
+def missing(network: Network) -> list[str]:
+    """Return what is planned and not there: sweeps, and methods of those that are."""
+    sweeps = sorted(network.planned - {folder.name for folder in network.folders})
+    shown = {(entry.folder, entry.method) for entry in entries(network)}
+    methods = (
+        f"{method.label} of `{folder.name}`"
+        for folder, method in _methods(network)
+        if folder.parent == FOLDER and (folder, method.label) not in shown
+    )
+    return [*(f"`{name}`" for name in sweeps), *methods]
+
+
+def _methods(network: Network) -> Iterator[tuple[Path, MethodResult]]:
+    for folder in (*network.folders, *(HERE / "recipes" / name for name in network.recipes)):
+        for method in load_rows(folder / "rows.json").methods:
+            yield folder, method
 
 
 def apart(found: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
@@ -168,9 +184,8 @@ def page(network: Network, found: Sequence[Entry]) -> str:
 
 
 def _not_run(network: Network) -> Iterator[str]:
-    missing = network.planned - {folder.name for folder in network.folders}
-    if missing:
-        yield f"Planned and not run: {', '.join(f'`{name}`' for name in sorted(missing))}."
+    if lacking := missing(network):
+        yield f"Planned and not run: {', '.join(lacking)}."
 
 
 _HEAD_OF_FURTHER = """## Further: other images, or another teacher than the labels
