@@ -156,14 +156,10 @@ class Results:
 
     def compare(self, first: str, second: str, key: str) -> Comparison:
         """Return the comparison of two methods, ``first`` minus ``second``."""
-        title = self.column(key).plain.title
-        labels = self._findings.merged
-        for item in self._findings.compared:
-            if item.quantity == title and first in labels[item.first] and second in labels[item.second]:
-                return item
-            if item.quantity == title and second in labels[item.first] and first in labels[item.second]:
-                return item.mirrored
-        raise KeyError((first, second, key))
+        found = self._findings.comparison(self.column(key).plain.title, first, second)
+        if found is None:
+            raise KeyError((first, second, key))
+        return found
 
     def less(self, first: str, second: str, key: str, decimals: int) -> str:
         """Return by how much ``first`` is below ``second``, with the 95 % interval of a mean difference that holds."""

@@ -59,6 +59,16 @@ class Findings:
     merged: Mapping[str, tuple[str, ...]]
     """By the name that comparisons use, the method that it is, or those that are the same networks, as ``a = b``."""
 
+    def comparison(self, quantity: str, first: str, second: str) -> Comparison | None:
+        """Return what was compared of two methods, ``first`` minus ``second``; None where that was not compared."""
+        for item in self.compared:
+            one, other = self.merged[item.first], self.merged[item.second]
+            if item.quantity == quantity and first in one and second in other:
+                return item
+            if item.quantity == quantity and first in other and second in one:
+                return item.mirrored
+        return None
+
 
 def find(table: Table, methods: Sequence[MethodResult], equal: EqualScore) -> Findings:
     """Return the findings of a sweep; nothing is compared where there is one seed, or one method."""

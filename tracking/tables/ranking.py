@@ -87,7 +87,7 @@ def rank(findings: Findings, column: Column) -> Rank | None:
 
 def _weakest(findings: Findings, column: Column, best: Sequence[str], other: str) -> Difference | None:
     """The difference of ``other`` from that of the best which it is told apart from least."""
-    pairs = [_comparison(findings, column, label, other) for label in best]
+    pairs = [findings.comparison(column.plain.title, label, other) for label in best]
     known = [pair for pair in pairs if pair is not None]
     if len(known) < len(pairs):
         return None
@@ -96,21 +96,8 @@ def _weakest(findings: Findings, column: Column, best: Sequence[str], other: str
 
 def difference(findings: Findings, column: Column, first: str, second: str) -> Difference | None:
     """Return ``first`` less ``second``; None where the two are not compared."""
-    found = _comparison(findings, column, first, second)
+    found = findings.comparison(column.plain.title, first, second)
     return None if found is None else _as_difference(found)
-
-
-def _comparison(findings: Findings, column: Column, first: str, second: str) -> Comparison | None:
-    """What was compared of the two, ``first`` minus ``second``."""
-    for pair in findings.compared:
-        one, other = findings.merged[pair.first], findings.merged[pair.second]
-        if pair.quantity != column.plain.title:
-            continue
-        if first in one and second in other:
-            return pair
-        if first in other and second in one:
-            return pair.mirrored
-    return None
 
 
 def _as_difference(pair: Comparison) -> Difference:
