@@ -46,8 +46,10 @@ class PackTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train until there is something to report; log every epoch on the way."""
-        if self._pickled_context is not None and (reason := self._load_context(self._pickled_context)):
-            return self._result({"done": True, "cannot_start": reason})
+        try:
+            self._load_context()
+        except (Exception, SystemExit) as error:  # a module is missing or does not load here
+            return self._cannot_start(error)
         try:
             return self._result(self._train())
         except (
@@ -72,13 +74,10 @@ class PackTrial(tune.Trainable):
             self._training.start(self._note)
         return self._training.advance()
 
-    def _load_context(self, pickled_context: PickledContext) -> str:
-        """Unpickle what the driver has sent, and return why that cannot be; empty if it can."""
-        try:
-            self._context, self._pickled_context = pickled_context.load(), None
-        except (Exception, SystemExit) as error:  # a module is missing or does not load here: so with every pack
-            return f"{socket.gethostname()}: {with_class(error)}"
-        return ""
+    def _load_context(self) -> None:
+        """Unpickle what the driver has sent, at the first step."""
+        if self._pickled_context is not None:
+            self._context, self._pickled_context = self._pickled_context.load(), None
 
     def _retry_once(self, reason: str) -> dict[str, Any]:
         """The store refuses a write, and would again: a run that was deleted meanwhile is made anew, once."""
@@ -97,9 +96,13 @@ class PackTrial(tune.Trainable):
             self._drop_trainer()  # its memory is needed
             release_device_memory()
             return self._result({"done": True, "out_of_memory": True})
-        return self._result(
-            {"done": True, "done_training": True} if training is None else training.fail(with_class(error))
-        )
+        if training is None:  # no run is open that could say it
+            return self._cannot_start(error)
+        return self._result(training.fail(with_class(error)))
+
+    def _cannot_start(self, error: BaseException) -> dict[str, Any]:
+        """Have the driver end the sweep: so it would be with every pack in this worker."""
+        return self._result({"done": True, "cannot_start": f"{socket.gethostname()}: {with_class(error)}"})
 
     def _drop_trainer(self) -> None:
         if self._training is not None:

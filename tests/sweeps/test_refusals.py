@@ -1,6 +1,8 @@
 """A pack whose store refuses what is written: begun again once, and then the end of the sweep. Without Ray."""
 
+import re
 import sqlite3
+from importlib.metadata import PackageNotFoundError
 from typing import Any
 
 import pytest
@@ -47,6 +49,14 @@ def test_what_can_pass_is_left_to_tune(pack_trial: PackTrial, monkeypatch: pytes
     refuse(monkeypatch, MlflowException("database is locked", TEMPORARILY_UNAVAILABLE))
     with pytest.raises(MlflowException, match="locked"):
         pack_trial.step()
+
+
+def test_an_error_before_any_run_is_open_is_told(pack_trial: PackTrial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a worker runs the code without having it installed: no run could say why its replicate is missing."""
+    refuse(monkeypatch, PackageNotFoundError("dropneuron-distributed"))
+    result = pack_trial.step()
+    assert result["done"]
+    assert re.fullmatch(r".+: PackageNotFoundError: .*dropneuron-distributed", result["cannot_start"])
 
 
 class Trial:
