@@ -193,13 +193,14 @@ def test_one_launch_uses_what_it_is_given() -> None:
 def test_float32_is_not_tensorfloat_in_convolutions(few_data: DataOf) -> None:
     """Torch's convolutions are less exact unless they are told otherwise."""
     task = make_task("lenet5_caffe")
-    losses = {}
+    gradients = {}
     for device, precision in (("cpu", "float32"), ("cuda", "float32"), ("cuda", "tf32")):
         trainer = trained(task, few_data, device, phases=[Training(**{**SHORT, "precision": precision})], steps=1)
-        losses[device, precision] = trainer.replicas.gradients.cpu().double()
-    exact = losses["cpu", "float32"]
-    errors = {key: float((found - exact).norm() / exact.norm()) for key, found in losses.items()}
-    assert errors["cuda", "float32"] < 1e-5 < 1e-4 < errors["cuda", "tf32"]
+        gradients[device, precision] = trainer.replicas.gradients.cpu().double()
+    exact = gradients.pop(("cpu", "float32"))
+    errors = [float((found - exact).norm() / exact.norm()) for found in gradients.values()]
+    assert errors[0] < 1e-4
+    assert errors[1] > 3 * errors[0]
 
 
 def test_modules_of_the_network_stay_on_the_cpu(few_data: DataOf) -> None:
