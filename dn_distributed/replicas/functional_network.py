@@ -3,8 +3,8 @@
 Shapes: B samples of a batch; with a leading K where the function is vectorised.
 """
 
-from collections.abc import Hashable, Sequence
-from contextlib import nullcontext
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch.func import functional_call, vmap
 
 from dn_distributed.config import Precision
 from dn_distributed.replicas.alone import attention_as_products
+from dn_distributed.replicas.convolutions import one_channel_as_products
 from dn_distributed.replicas.loss_gradient import LossGradient, loss_gradient
 from dn_distributed.replicas.one_launch import InOneLaunch
 from dn_distributed.tasks import Task
@@ -50,7 +51,7 @@ class FunctionalNetwork:
         state = dict(zip(self._names, values, strict=True))
         state.update(zip(self._statistics, running, strict=True))
         state.update(zip(self._drawn, masks, strict=True))
-        with attention_as_products(inputs.device) if self._vectorized else nullcontext():
+        with _as_in_stacks(inputs.device) if self._vectorized else nullcontext():
             outputs = functional_call(self._network, state, (inputs,))  # enters what the network assigns into state
         return outputs, [state[name] for name in self._statistics]
 
@@ -94,3 +95,10 @@ class FunctionalNetwork:
         if running:
             foreach_copy_(running, found[len(gradients) + 1 :])
         return found[len(gradients)]
+
+
+@contextmanager
+def _as_in_stacks(device: torch.device) -> Iterator[None]:
+    """Within, networks compute in the ways in which a stack of them is exact, or quick."""
+    with attention_as_products(device), one_channel_as_products(device):
+        yield
