@@ -38,6 +38,8 @@ class Link:
     """Whether it is a fully connected layer."""
     pads: bool = False
     """Whether it reads zeros around an image."""
+    has_bias: bool = True
+    """Whether a bias can stand in for what inputs that go have given on average."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,9 @@ def _link(name: str, layer: nn.Module, out: torch.Size, before: Link | None) -> 
     if len(out) != (1 if is_matrix else 3) or (before and features * before.num_units != num_inputs):
         raise ArgumentError(f"{_NOT_WHILE_TRAINING}: layer {name!r} does not read the units of the layer before")
     pads = isinstance(layer, nn.Conv2d) and _reads_zeros(layer)
-    return Link(name, num_inputs, num_units, kernel, math.prod(out[1:]), features, is_matrix, pads)
+    return Link(
+        name, num_inputs, num_units, kernel, math.prod(out[1:]), features, is_matrix, pads, layer.bias is not None
+    )
 
 
 def _reads_zeros(layer: nn.Conv2d) -> bool:

@@ -1,5 +1,7 @@
 """Takes units out of a small network for good, and lets the biases behind them stand in for their means."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -7,7 +9,7 @@ from torch import Tensor
 from dn_distributed import pruning
 from dn_distributed.config import Drop
 from dn_distributed.dropping import scores
-from dn_distributed.dropping.chain import Chain, between
+from dn_distributed.dropping.chain import Chain, Link, between
 from dn_distributed.dropping.choice import Alive, Flags, choose
 from dn_distributed.dropping.narrow import NarrowReplica
 from dn_distributed.dropping.second_order import SecondOrder
@@ -81,7 +83,7 @@ def drop_what_pruning_leaves_dead_(
             bias.mul_(masks[name].flatten(2).any(2))
     left = _without_dead(replica, chain, alive)
     reads = replica.reads(samples) if left.differs_from(alive) else {}
-    if not reads or _is_taken_up(replica, chain, alive, left, reads):
+    if not reads or _is_taken_up(replica, chain.links, alive, left, reads):
         fold_means_(replica, chain, alive, left, reads)
         stays = structure_of(replica, chain, left)
     else:
@@ -97,12 +99,17 @@ def drop_what_pruning_leaves_dead_(
 def drop_what_is_dead_(replica: NarrowReplica, chain: Chain, alive: Alive, samples: Tensor) -> Alive:
     """Remove what lies on no path of weights other than 0 from an input to an output, and return what there is then.
 
-    What such a unit gives is the same for all samples: it goes into the biases behind it. ``samples``: inputs of the
-    network, ``[S, ...]``.
+    What such a unit gives is the same for all samples: it goes into the biases behind it. Where a layer without bias
+    reads it, nothing goes. ``samples``: inputs of the network, ``[S, ...]``.
     """
     left = _without_dead(replica, chain, alive)
-    if left.differs_from(alive):
-        fold_means_(replica, chain, alive, left, replica.reads(samples))
+    if not left.differs_from(alive):
+        return left
+    reads = replica.reads(samples)
+    without_bias = [link for link in chain.links if not link.has_bias]
+    if not _is_taken_up(replica, without_bias, alive, left, reads):
+        return alive
+    fold_means_(replica, chain, alive, left, reads)
     return left
 
 
@@ -111,10 +118,12 @@ def _without_dead(replica: NarrowReplica, chain: Chain, alive: Alive) -> Alive:
     return _on_paths(chain, alive, {name: between(weight != 0).numpy() for name, weight in weights.items()})
 
 
-def _is_taken_up(replica: NarrowReplica, chain: Chain, before: Alive, after: Alive, reads: dict[str, Tensor]) -> bool:
-    """Whether biases can stand in exactly for the inputs that go; see ``fold_means_``."""
+def _is_taken_up(
+    replica: NarrowReplica, links: Sequence[Link], before: Alive, after: Alive, reads: dict[str, Tensor]
+) -> bool:
+    """Whether biases can stand in exactly for the inputs of these layers that go; see ``fold_means_``."""
     parameters = replica.parameters.by_name
-    for link in chain.links:
+    for link in links:
         gone = torch.from_numpy(before.inputs[link.name] & ~after.inputs[link.name])
         weight = between(parameters[f"{link.name}.weight"][0] != 0)
         read = gone & weight[torch.from_numpy(after.units[link.name])].any(0)
@@ -123,7 +132,7 @@ def _is_taken_up(replica: NarrowReplica, chain: Chain, before: Alive, after: Ali
             continue
         low, high = values.amin(1), values.amax(1)
         largest = torch.maximum(low.abs(), high.abs())
-        has_to_be_zero = link.pads or f"{link.name}.bias" not in parameters
+        has_to_be_zero = link.pads or not link.has_bias
         if not bool((high - low <= _SAME * largest).all()) or (has_to_be_zero and bool((largest > 0).any())):
             return False
     return True
@@ -160,7 +169,7 @@ def fold_means_(replica: NarrowReplica, chain: Chain, before: Alive, after: Aliv
     parameters = replica.parameters.by_name
     for link in chain.links:
         gone = torch.from_numpy(before.inputs[link.name] & ~after.inputs[link.name])
-        if f"{link.name}.bias" in parameters and bool(gone.any()):
+        if link.has_bias and bool(gone.any()):
             weight = parameters[f"{link.name}.weight"][0]
             mean = scores.means(reads[link.name]).where(gone.to(weight.device), 0)
             parameters[f"{link.name}.bias"][0] += weight.flatten(2).sum(2) @ mean if weight.ndim > 2 else weight @ mean

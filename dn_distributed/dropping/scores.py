@@ -39,6 +39,8 @@ def by_norm(replica: NarrowReplica, chain: Chain) -> dict[str, Worth]:
 def by_taylor(replica: NarrowReplica, chain: Chain, signals: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Worth]:
     """Return by layer ``½ E[((a - E a) · ∂L/∂a)²]``: what the loss of a sample is expected to change by.
 
+    Of a layer without bias ``½ E[(a · ∂L/∂a)²]``: nothing stands in for the mean there.
+
     The expansion is of first order in what is taken away when a unit ``a`` is replaced by its mean (Molchanov et al.,
     "Importance Estimation for Neural Network Pruning", 2019, with its gate at the mean), squared as a Fisher
     information is. ``signals``: ``a`` and its gradient, by layer, ``[S, n, ...]``.
@@ -46,8 +48,8 @@ def by_taylor(replica: NarrowReplica, chain: Chain, signals: Mapping[str, tuple[
     found = {}
     for link in chain.links:
         values, gradients = signals[link.name]
-        centred = values - means(values).view(1, -1, *[1] * (values.ndim - 2))
-        moved = (centred * gradients).flatten(2).sum(2) if values.ndim > 2 else centred * gradients
+        lost = values - means(values).view(1, -1, *[1] * (values.ndim - 2)) if link.has_bias else values
+        moved = (lost * gradients).flatten(2).sum(2) if values.ndim > 2 else lost * gradients
         of_units = _per_unit(moved.T, replica, link, chain).T
         found[link.name] = Worth(moved.square().mean(0) / 2, of_units.square().mean(0) / 2)
     return found

@@ -1,8 +1,8 @@
 """Scores of second order: what the loss rises by when a unit goes and those that stay take over for it.
 
-Per layer the Hessian is approximated as Kronecker-factored (K-FAC): the covariance of what the layer reads times the
-squared gradients of what it puts out. Removal and update are those of the optimal brain surgeon (Hassibi and Stork,
-1993) for a whole column of the weights at once.
+Per layer the Hessian is approximated as Kronecker-factored (K-FAC): the covariance of what the layer reads, or its
+second moments where no bias can keep the mean, times the squared gradients of what it puts out. Removal and update are
+those of the optimal brain surgeon (Hassibi and Stork, 1993) for a whole column of the weights at once.
 """
 
 import numpy as np
@@ -38,7 +38,8 @@ class SecondOrder:
             values, gradients = (part.double().cpu().numpy() for part in signals[link.name])
             self._weights[link.name] = parameters[f"{link.name}.weight"][0].double().cpu().numpy()
             self._means[link.name] = values.mean(0)
-            self._inverses[link.name] = _inverse(values, alive.inputs[link.name])
+            lost = values - self._means[link.name] if link.has_bias else values
+            self._inverses[link.name] = _inverse(lost, alive.inputs[link.name])
             self._curvatures[link.name] = np.square(gradients).mean(0)
         self._before = {name: weight.copy() for name, weight in self._weights.items()}
         self.worth: dict[str, tuple[Numbers, Numbers]] = {}
@@ -74,16 +75,16 @@ class SecondOrder:
         for link in self._chain.links:
             weight = parameters[f"{link.name}.weight"][0]
             weight.copy_(torch.from_numpy(self._weights[link.name]))
-            if f"{link.name}.bias" in parameters:
+            if link.has_bias:
                 moved = (self._before[link.name] - self._weights[link.name]) @ self._means[link.name]
                 parameters[f"{link.name}.bias"][0] += torch.from_numpy(moved).to(weight)
 
 
 def _inverse(values: Numbers, alive: Flags) -> Numbers:
-    """The inverse of the covariance of the inputs that are there; the identity for the others."""
+    """The inverse of the second moments of the inputs that are there; the identity for the others."""
     inverse = np.eye(values.shape[1])
-    centred = values[:, alive] - values[:, alive].mean(0)
-    covariance = centred.T @ centred / len(values)
-    ridge = _RIDGE * np.diag(covariance).mean() + _LEAST
-    inverse[np.ix_(alive, alive)] = np.linalg.inv(covariance + ridge * np.eye(len(covariance)))
+    there = values[:, alive]
+    moments = there.T @ there / len(there)
+    ridge = _RIDGE * np.diag(moments).mean() + _LEAST
+    inverse[np.ix_(alive, alive)] = np.linalg.inv(moments + ridge * np.eye(len(moments)))
     return inverse

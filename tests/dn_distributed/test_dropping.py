@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -16,11 +16,13 @@ from dn_distributed.dropping import scores
 from dn_distributed.dropping.chain import Chain, Link, Measure, find_chain
 from dn_distributed.dropping.choice import Alive, choose
 from dn_distributed.dropping.narrow import NarrowReplica
-from dn_distributed.dropping.removal import alive_in, drop_units_, structure_of
+from dn_distributed.dropping.removal import alive_in, drop_units_, drop_what_is_dead_, structure_of
+from dn_distributed.dropping.second_order import SecondOrder
 from dn_distributed.regularizers import resolve
 from dn_distributed.replicas import Replicas
 from dn_distributed.tasks import Task
 from dn_distributed.training import Trainer
+from tests.dn_distributed.own_models import OwnTask
 from tests.dn_distributed.support import DataOf, make_task
 
 Score = Literal["norm", "taylor", "obs"]
@@ -158,6 +160,57 @@ def test_second_order_removal_is_least_squares_on_what_stays(whole: Whole) -> No
     moved = np.linalg.solve(gram[np.ix_(stays, stays)], gram[stays, gone])
     np.testing.assert_allclose(after[:, gone], 0)
     np.testing.assert_allclose(after[:, stays], before[:, stays] + np.outer(before[:, gone], moved), atol=1e-6)
+
+
+class WithoutBias(OwnTask):
+    """Sigmoids between layers without bias: what a unit gives is never 0."""
+
+    head: ClassVar[tuple[str, ...]] = ("1", "3", "5")
+
+    @staticmethod
+    def make() -> nn.Module:
+        layers = [nn.Linear(a, b, bias=False) for a, b in itertools.pairwise((784, 30, 20, 10))]
+        return nn.Sequential(nn.Flatten(), layers[0], nn.Sigmoid(), layers[1], nn.Sigmoid(), layers[2])
+
+
+@pytest.mark.parametrize("score", ["taylor", "obs"])
+def test_without_bias_a_unit_is_worth_its_mean_too(whole: Whole, score: Score) -> None:
+    """A unit that always gives the same says nothing, but nothing stands in for what it gives."""
+    replica, chain, _, inputs, targets = whole(WithoutBias())
+    replica.parameters.by_name["1.weight"][0, 4] = 0
+    alive = alive_in(replica, chain, None)
+    if score == "taylor":
+        worth = scores.by_taylor(replica, chain, replica.signals(inputs, targets, of_outputs=False))["3"].units.numpy()
+    else:
+        worth = SecondOrder(replica, chain, alive, (inputs, targets)).worth["3"][1]
+    assert worth[4] > 0.1 * np.median(worth) > 0
+
+
+def test_second_order_removal_without_bias_is_least_squares_on_what_stays(whole: Whole) -> None:
+    replica, chain, replicas, inputs, targets = whole(WithoutBias())
+    alive = alive_in(replica, chain, None)
+    values = replica.signals(inputs, targets, of_outputs=False)["3"][0].double().numpy()
+    second_order = SecondOrder(replica, chain, alive, (inputs, targets))
+    second_order.compensate(chain.links[1], 7)
+    second_order.write_back()
+    before, after = (r["3.weight"] for r in (replicas.parameters, replica.parameters.by_name))
+    ridge = 1e-3 * np.square(values).mean(0).mean() + 1e-7
+    stays = np.arange(30) != 7
+    gram = values.T @ values / len(values) + ridge * np.eye(30)
+    moved = np.linalg.solve(gram[np.ix_(stays, stays)], gram[stays, 7])
+    expected = before[1].double().numpy()[:, stays] + np.outer(before[1].double().numpy()[:, 7], moved)
+    np.testing.assert_allclose(after[0].double().numpy()[:, stays], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_dead_stays_where_no_bias_takes_up_what_it_gives(whole: Whole) -> None:
+    replica, chain, _, inputs, _ = whole(WithoutBias())
+    alive = alive_in(replica, chain, None)
+    weights = replica.parameters.by_name
+    weights["5.weight"][0, :, 3] = 0
+    left = drop_what_is_dead_(replica, chain, alive, inputs)
+    assert (~left.units["3"]).nonzero()[0].tolist() == [3]  # nothing reads it
+    weights["1.weight"][0, :2] = 0
+    assert not drop_what_is_dead_(replica, chain, alive, inputs).differs_from(alive)
 
 
 # --- the choice --------------------------------------------------------------------------------------------------
