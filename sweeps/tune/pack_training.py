@@ -104,9 +104,10 @@ class PackTraining:
         begin = time.monotonic()
         report = None
         while report is None or not (self._context.every_epoch or time.monotonic() - begin > 1):
-            report = next(self._reports, None)
-            if report is None:  # restored from a checkpoint of the last step
-                return self._finish(trainer, None, trainer.diverged())
+            following = next(self._reports, None)
+            if following is None:  # at the last step, where it may have been restored
+                return self._finish(trainer, report, trainer.diverged())
+            report = following
             for row, run in enumerate(self.runs):
                 run.log_epoch(report, row)
             if len(trainer.diverged()) == len(trainer.seeds):
