@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dn_distributed.errors import ExportError
 from sweeps.cli import options
 from sweeps.console import notify, out
 from sweeps.exit_codes import OK
@@ -60,6 +61,8 @@ def _counts(file: Path, layers: str | None, task: str | None, threshold: float) 
         return measure_network(file, network, of_task.layers, threshold, of_task.hidden_rule)
     from dn_distributed.exporting import architecture
 
+    if not file.exists():
+        raise ExportError(f"{file}: no such file or directory")
     if not file.with_name(architecture.ARCHITECTURE).exists():
         raise click.UsageError(f"give --layers, or --task: no {architecture.ARCHITECTURE} lies beside the file")
     counts, others = measure_all(file, architecture.load(file.parent, file.name), threshold)

@@ -108,6 +108,7 @@ def test_the_content_of_a_file_is_part_of_the_identity_and_its_place_is_not(fold
         ("network.mlp=[3]", "expected .inputs, …, outputs. or"),
         ("pruning.thresholds.fc3=0.1", "the regularised layers of 'network' are: fc1, fc2"),
         ("dataset.target=x", "table.csv: no column 'x'"),
+        ("dataset.path=no.csv", "no.csv: No such file or directory .a relative path is looked for in .* first, beside"),
         (
             "dataset={name: csv, path: table.csv, target: label, split: c, validation: 0.15}",
             "dataset: validation does noth",

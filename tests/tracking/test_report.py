@@ -341,6 +341,11 @@ def test_a_report_replaces_its_own_files_and_no_others(searched: Recorder, tmp_p
     assert not searched.artifact(run.info.run_id, "report/notes.txt").exists()
 
 
+def test_a_folder_that_cannot_be_made_is_told(searched: Recorder) -> None:
+    with pytest.raises(StoreError, match=r"/proc/absent/.*: No such file"):  # there the kernel alone makes folders
+        write(searched, Path("/proc/absent"))
+
+
 def test_configurations_of_an_earlier_search_are_removed(recorder: Recorder, tmp_path: Path) -> None:
     (tmp_path / report.CONFIGURATIONS).write_text("old")
     recorder.announce({"M": [make_cell()]})

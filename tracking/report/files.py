@@ -148,14 +148,11 @@ def _write_files(
 def _publish(made: Path, out: Path, replaced: Sequence[figures.Kind] = figures.FIGURES) -> None:
     """Copy the files of a finished report, and remove those of an earlier one that this one does not have.
 
-    StoreError where something that is no file stands in the place of one.
+    StoreError as of ``make_room``, before anything is changed.
     """
     targets = {path: out / path.relative_to(made) for path in sorted(made.rglob("*")) if path.is_file()}
     for target in targets.values():
-        try:
-            check_replaceable(target)
-        except OSError as error:
-            raise StoreError(f"{target}: {error.strerror}") from error
+        make_room(target)
     old = [
         *(out / name for name in (CONFIGURATIONS, COMPARISONS, CURVES)),
         *(out / FIGURES / f"{kind.name}.png" for kind in replaced),
@@ -163,5 +160,16 @@ def _publish(made: Path, out: Path, replaced: Sequence[figures.Kind] = figures.F
     for path in old:
         path.unlink(missing_ok=True)
     for path, target in targets.items():
-        target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
+
+
+def make_room(target: Path) -> None:
+    """Make the folder of a file that is to be written.
+
+    StoreError where that cannot be, or where something that is no file stands in its place.
+    """
+    try:
+        check_replaceable(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{target}: {error.strerror}") from error

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from dn_distributed.files import check_replaceable
 from tracking.errors import StoreError
 from tracking.manifest import Manifest
 from tracking.report import small_multiples, templates
-from tracking.report.files import PAGE, ROWS
+from tracking.report.files import PAGE, ROWS, make_room
 from tracking.report.page import Served
 from tracking.report.small_multiples import Measured, Scatter
 from tracking.results import cells
@@ -67,11 +66,7 @@ def write_index(
     """
     page = folder / INDEX
     text = render(_of_store(location, folder, tell, served), served)
-    try:
-        check_replaceable(page)
-    except OSError as error:
-        raise StoreError(f"{page}: {error.strerror}") from error
-    folder.mkdir(parents=True, exist_ok=True)
+    make_room(page)
     page.write_text(text, encoding="utf-8")
     return page
 
