@@ -31,8 +31,6 @@ from tracking.results.cells import MethodResult
 from tracking.results.rows import Row
 
 Kind = Literal["structured", "mixed"]
-Place = tuple[float, float, str]
-"""Compression, test error, and the name of a method."""
 
 HERE = Path(__file__).parent
 FOLDER = HERE / "rivals"
@@ -43,6 +41,24 @@ _ROUNDING = 1e-9
 """Of means that are held against published figures: 100 · (1 − 0.97) is a little above 3."""
 _KINDS = ("rival", _FURTHER := "further")
 """What names of sweeps begin with."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A point of a panel: compression to the right, test error upwards, and one standard deviation each way."""
+
+    name: str
+    across: float
+    up: float
+    across_spread: float = 0.0
+    up_spread: float = 0.0
+
+    @property
+    def ends(self) -> tuple[tuple[float, float], ...]:
+        """Of its error bars, the left and right ones first."""
+        right, above = self.across_spread, self.up_spread
+        ways = ((-right, 0.0), (right, 0.0), (0.0, -above), (0.0, above))
+        return tuple((self.across + along, self.up + upwards) for along, upwards in ways)
 
 
 @dataclass(frozen=True)
@@ -260,46 +276,51 @@ def figure(found: Sequence[Entry], records: dict[str, Any]) -> Figure:
     drawn, panels = style.panels(2, 1, 4.6)
     places = [_draw(axes, kind, found, records[kind]) for kind, axes in zip(_TITLES, panels, strict=True)]
     drawn.draw_without_rendering()  # from here on it is known where the points are
-    for axes, names in zip(panels, places, strict=True):
-        _name(axes, names)
+    for axes, shown in zip(panels, places, strict=True):
+        _name(axes, shown)
     return drawn
 
 
 def _draw(axes: Axes, kind: Kind, found: Sequence[Entry], records: Sequence[dict[str, Any]]) -> list[Place]:
     axes.grid(visible=True)
-    places: list[Place] = []
-    for entry in found:
-        across, up = entry.compressions(kind), entry.errors
-        place = (statistics.fmean(across), statistics.fmean(up))
-        spreads = [statistics.stdev(values) if len(values) > 1 else 0.0 for values in (across, up)]
-        axes.errorbar(*place, xerr=spreads[0], yerr=spreads[1], **style.sign("o", 7, style.BLUE), ecolor=style.BLUE)
-        places.append((*place, entry.method))
-    for record in records:
-        place = (float(record["compression"]), float(record["error"]))
-        axes.plot(*place, **style.sign("D", 6))
-        places.append((*place, record["method"]))
-    style.log_axis(axes, "x", [across for across, _, _ in places], style.number)
-    style.log_axis(axes, "y", [up for _, up, _ in places], style.number)
+    ours = [_place(entry.method, entry.compressions(kind), entry.errors) for entry in found]
+    for place in ours:
+        sign, bars = style.sign("o", 7, style.BLUE), (place.up_spread, place.across_spread)
+        axes.errorbar(place.across, place.up, *bars, **sign, ecolor=style.BLUE)
+    published = [Place(record["method"], float(record["compression"]), float(record["error"])) for record in records]
+    for place in published:
+        axes.plot(place.across, place.up, **style.sign("D", 6))
+    ends = [end for place in (*ours, *published) for end in place.ends]
+    style.log_axis(axes, "x", [across for across, _ in ends], style.number)
+    style.log_axis(axes, "y", [up for _, up in ends], style.number)
     axes.set(title=_TITLES[kind], xlabel="compression", ylabel="test error (%)")
-    return places
+    return [*ours, *published]
+
+
+def _place(name: str, compressions: Sequence[float], errors: Sequence[float]) -> Place:
+    spreads = [statistics.stdev(values) if len(values) > 1 else 0.0 for values in (compressions, errors)]
+    return Place(name, statistics.fmean(compressions), statistics.fmean(errors), *spreads)
 
 
 def _name(axes: Axes, places: Sequence[Place]) -> None:
-    """Write each point's name where it covers no other name and no point, as near as there is room."""
-    points = axes.transData.transform([place[:2] for place in places])  # of the screen, as are all lengths here
-    taken = [Bbox([point - 8, point + 8]) for point in points]
-    for point, (across, up, name) in sorted(zip(points, places, strict=True), key=lambda pair: pair[1][1]):
+    """Write each point's name where it covers no other name, point or error bar, as near as there is room."""
+    points = axes.transData.transform([(place.across, place.up) for place in places])
+    taken = [Bbox([point - 8, point + 8]) for point in points]  # of the screen, as are all lengths here
+    for place in places:
+        left, right, low, high = axes.transData.transform(place.ends)
+        taken += [Bbox([left - 1, right + 1]), Bbox([low - 1, high + 1])]
+    for point, place in sorted(zip(points, places, strict=True), key=lambda pair: pair[1].up):
         for distance, side, over in itertools.product(range(10), (1, -1), (1, -1)):
             offset = np.array([9 * side, over * (4 + 14 * distance)])
             x, y = axes.transData.inverted().transform(point + offset)
             text = axes.text(
-                x, y, name, ha="left" if side > 0 else "right", va="bottom" if over > 0 else "top", fontsize=8
+                x, y, place.name, ha="left" if side > 0 else "right", va="bottom" if over > 0 else "top", fontsize=8
             )
             box = text.get_window_extent()
             if axes.bbox.containsx(box.x0) and axes.bbox.containsx(box.x1) and not box.count_overlaps(taken):
                 taken.append(box)
                 if distance:
-                    axes.plot([across, x], [up, y], color=style.MUTED, lw=0.5, zorder=0)
+                    axes.plot([place.across, x], [place.up, y], color=style.MUTED, lw=0.5, zorder=0)
                 break
             text.remove()
 
