@@ -33,37 +33,25 @@ class OneChannelAsProducts(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call it."""
         kwargs = kwargs or {}
-        if func is functional.conv2d and _has_one_channel(*args, **kwargs):
-            return _product(*args, **kwargs)
-        return func(*args, **kwargs)
-
-
-def _has_one_channel(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> bool:
-    plain = input.dim() == 4 and not isinstance(padding, str) and _pair(dilation) == (1, 1) and groups == 1
-    filters, channels, *kernel = weight.shape
-    return plain and channels == 1 and kernel[0] * kernel[1] <= _MOST_COLUMNS * filters
+        product = _product(*args, **kwargs) if func is functional.conv2d else None
+        return func(*args, **kwargs) if product is None else product
 
 
 def _product(
-    input: Tensor,
+    input: Tensor,  # as torch calls it: arguments may be given by name
     weight: Tensor,
     bias: Tensor | None = None,
     stride: Any = 1,
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
-) -> Tensor:
-    """Return the outputs ``[B, O, H, W]``."""
+) -> Tensor | None:
+    """Return the outputs ``[B, O, H, W]``; None where a convolution is better left as it is."""
+    filters, channels, height, width = weight.shape
+    plain = input.dim() == 4 and not isinstance(padding, str) and _pair(dilation) == (1, 1) and groups == 1
+    if not plain or channels > 1 or height * width > _MOST_COLUMNS * filters:
+        return None
     (down, right), (above, beside) = _pair(stride), _pair(padding)
-    height, width = weight.shape[2:]
     padded = functional.pad(input, (beside, beside, above, above)) if above or beside else input
     seen = padded[:, 0].unfold(1, height, down).unfold(2, width, right)  # [B, H, W, kernel]
     columns = seen.permute(0, 3, 4, 1, 2).flatten(3).flatten(1, 2)
@@ -71,7 +59,7 @@ def _product(
     outputs = torch.bmm(weight.flatten(1).expand(len(columns), -1, -1), columns)
     if bias is not None:
         outputs = outputs + bias[:, None]
-    return outputs.view(-1, len(weight), *seen.shape[1:3])
+    return outputs.view(-1, filters, *seen.shape[1:3])
 
 
 def _pair(number: int | tuple[int, ...]) -> tuple[int, ...]:
