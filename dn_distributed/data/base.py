@@ -146,6 +146,11 @@ class Dataset(FrozenModel, ABC):
         """Return where the files lie: ``data_dir``, or ``beside``, the folder of the sweep file."""
         return data_dir
 
+    @property
+    def finds_beside(self) -> bool:
+        """Whether files are looked for beside a sweep file too."""
+        return type(self).located_in is not Dataset.located_in
+
     def check_present(self, data_dir: Path) -> None:
         """DataError where ``load`` would have to download first. Nothing to check for what is never downloaded."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dn_distributed import random_weights
 from dn_distributed.config import Cell
-from dn_distributed.data import Data, DataError, Dataset, Raw
+from dn_distributed.data import Data, DataError, Raw
 from dn_distributed.errors import ArgumentError
 from dn_distributed.regularizers import expand_shorthand
 from dn_distributed.tasks import Task
@@ -69,8 +69,7 @@ def fit_to_data(sweep: Sweep, data_dir: Path | None, *, download: bool = True) -
 
 def _also_looked_in(sweep: Sweep, error: Exception) -> str:
     """Where a file that is not there would have been found too."""
-    finds_beside = type(sweep.dataset).located_in is not Dataset.located_in
-    if not finds_beside or not isinstance(error.__cause__, FileNotFoundError):
+    if not sweep.dataset.finds_beside or not isinstance(error.__cause__, FileNotFoundError):
         return ""
     return f" (a relative path is looked for in {sweep.path.absolute().parent} first, beside the sweep file)"
 

@@ -125,8 +125,9 @@ def load_test_split(task: Task, dataset: Dataset, seed: int, data_dir: Path, dig
 
     DataError where they cannot be had, or have another ``digest``; None: whatever they are.
     """
-    finds_beside = type(dataset).located_in is not Dataset.located_in
-    beside = " (files beside a sweep file are not looked for: give --data-dir FOLDER of the file)" * finds_beside
+    beside = (
+        " (files beside a sweep file are not looked for: give --data-dir FOLDER of the file)" * dataset.finds_beside
+    )
     try:
         raw = dataset.load(data_dir)
     except DataError as error:
