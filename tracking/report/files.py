@@ -148,7 +148,7 @@ def _write_files(
 def _publish(made: Path, out: Path, replaced: Sequence[figures.Kind] = figures.FIGURES) -> None:
     """Copy the files of a finished report, and remove those of an earlier one that this one does not have.
 
-    StoreError as of ``make_room``, before anything is changed.
+    StoreError as of ``make_room``, before any file is changed.
     """
     targets = {path: out / path.relative_to(made) for path in sorted(made.rglob("*")) if path.is_file()}
     for target in targets.values():
