@@ -63,4 +63,5 @@ def _product(
 
 
 def _pair(number: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (number, number) if isinstance(number, int) else tuple(number)
+    numbers = (number,) if isinstance(number, int) else tuple(number)
+    return numbers * 2 if len(numbers) == 1 else numbers  # torch takes one number in a tuple too

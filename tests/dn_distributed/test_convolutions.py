@@ -86,6 +86,8 @@ def test_arguments_may_be_given_by_name() -> None:
     images, weight = torch.rand(2, 1, 6, 6), torch.rand(8, 1, 3, 3)
     with OneChannelAsProducts():
         found = functional.conv2d(images, weight=weight, stride=2)
+        again = functional.conv2d(images, weight, stride=(2,))
+    assert torch.equal(found, again)
     assert torch.allclose(found, functional.conv2d(images, weight, stride=2), atol=1e-6)
 
 
