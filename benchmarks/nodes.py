@@ -35,6 +35,7 @@ ray_settings.apply()  # before Ray is imported
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
 from ray.cluster_utils import Cluster  # noqa: E402
+from ray.job_config import JobConfig  # noqa: E402
 
 from benchmarks.empty_pack import PACK, SECONDS, EmptyPack  # noqa: E402
 from benchmarks.growth import cell_of_packs  # noqa: E402
@@ -64,7 +65,7 @@ class _Ends(tune.Callback):
 
 def measure(num_nodes: int, num_packs: int, seconds: float) -> str:
     """Return a line of the table: nodes, packs that ended, those that ran twice, nodes at work, seconds a pack."""
-    with only_what_runs_packs():
+    with only_what_runs_packs(JobConfig()):
         ends = _run_on(num_nodes, num_packs, seconds)
     first = int(_WARMING * num_packs)
     each = (ends.times[-1] - ends.times[first]) / (len(ends.times) - first)

@@ -122,8 +122,8 @@ def _start(num_cpus: int | None, preload: str) -> None:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # no other process need know it, and no home
     if len(os.environ.get("TMPDIR", "")) > _LONGEST_FOLDER:
         os.environ.setdefault("RAY_TMPDIR", "/tmp")
-    with _as_cluster_error("Ray could not be started on this machine"), only_what_runs_packs(), preloading(preload):
-        job = WithoutDriverPaths(runtime_env=interpreter())
+    job = WithoutDriverPaths(runtime_env=interpreter())
+    with _as_cluster_error("Ray could not be started on this machine"), only_what_runs_packs(job), preloading(preload):
         _init("local", job, num_cpus=num_cpus, include_dashboard=False)
 
 
