@@ -39,7 +39,7 @@ from ray.job_config import JobConfig  # noqa: E402
 
 from benchmarks.empty_pack import PACK, SECONDS, EmptyPack  # noqa: E402
 from benchmarks.growth import cell_of_packs  # noqa: E402
-from sweeps.cluster.ray_internals import only_what_runs_packs  # noqa: E402
+from sweeps.cluster.ray_internals import only_what_runs_packs, workers_alike  # noqa: E402
 from sweeps.planning.plan import Pack  # noqa: E402
 from sweeps.tune.search import pack_list  # noqa: E402
 
@@ -65,7 +65,7 @@ class _Ends(tune.Callback):
 
 def measure(num_nodes: int, num_packs: int, seconds: float) -> str:
     """Return a line of the table: nodes, packs that ended, those that ran twice, nodes at work, seconds a pack."""
-    with only_what_runs_packs(JobConfig()):
+    with only_what_runs_packs(JobConfig()), workers_alike():
         ends = _run_on(num_nodes, num_packs, seconds)
     first = int(_WARMING * num_packs)
     each = (ends.times[-1] - ends.times[first]) / (len(ends.times) - first)
@@ -78,7 +78,6 @@ def _run_on(num_nodes: int, num_packs: int, seconds: float) -> _Ends:
     try:
         for _ in range(num_nodes):
             cluster.add_node(num_cpus=1, num_gpus=1, **_node())
-        cluster.wait_for_nodes(timeout=600)
         ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
         return _run(num_packs, seconds)
     finally:

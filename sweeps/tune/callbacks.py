@@ -89,6 +89,7 @@ class DriverCallback(Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack's worker is gone, and it begins again."""
+        self._progress.pack_put_back(trial.trial_id)
         notify(f"{self._pack(trial)}: taken up again, from its last checkpoint: {_reason(_last_error(trial))}")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -82,7 +82,7 @@ class PackTraining:
         except OSError as error:  # not one of the store or its disk
             raise TaskError(with_class(error)) from error
         self._restore(trainer, note)
-        self._reports = trainer.run()
+        self._reports, self._first_epoch = trainer.run(), trainer.epoch
         self.trainer = trainer
 
     def _restore(self, trainer: Trainer, note: Callable[[str], None]) -> None:
@@ -162,11 +162,11 @@ class PackTraining:
         return {**_ENDED, "num_failed": len(self.runs)}
 
     def progress(self) -> dict[str, int]:
-        """Return the epoch and how many there are; nothing without a trainer."""
+        """Return the epoch, the one it went on from here, and how many there are; nothing without a trainer."""
         trainer = self.trainer
         if trainer is None:
             return {}
-        return {"epoch": trainer.epoch, "num_epochs": trainer.num_epochs}
+        return {"epoch": trainer.epoch, "first_epoch": self._first_epoch, "num_epochs": trainer.num_epochs}
 
     def save_unfinished(self) -> None:
         """Save the state of a training that has begun and is not at its last step."""

@@ -27,9 +27,17 @@ class _Running:
     result: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def share(self) -> float:
-        """How much of the pack is done, 0 to 1."""
-        return float(self.result.get("epoch", 0)) / float(self.result.get("num_epochs", 1))
+    def ended(self) -> float:
+        """Replicates' worth of training that is done."""
+        return self._until("epoch")
+
+    @property
+    def resumed(self) -> float:
+        """How much of it was done before, up to the checkpoint that the pack began from."""
+        return self._until("first_epoch")
+
+    def _until(self, epoch: str) -> float:
+        return self.num_replicates * float(self.result.get(epoch, 0)) / float(self.result.get("num_epochs", 1))
 
 
 class Progress:
@@ -42,7 +50,9 @@ class Progress:
         self._running: dict[str, _Running] = {}
         self._done = self._failed = self._stopped = self._total = 0
         self._before = 0
-        self._began = self._last_line = time.monotonic()
+        self._resumed = 0.0  # of packs that have ended
+        self._first_pack: float | None = None
+        self._last_line = time.monotonic()
         self._name = self._score = ""
 
     @contextlib.contextmanager
@@ -50,7 +60,7 @@ class Progress:
         """Show the progress of one sweep."""
         self._running, self._done, self._failed, self._stopped = {}, 0, 0, 0
         self._total, self._before = plan.num_to_run, plan.count("finished")
-        self._began = self._last_line = time.monotonic()
+        self._resumed, self._first_pack, self._last_line = 0.0, None, time.monotonic()
         self._name = plan.sweep.name
         self._score = plan.sweep.task.scores[0].name
         if not self._console.is_terminal:
@@ -67,6 +77,8 @@ class Progress:
 
     def pack_started(self, trial_id: str, label: str, num_replicates: int) -> None:
         """A pack begins."""
+        if self._first_pack is None:
+            self._first_pack = time.monotonic()
         self._running[trial_id] = _Running(label, num_replicates)
 
     def pack_reported(self, trial_id: str, result: Mapping[str, Any]) -> None:
@@ -84,6 +96,7 @@ class Progress:
         pack = self._running.pop(trial_id, None)
         if pack is None:
             return
+        self._resumed += pack.resumed
         if result.get("done_training"):
             failed = int(result.get("num_failed", 0))
             self._failed += failed
@@ -96,7 +109,7 @@ class Progress:
         self._print_line(f"{pack.label} × {pack.num_replicates} {what}; ")
 
     def pack_put_back(self, trial_id: str) -> None:
-        """A pack has ended undecided: it will be planned again."""
+        """A pack has ended undecided, or is lost with its worker: it will begin again."""
         self._running.pop(trial_id, None)
 
     def _print_line(self, what: str = "") -> None:
@@ -134,7 +147,10 @@ class Progress:
         return self._done + self._failed + self._stopped
 
     def _remaining(self) -> float | None:
-        """Seconds to finish at the speed so far; None before there is any."""
-        work = self._ended + sum(pack.share * pack.num_replicates for pack in list(self._running.values()))
-        elapsed = time.monotonic() - self._began
-        return elapsed * (self._total - work) / work if 0 < work < self._total else None
+        """Seconds to finish at the speed since the first pack began; None before there is any."""
+        running = list(self._running.values())
+        ended = self._ended + sum(pack.ended for pack in running)
+        trained = ended - self._resumed - sum(pack.resumed for pack in running)
+        if self._first_pack is None or not trained > 0 or not ended < self._total:
+            return None
+        return (time.monotonic() - self._first_pack) * (self._total - ended) / trained

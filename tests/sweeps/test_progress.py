@@ -92,6 +92,39 @@ def test_where_nobody_watches_each_pack_and_each_minute_gives_a_line(
         assert said().startswith("dn: shown: M × 4 stopped early; replicates 3 done, 0 running, 0 left, 1 failed, 4 st")
 
 
+def time_to_go(shown: Progress) -> str:
+    return drawn(shown).partition("about ")[2].partition(" to go")[0]
+
+
+def test_neither_the_start_nor_what_a_checkpoint_holds_counts_as_work_of_now(plan: Plan, clock: Clock) -> None:
+    shown = Progress(Output(file=io.StringIO(), force_terminal=True))
+    with shown.sweep(plan):  # seven replicates
+        clock.now = 1000  # workers start
+        shown.pack_started("a", "M", 1)
+        shown.pack_reported("a", {"epoch": 0, "first_epoch": 0, "num_epochs": 10})
+        assert time_to_go(shown) == ""
+        clock.now += 6
+        shown.pack_reported("a", {"epoch": 6, "first_epoch": 5, "num_epochs": 10})
+        assert time_to_go(shown) == "6 min 24 s"  # 64 epochs of 6 s
+        clock.now += 24
+        shown.pack_ended("a", {"done_training": True})
+        assert time_to_go(shown) == "6 min 0 s"
+        shown.pack_started("b", "M", 2)
+        clock.now += 30
+        shown.pack_reported("b", {"epoch": 9, "first_epoch": 8, "num_epochs": 10})  # of two replicates
+        assert time_to_go(shown) == "6 min 0 s"  # 42 epochs, at 7 in 60 s
+
+
+def test_a_pack_whose_worker_is_lost_runs_no_more_until_it_begins_again(plan: Plan) -> None:
+    shown = Progress(Output(file=io.StringIO(), force_terminal=True))
+    with shown.sweep(plan):
+        shown.pack_started("a", "M", 3)
+        shown.pack_put_back("a")
+        assert "1 done  0 running  7 left" in drawn(shown)
+        shown.pack_started("a", "M", 3)
+        assert "1 done  3 running  4 left" in drawn(shown)
+
+
 def test_a_terminal_gets_no_lines(plan: Plan, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     shown = Progress(Output(file=io.StringIO(), force_terminal=True))
     with shown.sweep(plan):
