@@ -38,7 +38,10 @@ class Places:
     """By key the one that the file has in its place, the longer first."""
 
     def error(self, keys: KeyPath, message: str) -> SpecError:
-        """Return an error at a key: ``file:line: key: message``, or with the ``--set`` in place of the line."""
+        """Return an error at a key: ``file:line: key: message``, or with the ``--set`` in place of the line.
+
+        One that is about keys together names the line and each ``--set`` of a key below.
+        """
         for meant, written in self.written_as.items():
             if keys[: len(meant)] == meant:
                 keys = (*written, *keys[len(meant) :])
@@ -47,6 +50,9 @@ class Places:
         override = next((self.overrides[parent] for parent in parents if parent in self.overrides), None)
         line = next((self.lines[parent] for parent in parents if parent in self.lines), None)
         where = f":{line}" if line else ""
+        below = [text for at, text in self.overrides.items() if keys and at[: len(keys)] == keys]
+        if below:
+            where += f": with --set {shortened(' --set '.join(below), _LONGEST_KEYS)}"
         if override is not None:
             where = f": --set {shortened(override, _LONGEST_KEYS)}"
         shown = f"{shortened(show(keys), _LONGEST_KEYS)}: " if keys else ""

@@ -238,6 +238,7 @@ def test_what_looks_like_a_number_is_text_in_quotes_and_stays_it(load: Load, tmp
         ("training.x.y=1", "training.x: unknown key"),
         ("seeds={a", "--set seeds={a: seeds: no YAML value"),
         ("training.epochs=0", "--set training.epochs=0: training.epochs: input should be greater"),
+        ("training.epochs=", "sweep.yaml: with --set training.epochs=: training: give exactly one of 'epochs' and"),
         ("name=\x1b[31m", "name: no YAML value"),
     ],
 )
