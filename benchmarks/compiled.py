@@ -29,7 +29,7 @@ ROUNDS = 12
 def _compile_(trainer: Trainer) -> None:
     """Compile gradients, penalties and all of a step but the optimiser, which torch takes out and has fused itself."""
     trainer.advance(1)  # what is compiled is the recorded gradient, not its recording
-    learner = trainer._course._whole
+    learner = trainer._phase_run._whole
     learner.step_ = torch.compile(learner.step_, dynamic=False)  # type: ignore[method-assign]
 
 

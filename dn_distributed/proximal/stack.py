@@ -15,7 +15,7 @@ _CACHED_VALUES = 2**18
 
 
 @dataclass(frozen=True)
-class StackStep:
+class StackedProximalStep:
     """Tensors ``[K, *shape]`` by the name of a parameter. A replicate's numbers do not depend on the others."""
 
     coefficients: Mapping[str, Coefficients]

@@ -1,8 +1,8 @@
 """One training loop for every task, device and method: it yields reports and outcomes, and knows no logger.
 
-``trainer`` is the loop. It goes through the ``phases`` of a training; ``course`` is one of them under way, and
-``learner`` takes its steps: loss, ``penalties``, ``optimizer``. While units leave, ``members`` takes them instead, for
-each of the ``parts`` of a stack. ``evaluation`` measures what each epoch left, and ``outcome`` says it.
+``trainer`` is the loop. It goes through the ``phases`` of a training; a ``phase_run`` is one of them under way, and
+``learner`` takes its steps: loss, ``penalties``, ``optimizer``. While units leave, ``shrinking`` takes them instead,
+for each of the ``parts`` of a stack. ``evaluation`` measures what each epoch left, and ``outcome`` says it.
 """
 
 from dn_distributed.training.outcome import EpochReport as EpochReport

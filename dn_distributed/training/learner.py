@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dn_distributed.config import Precision
-from dn_distributed.proximal import StackStep
+from dn_distributed.proximal import StackedProximalStep
 from dn_distributed.replicas.precision import products_in
 from dn_distributed.training.finite import rows_are_finite
 from dn_distributed.training.optimizer import Optimizer
@@ -60,13 +60,15 @@ class Learner:
         self.structure: Tensor | None = None
         """1 where a parameter is trained and 0 where it stays 0, ``[K, P]``; None: all are trained."""
 
-    def _proximal_step(self, penalties: Penalties) -> StackStep | None:
+    def _proximal_step(self, penalties: Penalties) -> StackedProximalStep | None:
         if not penalties.proximal:
             return None
         values = self._stack.views(self._stack.values)
         moments = {name: self._stack.views(tensor) for name, tensor in self.optimizer.moments().items()}
         coefficients = {name: found for name, found in penalties.proximal.items() if name in values}
-        return StackStep(coefficients, values, moments.get("second_moment", {}), moments.get("multipliers", {}))
+        return StackedProximalStep(
+            coefficients, values, moments.get("second_moment", {}), moments.get("multipliers", {})
+        )
 
     def step_(self, inputs: Tensor, targets: Tensor, masks: list[Tensor], rate: float, penalty_factor: float) -> Tensor:
         """Move the parameters by a step at a learning rate; return the losses ``[K]`` before it.

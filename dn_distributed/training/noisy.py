@@ -10,23 +10,23 @@ from torch import Tensor
 from dn_distributed.errors import ArgumentError
 from dn_distributed.random_weights import COEFFICIENTS, NoiseSource
 from dn_distributed.replicas import Replicas
-from dn_distributed.training.equipment import Equipment
 from dn_distributed.training.finite import rows_are_finite
 from dn_distributed.training.learner import Learner
 from dn_distributed.training.optimizer import Optimizer
 from dn_distributed.training.phases import Phase
+from dn_distributed.training.training_setup import TrainingSetup
 
 
-def has_random_weights(equipment: Equipment, phase: Phase) -> bool:
+def has_random_weights(setup: TrainingSetup, phase: Phase) -> bool:
     """Return whether weights are random in a phase: where the penalties act on their distribution."""
-    return equipment.random_weights is not None and phase.training.penalties != "off"
+    return setup.random_weights is not None and phase.training.penalties != "off"
 
 
-def check_phases(equipment: Equipment, phases: Sequence[Phase]) -> None:
+def check_phases(setup: TrainingSetup, phases: Sequence[Phase]) -> None:
     """ArgumentError where weights would be random in a phase that has a structure to keep."""
     for number, phase in enumerate(phases):
         before = [other.training for other in phases[: number + 1]]
-        if has_random_weights(equipment, phase) and any(training.has_masks for training in before):
+        if has_random_weights(setup, phase) and any(training.has_masks for training in before):
             raise ArgumentError(
                 f"phase {number + 1} drops, prunes or keeps what was left, which weights that are random "
                 f'({", ".join(COEFFICIENTS)}) do not go with: give it, and those after it, penalties: "off"'
@@ -36,24 +36,24 @@ def check_phases(equipment: Equipment, phases: Sequence[Phase]) -> None:
 class Noisy:
     """The replicates of a stack in a phase. The stack has the networks that are tested after ``write_back`` alone."""
 
-    def __init__(self, equipment: Equipment, phase: Phase, *, before: "Noisy | None") -> None:
+    def __init__(self, setup: TrainingSetup, phase: Phase, *, before: "Noisy | None") -> None:
         """``before``: of the phase before, where weights were random in it too; else those of the stack go on."""
-        assert equipment.random_weights is not None
-        self._random_weights, self._plain = equipment.random_weights, equipment.replicas
-        self._layers = equipment.task.layers
+        assert setup.random_weights is not None
+        self._random_weights, self._plain = setup.random_weights, setup.replicas
+        self._layers = setup.task.layers
         plain = self._plain
         self._stack = Replicas(
-            equipment.task, plain.seeds, equipment.dropout, plain.device, random_weights=self._random_weights
+            setup.task, plain.seeds, setup.dropout, plain.device, random_weights=self._random_weights
         )
         for name, value in plain.parameters.items():
             self._stack.parameters[name].copy_(value)
         self._stack.running.copy_(plain.running)
         purpose = f"noise of phase {phase.number}"
-        shapes = self._stack.noise_shapes(plain.output_shapes(equipment.first_samples(phase.training.batch_size)))
+        shapes = self._stack.noise_shapes(plain.output_shapes(setup.first_samples(phase.training.batch_size)))
         self._noise = NoiseSource(self._random_weights, shapes, plain.seeds, purpose)
-        optimizer = Optimizer(phase.training, self._stack.values, with_multipliers=equipment.penalties.overlap)
+        optimizer = Optimizer(phase.training, self._stack.values, with_multipliers=setup.penalties.overlap)
         self._learner = Learner(
-            self._stack, equipment.penalties, optimizer, phase.training.precision, self._add_penalty_gradient_
+            self._stack, setup.penalties, optimizer, phase.training.precision, self._add_penalty_gradient_
         )
         if before is not None:
             self._stack.values.copy_(before._stack.values)

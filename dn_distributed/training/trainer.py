@@ -21,13 +21,13 @@ from dn_distributed.regularizers.dropout import NAME as DROPOUT
 from dn_distributed.replicas import Replicas, precision
 from dn_distributed.tasks import Task
 from dn_distributed.training import augmentation, noisy, teacher
-from dn_distributed.training.course import Course
-from dn_distributed.training.equipment import Equipment
 from dn_distributed.training.evaluation import Evaluation
 from dn_distributed.training.outcome import EpochReport, Outcome
 from dn_distributed.training.penalties import penalties_of
+from dn_distributed.training.phase_run import PhaseRun
 from dn_distributed.training.phases import phases_of
 from dn_distributed.training.rewinding import EarlierValues
+from dn_distributed.training.training_setup import TrainingSetup
 
 
 class Trainer:
@@ -70,7 +70,7 @@ class Trainer:
         sample = self._splits.of_first(self._splits.train).inputs[: self.phases[0].training.batch_size]
         shapes = self.replicas.dropout_shapes(sample)
         self._evaluation = Evaluation(task, self.replicas, self._splits, dropout, shapes)
-        self._equipment = Equipment(
+        self._setup = TrainingSetup(
             task,
             self.replicas,
             self._splits,
@@ -83,16 +83,16 @@ class Trainer:
             random_weights_of(regularization),
             always_shrink,
         )
-        noisy.check_phases(self._equipment, self.phases)
+        noisy.check_phases(self._setup, self.phases)
         augmentation.check_phases(task, self.phases)
         teacher.check_phases(task, self.phases, self._splits)
         self._loss_sum = torch.zeros(len(self.seeds), device=self.device)
         self._diverged = torch.zeros(len(self.seeds), dtype=torch.bool, device=self.device)
         self._noted_at = -1
-        self._earlier = self._equipment.earlier
+        self._earlier = self._setup.earlier
         if 0 in self._earlier.steps:
             self._earlier.note(0)
-        self._course = self._course_of(0, before=None)
+        self._phase_run = self._phase_run_of(0, before=None)
         self._begin()
 
     def _chain(self, sample: Tensor) -> Chain | None:
@@ -123,13 +123,13 @@ class Trainer:
         masks = [inputs.new_ones(())] * len(self.replicas.dropout_names)
         return self.replicas.call(*self.replicas.state_of_first(), masks, inputs)
 
-    def _course_of(self, number: int, before: Course | None) -> Course:
+    def _phase_run_of(self, number: int, before: PhaseRun | None) -> PhaseRun:
         so_far = [phase.training for phase in self.phases[: number + 1]]
-        return Course(self._equipment, self.phases[number], so_far=so_far, before=before)
+        return PhaseRun(self._setup, self.phases[number], so_far=so_far, before=before)
 
     def out_of_reach(self) -> list[str]:
         """Return a sentence for each phase that drops units to a share that the last unit of each layer exceeds."""
-        chain, found = self._equipment.chain, []
+        chain, found = self._setup.chain, []
         for number, drop in enumerate(phase.training.drop for phase in self.phases):
             if drop is not None and chain is not None:
                 least = chain.smallest_size(drop.of) / chain.whole_size(drop.of)
@@ -159,12 +159,12 @@ class Trainer:
     @property
     def steps_per_epoch(self) -> int:
         """Steps of an epoch in the phase under way."""
-        return self._course.phase.steps_per_epoch
+        return self._phase_run.phase.steps_per_epoch
 
     @property
     def epoch(self) -> int:
         """Epochs that have begun."""
-        return self._course.phase.epochs_begun(self.step)
+        return self._phase_run.phase.epochs_begun(self.step)
 
     @property
     def finished(self) -> bool:
@@ -183,27 +183,27 @@ class Trainer:
         """Take ``num_steps`` optimiser steps (fewer where the training ends before)."""
         for _ in range(min(num_steps, self.num_steps - self.step)):
             if self.step and self.step in self._earlier.steps:
-                self._course.write_back()
+                self._phase_run.write_back()
                 self._earlier.note(self.step)
-            if self.step == self._course.phase.end:
-                self._course = self._course_of(self._course.phase.number + 1, before=self._course)
+            if self.step == self._phase_run.phase.end:
+                self._phase_run = self._phase_run_of(self._phase_run.phase.number + 1, before=self._phase_run)
                 self._begin()
-            if self.step == self._course.phase.epoch_start(self.step):
+            if self.step == self._phase_run.phase.epoch_start(self.step):
                 self._loss_sum.zero_()
-            self._loss_sum += self._course.take_step(self.step)
+            self._loss_sum += self._phase_run.take_step(self.step)
             self.step += 1
 
     def _begin(self) -> None:
         """Do what stands at the beginning of the phase under way."""
-        self._course.begin(self.threshold)
-        rewind_to = self._course.phase.rewind_to
+        self._phase_run.begin(self.threshold)
+        rewind_to = self._phase_run.phase.rewind_to
         if rewind_to is not None and rewind_to <= self.step:
-            self._course.go_back_to_(*self._earlier.at(rewind_to))
+            self._phase_run.go_back_to_(*self._earlier.at(rewind_to))
 
     @property
     def _pruned_at(self) -> Cut:
         """What pruning drops of the networks as they stand: where the structure is fixed nothing more is pruned."""
-        return 0.0 if self._course.phase.training.fixed_structure else self.threshold
+        return 0.0 if self._phase_run.phase.training.fixed_structure else self.threshold
 
     def _report(self, steps: int) -> EpochReport:
         """Scores on the validation data, and what pruning would leave, at this point."""
@@ -217,12 +217,12 @@ class Trainer:
 
     def validate(self, *, pruned: bool = False) -> dict[str, list[float]]:
         """Return loss and scores on the validation data, one float per replicate."""
-        self._course.write_back()
+        self._phase_run.write_back()
         return self._evaluation.scores(self._splits.validation, threshold=self._pruned_at if pruned else None)
 
     def outcomes(self) -> list[Outcome]:
         """Measure the replicates as they stand, before and after pruning, on validation and test data."""
-        self._course.write_back()
+        self._phase_run.write_back()
         return self._evaluation.outcomes(self._pruned_at, self.curve)
 
     def diverged(self) -> list[int]:
@@ -232,7 +232,7 @@ class Trainer:
 
     def _note_divergence(self) -> None:
         if self._noted_at != self.step:  # nothing has changed since
-            self._diverged |= ~(self._loss_sum.isfinite() & self._course.finite())
+            self._diverged |= ~(self._loss_sum.isfinite() & self._phase_run.finite())
             self._noted_at = self.step
 
     def state(self) -> dict[str, Tensor]:
@@ -240,7 +240,7 @@ class Trainer:
 
         Generators are not among them: every draw follows from the seed and the step.
         """
-        tensors = self._state_tensors(self._course)
+        tensors = self._state_tensors(self._phase_run)
         saved = {name: tensor.cpu().clone() for name, tensor in tensors.items()}
         return {**saved, "step": torch.tensor(self.step), "seeds": torch.tensor(self.seeds)}
 
@@ -253,8 +253,8 @@ class Trainer:
         if step > self.num_steps:
             raise ValueError("the saved state is not whole, or of a longer training")
         under_way = next(phase for phase in self.phases if step <= phase.end)
-        course = self._course_of(under_way.number, before=None)
-        own = self._state_tensors(course)
+        phase_run = self._phase_run_of(under_way.number, before=None)
+        own = self._state_tensors(phase_run)
         if not own.keys() <= state.keys():
             raise ValueError("the saved state is not whole")
         saved = state["seeds"].tolist()
@@ -264,10 +264,15 @@ class Trainer:
         found = {name: state[name] if tensor.ndim == 0 else state[name][rows] for name, tensor in own.items()}
         if any(found[name].shape != tensor.shape for name, tensor in own.items()):
             raise ValueError("the saved state belongs to another network")
-        self.step, self._course, self._noted_at = step, course, -1
+        self.step, self._phase_run, self._noted_at = step, phase_run, -1
         for name, tensor in own.items():
             tensor.copy_(found[name])
-        course.restored()
+        phase_run.restored()
 
-    def _state_tensors(self, course: Course) -> dict[str, Tensor]:
-        return {**course.tensors(), **self._earlier.tensors(), "loss_sum": self._loss_sum, "diverged": self._diverged}
+    def _state_tensors(self, phase_run: PhaseRun) -> dict[str, Tensor]:
+        return {
+            **phase_run.tensors(),
+            **self._earlier.tensors(),
+            "loss_sum": self._loss_sum,
+            "diverged": self._diverged,
+        }

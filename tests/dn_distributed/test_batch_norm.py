@@ -188,7 +188,7 @@ def test_every_step_is_that_of_the_plain_network(make_trainer: MakeTrainer, task
     for step in range(8):
         network.load_state_dict(state_of(replicas, 1))
         network.zero_grad()
-        inputs, targets = trainer._course.batches.at(step)
+        inputs, targets = trainer._phase_run.batches.at(step)
         network.train()
         for module in network.modules():
             if isinstance(module, nn.Dropout):

@@ -85,7 +85,9 @@ def test_a_pack_is_trained_measured_saved_and_taken_up_again(
         assert devices(state.values()) == {"cpu"}
         again = make_trainer(task, data, DEVICE, proximal=proximal, fixed=fixed, **regularization)
         again.load_state(state)
-        assert devices(trainer._course.tensors().values()) == devices(again._course.tensors().values()) == {DEVICE}
+        assert (
+            devices(trainer._phase_run.tensors().values()) == devices(again._phase_run.tensors().values()) == {DEVICE}
+        )
         again.advance(1)
 
 
@@ -120,7 +122,7 @@ def test_random_weights_are_trained_saved_and_taken_up_again(few_data: DataOf, n
         assert devices(trainer.outcomes()[0].parameters.values()) == {"cpu"}
         again = make_trainer(task, data, DEVICE, **way)
         again.load_state(trainer.state())
-        assert devices(again._course.tensors().values()) == {DEVICE}
+        assert devices(again._phase_run.tensors().values()) == {DEVICE}
 
 
 def test_a_phase_learns_from_the_network_before_it(few_data: DataOf) -> None:
@@ -142,7 +144,7 @@ def test_images_are_moved_and_mirrored(few_data: DataOf) -> None:
         training = Training(steps=2, batch_size=20, augment=Augment(shift=1, flip=True))
         trainer = Trainer(task, {}, training, 0.0, splits, SEEDS, device=DEVICE)
         trainer.advance(trainer.num_steps)
-        assert {tensor.device.type for tensor in trainer._course.batches.at(0)} == {DEVICE}
+        assert {tensor.device.type for tensor in trainer._phase_run.batches.at(0)} == {DEVICE}
 
 
 def test_weights_are_pruned_go_back_and_move(few_data: DataOf) -> None:
@@ -157,4 +159,4 @@ def test_weights_are_pruned_go_back_and_move(few_data: DataOf) -> None:
             trainer = Trainer(task, {}, phases, 0.0, splits, SEEDS, device=DEVICE)
             trainer.advance(trainer.num_steps)
             trainer.outcomes()
-            assert devices(trainer._course.tensors().values()) == {DEVICE}
+            assert devices(trainer._phase_run.tensors().values()) == {DEVICE}

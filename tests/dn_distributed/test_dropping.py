@@ -418,7 +418,7 @@ def test_a_replicate_that_blows_up_while_units_drop_ends_as_diverged(few_data: D
     dropping = Training(steps=12, batch_size=20, drop=Drop(to=0.2, every=1, score=score))
     pack, alone = (Trainer(task, {}, dropping, 0.0, few_data(task).for_seeds(s), s) for s in ([1, 2], [2]))
     pack.replicas.values[0] *= 1e9
-    pack._course.restored()
+    pack._phase_run.restored()
     for trainer in (pack, alone):
         assert trainer.diverged() == []
         for _ in trainer.run():
@@ -435,13 +435,13 @@ def test_what_is_not_finite_does_not_go_with_a_unit_unnoticed(few_data: DataOf) 
     phase = Training(epochs=1, batch_size=20, drop=Drop(to=0.3, every=1000, score="norm"))
     trainer = Trainer(task, {}, phase, 0.0, few_data(task).for_seeds([1]), [1])
     trainer.advance(trainer.num_steps - 1)
-    members = trainer._course._members
-    assert members is not None
-    (single,) = members._singles()
+    shrinking = trainer._phase_run._shrinking
+    assert shrinking is not None
+    (single,) = shrinking._singles()
     for name, place in (("fc1.weight", (0, 3)), ("fc2.weight", (0, slice(None), 3))):
         single.replica.parameters.by_name[name][place] = 1e-6
         single.replica.parameters.views(single.learner.optimizer.moments()["second_moment"])[name][place] = torch.inf
-    members.after_step(trainer.num_steps)
+    shrinking.after_step(trainer.num_steps)
     assert trainer.diverged() == [1]
 
 

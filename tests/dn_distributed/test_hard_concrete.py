@@ -62,7 +62,7 @@ def test_tested_gates() -> None:
 def test_the_penalty_is_the_expected_number_of_weights_and_its_gradient_is_its_own(make: Make, task: str) -> None:
     coefficients = {"l0_inputs": 1e-3, "l0_filters": 2e-3, "l0_units": 3e-3}
     trainer = make(task, [1, 2], {}, **coefficients)
-    noisy = trainer._course._noisy
+    noisy = trainer._phase_run._noisy
     assert noisy is not None
     values, layers = noisy._stack.parameters, trainer.task.layers
     ways = HardConcrete(resolve(coefficients))
@@ -94,8 +94,8 @@ def test_the_penalty_is_the_expected_number_of_weights_and_its_gradient_is_its_o
 
 def test_gates_begin_as_in_the_authors_code(make: Make) -> None:
     trainer = make("lenet300", [1, 2], {}, l0=1e-3)
-    assert trainer._course._noisy is not None
-    values = trainer._course._noisy._stack.parameters
+    assert trainer._phase_run._noisy is not None
+    values = trainer._phase_run._noisy._stack.parameters
     for name, closed in (("fc1", 0.2), ("fc2", 0.5), ("fc3", 0.5)):
         log_alpha = values[f"{name}.log_alpha"][:, : num_gates(values, name)]
         assert log_alpha.mean().item() == pytest.approx(math.log((1 - closed) / closed), abs=2e-3)
@@ -108,10 +108,10 @@ def test_a_step_is_that_of_the_gated_network(make: Make, task: str) -> None:
     """With SGD a step is the learning rate times the gradient of loss and penalty, here by autograd alone."""
     rate, coefficients = 0.1, {"l0_inputs": 1e-6, "l0_filters": 1e-5, "l0_units": 1e-6}
     trainer = make(task, [3], {"optimizer": "sgd", "learning_rate": rate}, **coefficients)
-    noisy = trainer._course._noisy
+    noisy = trainer._phase_run._noisy
     assert noisy is not None
     before = {name: value[0].clone().requires_grad_() for name, value in noisy._stack.parameters.items()}
-    inputs, targets = trainer._course.batches.at(0)
+    inputs, targets = trainer._phase_run.batches.at(0)
     noise = dict(zip(noisy._stack._random_names, noisy._noise.at(0, torch.device("cpu")), strict=True))
     weights: dict[str, Tensor] = {name: value for name, value in before.items() if "log_alpha" not in name}
     for name, drawn in noise.items():
@@ -154,5 +154,5 @@ def test_only_layers_with_a_coefficient_have_gates(make: Make) -> None:
     with pytest.raises(ArgumentError, match="l0_filters: no regularised layer has such gates"):
         make("lenet300", [1], {}, l0_filters=1e-3)
     trainer = make("lenet300", [1], {}, l0_units=1e-3)
-    assert trainer._course._noisy is not None
-    assert trainer._course._noisy._stack._random_names == ["fc2", "fc3"]
+    assert trainer._phase_run._noisy is not None
+    assert trainer._phase_run._noisy._stack._random_names == ["fc2", "fc3"]

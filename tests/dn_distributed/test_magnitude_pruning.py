@@ -72,7 +72,7 @@ def test_weights_go_back_to_exactly_the_values_of_a_step(make_phased: MakeTraine
         trainer.advance(end - trainer.step)
         trainer.outcomes()
         trained = {name: weight.clone() for name, weight in trainer.replicas.weights().items()}
-        trainer._course = trainer._course_of(trainer._course.phase.number + 1, before=trainer._course)
+        trainer._phase_run = trainer._phase_run_of(trainer._phase_run.phase.number + 1, before=trainer._phase_run)
         trainer._begin()
         trainer.outcomes()
         values = trainer.replicas.values

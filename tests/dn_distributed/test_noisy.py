@@ -68,7 +68,7 @@ def test_a_replicate_does_not_depend_on_its_pack(make: Make, way: str, task: str
 
 @pytest.mark.parametrize("way", WAYS)
 def test_noise_is_another_at_each_step_and_for_each_replicate(make: Make, way: str) -> None:
-    noisy = make("lenet300", [1, 2], {}, **WAYS[way])._course._noisy
+    noisy = make("lenet300", [1, 2], {}, **WAYS[way])._phase_run._noisy
     assert noisy is not None
     first, again, second = (noisy._noise.at(step, torch.device("cpu")) for step in (0, 0, 1))
     for one, same, other in zip(first, again, second, strict=True):

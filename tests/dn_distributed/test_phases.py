@@ -14,9 +14,9 @@ from dn_distributed.pruning import Cut
 from dn_distributed.regularizers import resolve
 from dn_distributed.tasks import Task
 from dn_distributed.training import Trainer
-from dn_distributed.training.members import Members
 from dn_distributed.training.parts import Single
 from dn_distributed.training.phases import Phase, phases_of
+from dn_distributed.training.shrinking import ShrinkingStack
 from tests.dn_distributed.own_models import GroupNormResNet
 from tests.dn_distributed.support import DataOf, assert_resumes_at_every_step, make_task
 
@@ -215,9 +215,9 @@ def test_fine_tuned_in_smaller_tensors_it_is_the_same_network_but_for_rounding(m
 
 def singles(trainer: Trainer) -> list[Single]:
     """The replicates that are trained in tensors of their own."""
-    members = trainer._course._members
-    assert members is not None
-    return members._singles()
+    shrinking = trainer._phase_run._shrinking
+    assert shrinking is not None
+    return shrinking._singles()
 
 
 def test_a_replicate_does_not_depend_on_what_others_are_in_tensors_of_their_own(
@@ -225,7 +225,9 @@ def test_a_replicate_does_not_depend_on_what_others_are_in_tensors_of_their_own(
 ) -> None:
     """Of three some get smaller and the others stay a stack; alone, each goes the same way."""
     left = [0, 0, 0]
-    monkeypatch.setattr(Members, "_is_worth_it", lambda _members, _before, after: len(after.units["fc2"]) < min(left))
+    monkeypatch.setattr(
+        ShrinkingStack, "_is_worth_it", lambda _shrinking, _before, after: len(after.units["fc2"]) < min(left)
+    )
     phases: list[dict[str, Any]] = [
         {},
         {"fixed_structure": True, "steps": 3, "epochs": None},
@@ -280,8 +282,8 @@ def test_what_a_proximal_phase_left_at_zero_is_gone_when_units_begin_to_drop(mak
     (before,) = trainer.outcomes()
     assert 0.01 < before.counts.dense_size / before.counts.num_weights < 0.7
     outputs = trainer.replicas.forward(trainer._splits.test.inputs.unsqueeze(0))
-    trainer._course = trainer._course_of(1, before=trainer._course)
-    trainer._course.begin(0.0)
+    trainer._phase_run = trainer._phase_run_of(1, before=trainer._phase_run)
+    trainer._phase_run.begin(0.0)
     (single,) = singles(trainer)
     assert len(single.replica.index) == pytest.approx(before.counts.dense_size, rel=0.01)
     (after,) = trainer.outcomes()

@@ -82,7 +82,7 @@ def test_it_is_what_a_loop_with_torch_does(few_data: DataOf, phases: list[dict[s
         optimizer = torch.optim.SGD(network.parameters(), rate, momentum=0.9, nesterov=True)
     dn.ProximalSteps(network, optimizer, layers=task.layers, dn=ALL["dn"], l1=ALL["l1"])
     for step in range(20):
-        inputs, targets = trainer._course.batches.at(step)
+        inputs, targets = trainer._phase_run.batches.at(step)
         optimizer.zero_grad()
         loss = task.loss(network(inputs[0]), targets[0]) + dn.penalty(network, layers=task.layers, l2=ALL["l2"])
         torch.autograd.backward(loss)

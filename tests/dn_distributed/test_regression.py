@@ -87,7 +87,10 @@ def test_loss_is_the_mean_squared_error() -> None:
 def test_the_output_drops_where_it_is_asked_for(make_trainer: MakeTrainer) -> None:
     task = Regression(dropout_on_output=True)
     trainer = make_trainer(task, [1, 2], {"dropout": 0.5}, steps=3)
-    assert [tuple(mask.shape) for mask in trainer._course._masks.masks(0, trainer.device)] == [(2, 32, 5), (2, 32, 1)]
+    assert [tuple(mask.shape) for mask in trainer._phase_run._masks.masks(0, trainer.device)] == [
+        (2, 32, 5),
+        (2, 32, 1),
+    ]
     network = task.network().train()
     dropped = (network(torch.ones(1000, 20)) == 0).double().mean().item()
     assert 0.4 < dropped < 0.6

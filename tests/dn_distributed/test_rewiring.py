@@ -23,7 +23,7 @@ LENET300 = [torch.Size(shape) for shape in ((300, 784), (100, 300), (10, 100))]
 
 
 def masks_of(trainer: Trainer) -> dict[str, Tensor]:
-    structure = trainer._course._whole.structure
+    structure = trainer._phase_run._whole.structure
     assert structure is not None
     views = trainer.replicas.views(structure)
     return {layer: views[f"{layer}.weight"] != 0 for layer in trainer.task.layers}

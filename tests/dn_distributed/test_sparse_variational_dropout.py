@@ -20,7 +20,7 @@ from tests.dn_distributed.test_noisy import make as make
 
 
 def stack_of(make: Make, task: str, **phase: Any) -> Replicas:
-    noisy = make(task, [1, 2], phase, sparse_vd=1e-4)._course._noisy
+    noisy = make(task, [1, 2], phase, sparse_vd=1e-4)._phase_run._noisy
     assert noisy is not None
     return noisy._stack
 

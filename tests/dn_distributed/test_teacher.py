@@ -65,10 +65,10 @@ def test_what_is_learned_is_what_the_earlier_network_puts_out_without_dropout(
     trainer.advance(trainer.steps_per_epoch)
     networks = [trainer.replicas.plain_network(row, {}) for row in range(2)]
     trainer.advance(2)
-    course = trainer._course
-    assert course._teacher is not None
-    inputs, labels = course.batches.at(trainer.step)
-    found = course._teacher.targets(inputs, labels)
+    phase_run = trainer._phase_run
+    assert phase_run._teacher is not None
+    inputs, labels = phase_run.batches.at(trainer.step)
+    found = phase_run._teacher.targets(inputs, labels)
     for row, network in enumerate(networks):
         with torch.no_grad():
             outputs = network(inputs[row])

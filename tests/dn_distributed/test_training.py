@@ -559,9 +559,9 @@ def test_a_state_that_is_not_whole_changes_nothing(make_trainer: MakeTrainer) ->
 def test_once_diverged_always_diverged(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(LeNet300(), [1, 2], steps=4)
     trainer.advance(1)
-    trainer._course.tensors()["second_moment"][1, 0] = math.inf
+    trainer._phase_run.tensors()["second_moment"][1, 0] = math.inf
     assert trainer.diverged() == [2]
-    trainer._course.tensors()["second_moment"][1, 0] = 0.0
+    trainer._phase_run.tensors()["second_moment"][1, 0] = 0.0
     again = make_trainer(LeNet300(), [1, 2], steps=4)
     again.load_state(trainer.state())
     assert again.diverged() == [2]

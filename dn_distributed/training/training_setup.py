@@ -16,7 +16,7 @@ from dn_distributed.training.rewinding import EarlierValues
 
 
 @dataclass(frozen=True)
-class Equipment:
+class TrainingSetup:
     """What all phases of a training share."""
 
     task: Task

@@ -22,10 +22,10 @@ from dn_distributed.dropping.removal import (
 from dn_distributed.errors import ArgumentError
 from dn_distributed.pruning import Cut
 from dn_distributed.training.batches import Batches
-from dn_distributed.training.equipment import Equipment
 from dn_distributed.training.learner import Learner
 from dn_distributed.training.parts import Part, Several, Single
 from dn_distributed.training.phases import Phase
+from dn_distributed.training.training_setup import TrainingSetup
 
 _WORTH_SHRINKING = 0.8
 """Tensors are made smaller when less than this share of their parameters is left."""
@@ -37,8 +37,8 @@ _SAMPLES = 1024
 """On which means are measured."""
 
 
-class Members:
-    """The replicates of a stack. The stack has their parameters after ``write_back`` alone.
+class ShrinkingStack:
+    """The replicates of a stack that loses units. The stack has their parameters after ``write_back`` alone.
 
     From the first phase on that drops units each is trained by itself. Where a structure was fixed only, those whose
     tensors get smaller are, and the others stay a stack.
@@ -46,25 +46,25 @@ class Members:
 
     def __init__(
         self,
-        equipment: Equipment,
+        setup: TrainingSetup,
         chain: Chain,
         whole: Learner,
         phase: Phase,
         batches: Batches,
         *,
         one_by_one: bool,
-        before: "Members | None",
+        before: "ShrinkingStack | None",
     ) -> None:
-        """``one_by_one``: units drop in this phase or did before. ``before``: those of the phase before, written back.
+        """``one_by_one``: units drop in this phase or did before. ``before``: that of the phase before, written back.
 
         ``begin`` or ``restored`` comes next.
         """
-        self._equipment, self._replicas, self._whole, self._chain = equipment, equipment.replicas, whole, chain
+        self._setup, self._replicas, self._whole, self._chain = setup, setup.replicas, whole, chain
         self._phase, self._batches, self._one_by_one = phase, batches, one_by_one
         self._structure = torch.ones_like(self._replicas.values, dtype=torch.bool)
         """What may be other than 0, as of the last ``write_back``, ``[K, P]``."""
         self._in_tensors = self._structure.clone()
-        """What the tensors of the members hold, ``[K, P]``: the structure as it was when they were made."""
+        """What the tensors of the parts hold, ``[K, P]``: the structure as it was when they were made."""
         self._size_before = torch.zeros(len(self._structure), dtype=torch.float64)
         """When the phase began, ``[K]``."""
         if before is not None:
@@ -95,17 +95,17 @@ class Members:
             self._size_before = torch.tensor(sizes, dtype=torch.float64)
 
     def restored(self) -> None:
-        """Make the members, of the stack's tensors."""
+        """Make the parts, of the stack's tensors."""
         rows = range(len(self._structure))
         stacked = [row for row in rows if not self._one_by_one and bool(self._in_tensors[row].all())]
         self._parts = [self._single(row) for row in rows if row not in stacked]
         if stacked:
-            several = Several(self._equipment, self._phase, self._whole, self._structure, stacked)
+            several = Several(self._setup, self._phase, self._whole, self._structure, stacked)
             self._parts.append(several)
 
     def _single(self, row: int) -> Single:
         left = self._left(self._in_tensors, row)
-        return Single(self._equipment, self._phase, self._whole, self._structure, row, left)
+        return Single(self._setup, self._phase, self._whole, self._structure, row, left)
 
     def _singles(self) -> list[Single]:
         return [part for part in self._parts if isinstance(part, Single)]
@@ -183,12 +183,12 @@ class Members:
         single.learner.keep_(structure)
 
     def write_back(self) -> None:
-        """Write the members' parameters and moments into the stack, 0 where units are gone."""
+        """Write the parts' parameters and moments into the stack, 0 where units are gone."""
         for part in self._parts:
             self._write_back(part)
 
     def _write_back(self, part: Part) -> None:
-        part.write_back(self._equipment, self._whole, self._structure)
+        part.write_back(self._setup, self._whole, self._structure)
 
     def _shrink(self) -> list[int]:
         """Let the tensors of replicates hold what is left, where that is worth it; return which are to be made again.
@@ -213,7 +213,7 @@ class Members:
             sum(place.numel() for place in places_of(self._replicas, self._chain, left).values())
             for left in (before, after)
         ]
-        if self._equipment.always_shrink:
+        if self._setup.always_shrink:
             return sizes[1] < sizes[0]
         if sizes[1] >= _WORTH_SHRINKING * sizes[0]:
             return False
@@ -233,12 +233,12 @@ class Members:
             same = torch.allclose(expected, after.outputs(inputs), rtol=1e-3, atol=1e-4)
         except RuntimeError as error:
             raise ArgumentError(
-                f"without its dropped units {self._equipment.task.name!r} does not run, a part of it counts on their "
+                f"without its dropped units {self._setup.task.name!r} does not run, a part of it counts on their "
                 "number; give 'shrink: false'"
             ) from error
         if not same:
             raise ArgumentError(
-                f"without its dropped units {self._equipment.task.name!r} puts out something else; give 'shrink: false'"
+                f"without its dropped units {self._setup.task.name!r} puts out something else; give 'shrink: false'"
             )
 
     def finite(self) -> Tensor:
