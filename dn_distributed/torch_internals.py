@@ -14,7 +14,6 @@ __all__ = [
     "DispatchMode",
     "adam",
     "aten",
-    "foreach_add_",
     "foreach_copy_",
     "out_of_place",
     "packet_of",
@@ -25,8 +24,6 @@ __all__ = [
 ]
 
 aten = torch.ops.aten
-foreach_add_ = torch._foreach_add_
-"""Adds to each tensor of a list the one of another, in place."""
 foreach_copy_ = torch._foreach_copy_
 """Fills each tensor of a list with what the one of another holds."""
 

@@ -73,10 +73,10 @@ class NarrowReplica:
         """Return (values, gradients) of what a penalty touches; see ``Penalty.touches``."""
         return self.parameters.touched(self._task.layers_of(penalty_name), touches)
 
-    def add_loss_gradient_(
+    def write_loss_gradient_(
         self, inputs: Tensor, targets: Tensor, masks: list[Tensor], precision: Precision = "float32"
     ) -> Tensor:
-        """Add the gradient of the mean loss to ``gradients``; return the loss ``[1]``.
+        """Write the gradient of the mean loss into ``gradients``; return the loss ``[1]``.
 
         Shapes: ``inputs`` and ``targets`` ``[1, B, ...]`` and masks ``[1, B, ...]``, all of the whole network.
         """
@@ -84,7 +84,7 @@ class NarrowReplica:
             mask[0] if index is None else mask[0].index_select(1, index)
             for mask, index in zip(masks, self._masked, strict=True)
         ]
-        loss = self._function.add_gradient_(
+        loss = self._function.write_gradient_(
             [view[0] for view in self.parameters.values_in(precision)],
             [view[0] for view in self.parameters.gradient_views],
             [],

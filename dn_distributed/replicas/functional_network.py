@@ -16,7 +16,7 @@ from dn_distributed.replicas.convolutions import one_channel_as_products
 from dn_distributed.replicas.loss_gradient import LossGradient, loss_gradient
 from dn_distributed.replicas.one_launch import InOneLaunch
 from dn_distributed.tasks import Task
-from dn_distributed.torch_internals import foreach_add_, foreach_copy_
+from dn_distributed.torch_internals import foreach_copy_
 
 
 class FunctionalNetwork:
@@ -63,7 +63,7 @@ class FunctionalNetwork:
             outputs = outputs.float()
         return self._task.loss(outputs, targets), after
 
-    def add_gradient_(
+    def write_gradient_(
         self,
         values: list[Tensor],
         gradients: list[Tensor],
@@ -73,7 +73,7 @@ class FunctionalNetwork:
         targets: Tensor,
         precision: Precision = "float32",
     ) -> Tensor:
-        """Add the gradient of the loss to ``gradients``, move the statistics, and return the loss: ``[]`` or ``[K]``.
+        """Write the gradient of the loss into ``gradients``, move the statistics, return the loss: ``[]`` or ``[K]``.
 
         Tensors are of the same shapes at each call, but for the size of a batch and what targets are. Values and
         inputs are in bfloat16 where ``precision`` says so: so is then what lies between them, but not the loss.
@@ -91,7 +91,7 @@ class FunctionalNetwork:
                 gradient = InOneLaunch(gradient, num_kept=len(values) + len(running))
             self._gradients[kind] = gradient
         found = self._gradients[kind](*values, *running, inputs, targets, *masks)
-        foreach_add_(gradients, found[: len(gradients)])
+        foreach_copy_(gradients, found[: len(gradients)])
         if running:
             foreach_copy_(running, found[len(gradients) + 1 :])
         return found[len(gradients)]

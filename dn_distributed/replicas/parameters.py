@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dn_distributed.config import Precision
+from dn_distributed.torch_internals import foreach_copy_
 
 _ALIGNMENT = 64
 """Replicates start at multiples of it: vector instructions then round each one alike wherever it stands."""
@@ -33,16 +34,17 @@ class Parameters:
         self.gradients = torch.zeros_like(self.values)
         self.value_views = views_of(self.values, self.shapes)
         self.gradient_views = views_of(self.gradients, self.shapes)
-        self._lowered: Tensor | None = None
+        self._lowered: list[Tensor] = []
         self._num_regularized = sum(shapes[name].numel() for name in first)
 
     def values_in(self, precision: Precision) -> list[Tensor]:
-        """Return the views of the values, or in lower precision those of a copy, until they are asked for again."""
+        """Return the views of the values, or in lower precision copies of them, until they are asked for again."""
         if precision != "bf16":
             return self.value_views
-        if self._lowered is None:  # and then it stays where it is, as a recorded step needs
-            self._lowered = torch.empty_like(self.values, dtype=torch.bfloat16)
-        return views_of(self._lowered.copy_(self.values), self.shapes)
+        if not self._lowered:  # and then they stay where they are, as a recorded step needs
+            self._lowered = [_like(view, torch.bfloat16) for view in self.value_views]
+        foreach_copy_(self._lowered, self.value_views)
+        return self._lowered
 
     @property
     def by_name(self) -> dict[str, Tensor]:
@@ -62,6 +64,17 @@ class Parameters:
             return [(self.values[:, : self._num_regularized], self.gradients[:, : self._num_regularized])]
         named = [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
         return [(by_name[n][0].flatten(1), by_name[n][1].flatten(1)) for n in named if n in by_name]
+
+
+def _like(stack: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return an empty tensor of the same shape.
+
+    Its replicates stand one right after the other where each then begins with a vector: the library for products in
+    bfloat16 copies all others first, at each of them.
+    """
+    size = stack[0].numel()
+    apart = math.ceil(size / _ALIGNMENT) * _ALIGNMENT
+    return torch.empty(len(stack), apart, dtype=dtype, device=stack.device)[:, :size].view(stack.shape)
 
 
 def stacked_zeros(shapes: Mapping[str, torch.Size], num_replicates: int, device: torch.device) -> Tensor:

@@ -182,10 +182,10 @@ class Replicas:
         modules = dict(self.network.named_modules())
         return [self._random_weights.noise_shape(modules[name], outputs[name]) for name in self._random_names]
 
-    def add_loss_gradient_(
+    def write_loss_gradient_(
         self, inputs: Tensor, targets: Tensor, masks: list[Tensor], precision: Precision = "float32"
     ) -> Tensor:
-        """Add the gradient of each replicate's mean loss to ``gradients``; return the losses ``[K]``.
+        """Write the gradient of each replicate's mean loss into ``gradients``; return the losses ``[K]``.
 
         Shapes: ``inputs`` and ``targets`` ``[K, B, ...]``; masks as ``MaskSource`` gives, and behind them noise as
         ``NoiseSource`` does.
@@ -193,9 +193,9 @@ class Replicas:
         values, into = self._parameters.values_in(precision), self._parameters.gradient_views
         inputs = lower(inputs, precision)
         if self._vectorized:
-            return self._function.add_gradient_(values, into, self._running_views, masks, inputs, targets, precision)
+            return self._function.write_gradient_(values, into, self._running_views, masks, inputs, targets, precision)
         losses = [
-            self._function.add_gradient_(
+            self._function.write_gradient_(
                 [view[row] for view in values],
                 [view[row] for view in into],
                 [view[row] for view in self._running_views],

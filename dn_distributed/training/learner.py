@@ -36,8 +36,10 @@ class Stack(Protocol):
     def views(self, buffer: Tensor) -> dict[str, Tensor]:
         """Return the parts ``[K, *shape]`` of a buffer like ``values`` by the name of the parameter they belong to."""
 
-    def add_loss_gradient_(self, inputs: Tensor, targets: Tensor, masks: list[Tensor], precision: Precision) -> Tensor:
-        """Add the gradient of each replicate's mean loss to ``gradients``; return the losses ``[K]``."""
+    def write_loss_gradient_(
+        self, inputs: Tensor, targets: Tensor, masks: list[Tensor], precision: Precision
+    ) -> Tensor:
+        """Write the gradient of each replicate's mean loss into ``gradients``; return the losses ``[K]``."""
 
 
 class Learner:
@@ -81,15 +83,15 @@ class Learner:
 
     def compute_gradients_(self, inputs: Tensor, targets: Tensor, masks: list[Tensor], penalty_factor: float) -> Tensor:
         """Leave in the stack the gradients of loss and penalties, of what stays 0 too; return the losses ``[K]``."""
-        self._stack.gradients.zero_()
+        with products_in(self._precision, self._stack.values.device):
+            losses = self._stack.write_loss_gradient_(inputs, targets, masks, self._precision)
         for penalty, touched in self._penalties if penalty_factor else ():
             scaled = replace(penalty, coefficient=penalty.coefficient * penalty_factor)
             for values, into in touched:
                 scaled.add_gradient_(values, into, leading=1)
         if self._add_penalty_gradient_ is not None and penalty_factor:
             self._add_penalty_gradient_(penalty_factor)
-        with products_in(self._precision, self._stack.values.device):
-            return self._stack.add_loss_gradient_(inputs, targets, masks, self._precision)
+        return losses
 
     def move_(self, rate: float, penalty_factor: float) -> None:
         """Move the parameters by a step, given the gradients in the stack."""

@@ -48,8 +48,8 @@ def test_the_gradient_is_that_of_float32_but_for_rounding(
     inputs, targets = (part[:, :40] if splits.stacked else part[:40].expand(2, 40, *part.shape[1:]) for part in whole)
     exact, rounded = (Replicas(task, seeds, dropout, torch.device("cpu")) for _ in range(2))
     masks = [torch.full((2, 40, *shape), 10 / 7) for shape in exact.dropout_shapes(inputs[0])]
-    losses = exact.add_loss_gradient_(inputs, targets, masks)
-    near = rounded.add_loss_gradient_(inputs, targets, masks, "bf16")
+    losses = exact.write_loss_gradient_(inputs, targets, masks)
+    near = rounded.write_loss_gradient_(inputs, targets, masks, "bf16")
     assert near.dtype == rounded.gradients.dtype == rounded.running.dtype == torch.float32
     torch.testing.assert_close(near, losses, rtol=0.02, atol=0)
     apart = (rounded.gradients - exact.gradients).norm(dim=1) / exact.gradients.norm(dim=1)

@@ -131,8 +131,8 @@ def test_gradients_equal_autograd_through_the_plain_network(data_of: DataOf, nam
     )
     replicas = Replicas(task, seeds, dropout, CPU)
     masks = MaskSource(replicas.dropout_shapes(inputs[0, :1]), 8, dropout, seeds, "dropout").masks(0, CPU)
+    replicas.write_loss_gradient_(inputs, targets, masks)
     add_penalty_gradients_(replicas, PENALTIES)
-    replicas.add_loss_gradient_(inputs, targets, masks)
 
     modules = [key for key, module in task.network().named_modules() if isinstance(module, torch.nn.Dropout)]
     for row in range(2):
@@ -149,7 +149,7 @@ def test_losses_are_those_of_the_plain_networks(data_of: DataOf) -> None:
     train = data_of(task).for_seeds([4, 5]).train
     inputs, targets = train.inputs[:16].view(2, 8, 784), train.targets[:16].view(2, 8)
     replicas = Replicas(task, [4, 5], 0.0, CPU)
-    losses = replicas.add_loss_gradient_(inputs, targets, [])
+    losses = replicas.write_loss_gradient_(inputs, targets, [])
     for row in range(2):
         network = task.network()
         network.load_state_dict({name: view[row] for name, view in replicas.parameters.items()})

@@ -74,13 +74,13 @@ def test_what_is_learned_is_what_the_earlier_network_puts_out_without_dropout(
             outputs = network(inputs[row])
         assert torch.allclose(found[row], softened(outputs, labels[row], HALF), atol=1e-5)
     given: list[Tensor] = []
-    learn = trainer.replicas.add_loss_gradient_
+    learn = trainer.replicas.write_loss_gradient_
 
     def learn_and_note(inputs: Tensor, targets: Tensor, *others: Any) -> Tensor:
         given.append(targets)
         return learn(inputs, targets, *others)
 
-    monkeypatch.setattr(trainer.replicas, "add_loss_gradient_", learn_and_note)
+    monkeypatch.setattr(trainer.replicas, "write_loss_gradient_", learn_and_note)
     trainer.advance(1)
     assert torch.equal(given[0], found)
 
