@@ -17,6 +17,7 @@ from benchmarks import (
     scale,
     shrinking,
     start,
+    step_parts,
     trainer,
     whole_sweep,
 )
@@ -33,6 +34,7 @@ PARTS = {
     "shrinking": ("(g) Trainings that drop units, with tensors that get smaller and without", shrinking.run),
     "lenet5_step": ("(f) What makes a step of LeNet-5 cheaper", lenet5_step.run),
     "precision": ("(h) A step in bfloat16 against one in float32", precision.run),
+    "step_parts": ("(q) Where the time of a step goes", step_parts.run),
     "compiled": ("(p) What torch.compile would add", compiled.run),
     "methods": ("(m) What a method costs: time of a step, and memory", methods.run),
     "start": ("(o) How soon a sweep starts, beside what Ray Tune needs", start.run),

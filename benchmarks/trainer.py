@@ -12,6 +12,7 @@ from torch.nn import functional
 from dn_distributed import regularizers
 from dn_distributed.config import Precision, Rewire
 from dn_distributed.data import DATASETS, Data
+from dn_distributed.replicas.precision import lower
 from dn_distributed.tasks import TASKS, Task
 from dn_distributed.training import Trainer
 from sweeps.tune.memory import keep_freed_memory
@@ -88,7 +89,7 @@ def step_ms(task: Task, data: Data, replicas: int, steps: int) -> float:
     return best_ms(lambda: trainer.advance(steps)) / steps / replicas
 
 
-def limit_ms(task: Task, data: Data) -> float:
+def limit_ms(task: Task, data: Data, precision: Precision = "float32") -> float:
     """Return milliseconds that the products of one replicate's step need: forward, and both gradients."""
     batch = task.default_training.batch_size
     splits = data.for_seeds([0])
@@ -97,7 +98,7 @@ def limit_ms(task: Task, data: Data) -> float:
     network = task.network().eval()
 
     def record(module: torch.nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-        products.extend(_products(module, args[0].detach(), first=not products))
+        products.extend(_products(module, args[0].detach(), precision, first=not products))
 
     for module in network.modules():
         if isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
@@ -107,15 +108,15 @@ def limit_ms(task: Task, data: Data) -> float:
         return sum(min(best_ms(way, repeats=20) for way in ways) for ways in products)
 
 
-def _products(module: torch.nn.Module, x: Tensor, first: bool) -> list[Ways]:
+def _products(module: torch.nn.Module, x: Tensor, precision: Precision, first: bool) -> list[Ways]:
     """The layer's own product, the gradient of its weight, and that of its input unless it is the first."""
-    weight = module.get_parameter("weight").detach()
+    x, weight = (lower(tensor, precision) for tensor in (x, module.get_parameter("weight").detach()))
     if isinstance(module, torch.nn.Linear):
-        grad = torch.randn(len(x), module.out_features)
+        grad = torch.randn(len(x), module.out_features, dtype=x.dtype)
         found: list[Ways] = [[lambda: x @ weight.T], [lambda: grad.T @ x]]
         return found if first else [*found, [lambda: grad @ weight]]
     assert isinstance(module, torch.nn.Conv2d)
-    grad = torch.randn(len(x), module.out_channels, *x.shape[2:])
+    grad = torch.randn(len(x), module.out_channels, *x.shape[2:], dtype=x.dtype)
     layouts = (torch.contiguous_format, torch.channels_last)
     ways = [tuple(t.to(memory_format=layout) for t in (x, weight, grad)) for layout in layouts]
     return [
