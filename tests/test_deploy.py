@@ -41,7 +41,7 @@ def test_secrets_are_files(path: Path) -> None:
                 assert value.rpartition("/")[2] in service["secrets"]
 
 
-@pytest.mark.parametrize("path", [*FILES, DEPLOY / "Dockerfile"], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*FILES, DEPLOY / "Dockerfile", DEPLOY / "Dockerfile.cpu"], ids=lambda path: path.name)
 def test_no_address_holds_a_password(path: Path) -> None:
     assert not re.search(r"://[^/\s@]*:[^/\s@]*@", path.read_text("utf-8"))
 
@@ -84,6 +84,16 @@ def test_the_image_has_what_the_project_asks_of_the_packages_in_it() -> None:
     assert [f"{name}{limits}" for name, limits in both] == [by_name[name] for name, _ in both]
 
 
+def test_the_image_for_processors_asks_for_torch_as_the_project_does_and_needs_no_privileges() -> None:
+    recipe = (DEPLOY / "Dockerfile.cpu").read_text("utf-8")
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    for requirement in [words for words in asked if words.startswith("torch")]:
+        assert f'"{requirement}"' in recipe
+    instructions = [line.split()[0] for line in recipe.splitlines() if line and line[0].isupper()]
+    assert instructions.index("USER") > max(n for n, name in enumerate(instructions) if name in ("RUN", "COPY"))
+    assert not re.search(r"^USER (root|0)$|--mount|--security|--network", recipe, re.MULTILINE)
+
+
 def _check(*words: str) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -100,7 +110,7 @@ def test_what_is_composed_is_what_the_specification_knows(path: Path, tmp_path: 
         _check(*check, str(misspelt))
 
 
-@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.ray"])
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.cpu", "Dockerfile.ray"])
 def test_recipes_of_images_are_whole(name: str) -> None:
     hadolint = shutil.which("hadolint", path=sysconfig.get_path("scripts")) or shutil.which("hadolint")
     if hadolint is None:
