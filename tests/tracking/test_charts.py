@@ -63,6 +63,31 @@ def test_every_seed_is_a_point_of_the_scatter(made_up: FigureData) -> None:
     assert [row["density"] for row in empty] == [0, 0]
 
 
+def test_the_mean_is_of_all_seeds_and_one_with_nothing_left_is_marked_and_told(made_up: FigureData) -> None:
+    chart = drawn(made_up)["tradeoff"]
+    (first, _) = made_up.methods[0].tried[0].rows
+    mean = next(row for row in chart.rows if row["kind"] == "mean" and "density" in row)
+    assert (mean["n"], mean["density"]) == (2, rounded(50 * first.counts.density))
+    assert "Networks with nothing left: <b>M 1 of 2 (seed 1), N 1 of 2 (seed 1)." in chart.caption
+    for view in chart.views.values():
+        *_, lost = view["layer"]
+        assert "== 0" in lost["transform"][0]["filter"]
+        assert lost["transform"][1] == {"calculate": "'nothing left'", "as": "left"}
+        assert "left" in {said["field"] for said in lost["encoding"]["tooltip"]}
+
+
+def test_marks_at_the_ends_of_an_axis_are_whole(made_up: FigureData) -> None:
+    for name in ("tradeoff", "pareto"):
+        for view in drawn(made_up)[name].views.values():
+            for channel in "xy":
+                scale = view["layer"][0]["encoding"][channel]["scale"]
+                assert scale.get("padding", 0) > 5 or scale["domain"][0] < 0
+    scale = drawn(made_up)["tradeoff"].views["weights left (%)"]["layer"][0]["encoding"]["x"]["scale"]
+    low, high = scale["domain"]
+    most = max(row["density"] for row in drawn(made_up)["tradeoff"].rows if "density" in row)
+    assert low < 0 < most < high < 1.5 * most
+
+
 def test_a_course_says_of_each_seed_what_it_was_and_has_a_gap_where_it_was_nothing(made_up: FigureData) -> None:
     rows = drawn(made_up)["training"].rows
     first = [row for row in rows if row["method"] == "N" and row["epoch"] == 1]

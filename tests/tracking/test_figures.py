@@ -39,6 +39,7 @@ from tracking.figures import (
     patterns,
     pixels,
     reconstructions,
+    score_axis,
     stored_networks,
     style,
     tradeoff,
@@ -501,8 +502,15 @@ def test_a_network_with_nothing_left_is_marked_apart_and_told() -> None:
     assert lost in axes.xaxis.get_ticklocs()
     assert axes.get_xlim()[0] < lost < rows[0].counts.density
     (mean,) = [line for line in axes.lines if line.get_markersize() == 9]
-    assert xs(mean) == pytest.approx([rows[0].counts.density])  # not of half a weight that is not there
-    assert ys(mean) == pytest.approx([0.1])
+    assert xs(mean) == pytest.approx([rows[0].counts.density / 2])  # of both seeds, as in the table
+    assert ys(mean) == pytest.approx([math.sqrt(0.1)])
+
+
+def test_a_network_without_a_path_is_told_though_it_has_weights() -> None:
+    row = make_row(L1, 0)
+    cut = replace(row, counts=replace(row.counts, units=tuple(replace(unit, alive=0) for unit in row.counts.units)))
+    figure = drawn(tradeoff.tradeoff(*gathered({"A": [L1]}, [cut, make_row(L1, 1)])))
+    assert note_of(figure) == "Networks with weights left, but no path from input to output: A 1 of 2 (seed 0)."
 
 
 def test_networks_of_which_all_have_nothing_left_are_shown() -> None:
@@ -511,12 +519,18 @@ def test_networks_of_which_all_have_nothing_left_are_shown() -> None:
     assert note_of(figure) == "Networks with nothing left: A 2 of 2 (seeds 0, 1)."
 
 
+def test_a_mean_of_errors_of_which_one_is_0_is_the_arithmetic_one() -> None:
+    assert score_axis.middle([0.0, 0.5], logarithmic=True) == 0.25
+    assert score_axis.middle([0.25, 1.0], logarithmic=True) == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize("score", [math.nan, math.inf])
 def test_a_score_that_is_no_number_is_told_and_does_not_break_the_axes(score: float) -> None:
     rows = [make_row(L1, 0, test__nmse__after_pruning=score), make_row(L1, 1)]
     figure = drawn(tradeoff.tradeoff(*gathered({"A": [L1]}, rows)))
     assert all(map(math.isfinite, figure.axes[0].get_ylim()))
     assert note_of(figure) == "Without a finite score, and not shown: A 1 of 2 (seed 0)."
+    assert [xs(line) for line in figure.axes[0].lines if line.get_markersize() == 9] == [[]], "no mean around it"
 
 
 def test_networks_that_failed_or_are_missing_are_told_by_name() -> None:

@@ -22,6 +22,7 @@ RUN = "run"
 """The field of a row that names its run: a click on its mark leads there."""
 _CONTRAST = 3.0
 _MARGIN = (0.92, 1.08)  # beyond the values, as factors
+_ROOM = 12  # pixels between the outermost values and the ends of an axis: marks there are whole
 _TICKS = 8  # of a logarithmic axis, about
 _DIGITS = 6  # that a number is given with
 
@@ -162,15 +163,23 @@ def quantity(
     encoding = {"field": field, "type": "quantitative", "title": title}
     positive = [value for value in values if value > 0]
     if not logarithmic or not positive:
-        scale = {"type": "linear", "zero": from_zero} | ({"domain": domain} if domain else {})
+        room = {} if from_zero else {"padding": _ROOM}
+        scale = {"type": "linear", "zero": from_zero, **room} | ({"domain": domain} if domain else {})
         return {**encoding, "scale": scale, "axis": {"labelOverlap": True}}
     least, most = min(positive), max(positive)
     axis: Spec = {"labelOverlap": True, "tickCount": _TICKS}
     if 0 in values:
         axis["values"] = [0, *style.log_ticks(least, most)]
-        return {**encoding, "scale": {"type": "symlog", "constant": least / 2}, "axis": axis}
+        return {**encoding, "scale": _around_zero(least / 2, most), "axis": axis}
     ends = domain or [_MARGIN[0] * least, _MARGIN[1] * most]
-    return {**encoding, "scale": {"type": "log", "domain": ends}, "axis": axis}
+    return {**encoding, "scale": {"type": "log", "domain": ends, "padding": _ROOM}, "axis": axis}
+
+
+def _around_zero(constant: float, most: float) -> Spec:
+    """A scale from 0 that is linear below ``constant``; Vega's own padding is far too wide on such a one."""
+    room = 0.04 * math.log1p(most / constant)
+    low, high = -constant * math.expm1(room), constant * math.expm1(math.log1p(most / constant) + room)
+    return {"type": "symlog", "constant": constant, "domain": [low, high]}
 
 
 def tooltip(**titles: str) -> list[Spec]:

@@ -5,24 +5,27 @@ from typing import Any
 
 from tracking.charts import chart as charts
 from tracking.charts.chart import RUN, Chart, Datum, Spec
-from tracking.figures import score_axis, tradeoff
+from tracking.figures import score_axis, style, tradeoff
 from tracking.figures.tradeoff import Configuration, ShownMethod
 from tracking.manifest import Manifest
-from tracking.results import fronts
 from tracking.results.cells import MethodResult
 
 _CAPTION = (
     "What pruning leaves against the test score of the pruned network. Small points are seeds, large ones the mean of "
-    "a configuration (of what is left and of errors the geometric mean); a ring is what stands for its method, a star "
-    "a published figure."
+    "all seeds of a configuration: of what is left and of errors the geometric mean, or where a seed has 0 of it the "
+    "arithmetic one. A ring is what stands for its method, a star a published figure, and an asterisk of eight lines "
+    "a network with nothing left."
 )
 _FEWER_SEEDS = " Of seeds, those of a configuration with a ring alone are drawn: there are too many."
+_NOTHING = "M-1,0H1M0,-1V1M-.7,-.7L.7,.7M-.7,.7L.7,-.7"
+"""As ``tradeoff`` marks a network without a weight."""
 _STAR = "M0,-1L.2245,-.309L.9511,-.309L.3633,.118L.5878,.809L0,.382L-.5878,.809L-.3633,.118L-.9511,-.309L-.2245,-.309Z"
 
 
 def chart(manifest: Manifest, methods: Sequence[MethodResult]) -> Chart | None:
     """Return the chart; None without a network that has a score, or where there are too many for any to be drawn."""
-    shown = [item for item in tradeoff.shown_methods(manifest, methods) if item.points()]
+    every = tradeoff.shown_methods(manifest, methods)
+    shown = [item for item in every if item.points()]
     if not shown:
         return None
     sizes = {size: title for size, title, _ in tradeoff.measured_panels(shown)}
@@ -34,8 +37,7 @@ def chart(manifest: Manifest, methods: Sequence[MethodResult]) -> Chart | None:
     if not rows:
         return None
     views = {title: _view(manifest, rows, size, title) for size, title in sizes.items()}
-    caption = " ".join([_CAPTION, *(fronts.unlike_timings(methods) if "latency" in sizes else [])])
-    caption += _FEWER_SEEDS * is_full + left_out
+    caption = " ".join([_CAPTION, *tradeoff.notes(methods, every)]) + _FEWER_SEEDS * is_full + left_out
     return Chart("tradeoff", tradeoff.KIND.heading, caption, rows, views)
 
 
@@ -78,16 +80,25 @@ def _view(manifest: Manifest, rows: Sequence[Datum], size: str, title: str) -> S
     numbers = {size: title, "score": manifest.score}
     seed, several = charts.tooltip(**said, seed="seed", **numbers), charts.tooltip(**said, n="mean of seeds", **numbers)
     printed = charts.tooltip(method="published", **numbers)
+    nothing = charts.tooltip(**said, seed="seed", left=title, score=manifest.score)
 
-    def layer(kind: str, mark: Spec, tooltip: Sequence[Spec], **encoded: Any) -> Spec:
-        there = f"datum.kind == '{kind}' && isValid(datum['{size}']) && isValid(datum.score)"
+    def layer(rule: str, mark: Spec, tooltip: Sequence[Spec], **encoded: Any) -> Spec:
+        there = f"{rule} && isValid(datum['{size}']) && isValid(datum.score)"
         return charts.layer(there, {"type": "point", **mark}, {**encoding, **encoded, "tooltip": tooltip})
 
-    dark = {"filled": True, "stroke": "#1f2328"}
-    layers = {
-        "seed": layer("seed", {"filled": True, "size": 28, "opacity": 1}, seed),
-        "mean": layer("mean", {"filled": True, "size": 130, "stroke": "white", "opacity": 1}, several),
-        "chosen": layer("chosen", {**dark, "size": 130, "strokeWidth": 1.5, "opacity": 1}, several),
-        "published": layer("published", {**dark, "size": 220, "opacity": 1}, printed, shape={"value": _STAR}),
+    dark = {"filled": True, "stroke": style.INK, "opacity": 1}
+    marks: dict[str, tuple[Spec, Sequence[Spec]]] = {
+        "mean": ({"filled": True, "size": 130, "stroke": "white", "opacity": 1}, several),
+        "chosen": ({**dark, "size": 130, "strokeWidth": 1.5}, several),
     }
-    return charts.view(manifest, [layer for kind, layer in layers.items() if kind in kinds])
+    seeds = f"datum.kind == 'seed' && datum['{size}']"
+    layers = [layer(f"{seeds} > 0", {"filled": True, "size": 28, "opacity": 1}, seed)]
+    layers += [layer(f"datum.kind == '{kind}'", *marks[kind]) for kind in marks if kind in kinds]
+    if "published" in kinds:
+        layers.append(layer("datum.kind == 'published'", {**dark, "size": 220}, printed, shape={"value": _STAR}))
+    if 0 in lefts:
+        eight = {"size": 90, "strokeWidth": 1.6, "opacity": 1}
+        lost = layer(f"{seeds} == 0", eight, nothing, shape={"value": _NOTHING})
+        lost["transform"].append({"calculate": "'nothing left'", "as": "left"})
+        layers.append(lost)
+    return charts.view(manifest, layers)

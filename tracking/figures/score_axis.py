@@ -38,10 +38,10 @@ def axis(axes: Axes, manifest: Manifest, values: Sequence[float]) -> float:
 
 
 def middle(values: Sequence[float], *, logarithmic: bool) -> float:
-    """Return the mean as an axis shows it: on a logarithmic one the geometric mean."""
-    if not logarithmic:
+    """Return the mean as an axis shows it: on a logarithmic one the geometric mean, unless a value is 0."""
+    if not logarithmic or min(values) <= 0:
         return fmean(values)
-    return math.exp(fmean(map(math.log, values))) if min(values) > 0 else 0.0
+    return math.exp(fmean(map(math.log, values)))
 
 
 def published_point(task: str, method: MethodResult) -> tuple[float, float] | None:

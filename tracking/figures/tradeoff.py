@@ -25,8 +25,9 @@ from tracking.results.rows import Row
 CAPTION = (
     "What pruning leaves against the test score of the pruned network (networks only; errors on a logarithmic axis): "
     "the share of weights, the weights of the dense network that remains when dead neurons are cut out, and, where "
-    "every network was made smaller by `dn compact`, its latency. Small points are seeds, large ones the mean of a "
-    "configuration (of what is left and of errors the geometric mean) over the seeds with something left."
+    "every network was made smaller by `dn compact`, its latency. Small points are seeds, large ones the mean of all "
+    "seeds of a configuration: of what is left and of errors the geometric mean, or where a seed has 0 of it the "
+    "arithmetic one. Where a seed has no finite score, there is no mean."
 )
 
 _NOTHING = MarkerStyle((8, 2, 0))
@@ -61,7 +62,7 @@ class Configuration:
     cell: Cell
     points: tuple[NetworkPoint, ...]
     means: Mapping[LeftSize, NetworkPoint]
-    """Of those that have something left and a score; a size without such a one is missing."""
+    """Of all points; none where one has no finite score, and of no size that one lacks: nothing is averaged around."""
     is_chosen: bool
 
 
@@ -94,11 +95,7 @@ def tradeoff(manifest: Manifest, methods: Sequence[MethodResult]) -> Figure | No
         axes.set(xlabel=title)
     panels[0].set(ylabel=score_axis.title(manifest, "test {} after pruning"))
     style.legend_above(figure, _legend(manifest, shown))
-    labels = {item.label for item in every}
-    networks = [method for method in methods if method.label in labels]
-    unfinished = omissions.not_finished({method.label: method.tried for method in networks})
-    timings = fronts.unlike_timings(networks) if any(size == "latency" for size, *_ in measured) else []
-    style.note(figure, [*timings, *unfinished, *_notes(every)])
+    style.note(figure, notes(methods, every))
     return figure
 
 
@@ -137,14 +134,12 @@ def _point(manifest: Manifest, row: Row) -> NetworkPoint:
 
 def _means(points: Sequence[NetworkPoint], *, logarithmic: bool) -> dict[LeftSize, NetworkPoint]:
     """The middle of the points as the axes of each panel show it."""
-    found = {}
-    for size, _, _ in PANELS:
-        counted = [point for point in points if point.left.get(size, 0) > 0 and math.isfinite(point.score)]
-        if counted:
-            left = score_axis.middle([point.left[size] for point in counted], logarithmic=True)
-            score = score_axis.middle([point.score for point in counted], logarithmic=logarithmic)
-            found[size] = NetworkPoint(-1, {size: left}, score)
-    return found
+    if not points or not all(math.isfinite(point.score) for point in points):
+        return {}
+    score = score_axis.middle([point.score for point in points], logarithmic=logarithmic)
+    sizes = [size for size, _, _ in PANELS if all(size in point.left for point in points)]
+    left = {size: score_axis.middle([point.left[size] for point in points], logarithmic=True) for size in sizes}
+    return {size: NetworkPoint(-1, {size: value}, score) for size, value in left.items()}
 
 
 def _draw(
@@ -185,11 +180,21 @@ def _legend(manifest: Manifest, shown: Sequence[ShownMethod]) -> list[tuple[str,
     return entries
 
 
-def _notes(every: Sequence[ShownMethod]) -> list[str]:
+def notes(methods: Sequence[MethodResult], every: Sequence[ShownMethod]) -> list[str]:
+    """Return in sentences what is not shown, or stands at 0, of ``every`` method that trains networks."""
+    labels = {item.label for item in every}
+    networks = [method for method in methods if method.label in labels]
+    measured = measured_panels([item for item in every if item.points()])
+    timings = fronts.unlike_timings(networks) if any(size == "latency" for size, *_ in measured) else []
+    unfinished = omissions.not_finished({method.label: method.tried for method in networks})
     lost = [_counted(item, lambda point: point.left["density"] == 0) for item in every]
+    cut = [_counted(item, lambda point: point.left["dense_size"] == 0 < point.left["density"]) for item in every]
     no_score = [_counted(item, lambda point: not math.isfinite(point.score)) for item in every]
     return [
+        *timings,
+        *unfinished,
         *omissions.so_many("Networks with nothing left", lost),
+        *omissions.so_many("Networks with weights left, but no path from input to output", cut),
         *omissions.so_many("Without a finite score, and not shown", no_score),
     ]
 
