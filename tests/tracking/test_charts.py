@@ -11,9 +11,11 @@ import vl_convert
 
 from tests.tracking.fabricated import make_cell, make_curve, make_manifest, make_row
 from tracking import charts
-from tracking.charts.chart import Chart, contrast_to_white, rounded, visible
-from tracking.figures.method_styles import _COLORS
+from tracking.charts.chart import Chart, of_method, rounded
+from tracking.figures.method_styles import method_styles
 from tracking.figures.values import FigureData
+from tracking.report import small_multiples
+from tracking.report.small_multiples import Measured
 from tracking.results import cells, threshold_curves
 from tracking.results.rows import Snapshot
 from tracking.results.rows_file import load
@@ -199,11 +201,13 @@ def test_the_script_needs_no_network_and_ends_no_element() -> None:
     assert script == charts.script()
 
 
-@pytest.mark.parametrize("color", _COLORS)
-def test_every_method_is_seen_on_white(color: str) -> None:
-    shown = visible(color)
-    assert contrast_to_white([int(shown[place : place + 2], 16) for place in (1, 3, 5)]) >= 3
-    assert visible("#000000") == "#000000"
+def test_charts_and_the_page_over_all_have_the_colours_of_the_figures(made_up: FigureData) -> None:
+    colors = [marks.color for marks in method_styles(made_up.manifest.methods).values()]
+    assert of_method(made_up.manifest, "color")["scale"]["range"] == colors
+    measured = [Measured(label, 0.5, 0.5, "", "") for label in CELLS]
+    scatter = small_multiples.scatter(made_up.manifest, measured)
+    assert scatter is not None
+    assert [mark.color for mark in scatter.marks] == colors
 
 
 def test_a_page_without_results_has_no_charts() -> None:

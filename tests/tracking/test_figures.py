@@ -46,7 +46,7 @@ from tracking.figures import (
     training,
     weights,
 )
-from tracking.figures.method_styles import MethodStyle, method_styles
+from tracking.figures.method_styles import _COLORS, MethodStyle, method_styles
 from tracking.figures.values import Estimates, FigureData, Floats, Pictures, Trained
 from tracking.manifest import Manifest, Selection
 from tracking.results import fronts, rows_file
@@ -148,10 +148,35 @@ def test_the_shipped_sweeps_keep_their_colours() -> None:
         "ℓ1+DO+P #D55E00",
         "ℓ1+DO+P tested with dropout #009E73",
         "ℓ1+P #CC79A7",
-        "P #E69F00",
-        "LASSO #56B4E9",
+        "P #C38600",
+        "LASSO #4A9DCD",
         "OMP #000000",
     ]
+
+
+def contrast_to_white(color: str) -> float:
+    """As WCAG 2 has it."""
+    channels = mpl.colors.to_rgb(color)
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
+
+
+@pytest.mark.parametrize("color", [*_COLORS, style.INK, style.MUTED, style.BLUE])
+def test_every_mark_is_seen_on_white(color: str) -> None:
+    assert contrast_to_white(color) >= 3
+
+
+def test_no_mark_of_a_method_is_transparent() -> None:
+    """It would be too pale on white; what a mean is filled with has an edge that is not."""
+    manifest, results = two_methods()
+    item = two_seeds([{3: 4.0}, {1: -2.0}], [{3: 5.0}, {1: -2.0}])
+    for figure in (
+        tradeoff.tradeoff(manifest, results),
+        pareto.pareto(manifest, results, {"A": ZIGZAG, "B": []}),
+        coefficients.estimates(manifest, [replace(item, label="A")]),
+    ):
+        for line in (line for axes in drawn(figure).axes for line in axes.lines):
+            assert line.get_alpha() in (None, 1)
 
 
 def test_methods_beyond_the_palette_differ_in_line_and_hatch() -> None:
@@ -209,8 +234,7 @@ def test_a_picture_of_few_colours_has_those_of_the_methods(monkeypatch: pytest.M
         shown = np.unique(np.asarray(picture.convert("RGB"), dtype=int).reshape(-1, 3), axis=0)
     for marks in styles_of(cells).values():
         wanted = np.array(mpl.colors.to_rgb(marks.color)) * 255
-        blended = 255 - 0.6 * (255 - wanted)  # points are transparent
-        assert min(np.abs(shown - color).sum(1).min() for color in (wanted, blended)) < 12
+        assert np.abs(shown - wanted).sum(1).min() < 12
 
 
 def test_a_picture_is_the_same_each_time() -> None:

@@ -20,7 +20,6 @@ SHOWN = "shown"
 """The parameter of every view that lists the methods to be seen."""
 RUN = "run"
 """The field of a row that names its run: a click on its mark leads there."""
-_CONTRAST = 3.0
 _MARGIN = (0.92, 1.08)  # beyond the values, as factors
 _ROOM = 12  # pixels between the outermost values and the ends of an axis: marks there are whole
 _TICKS = 8  # of a logarithmic axis, about
@@ -120,31 +119,14 @@ def view(manifest: Manifest, layers: Sequence[Spec], zoomed: Sequence[Literal["x
 
 
 def of_method(manifest: Manifest, channel: str) -> Spec:
-    """Return the encoding of a row's method as ``color``, ``shape`` or ``strokeDash``, as figures have it.
-
-    Colours are darker where they would not be seen on white: a line may be thin here.
-    """
+    """Return the encoding of a row's method as ``color``, ``shape`` or ``strokeDash``, as figures have it."""
     styles = method_styles(manifest.methods)
     values: list[Any] = []
     for marks in styles.values():
-        found = {"color": visible(marks.color), "shape": _SHAPES[marks.marker], "strokeDash": _DASHES[marks.line]}
+        found = {"color": marks.color, "shape": _SHAPES[marks.marker], "strokeDash": _DASHES[marks.line]}
         values.append(found[channel])
     scale = {"domain": [*styles], "range": values}
     return {"field": "method", "type": "nominal", "scale": scale, "legend": {"title": None}}
-
-
-def visible(color: str) -> str:
-    """Return a colour (#RRGGBB), darkened as far as its contrast to white must be (WCAG 2, 1.4.11: graphics)."""
-    channels = [int(color[place : place + 2], 16) for place in (1, 3, 5)]
-    while contrast_to_white(channels) < _CONTRAST:
-        channels = [int(0.97 * channel) for channel in channels]
-    return "#" + "".join(f"{channel:02x}" for channel in channels)
-
-
-def contrast_to_white(channels: Sequence[int]) -> float:
-    """Return the contrast ratio of a colour, red, green and blue from 0 to 255, to white (WCAG 2)."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (each / 255 for each in channels)]
-    return 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
 
 
 def quantity(

@@ -28,7 +28,7 @@ _ACROSS = 3  # panels in a line
 _MOST_DECADES = 4  # from the largest coefficient down; what is smaller stands on the linear part around 0
 _MISSED = style.sign("o", 6, face="white")
 _FALSE: dict[str, Any] = {"ls": "none", "marker": "_", "ms": 7, "mew": 1.2}
-_HIT: dict[str, Any] = {"ls": "none", "marker": "o", "ms": 4, "mew": 0}
+_HIT: dict[str, Any] = {"ls": "none", "marker": "o", "ms": 4, "mec": "white", "mew": 0.3}
 
 
 @style.styled
@@ -62,8 +62,8 @@ def _draw(axes: Axes, item: Estimates, color: str) -> None:
     axes.axvline(0, color=style.FAINT, lw=0.8)
     axes.axline((0, 0), slope=1, color=style.MUTED, lw=0.8, ls=(0, (4, 3)))
     for where, marks in (
-        (found & ~truth, {**_FALSE, "color": color, "alpha": 0.6}),
-        (found & truth, {**_HIT, "color": color, "alpha": 0.6}),
+        (found & ~truth, {**_FALSE, "color": color}),
+        (found & truth, {**_HIT, "color": color}),
         (~found & truth, _MISSED),
     ):
         axes.plot(item.truth[where], item.found[where], **marks)

@@ -64,7 +64,7 @@ def _draw_small(axes: Axes, masks: Masks) -> None:
             [(place, heights[place][source]), (place + 1, heights[place + 1][target])]
             for target, source in np.argwhere(matrix).tolist()
         ]
-        axes.add_collection(LineCollection(ends, colors=style.BLUE, linewidths=0.7, alpha=0.6))
+        axes.add_collection(LineCollection(ends, colors=style.BLUE, linewidths=0.7, alpha=0.75))
     for place, (column, alive) in enumerate(zip(heights, sparsity.alive_units(masks), strict=True)):
         faces = [style.BLUE if living else "white" for living in alive.tolist()]
         axes.scatter([place] * len(column), column, s=22, c=faces, edgecolors=style.MUTED, linewidths=0.8, zorder=3)

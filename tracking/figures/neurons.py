@@ -83,7 +83,7 @@ def _bars(task: str, result: CellResult) -> list[_Bar]:
 
 def _draw(axes: Axes, bars: Sequence[_Bar], middles: list[float], width: float, marks: MethodStyle) -> None:
     shares = [bar.share for bar in bars]
-    axes.bar(middles, [100.0] * len(bars), width, facecolor="none", edgecolor=style.FAINT, lw=0.8)
+    axes.bar(middles, [100.0] * len(bars), width, facecolor="none", edgecolor=style.MUTED, lw=0.5)
     axes.bar(middles, shares, width, color=marks.color, hatch=marks.hatch, edgecolor="white", lw=0)
     axes.errorbar(middles, shares, _around(bars), color=style.INK, lw=1, capsize=2.5, ls="none")
     axes.plot(middles, [bar.by_their_rule for bar in bars], **_BY_THEIR_RULE)
@@ -119,7 +119,7 @@ def _legend(shown: Sequence[tuple[str, MethodStyle]], any_published: bool) -> li
     if any_published:
         entries.append(("published (its rule counts as many or more)", Line2D([], [], **_PUBLISHED)))
         entries.append(("ours by that rule", Line2D([], [], **_BY_THEIR_RULE)))
-    return [*entries, ("all neurons of the layer", Patch(facecolor="none", edgecolor=style.MUTED, lw=0.8))]
+    return [*entries, ("all neurons of the layer", Patch(facecolor="none", edgecolor=style.MUTED, lw=0.5))]
 
 
 KIND = Kind(

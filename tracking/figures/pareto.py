@@ -24,7 +24,7 @@ from tracking.results.rows import Row
 
 CAPTION = (
     "Each point is a configuration at a pruning threshold, mean over seeds. Above, validation data: the steps are each "
-    "method's front, the best score to be had with so much left or less; faint points are beaten by another of the "
+    "method's front, the best score to be had with so much left or less; hollow points are beaten by another of the "
     "same method. Below, test data: the points of the same fronts, which were not chosen by it, with one standard "
     "deviation over seeds both ways; a point may be worse there than one that leaves less, and no line joins them. "
     "Errors, and what is left, stand on logarithmic axes; what is far worse than the rest is counted in a corner. A "
@@ -183,7 +183,7 @@ def _draw_panel(
         score, all_scores = (
             style.at_least((getattr(point, split) for point in some), no_error) for some in (best, points)
         )
-        axes.plot(all_left, all_scores, ".", color=marks.color, ms=5, alpha=0.4, mew=0)
+        axes.plot(all_left, all_scores, "o", color=marks.color, ms=3, mfc="none", mew=0.6)
         if split == "validation":
             axes.step(left, score, marks.line, where="post", color=marks.color, lw=1.6, marker=marks.marker, ms=4)
         else:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tracking.charts.chart import visible
 from tracking.figures.method_styles import MethodStyle, method_styles
 from tracking.manifest import Manifest
 
@@ -80,7 +79,7 @@ def scatter(manifest: Manifest, measured: Sequence[Measured]) -> Scatter | None:
 
 def _mark(manifest: Manifest, item: Measured, marks: MethodStyle, x: float, y: float) -> Mark:
     text = f"{item.label}: {manifest.score} {item.score_text}, {item.left_text} % of the weights left"
-    return Mark(item.label, text, round(x, 1), round(y, 1), visible(marks.color), _SHAPES[marks.marker])
+    return Mark(item.label, text, round(x, 1), round(y, 1), marks.color, _SHAPES[marks.marker])
 
 
 def _range(first: str, last: str) -> str:
