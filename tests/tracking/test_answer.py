@@ -13,10 +13,10 @@ from tracking.report import results_table
 from tracking.results.cells import Stat, gather, stat
 from tracking.results.equal_score import EqualScore
 from tracking.results.rows import Row, Snapshot
-from tracking.tables import findings, formats, number_text
+from tracking.tables import difference_text, findings, formats, number_text
 from tracking.tables import table as tables
 from tracking.tables.answer import Answer, answer
-from tracking.tables.columns import DENSITY
+from tracking.tables.columns import ALIVE, DENSITY
 from tracking.tables.findings import Findings
 from tracking.tables.grids import Grid
 from tracking.tables.ranking import Difference, Rank
@@ -44,7 +44,7 @@ def compared(rows: Mapping[str, tuple[Cell, Sequence[Row]]], seeds: int = 6) -> 
 
 
 def detail(found: Answer, name: str) -> str:
-    (text,) = (text for text in found.details if text.startswith(name))
+    (text,) = (text for text in (*found.beside, *found.details) if text.startswith(name))
     return text
 
 
@@ -75,9 +75,63 @@ def test_a_difference_whose_interval_holds_zero_is_not_shown() -> None:
     like = [value + by for value, by in zip(errors(0.1), (-0.01, 0.01, -0.02, 0.02, 0.01, -0.01), strict=True)]
     found = compared({"DN": (ONE, rows_of(ONE, 0.1, like)), "P": (TWO, rows_of(TWO, 0.9, errors(0.1)))})
     assert "; test nmse 0." in found.headline
-    assert ": no difference shown (× 0." in found.headline
+    assert ": no difference shown (16 % better to 17 % worse, n = 6)" in found.headline
     assert "best" not in detail(found, "Test nmse: ")
     assert "lowest mean" in detail(found, "Test nmse: ")
+
+
+WIDER = (0.0, 0.06, 0.01, 0.07, 0.02, 0.05)
+
+
+def test_an_interval_of_a_pair_alone_is_said_as_that() -> None:
+    """It excludes 0, and the difference does not hold where all comparisons are counted: no contradiction."""
+    like = [value * (1 + by) for value, by in zip(errors(0.1), WIDER, strict=True)]
+    found = compared({"DN": (ONE, rows_of(ONE, 0.5, like)), "P": (TWO, rows_of(TWO, 0.5, errors(0.1)))})
+    said = detail(found, "Test nmse: lowest mean P, ")
+    assert said.endswith(
+        "% better by the interval of this pair alone, not beyond chance once all 5 comparisons are counted (n = 6)."
+    )
+
+
+def test_of_many_methods_little_stands_in_front() -> None:
+    cells = {f"M{place}": make_cell(l1=float(place)) for place in range(8)}
+    rows = {
+        label: (
+            cell,
+            rows_of(cell, 0.5, [value * (1 + place * by) for value, by in zip(errors(0.1), WIDER, strict=True)]),
+        )
+        for place, (label, cell) in enumerate(cells.items())
+    }
+    rows["M7"] = (cells["M7"], [])
+    found = compared(rows)
+    assert 1 + len(found.beside) <= 3
+    assert "; likewise " in detail(found, "Test nmse: ")
+    assert "% better than M" in detail(found, "Test nmse: ")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (
+            -5.3,
+            -1.5,
+            "1.5 to 5.3 fewer by the interval of this pair alone, not beyond chance once all 15 comparisons are ",
+        ),
+        (
+            1.5,
+            5.3,
+            "1.5 to 5.3 more by the interval of this pair alone, not beyond chance once all 15 comparisons are ",
+        ),
+        (-5.3, 1.5, "no difference shown (5.3 fewer to 1.5 more, n = 5)"),
+        (3.0, 3.0, "3.0 more in every seed, not beyond chance once all 15 comparisons are counted (n = 5)"),
+        (0.004, 3.0, "0.004 to 3.0 more by "),
+    ],
+)
+def test_intervals_are_said_with_their_direction(low: float, high: float, text: str) -> None:
+    found, _ = table_of(A=[10] * 6, B=[100] * 6)
+    column = next(column for column in found.table.columns if column.key == ALIVE)
+    item = Difference((low + high) / 2, low, high, 5, is_ratio=False, verdict="not shown", num_comparisons=15)
+    assert difference_text.said(column, item).startswith(text)
 
 
 def test_the_price_against_the_best_score_is_said_where_another_method_lies_between() -> None:
@@ -179,7 +233,7 @@ def test_one_infinite_error_leaves_the_others_their_geometric_means() -> None:
 def test_nothing_finished_is_no_answer() -> None:
     found = compared({"DN": (ONE, []), "P": (TWO, [])})
     assert found.headline == "There is no answer yet: no replicate has a result."
-    assert found.details == ("Missing: DN (0 of 6 seeds) and P (0 of 6 seeds).",)
+    assert found.beside == ("Missing: DN (0 of 6 seeds) and P (0 of 6 seeds).",)
 
 
 @pytest.mark.parametrize("count", [5, 6])

@@ -12,7 +12,7 @@ _MOST_DETAILS = 10
 
 def of_sweep(said: Answer, report: str) -> str:
     """Return the answer. ``report``: a link to the report, as Markdown."""
-    items = "\n".join(map(markdown_item, said.details[:_MOST_DETAILS]))
+    items = "\n".join(map(markdown_item, [*said.beside, *said.details][:_MOST_DETAILS]))
     return "\n\n".join(filter(None, [markdown_text(said.headline), items, report]))
 
 

@@ -1,11 +1,10 @@
 """The answer of a sweep in words: which method leaves least, and at what price in score."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tracking.results.inference import FEWEST_RUNS, exp
-from tracking.tables import columns, number_text, ranking
+from tracking.results.inference import FEWEST_RUNS
+from tracking.tables import columns, difference_text, number_text, ranking
 from tracking.tables.columns import Column
 from tracking.tables.findings import Findings
 from tracking.tables.ranking import Difference, Rank
@@ -13,23 +12,18 @@ from tracking.tables.ranking import Difference, Rank
 _SAVED = (columns.ALIVE, columns.DENSITY, columns.DENSE_SIZE)
 """Keys of what methods leave; the answer begins with the first in which a lead is shown."""
 _WORDS = {
-    columns.ALIVE: ("Neurons", "fewest", "fewer", "more"),
-    columns.DENSITY: ("Weights left", "fewest", "fewer", "more"),
-    columns.DENSE_SIZE: ("Dense size", "smallest", "smaller", "larger"),
+    columns.ALIVE: ("Neurons", "fewest"),
+    columns.DENSITY: ("Weights left", "fewest"),
+    columns.DENSE_SIZE: ("Dense size", "smallest"),
 }
-"""Of what methods leave: its name, and the words for the best, for less and for more of it."""
-_TENTH, _TWICE = 0.1, 2
-"""Ratios between which a change is said in per cent, else as a factor."""
+"""Of what methods leave: its name, and the word for the best."""
 _MOST_NAMED = 5
-_SAME = "the same in every seed"
-_ROUNDING = 1e-12
-"""Of intervals of differences that are all the same."""
-_OF_SCORES = ("best", "better", "worse")
+_MOST_BESIDE = 2
 _RULE = (
     "means over seeds, of errors and dense sizes geometric ones, unless a value is 0 or less; a difference of two "
-    f"methods is said where it holds: paired by seed, p below 0.05 after Holm's correction, at least {FEWEST_RUNS} "
-    "seeds; its 95 % interval and the number of seeds follow it in brackets, other brackets hold the next method and "
-    "its value"
+    "methods holds where p, paired by seed, is below 0.05 after Holm's correction for all comparisons of the sweep, of "
+    f"at least {FEWEST_RUNS} seeds; intervals are 95 % intervals of a pair by itself, not corrected, so that one may "
+    "exclude 0 where the difference does not hold; other brackets hold the next method and its value"
 )
 
 
@@ -38,8 +32,10 @@ class Answer:
     """What a sweep says, in sentences."""
 
     headline: str
+    beside: tuple[str, ...] = ()
+    """What a reader has to know of the headline: what is missing. Few sentences."""
     details: tuple[str, ...] = ()
-    """A sentence a quantity, what the savings cost, and what is missing."""
+    """A sentence a quantity, what the savings cost, and what else is missing."""
     rule: str = ""
     """What the averages are, and when a difference is said; empty of one method."""
     methods: Mapping[str, str] = field(default_factory=dict)
@@ -52,14 +48,15 @@ def answer(findings: Findings) -> Answer:
     saved = [found for key in _SAVED if key in by_key and (found := ranking.rank(findings, by_key[key]))]
     score = ranking.rank(findings, by_key[columns.SCORE_AFTER]) if by_key else None
     missing = tuple(_missing(findings, [*saved, *filter(None, [score])]))
+    beside, more = missing[:_MOST_BESIDE], missing[_MOST_BESIDE:]
     if score is None and not saved:
-        return Answer("There is no answer yet: no replicate has a result.", missing)
+        return Answer("There is no answer yet: no replicate has a result.", beside, more)
     described = {row.label: _described(row.label, saved, score) for row in findings.table.rows}
     methods = {label: text for label, text in described.items() if text}
     if len(findings.table.rows) == 1:
-        return Answer(f"{next(iter(methods.values()))}.", missing, methods=methods)
+        return Answer(f"{next(iter(methods.values()))}.", beside, more, methods=methods)
     details = [*map(_detail, [*saved, *filter(None, [score])]), *_prices(saved, score)]
-    return Answer(_headline(findings, saved, score), (*details, *missing), _RULE, methods)
+    return Answer(_headline(findings, saved, score), beside, (*details, *more), _RULE, methods)
 
 
 def _described(label: str, saved: Sequence[Rank], score: Rank | None) -> str:
@@ -77,13 +74,28 @@ def _headline(findings: Findings, saved: Sequence[Rank], score: Rank | None) -> 
         return f"No method leaves less than the others{_best_score(score)}."
     leading = next((found for found in differ if _holds(found)), differ[0])
     best, other = leading.best, leading.next or ""
-    lead = leading.differences[other]
-    doubt = "" if _holds(leading) or _is_of_few(lead) else f"; {_doubt(leading.column, lead)}"
+    lead, is_priced = leading.differences[other], _is_priced(score, best, other)
+    price = ranking.difference(findings, score.column, best[0], other) if score is not None and is_priced else None
+    neither = _hold_alone(lead, price)
+    doubt = "" if _holds(leading) or difference_text.is_of_few(lead) else f"; {_doubt(leading.column, lead, neither)}"
     text = f"{_names(best)} {'leave' if len(best) > 1 else 'leaves'} {_left(leading, best[0])}"
     text += f" ({other}: {_value(leading, other)}{doubt})"
-    if score is not None and len(best) == 1 and {*best, other} <= score.averages.keys():
-        text += _price(score, best[0], other, ranking.difference(findings, score.column, best[0], other))
-    return f"{text}{f'; no verdict of fewer than {FEWEST_RUNS} seeds' * _is_of_few(lead)}."
+    if score is not None and is_priced:
+        text += _price(score, best[0], other, price, neither)
+    if neither is not None:
+        text += f"; {difference_text.beyond_chance(neither, 'neither is')} (n = {neither.n})"
+    return f"{text}{f'; {difference_text.TOO_FEW}' * difference_text.is_of_few(lead)}."
+
+
+def _is_priced(score: Rank | None, best: Sequence[str], other: str) -> bool:
+    return score is not None and len(best) == 1 and {*best, other} <= score.averages.keys()
+
+
+def _hold_alone(lead: Difference | None, price: Difference | None) -> Difference | None:
+    """The lead, where neither it nor its price holds though the interval of each excludes 0: that is said once."""
+    if lead is None or price is None or lead.n != price.n:
+        return None
+    return lead if lead.holds_alone and price.holds_alone else None
 
 
 def _holds(found: Rank) -> bool:
@@ -91,14 +103,12 @@ def _holds(found: Rank) -> bool:
     return found.next is not None and found.is_ahead_of(found.next)
 
 
-def _doubt(column: Column, lead: Difference | None) -> str:
+def _doubt(column: Column, lead: Difference | None, neither: Difference | None) -> str:
     """What stands against a lead: a difference that is not shown, or the other way round where seeds are missing."""
-    said = _difference(column, lead, before=": ", after="")
+    if lead is not None and neither is not None:
+        return difference_text.alone(column, lead)
+    said = difference_text.said(column, lead, before=": ", after="")
     return f"on the seeds that both have {said}" if lead is not None and lead.holds else said
-
-
-def _is_of_few(item: Difference | None) -> bool:
-    return item is not None and item.verdict == "too few seeds"
 
 
 def _best_score(score: Rank | None) -> str:
@@ -110,17 +120,18 @@ def _best_score(score: Rank | None) -> str:
 def _claim(found: Rank) -> str:
     """The word for the best of a quantity: of its mean alone where no lead is shown."""
     if found.is_shown:
-        return _words(found.column)[0]
+        return _WORDS[found.column.key][1] if found.column.key in _WORDS else "best"
     return "highest mean" if found.column.higher_is_better else "lowest mean"
 
 
-def _price(score: Rank, best: str, other: str, item: Difference | None) -> str:
+def _price(score: Rank, best: str, other: str, item: Difference | None, neither: Difference | None) -> str:
     """What ``best`` costs in score against ``other``, as the end of a sentence."""
     column, title = score.column, _title(score.column)
     if item is None or not item.holds:
-        doubt = "" if _is_of_few(item) else f": {_difference(column, item)}"
+        said = difference_text.alone(column, item) if item and neither else difference_text.said(column, item)
+        doubt = "" if difference_text.is_of_few(item) else f": {said}"
         return f"; {title} {_value(score, best)} against {_value(score, other)}{doubt}"
-    amount, ends = _amount(column, item)
+    amount, ends = difference_text.amount_that_holds(column, item)
     if (item.amount > 0) == column.higher_is_better:
         return f" and is {amount} better in {title} ({ends})"
     if column.higher_is_better:
@@ -134,25 +145,36 @@ def _detail(found: Rank) -> str:
     name = _WORDS[column.key][0] if column.key in _WORDS else f"{_title(column)[:1].upper()}{_title(column)[1:]}"
     if found.next is None:
         return f"{name}: {best}, {'the same: ' * (len(found.best) > 1)}{_value(found, found.best[0])}."
+    lead, others = found.differences[found.next], dict([*found.differences.items()][1:])
     text = f"{name}: {_claim(found)} {best}, {_value(found, found.best[0])} ({found.next}: {_value(found, found.next)})"
-    doubtful = {
-        label: item
-        for label, item in found.differences.items()
-        if item is not None and item.verdict == "not shown" and label != found.next
-    }
-    named = _names([f"{label} ({_signed_ends(column, item)})" for label, item in doubtful.items()]) if doubtful else ""
-    corrected = " after Holm's correction" * any(_excludes_zero(item) for item in doubtful.values())
-    more = f"; no difference from {named} shown{corrected}" if doubtful else ""
-    lead = found.differences[found.next]
-    return f"{text}{'' if _is_of_few(lead) else f': {_difference(column, lead)}'}{more}."
+    said = "" if difference_text.is_of_few(lead) else f": {difference_text.said(column, lead)}"
+    return f"{text}{said}{''.join(_others(column, lead, others))}."
+
+
+def _others(column: Column, lead: Difference | None, others: Mapping[str, Difference | None]) -> Iterator[str]:
+    """Of the methods behind the next one those that the best is not shown to be better than."""
+    held_alone = {label: item for label, item in others.items() if item is not None and item.holds_alone}
+    if held_alone:
+        first = next(iter(held_alone.values()))
+        is_said = lead is not None and lead.holds_alone
+        chance = "" if is_said else f", {difference_text.beyond_chance(first, 'not')}"
+        named = [f"{difference_text.one_way(column, item)} than {label}" for label, item in held_alone.items()]
+        yield f"; {'likewise' if is_said else 'by the interval of the pair alone'} {_names(named, ' others')}{chance}"
+    named = [
+        label
+        for label, item in others.items()
+        if item is not None and item.verdict == "not shown" and not item.holds_alone
+    ]
+    if named:
+        yield f"; no difference from {_names(named)} shown"
 
 
 def _prices(saved: Sequence[Rank], score: Rank | None) -> Iterator[str]:
     """What the methods that leave least pay against the best score; where that is the next one, it has been said."""
     for label in dict.fromkeys(label for found in saved if found.next is not None for label in found.best):
         item = score.differences.get(label) if score is not None and label != score.next else None
-        if score is not None and item is not None and not _is_of_few(item):
-            yield f"Price of {label} against {_names(score.best)}: {_difference(score.column, item.mirrored)}."
+        if score is not None and item is not None and not difference_text.is_of_few(item):
+            yield f"Price of {label} against {_names(score.best)}: {difference_text.said(score.column, item.mirrored)}."
 
 
 def _missing(findings: Findings, ranks: Sequence[Rank]) -> Iterator[str]:
@@ -168,61 +190,6 @@ def _missing(findings: Findings, ranks: Sequence[Rank]) -> Iterator[str]:
             unranked.setdefault(_names(labels), []).append(_title(found.column))
     for named, titles in unranked.items():
         yield f"No finite mean of {_names(titles)}: {named}."
-
-
-def _difference(column: Column, item: Difference | None, before: str = " (", after: str = ")") -> str:
-    """One method less another, in words. ``before``, ``after``: what stands around an interval without a difference."""
-    if item is None:
-        return "not compared"
-    if _is_of_few(item):
-        return f"no verdict of fewer than {FEWEST_RUNS} seeds"
-    if not item.holds:
-        corrected = " after Holm's correction" * _excludes_zero(item)
-        return f"no difference shown{corrected}{before}{_signed_ends(column, item)}, n = {item.n}{after}"
-    amount, ends = _amount(column, item)
-    _, better, worse = _words(column)
-    return f"{amount} {better if (item.amount > 0) == column.higher_is_better else worse} ({ends})"
-
-
-def _excludes_zero(item: Difference) -> bool:
-    return item.low > 0 or item.high < 0
-
-
-def _amount(column: Column, item: Difference) -> tuple[str, str]:
-    """A difference that holds, with its unit and without its sign, and the ends of its interval."""
-    ordered = (item.amount, *sorted((item.low, item.high), key=abs))
-    if not item.is_ratio:
-        numbers = [abs(value) * column.scale for value in ordered]
-        texts = [number_text.difference_in_prose(column, abs(value)) for value in ordered]
-        unit = " points" if column.kind == "percent" else ""
-    elif not _TENTH < exp(item.amount) < _TWICE:
-        numbers = [exp(abs(value)) for value in ordered]
-        texts, unit = [f"{number:.3g}" for number in numbers], " times"
-    else:
-        shares = [abs(exp(value) - 1) for value in ordered]
-        numbers = [100 * share for share in shares]
-        texts, unit = [number_text.percent(share) for share in shares], " %"
-    ends = _SAME if _is_one(item) else " to ".join(number_text.told_apart(texts[1:], numbers[1:]))
-    return f"{texts[0]}{unit}", f"{ends}, n = {item.n}"
-
-
-def _is_one(item: Difference) -> bool:
-    """Whether the interval of a difference has no width but that of rounding errors: it is the same in every seed."""
-    return math.isclose(item.low, item.high, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
-
-
-def _signed_ends(column: Column, item: Difference) -> str:
-    """The interval of a difference that is not shown."""
-    ends = (item.low, item.high)
-    if item.is_ratio:
-        return " to ".join(map(number_text.ratio, ends))
-    texts = [number_text.difference_in_prose(column, end, signed=True) for end in ends]
-    return f"{' to '.join(texts)}{' points' * (column.kind == 'percent')}"
-
-
-def _words(column: Column) -> tuple[str, ...]:
-    """The best, better and worse."""
-    return _WORDS[column.key][1:] if column.key in _WORDS else _OF_SCORES
 
 
 def _title(column: Column) -> str:
@@ -243,8 +210,8 @@ def _left(found: Rank, label: str) -> str:
     return f"a dense network of {value} weights (of {total})"
 
 
-def _names(labels: Sequence[str]) -> str:
+def _names(labels: Sequence[str], more: str = " more") -> str:
     """Labels as a sentence has them; of many how many more there are."""
     if len(labels) > _MOST_NAMED:
-        labels = [*labels[: _MOST_NAMED - 1], f"{len(labels) - _MOST_NAMED + 1} more"]
+        labels = [*labels[: _MOST_NAMED - 1], f"{len(labels) - _MOST_NAMED + 1}{more}"]
     return " and ".join(filter(None, [", ".join(labels[:-1]), labels[-1]]))

@@ -20,6 +20,13 @@ class Difference:
     n: int
     is_ratio: bool
     verdict: Verdict
+    num_comparisons: int = 1
+    """All that the verdict is corrected for; the interval is not."""
+
+    @property
+    def holds_alone(self) -> bool:
+        """Whether its own interval excludes 0, though it does not stand after correction."""
+        return self.verdict == "not shown" and (self.low > 0 or self.high < 0)
 
     @property
     def holds(self) -> bool:
@@ -91,15 +98,15 @@ def _weakest(findings: Findings, column: Column, best: Sequence[str], other: str
     known = [pair for pair in pairs if pair is not None]
     if len(known) < len(pairs):
         return None
-    return _as_difference(max(known, key=lambda pair: pair.p_corrected))
+    return _as_difference(findings, max(known, key=lambda pair: pair.p_corrected))
 
 
 def difference(findings: Findings, column: Column, first: str, second: str) -> Difference | None:
     """Return ``first`` less ``second``; None where the two are not compared."""
     found = findings.comparison(column.plain.title, first, second)
-    return None if found is None else _as_difference(found)
+    return None if found is None else _as_difference(findings, found)
 
 
-def _as_difference(pair: Comparison) -> Difference:
+def _as_difference(findings: Findings, pair: Comparison) -> Difference:
     ends = (pair.interval.low, pair.interval.high)
-    return Difference(pair.difference, *ends, pair.n, pair.is_ratio, pair.verdict)
+    return Difference(pair.difference, *ends, pair.n, pair.is_ratio, pair.verdict, len(findings.compared))
