@@ -56,7 +56,9 @@ def test_the_answer_says_what_is_left_and_what_it_costs() -> None:
     assert detail(found, "Weights left: ").startswith("Weights left: fewest DN, ")
     assert "points fewer (" in detail(found, "Weights left: ")
     assert detail(found, "Dense size: ").startswith("Dense size: smallest DN, ")
-    assert detail(found, "Test nmse: ").startswith("Test nmse: best P, 0.1010 (DN: 0.1293): 22 % better (")
+    assert detail(found, "Test nmse: ").startswith(
+        "Test nmse: best P, 0.1010 (DN: 0.1293; geometric means): 22 % better ("
+    )
     assert not any(text.startswith("Price") for text in found.details)  # the score's own line says it
     assert "Holm" in found.rule
 
@@ -171,13 +173,29 @@ def test_one_seed_is_compared_with_nothing() -> None:
 def test_one_method_is_described() -> None:
     found = compared({"DN": (ONE, rows_of(ONE, 0.1, errors(0.2)))})
     assert found.headline.startswith("DN: ")
-    assert found.headline.endswith(" weights (of 105), test nmse 0.2020.")
+    assert found.headline.endswith(" weights (of 105), test nmse 0.2020 (geometric mean).")
     assert (found.details, found.rule) == ((), "")
+
+
+def test_a_geometric_mean_is_called_so_where_the_table_has_the_other() -> None:
+    rows = [
+        make_row(ONE, seed, density=density, test__nmse__after_pruning=0.1) for seed, density in enumerate((0.4, 0.9))
+    ]
+    found = compared({"DN": (ONE, rows)}, seeds=2)
+    assert " weights (geometric mean, of 105), " in found.headline
+    one = compared({"DN": (ONE, rows[:1])}, seeds=1)
+    assert "geometric" not in one.headline
+
+
+def test_networks_with_nothing_left_are_named_in_front() -> None:
+    empty = [*rows_of(ONE, 0.5, errors(0.2))[:5], make_row(ONE, 5, density=0.0, test__nmse__after_pruning=1.0)]
+    found = compared({"DN": (ONE, empty), "P": (TWO, rows_of(TWO, 0.9, errors(0.1)))})
+    assert found.beside == ("Nothing is left between inputs and outputs in 1 of 6 networks of DN.",)
 
 
 def test_methods_that_leave_the_same_are_a_tie() -> None:
     found = compared({"a": (ONE, rows_of(ONE, 1.0, errors(0.2))), "b": (TWO, rows_of(TWO, 1.0, errors(0.1)))})
-    assert found.headline == "No method leaves less than the others; lowest mean test nmse: b, 0.1010."
+    assert found.headline == "No method leaves less than the others; lowest mean test nmse: b, 0.1010 (geometric mean)."
     assert detail(found, "Weights left: ") == "Weights left: a and b, the same: 100.00 %."
 
 

@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dn_distributed.text import counted
 from tracking.results.inference import FEWEST_RUNS
 from tracking.tables import columns, difference_text, number_text, ranking
 from tracking.tables.columns import Column
 from tracking.tables.findings import Findings
 from tracking.tables.ranking import Difference, Rank
+from tracking.tables.table import TableRow
 
 _SAVED = (columns.ALIVE, columns.DENSITY, columns.DENSE_SIZE)
 """Keys of what methods leave; the answer begins with the first in which a lead is shown."""
@@ -63,7 +65,7 @@ def _described(label: str, saved: Sequence[Rank], score: Rank | None) -> str:
     """What a method leaves, and its score; empty where neither is known."""
     parts = [_left(found, label) for found in saved if label in found.averages]
     if score is not None and label in score.averages:
-        parts.append(f"{_title(score.column)} {_value(score, label)}")
+        parts.append(f"{_title(score.column)} {_value(score, label)}{_which_mean(score)}")
     return f"{label}: {', '.join(parts)}" if parts else ""
 
 
@@ -114,7 +116,8 @@ def _doubt(column: Column, lead: Difference | None, neither: Difference | None) 
 def _best_score(score: Rank | None) -> str:
     if score is None:
         return ""
-    return f"; {_claim(score)} {_title(score.column)}: {_names(score.best)}, {_value(score, score.best[0])}"
+    value = f"{_value(score, score.best[0])}{_which_mean(score)}"
+    return f"; {_claim(score)} {_title(score.column)}: {_names(score.best)}, {value}"
 
 
 def _claim(found: Rank) -> str:
@@ -130,7 +133,7 @@ def _price(score: Rank, best: str, other: str, item: Difference | None, neither:
     if item is None or not item.holds:
         said = difference_text.alone(column, item) if item and neither else difference_text.said(column, item)
         doubt = "" if difference_text.is_of_few(item) else f": {said}"
-        return f"; {title} {_value(score, best)} against {_value(score, other)}{doubt}"
+        return f"; {title} {_value(score, best)} against {_value(score, other)}{_which_mean(score)}{doubt}"
     amount, ends = difference_text.amount_that_holds(column, item)
     if (item.amount > 0) == column.higher_is_better:
         return f" and is {amount} better in {title} ({ends})"
@@ -144,9 +147,12 @@ def _detail(found: Rank) -> str:
     column, best = found.column, _names(found.best)
     name = _WORDS[column.key][0] if column.key in _WORDS else f"{_title(column)[:1].upper()}{_title(column)[1:]}"
     if found.next is None:
-        return f"{name}: {best}, {'the same: ' * (len(found.best) > 1)}{_value(found, found.best[0])}."
+        return (
+            f"{name}: {best}, {'the same: ' * (len(found.best) > 1)}{_value(found, found.best[0])}{_which_mean(found)}."
+        )
     lead, others = found.differences[found.next], dict([*found.differences.items()][1:])
-    text = f"{name}: {_claim(found)} {best}, {_value(found, found.best[0])} ({found.next}: {_value(found, found.next)})"
+    other = f"{found.next}: {_value(found, found.next)}{'; geometric means' * _is_geometric(found)}"
+    text = f"{name}: {_claim(found)} {best}, {_value(found, found.best[0])} ({other})"
     said = "" if difference_text.is_of_few(lead) else f": {difference_text.said(column, lead)}"
     return f"{text}{said}{''.join(_others(column, lead, others))}."
 
@@ -178,8 +184,10 @@ def _prices(saved: Sequence[Rank], score: Rank | None) -> Iterator[str]:
 
 
 def _missing(findings: Findings, ranks: Sequence[Rank]) -> Iterator[str]:
-    """What has no result, or none that could be ranked."""
+    """Networks of which nothing is left; what has no result, or none that could be ranked."""
     rows = findings.table.rows
+    if nothing := [text for row in rows if (text := _lost_networks(row))]:
+        yield f"Nothing is left between inputs and outputs in {_names(nothing)}."
     lost = [f"{row.label} ({there})" for row in rows if (there := row.what_is_there)]
     if lost:
         yield f"Missing: {_names(lost)}."
@@ -190,6 +198,13 @@ def _missing(findings: Findings, ranks: Sequence[Rank]) -> Iterator[str]:
             unranked.setdefault(_names(labels), []).append(_title(found.column))
     for named, titles in unranked.items():
         yield f"No finite mean of {_names(titles)}: {named}."
+
+
+def _lost_networks(row: TableRow) -> str:
+    """How many networks of a method have no neuron alive, so that their outputs do not depend on their inputs."""
+    alive = row.stats.get(columns.ALIVE)
+    count = alive.values.count(0) if alive is not None else 0
+    return f"{count} of {counted(alive.n, 'network')} of {row.label}" if alive is not None and count else ""
 
 
 def _title(column: Column) -> str:
@@ -207,7 +222,16 @@ def _left(found: Rank, label: str) -> str:
         return f"{value} of the weights"
     if found.column.key == columns.ALIVE:
         return f"{value} of {total} neurons"
-    return f"a dense network of {value} weights (of {total})"
+    return f"a dense network of {value} weights ({'geometric mean, ' * _is_geometric(found)}of {total})"
+
+
+def _is_geometric(found: Rank) -> bool:
+    """Whether a mean has to be called a geometric one: the table beside has the other."""
+    return found.is_geometric and found.is_over_seeds
+
+
+def _which_mean(found: Rank) -> str:
+    return " (geometric mean)" * _is_geometric(found)
 
 
 def _names(labels: Sequence[str], more: str = " more") -> str:

@@ -50,6 +50,8 @@ class Rank:
     """The best less each other method that is worse than it; None where the two cannot be compared."""
     is_geometric: bool = False
     """Whether averages are geometric means."""
+    is_over_seeds: bool = True
+    """Whether some average is over more than one seed."""
 
     @property
     def best(self) -> tuple[str, ...]:
@@ -89,7 +91,8 @@ def rank(findings: Findings, column: Column) -> Rank | None:
     averages = {label: found[label] for label in known}
     best = [label for label in known if found[label] == found[known[0]]]
     others = known[len(best) :]
-    return Rank(column, averages, {label: _weakest(findings, column, best, label) for label in others}, is_geometric)
+    differences = {label: _weakest(findings, column, best, label) for label in others}
+    return Rank(column, averages, differences, is_geometric, any(of.n > 1 for of in stats.values()))
 
 
 def _weakest(findings: Findings, column: Column, best: Sequence[str], other: str) -> Difference | None:
