@@ -103,11 +103,11 @@ class Results:
 
     def __rich__(self) -> "Group":
         """Return the table as a terminal shows it."""
-        return formats.terminal(self._grid)
+        return formats.terminal(grids.of_table(self.table.for_page))
 
     def _repr_html_(self) -> str:
         """Return the table as a notebook shows it."""
-        return formats.as_html(self._grid)
+        return formats.as_html(grids.of_table(self.table.for_page))
 
 
 def locate_store(where: str | Path | None = None) -> StoreLocation:

@@ -1,5 +1,6 @@
 """What another program gets of a sweep: rows, cells, table, data frame."""
 
+import io
 import math
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import tracking
 from tests.tracking.fabricated import Recorder, make_cell
@@ -72,6 +74,14 @@ def test_the_table_is_that_of_the_command_line(results: tracking.Results) -> Non
     assert results.to_latex() == formats.latex(grids.of_table(results.table))
     assert "<table" in results._repr_html_()
     assert [row.label for row in results.table.rows] == ["A", "B"]
+
+
+def test_what_is_shown_has_one_word_for_weights_left(results: tracking.Results) -> None:
+    console = Console(width=200, file=io.StringIO(), record=True)
+    console.print(results)
+    for text in (console.export_text(), results._repr_html_()):
+        assert "weights left in fc1" in text
+        assert text.count("sparsity") == text.count("(the paper calls it sparsity)") == 1
 
 
 def test_a_report_s_rows_give_the_same_results(results: tracking.Results, tmp_path: Path) -> None:

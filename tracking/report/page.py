@@ -120,7 +120,7 @@ def render(
         table=_html(results_table.totals(found)),
         layers=_html(of_layers) if len(of_layers.body) > 1 else "",
         caption=results_table.CAPTION,
-        notes=found.table.notes,
+        notes=found.table.for_page.notes,
         runs=_runs(data.methods, found.table.columns, run_link),
         num_runs=sum(len(method.chosen.rows) for method in data.methods if method.chosen),
         grids=[(grid.title, _html(grid)) for grid in statistics.grids],

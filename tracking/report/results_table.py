@@ -41,7 +41,7 @@ def in_page_words(findings: Findings) -> Findings:
     names = {column.plain.title: column.for_page.title for column in findings.table.columns}
     return replace(
         findings,
-        table=replace(findings.table, columns=tuple(column.for_page for column in findings.table.columns)),
+        table=findings.table.for_page,
         compared=tuple(replace(item, quantity=names[item.quantity]) for item in findings.compared),
         orders=tuple(replace(order, quantity=names[order.quantity]) for order in findings.orders),
     )

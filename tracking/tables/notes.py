@@ -14,10 +14,15 @@ from tracking.store.cell_params import flat, phases_of
 from tracking.tables import published, verdicts
 from tracking.tables.columns import Column
 
-_GENERAL = (
+GENERAL = (
     'mean ± sample standard deviation (n) over seeds; "sparsity" is the paper\'s word for the share of '
-    "weights that are left; neurons as the published scripts count them, alive: on a path from input to output.",
+    "weights that are left; neurons as the published scripts count them, alive: on a path from input to output."
 )
+GENERAL_ON_PAGE = (
+    "mean ± sample standard deviation (n) over seeds; weights left: the share that pruning leaves (the paper calls it "
+    "sparsity); neurons as the published scripts count them, alive: on a path from input to output."
+)
+"""The same beside columns called as a page calls them."""
 _DENSE = (
     "Dense size: weights of the dense network that is left when dead neurons are cut out, alive inputs × alive "
     "outputs added up over the regularised layers ({convolutions}); dense compression: all weights "
@@ -47,7 +52,7 @@ _FEW = 5  # of what failed, seeds and reasons that are named
 def sentences(manifest: Manifest, methods: Sequence[MethodResult], columns: Sequence[Column]) -> Iterator[str]:
     """Yield what a reader needs to judge the table of these methods."""
     beside = {method.label: row for method in methods if method.chosen and (row := method.chosen.published)}
-    yield from _GENERAL
+    yield GENERAL
     networks = [row.counts for method in methods for result in method.tried for row in result.rows[:1]]
     with_filters = any(len(layer.shape) > 2 for counts in networks for layer in counts.layers)
     yield _DENSE.format(convolutions=_FILTERS if with_filters else "no convolution is among them")

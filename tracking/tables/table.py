@@ -61,6 +61,12 @@ class Table:
     rows: tuple[TableRow, ...]
     notes: tuple[str, ...]
 
+    @property
+    def for_page(self) -> "Table":
+        """The table in the words of a page or a terminal: weights left, not the paper's sparsity."""
+        said = (notes.GENERAL_ON_PAGE if note == notes.GENERAL else note for note in self.notes)
+        return replace(self, columns=tuple(column.for_page for column in self.columns), notes=tuple(said))
+
     @cached_property
     def judged(self) -> list[tuple[TableRow, Column, Verdict]]:
         """Every published figure with its verdict."""
