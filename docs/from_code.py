@@ -7,15 +7,18 @@ With ``--check`` it only names the pages that are not what the code says; a test
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.pycode import ModuleAnalyzer
@@ -23,6 +26,7 @@ from sphinx.pycode import ModuleAnalyzer
 from dn_distributed.config import Augment, Distill, Drop, Prune, Pruning, Rewire, Training
 from dn_distributed.data import DATASETS
 from dn_distributed.tasks import TASKS
+from dn_distributed.tasks.architectures import Architecture
 from sweeps.cli.main import dn
 from sweeps.spec.file import Resources, Search, SweepFile
 from sweeps.spec.method import method_entry
@@ -91,9 +95,16 @@ def _required(field: FieldInfo) -> str:
 
 
 def _default(value: Any) -> str:
+    """A value as a sweep file has it."""
     if value is None:
         return ""
-    return f"`{list(value) if isinstance(value, tuple) else str(value).lower() if isinstance(value, bool) else value}`"
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    if isinstance(plain, str):
+        return f"`{plain}`"
+    if isinstance(plain, tuple | list | Mapping):
+        plain = list(plain) if isinstance(plain, tuple) else plain
+        return f"`{yaml.safe_dump(plain, default_flow_style=True, width=math.inf).strip()}`"
+    return f"`{str(plain).lower() if isinstance(plain, bool) else plain}`"
 
 
 def _field_texts(model: type[BaseModel]) -> dict[str, str]:
@@ -113,7 +124,14 @@ def _type(field: Any) -> str:
     return ", ".join([_kind(field.annotation), *filter(None, limits)])
 
 
-_KINDS = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`", types.NoneType: ""}
+_KINDS = {
+    int: "whole number", float: "number", str: "text", bool: "`true` or `false`", types.NoneType: "",
+    Architecture: "[as `network`](#top-level)",
+}  # fmt: skip
+_WITH_KEYS: Mapping[str, type[BaseModel]] = {
+    "drop": Drop, "prune": Prune, "rewire": Rewire, "augment": Augment, "distill": Distill,
+}  # fmt: skip
+"""Models of keys that have a section of the page."""
 
 
 def _kind(annotation: Any) -> str:
@@ -126,6 +144,11 @@ def _kind(annotation: Any) -> str:
         return ", or ".join(filter(None, map(_kind, inner)))
     if origin in (tuple, list):
         return f"list of: {_kind(inner[0])}"
+    if origin is dict:
+        return "mapping" if inner[1] is Any else f"mapping to: {_kind(inner[1])}"
+    for key, model in _WITH_KEYS.items():
+        if annotation is model:
+            return f"[mapping](#{key})"
     return _KINDS.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 
@@ -165,7 +188,8 @@ def _named(kind: str, registry: Mapping[str, type[BaseModel]]) -> str:
 def _otherwise(field: FieldInfo) -> str:
     if field.is_required():
         return "; required"
-    return f"; default {_default(field.default)}" if field.default is not None else ""
+    default = field.get_default(call_default_factory=True)
+    return f"; default {_default(default)}" if default is not None else ""
 
 
 def _first_sentence(found: object) -> str:
@@ -213,11 +237,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "sweep-file": lambda: _keys(SweepFile),
     "method": lambda: _keys(method_entry()),
     "training": lambda: _section(Training),
-    "drop": lambda: _section(Drop),
-    "prune": lambda: _section(Prune),
-    "rewire": lambda: _section(Rewire),
-    "augment": lambda: _section(Augment),
-    "distill": lambda: _section(Distill),
+    **{key: partial(_section, model) for key, model in _WITH_KEYS.items()},
     "pruning": lambda: _section(Pruning),
     "resources": lambda: _section(Resources),
     "search": lambda: _section(Search),
