@@ -144,12 +144,12 @@ def test_the_shipped_sweeps_keep_their_colours() -> None:
     path = Path(__file__).parents[2] / "docs/results/paper-regression/rows.json"
     found = method_styles(rows_file.load(path).manifest.methods)
     assert [f"{label} {marks.color}" for label, marks in found.items()] == [
-        "ℓ1+DN+P #0072B2",
-        "ℓ1+DO+P #D55E00",
-        "ℓ1+DO+P tested with dropout #009E73",
-        "ℓ1+P #CC79A7",
-        "P #C38600",
-        "LASSO #4A9DCD",
+        "ℓ1+DN+P #0072b2",
+        "ℓ1+DO+P #d55e00",
+        "ℓ1+DO+P tested with dropout #009e73",
+        "ℓ1+P #cc79a7",
+        "P #c38600",
+        "LASSO #4a9dcd",
         "OMP #000000",
     ]
 

@@ -18,7 +18,7 @@ class MethodStyle(NamedTuple):
     """Of bars, which have no marker."""
 
 
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#C38600", "#4A9DCD", "#000000")
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#c38600", "#4a9dcd", "#000000")
 """Okabe and Ito's palette, safe for colour-blind readers, without its yellow, and with a darker orange and sky blue:
 each has a contrast of 3 or more to white (WCAG 2, 1.4.11: graphics)."""
 _LINES = ("-", "--", ":")
