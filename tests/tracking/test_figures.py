@@ -1,5 +1,6 @@
 import io
 import math
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -240,6 +241,19 @@ def test_a_picture_of_few_colours_has_those_of_the_methods(monkeypatch: pytest.M
 def test_a_picture_is_the_same_each_time() -> None:
     made = [figures.as_png(drawn(neurons.neurons(*two_methods()))) for _ in range(2)]
     assert made[0] == made[1]
+
+
+def test_an_svg_is_the_same_each_time_and_holds_no_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = (drawn(neurons.neurons(*two_methods())) for _ in range(2))
+    figures.as_png(one)
+    made = figures.as_svg(one)
+    assert made is not None
+    figures.as_png(other)
+    assert figures.as_svg(other) == made
+    assert b"<svg" in made
+    assert not re.search(rb"20\d\d-\d\d-\d\d|<dc:date>|matplotlib v", made, re.IGNORECASE)
+    monkeypatch.setattr(style, "MAX_SVG_BYTES", 1000)
+    assert figures.as_svg(one) is None
 
 
 # Weights that are left.

@@ -22,10 +22,10 @@ from tracking.figures import (
 )
 from tracking.figures.collect import gather
 from tracking.figures.kind import Kind
-from tracking.figures.style import MAX_BYTES, as_png
+from tracking.figures.style import MAX_BYTES, as_png, as_svg
 from tracking.figures.values import FigureData
 
-__all__ = ["FIGURES", "MAX_BYTES", "Drawn", "FigureData", "Kind", "as_png", "draw", "gather"]
+__all__ = ["FIGURES", "MAX_BYTES", "Drawn", "FigureData", "Kind", "as_png", "as_svg", "draw", "gather"]
 
 FIGURES: tuple[Kind, ...] = (
     tradeoff.KIND,

@@ -133,11 +133,12 @@ def _write_files(
         texts[CONFIGURATIONS] = configurations.as_csv(manifest, manifest.selection, methods)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    pictures = page.pictures_of(figures.draw(data))
+    pictures = page.pictures_of(figures.draw(data), as_svg=served is None)  # a page that is served has no files
+    drawn = {f"{FIGURES}/{name}": content for picture in pictures for name, content in picture.files.items()}
     (folder / FIGURES).mkdir()
-    for picture in pictures:
-        (folder / FIGURES / f"{picture.name}.png").write_bytes(picture.png)
-    names = [*texts, *(f"{FIGURES}/{picture.name}.png" for picture in pictures)]
+    for name, content in drawn.items():
+        (folder / name).write_bytes(content)
+    names = [*texts, *drawn]
     html = page.render(
         data, found, said, shipped.provenance, pictures, [*charts.draw(data, table)], names, run_link, served
     )
@@ -155,7 +156,7 @@ def _publish(made: Path, out: Path, replaced: Sequence[figures.Kind] = figures.F
         make_room(target)
     old = [
         *(out / name for name in (CONFIGURATIONS, COMPARISONS, CURVES)),
-        *(out / FIGURES / f"{kind.name}.png" for kind in replaced),
+        *(out / FIGURES / f"{kind.name}.{ending}" for kind in replaced for ending in ("png", "svg")),
     ]
     for path in old:
         path.unlink(missing_ok=True)

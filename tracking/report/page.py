@@ -48,6 +48,8 @@ class Picture:
     png: bytes
     shown: bytes
     """What the page holds, where that is a coarser one."""
+    svg: bytes | None
+    """None where it is not asked for, or would be too large."""
 
     def alternative(self, methods: Sequence[str]) -> str:
         """Return what stands for the picture where it cannot be seen; ``methods``: the figures of each in words."""
@@ -55,18 +57,30 @@ class Picture:
         return f"{self.heading}. {'; '.join(methods[:_MOST_TOLD])}{more}".rstrip(". ") + "."
 
     @property
+    def files(self) -> dict[str, bytes]:
+        """Its files by name."""
+        return {f"{self.name}.png": self.png} | ({f"{self.name}.svg": self.svg} if self.svg is not None else {})
+
+    @property
     def uri(self) -> str:
         """The picture itself, as an address that a page can show."""
         return f"data:image/png;base64,{base64.b64encode(self.shown).decode()}"
 
 
-def pictures_of(drawn: Iterable[Drawn]) -> list[Picture]:
+def pictures_of(drawn: Iterable[Drawn], *, as_svg: bool) -> list[Picture]:
     """Return drawn figures as files have them. In the page, the largest are coarser where all together are too much."""
     every = list(drawn)
     files = [figures.as_png(figure.figure) for figure in every]
     most = _most_of_each(list(map(len, files)))
     return [
-        Picture(d.name, d.heading, d.caption, png, png if len(png) <= most else figures.as_png(d.figure, most))
+        Picture(
+            d.name,
+            d.heading,
+            d.caption,
+            png,
+            png if len(png) <= most else figures.as_png(d.figure, most),
+            figures.as_svg(d.figure) if as_svg else None,
+        )
         for d, png in zip(every, files, strict=True)
     ]
 
