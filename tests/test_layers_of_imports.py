@@ -230,4 +230,5 @@ def test_figures_are_drawn_from_rows_without_torch_and_ray(tmp_path: Path) -> No
     script = f"import sys; from sweeps.cli.main import main; {drawn}; print(*{{'torch', 'ray'}} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, text=True, capture_output=True, check=True)
     assert done.stdout.splitlines() == [f"report: {tmp_path / 'report.html'}", ""]
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"tradeoff.png", "pareto.png", "neurons.png"}
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert names == {f"{name}.{end}" for name in ("tradeoff", "pareto", "neurons") for end in ("png", "svg")}
