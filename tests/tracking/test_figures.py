@@ -353,6 +353,22 @@ def test_pixels_are_those_with_a_weight_left() -> None:
     assert (shown.flatten()[100:] == 300).all()
 
 
+def test_output_pixels_of_an_autoencoder_stand_below_and_a_constant_one_is_white() -> None:
+    item = make_trained("autoencoder", density=1.1)
+    *_, last = item.masks.values()
+    last[:84] = False
+    last[84, 1:] = False
+    next(reversed([*item.masks.values()][:-1]))[0] = False  # the one unit that the pixel 84 has a weight from
+    figure = drawn(pixels.pixels([item, make_trained("autoencoder", "N")]))
+    assert [axes.get_title("left").partition("\n")[2] for axes in figure.axes[:4]] == [
+        "784 of 784 pixels left", "784 of 784 pixels left",
+        "699 of 784 outputs left", "784 of 784 outputs left, the others constant",
+    ]  # fmt: skip
+    shown = np.ma.filled(np.asarray(figure.axes[2].images[0].get_array(), dtype=float), np.nan).flatten()
+    assert np.isnan(shown[:85]).all()
+    assert (shown[85:] == 127).all()
+
+
 @pytest.mark.parametrize("task", ["regression", "lenet5"])
 def test_pixels_need_a_layer_that_reads_them(task: str) -> None:
     assert pixels.pixels([make_trained(task)]) is None
