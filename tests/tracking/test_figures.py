@@ -155,7 +155,7 @@ def test_the_shipped_sweeps_keep_their_colours() -> None:
     ]
 
 
-def contrast_to_white(color: str) -> float:
+def contrast_to_white(color: Any) -> float:
     """As WCAG 2 has it."""
     channels = mpl.colors.to_rgb(color)
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
@@ -284,6 +284,26 @@ def test_weights_of_nothing_left_are_white() -> None:
     assert not np.asarray(axes.images[0].get_array()).any()
 
 
+@pytest.mark.parametrize("value", [1e-9, -1e-9, 0.02, -0.02, 1.0, -1.0])
+def test_a_weight_however_small_is_no_white(value: float) -> None:
+    item = make_trained("regression", density=1.1)
+    item.parameters["fc1.weight"][:] = 1.0
+    item.parameters["fc1.weight"][0, 0] = value
+    item.masks["fc1"][1, 0] = False
+    (picture,) = drawn(weights.weights([item])).axes[0].images
+    color, beside = picture.to_rgba(np.asanyarray(picture.get_array()))[0, :2]
+    assert contrast_to_white(color) >= 3
+    assert (color[2] > color[0]) == (value > 0), "blue is positive, orange negative"
+    assert beside[3] == 0, "zero is not drawn"
+
+
+def test_a_pixel_with_a_single_weight_is_no_white() -> None:
+    item = make_trained("lenet300", density=1.1)
+    item.masks["fc1"][1:, 0] = False
+    (picture,) = drawn(pixels.pixels([item])).axes[0].images
+    assert contrast_to_white(picture.to_rgba(np.asanyarray(picture.get_array()))[0, 0]) >= 3
+
+
 def test_a_single_weight_among_many_is_seen() -> None:
     values = np.zeros((784, 300), np.float32)
     values[783, 299] = -3.0
@@ -362,7 +382,7 @@ def test_output_pixels_of_an_autoencoder_stand_below_and_a_constant_one_is_white
     figure = drawn(pixels.pixels([item, make_trained("autoencoder", "N")]))
     assert [axes.get_title("left").partition("\n")[2] for axes in figure.axes[:4]] == [
         "784 of 784 pixels left", "784 of 784 pixels left",
-        "699 of 784 outputs left", "784 of 784 outputs left, the others constant",
+        "699 of 784 outputs left", "784 of 784 outputs left",
     ]  # fmt: skip
     shown = np.ma.filled(np.asarray(figure.axes[2].images[0].get_array(), dtype=float), np.nan).flatten()
     assert np.isnan(shown[:85]).all()

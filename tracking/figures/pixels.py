@@ -26,7 +26,7 @@ Counts = NDArray[np.int_]
 _SHAPE = (28, 28)
 _ACROSS = 4  # panels in a line
 _HEIGHT = 2.9  # inches, of a line
-_WEIGHTS_LEFT = LinearSegmentedColormap.from_list("left", ["#cfe0f3", style.BLUE, "#0a2342"])
+_WEIGHTS_LEFT = LinearSegmentedColormap.from_list("left", ["#6d96cc", style.BLUE, "#0a2342"])
 
 
 @style.styled

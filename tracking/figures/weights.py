@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 
 from tracking.figures import style
@@ -14,14 +14,19 @@ from tracking.figures.values import Floats, Trained
 from tracking.store.masks import unfolded
 
 CAPTION = (
-    "Values of the weights that are left, {seeds}: blue is positive, orange negative, white zero. Inputs run down, "
-    "outputs across. The deepest colour stands for the value in the title, or more: 99 in 100 weights that are left "
-    "are within it, of all methods together. A dot is the largest of the weights that it stands for."
+    "Values of the weights that are left, {seeds}: blue is positive, orange negative, white alone is zero. Inputs run "
+    "down, outputs across. The deepest colour stands for the value in the title, or more: 99 in 100 weights that are "
+    "left are within it, of all methods together. A dot is the largest of the weights that it stands for."
 )
 
 _DOTS = 200  # of a panel, at most, in either direction
 _WITHIN = 0.99
-_COLORS = LinearSegmentedColormap.from_list("weights", ["#B34700", "#F2A36B", "white", "#7FA6D9", style.BLUE], N=65)
+_NEGATIVE, _POSITIVE = ("#692500", "#d07a35"), ("#6d96cc", "#0f3368")
+"""From the left of the scale to its middle, and on. However small a weight is, it is told from white."""
+_SHADES = np.linspace(0, 1, 32)
+_COLORS = ListedColormap(
+    [color for ends in (_NEGATIVE, _POSITIVE) for color in LinearSegmentedColormap.from_list("", ends)(_SHADES)]
+)
 
 
 @style.styled
@@ -59,9 +64,8 @@ def _limit(layers: Sequence[Floats]) -> float:
 
 def _draw(axes: Axes, values: Floats, limit: float) -> None:
     n_in, n_out = values.shape
-    picture = axes.imshow(
-        _largest(values), cmap=_COLORS, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
-    )
+    shown = np.ma.masked_equal(_largest(values).astype(np.float64), 0)
+    picture = axes.imshow(shown, cmap=_COLORS, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
     picture.set_extent((0, n_out, n_in, 0))
     style.picture_frame(axes, style.MUTED)
     axes.set(xticks=[0, n_out], yticks=[0, n_in], box_aspect=1)
