@@ -34,6 +34,7 @@ from tracking.figures import (
     coefficients,
     collect,
     encodings,
+    in_words,
     network,
     neurons,
     pareto,
@@ -852,6 +853,22 @@ def test_coefficients_far_apart_are_both_seen() -> None:
 
 def test_coefficients_need_an_estimate() -> None:
     assert coefficients.estimates(two_methods()[0], []) is None
+
+
+def test_coefficients_and_fronts_are_told_in_words() -> None:
+    item = two_seeds([{3: 4.0, 7: 0.5}, {1: -2.0}], [{3: 5.0}, {1: -2.0, 2: 0.1}])
+    manifest, results = two_methods()
+    data = FigureData(manifest, results, estimates=(item,))
+    (said,) = [kind.in_words for kind in figures.draw(data) if kind.name == "coefficients"]
+    assert said == ("B: exact support for 0 of 2 seeds, missed 1 of 3, false 1 of 37",)
+    assert list(pareto._in_words(manifest, results, {"A": ZIGZAG, "B": []})) == [
+        "A: 3 of 3 points on its front, 10 % of the weights left at validation nmse 0.9 to "
+        "40 % of the weights left at validation nmse 0.6"
+    ]
+
+
+def test_of_very_many_layers_the_first_are_told() -> None:
+    assert in_words.of_layers("A", map(str, range(10))) == "A: 0, 1, 2, 3, 4, 5, 6, 7, and 2 more layers"
 
 
 # What they are drawn from.

@@ -66,8 +66,8 @@ def test_a_report_is_these_files(written: tuple[Recorder, Path]) -> None:
         "table.tex",
     ]
     found = sorted(str(path.relative_to(written[1])) for path in written[1].rglob("*") if path.is_file())
-    # Patterns of random masks are too large as an SVG.
-    vectors = [f"figures/{name}.svg" for name in pictures if name != "patterns"]
+    noise = {"patterns", "weights"}  # of random masks, and too large as SVG
+    vectors = [f"figures/{name}.svg" for name in pictures if name not in noise]
     assert found == sorted([*expected, *vectors, *(f"figures/{name}.png" for name in pictures)])
 
 
@@ -225,7 +225,20 @@ def test_the_answer_and_the_rows_are_in_the_notes_of_the_ui(written: tuple[Recor
 def test_pictures_are_described_by_their_numbers(written: tuple[Recorder, Path]) -> None:
     described = re.findall(r'alt="([^"]*)"', page_of(written[1]))
     assert len(described) == 9
-    assert all(re.search(r"\. whole: \d+ of 1888 neurons, \d+\.\d\d % of the weights, ", text) for text in described)
+    texts = {text.partition(".")[0]: text.partition(" whole: ")[2].partition(";")[0] for text in described}
+    assert len(set(texts.values())) == 9, "each says something else"
+    for heading, said in {
+        "What is left against score": r"[\d.]+ % of the weights left, test mse 0\.141, mean of 2",
+        "Neurons left per layer": r"input \d+ of 784, encoder1 \d+ of 128, .*, decoder2 \d+ of 784 neurons",
+        "The network before and after dropping": r"input \d+ of 784, .* neurons, seed 0",
+        "Sparsity patterns": r"encoder1 [\d.]+ %, encoder2 [\d.]+ %, decoder1 [\d.]+ %, decoder2 [\d.]+ %",
+        "Weights that are left": r"encoder1 \d+ of 100352 from -[\d.]+ to [\d.]+, encoder2 .*",
+        "Pixels that are left": r"\d+ of 784 input pixels, \d+ of 784 output pixels",
+        "Reconstructions": r"mean squared error [\d.]+ on these 10 images",
+        "Encodings": r"\d+ of 64 units differ between the 10 images",
+        "Training": r"medians of validation mse 1 to 0\.333, weights left .* to .*",
+    }.items():
+        assert re.fullmatch(said, texts[heading]), texts[heading]
 
 
 def test_labels_are_escaped(written: tuple[Recorder, Path]) -> None:

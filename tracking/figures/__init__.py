@@ -51,6 +51,8 @@ class Drawn:
     heading: str
     caption: str
     figure: Figure
+    in_words: tuple[str, ...]
+    """What it shows of each method."""
 
 
 def draw(data: FigureData) -> Iterator[Drawn]:
@@ -59,7 +61,8 @@ def draw(data: FigureData) -> Iterator[Drawn]:
     for kind in FIGURES:
         figure = kind.draw(data)
         if figure is not None:
-            yield Drawn(kind.name, kind.heading, kind.caption.format(seeds=seeds), figure)
+            caption = kind.caption.format(seeds=seeds)
+            yield Drawn(kind.name, kind.heading, caption, figure, tuple(kind.in_words(data)))
 
 
 def _seeds(data: FigureData) -> str:

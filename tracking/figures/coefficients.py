@@ -67,11 +67,17 @@ def _draw(axes: Axes, item: Estimates, color: str) -> None:
         (~found & truth, _MISSED),
     ):
         axes.plot(item.truth[where], item.found[where], **marks)
+    axes.set_title("\n".join([style.short(item.label, 32), *_recovered(item)]))
+
+
+def _recovered(item: Estimates) -> tuple[str, str]:
+    """For how many seeds the support is exact, and how many coefficients are missed, and false."""
+    found, truth = item.found != 0, item.truth != 0
     exact = int((found == truth).all(1).sum())
     missed, false = int((~found & truth).sum()), int((found & ~truth).sum())
-    axes.set_title(
-        f"{style.short(item.label, 32)}\nexact support for {exact} of {len(item.seeds)} seeds\n"
-        f"missed {missed} of {int(truth.sum())}, false {false} of {int((~truth).sum())}"
+    return (
+        f"exact support for {exact} of {len(item.seeds)} seeds",
+        f"missed {missed} of {int(truth.sum())}, false {false} of {int((~truth).sum())}",
     )
 
 
@@ -114,4 +120,10 @@ def _counted(item: Estimates, is_so: Callable[[Floats], bool]) -> Count:
     return Count(item.label, len(found), len(item.seeds), omissions.seeds(found))
 
 
-KIND = Kind("coefficients", "Estimated coefficients", CAPTION, lambda data: estimates(data.manifest, data.estimates))
+KIND = Kind(
+    "coefficients",
+    "Estimated coefficients",
+    CAPTION,
+    lambda data: estimates(data.manifest, data.estimates),
+    lambda data: (f"{item.label}: {', '.join(_recovered(item))}" for item in data.estimates),
+)

@@ -1,5 +1,7 @@
 """Test images, and the codes that an autoencoder gives to them."""
 
+from collections.abc import Iterator
+
 from matplotlib.figure import Figure
 
 from tracking.figures import style
@@ -18,4 +20,17 @@ def encodings(pictures: Pictures | None) -> Figure | None:
     return image_rows({"input": pictures.inputs, **pictures.codes})
 
 
-KIND = Kind("encodings", "Encodings", CAPTION, lambda data: encodings(data.pictures))
+def _in_words(pictures: Pictures | None) -> Iterator[str]:
+    if pictures is not None:
+        for label, codes in pictures.codes.items():
+            differ = int((codes != codes[0]).any(0).sum())
+            yield f"{label}: {differ} of {codes.shape[1]} units differ between the {len(codes)} images"
+
+
+KIND = Kind(
+    "encodings",
+    "Encodings",
+    CAPTION,
+    lambda data: encodings(data.pictures),
+    lambda data: _in_words(data.pictures),
+)

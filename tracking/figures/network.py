@@ -1,6 +1,6 @@
 """The network before and after dropping: small nets neuron by neuron, large ones as layers with counts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,6 +10,7 @@ from matplotlib.patches import Rectangle
 
 from dn_distributed import sparsity
 from tracking.figures import style
+from tracking.figures.in_words import of_layers
 from tracking.figures.kind import Kind
 from tracking.figures.values import Trained
 from tracking.store.masks import Mask
@@ -86,4 +87,18 @@ def _draw_layers(axes: Axes, masks: Masks) -> None:
     axes.set_ylim(-1.05, 1.25)
 
 
-KIND = Kind("network", "The network before and after dropping", CAPTION, lambda data: networks(data.trained))
+def _in_words(trained: Sequence[Trained]) -> Iterator[str]:
+    for item in trained:
+        if item.has_paths:
+            layers = zip(["input", *item.masks], sparsity.alive_units(item.masks), strict=True)
+            parts = (f"{name} {int(alive.sum())} of {alive.size}" for name, alive in layers)
+            yield f"{of_layers(item.label, parts)} neurons, seed {item.seed}"
+
+
+KIND = Kind(
+    "network",
+    "The network before and after dropping",
+    CAPTION,
+    lambda data: networks(data.trained),
+    lambda data: _in_words(data.trained),
+)

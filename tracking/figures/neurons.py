@@ -1,7 +1,7 @@
 """Neurons left in each layer of units, method beside method."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 
 from dn_distributed.sparsity import UnitCount
 from tracking.figures import omissions, style
+from tracking.figures.in_words import of_layers
 from tracking.figures.kind import Kind
 from tracking.figures.method_styles import MethodStyle, method_styles
 from tracking.manifest import Manifest
@@ -122,10 +123,20 @@ def _legend(shown: Sequence[tuple[str, MethodStyle]], any_published: bool) -> li
     return [*entries, ("all neurons of the layer", Patch(facecolor="none", edgecolor=style.MUTED, lw=0.5))]
 
 
+def _in_words(methods: Sequence[MethodResult]) -> Iterator[str]:
+    """Means, as they stand over the bars."""
+    for label, (result, *_) in omissions.chosen(methods).items():
+        if result.rows:
+            every = zip(*(row.counts.units for row in result.rows), strict=True)
+            means = [(of[0], fmean(unit.alive for unit in of)) for of in every]
+            yield of_layers(label, (f"{unit.name} {_count(mean)} of {unit.total}" for unit, mean in means)) + " neurons"
+
+
 KIND = Kind(
     "neurons",
     "Neurons left per layer",
     CAPTION,
     lambda data: neurons(data.manifest, data.methods),
+    lambda data: _in_words(data.methods),
     of_rows=True,
 )

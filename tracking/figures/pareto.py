@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 
 from dn_distributed import score_names
 from tracking.figures import omissions, score_axis, style
+from tracking.figures.in_words import number
 from tracking.figures.kind import Kind
 from tracking.figures.method_styles import MethodStyle, method_styles
 from tracking.figures.omissions import Count
@@ -252,10 +253,29 @@ def _notes(
     ]
 
 
+def _in_words(
+    manifest: Manifest, methods: Sequence[MethodResult], points: Mapping[str, Sequence[Point]]
+) -> Iterator[str]:
+    """The ends of each front in weights."""
+    scale, unit = score_axis.scale(manifest), " %" * (score_axis.scale(manifest) != 1)
+    for item in shown_methods(manifest, methods, points):
+        found = item.by_size.get("density") or ()
+        best = fronts.front(found, "density", higher_is_better=manifest.score_higher_is_better)
+        if best:
+            first, last = (
+                f"{number(100 * point.left['density'])} % of the weights left at validation {manifest.score} "
+                f"{number(scale * point.validation)}{unit}"
+                for point in (best[0], best[-1])
+            )
+            others = f" to {last}" * (len(best) > 1)
+            yield f"{item.label}: {len(best)} of {len(found)} points on its front, {first}{others}"
+
+
 KIND = Kind(
     "pareto",
     "What is left at equal score",
     CAPTION,
     lambda data: pareto(data.manifest, data.methods, data.points()),
+    lambda data: _in_words(data.manifest, data.methods, data.points()),
     of_rows=True,
 )

@@ -1,7 +1,7 @@
 """Sparsity patterns, as the paper shows them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from tracking.figures import style
+from tracking.figures.in_words import of_layers
 from tracking.figures.kind import Kind
 from tracking.figures.values import Trained
 from tracking.store.masks import Mask, unfolded
@@ -68,4 +69,15 @@ def _percent(mask: Mask) -> str:
     return f"{100 * float(mask.mean()):.3g} %"
 
 
-KIND = Kind("patterns", "Sparsity patterns", CAPTION, lambda data: patterns(data.trained))
+def _in_words(trained: Sequence[Trained]) -> Iterator[str]:
+    for item in trained:
+        yield of_layers(item.label, (f"{name} {_percent(mask)}" for name, mask in item.masks.items()))
+
+
+KIND = Kind(
+    "patterns",
+    "Sparsity patterns",
+    CAPTION,
+    lambda data: patterns(data.trained),
+    lambda data: _in_words(data.trained),
+)

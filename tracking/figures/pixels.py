@@ -94,4 +94,19 @@ def _draw(axes: Axes, title: str, count: Counts, most: int) -> AxesImage:
     return picture
 
 
-KIND = Kind("pixels", "Pixels that are left", CAPTION, lambda data: pixels(data.trained))
+def _in_words(trained: Sequence[Trained]) -> Iterator[str]:
+    for item in trained:
+        if item.reads_pixels:
+            found = {"input": inputs_left(item), "output": outputs_left(item)}
+            counts = {name: count for name, count in found.items() if count is not None}
+            parts = (f"{int((count > 0).sum())} of {count.size} {name} pixels" for name, count in counts.items())
+            yield f"{item.label}: {', '.join(parts)}"
+
+
+KIND = Kind(
+    "pixels",
+    "Pixels that are left",
+    CAPTION,
+    lambda data: pixels(data.trained),
+    lambda data: _in_words(data.trained),
+)

@@ -1,7 +1,7 @@
 """What is left against score: what a method pays for the weights that it saves, sparse or cut out."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,7 @@ from matplotlib.markers import MarkerStyle
 from dn_distributed import score_names
 from dn_distributed.config import Cell
 from tracking.figures import omissions, score_axis, style
+from tracking.figures.in_words import number
 from tracking.figures.kind import Kind
 from tracking.figures.method_styles import MethodStyle, method_styles
 from tracking.figures.omissions import Count
@@ -206,10 +207,27 @@ def _counted(item: ShownMethod, is_so: Callable[[NetworkPoint], bool]) -> Count:
     return Count(item.label, len(found), len(points), which)
 
 
+def _in_words(manifest: Manifest, methods: Sequence[MethodResult]) -> Iterator[str]:
+    scale, unit = score_axis.scale(manifest), " %" * (score_axis.scale(manifest) != 1)
+    for item in shown_methods(manifest, methods):
+        tried = [made for made in item.configurations if made.means]
+        made = next((made for made in tried if made.is_chosen), tried[0] if len(tried) == 1 else None)
+        if made is not None:
+            mean, lost = made.means["density"], sum(1 for point in made.points if point.left["density"] == 0)
+            score = f"{manifest.score} {number(scale * mean.score)}{unit}"
+            left = f"{number(100 * mean.left['density'])} % of the weights left, test {score}"
+            yield f"{item.label}: {left}, mean of {len(made.points)}{f', {lost} with nothing left' * bool(lost)}"
+        elif tried:
+            lefts = [100 * made.means["density"].left["density"] for made in tried]
+            ends = " to ".join(map(number, (min(lefts), max(lefts))))
+            yield f"{item.label}: {len(tried)} configurations, {ends} % of the weights left"
+
+
 KIND = Kind(
     "tradeoff",
     "What is left against score",
     CAPTION,
     lambda data: tradeoff(data.manifest, data.methods),
+    lambda data: _in_words(data.manifest, data.methods),
     of_rows=True,
 )

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from dn_distributed import score_names
 from tracking import schema
 from tracking.figures import omissions, score_axis, style
+from tracking.figures.in_words import number
 from tracking.figures.kind import Kind
 from tracking.figures.method_styles import MethodStyle, method_styles
 from tracking.figures.omissions import Count
@@ -159,4 +160,25 @@ def range_after_the_start(by_label: Sequence[ByEpoch]) -> tuple[float, float] | 
     return min(later) - margin, max(later) + margin
 
 
-KIND = Kind("training", "Training", CAPTION, lambda data: training(data.manifest, data.histories))
+def _in_words(manifest: Manifest, histories: Mapping[str, Sequence[History]]) -> Iterator[str]:
+    """Each quantity of a method after the first epoch and after the last that every seed has."""
+    for label, each in histories.items():
+        parts = [_ends(manifest, quantity, each) for quantity in logged_quantities(manifest, histories)]
+        yield f"{label}: medians of {', '.join(filter(None, parts))}"
+
+
+def _ends(manifest: Manifest, quantity: Quantity, each: Sequence[History]) -> str:
+    points = sorted(by_epoch(each, quantity.metric).items())
+    medians = [statistics.median(values) for _, values in points if len(values) == len(each)]
+    scale, text = (score_axis.scale(manifest), number) if quantity.is_score else (1.0, _thousands)
+    ends = " to ".join(text(scale * medians[place]) for place in (0, -1)) if medians else ""
+    return f"{quantity.title} {ends}" if ends else ""
+
+
+KIND = Kind(
+    "training",
+    "Training",
+    CAPTION,
+    lambda data: training(data.manifest, data.histories),
+    lambda data: _in_words(data.manifest, data.histories),
+)

@@ -9,6 +9,7 @@ from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 
 from tracking.figures import style
+from tracking.figures.in_words import number, of_layers
 from tracking.figures.kind import Kind
 from tracking.figures.values import Floats, Trained
 from tracking.store.masks import unfolded
@@ -87,4 +88,22 @@ def _blocks(values: Floats, axis: int) -> Iterator[Floats]:
         yield np.take_along_axis(block, np.expand_dims(places, axis), axis=axis).squeeze(axis)
 
 
-KIND = Kind("weights", "Weights that are left", CAPTION, lambda data: weights(data.trained))
+def _in_words(trained: Sequence[Trained]) -> Iterator[str]:
+    for item in trained:
+        yield of_layers(item.label, (f"{name} {_range(values)}" for name, values in item.pruned_weights().items()))
+
+
+def _range(values: Floats) -> str:
+    """How many weights are left, and between what they lie."""
+    left = values[values != 0]
+    ends = f" from {number(float(left.min()))} to {number(float(left.max()))}" if left.size else ""
+    return f"{left.size} of {values.size}{ends}"
+
+
+KIND = Kind(
+    "weights",
+    "Weights that are left",
+    CAPTION,
+    lambda data: weights(data.trained),
+    lambda data: _in_words(data.trained),
+)

@@ -32,7 +32,7 @@ from tracking.tables.grids import Grid
 from tracking.tables.number_text import MISSING, number
 
 _MOST_TOLD = 8
-"""Methods that the alternative text of a picture gives the figures of."""
+"""Methods that the alternative text of a picture tells of."""
 _MOST_RUNS = 2000
 _MOST_OF_PICTURES = 450_000
 """Bytes; in a page a third more. With the script of its charts, tables and runs that is about two megabytes."""
@@ -48,13 +48,17 @@ class Picture:
     png: bytes
     shown: bytes
     """What the page holds, where that is a coarser one."""
+    in_words: Sequence[str]
+    """What it shows of each method."""
     svg: bytes | None
     """None where it is not asked for, or would be too large."""
 
-    def alternative(self, methods: Sequence[str]) -> str:
-        """Return what stands for the picture where it cannot be seen; ``methods``: the figures of each in words."""
-        more = f"; and {len(methods) - _MOST_TOLD} more methods" if len(methods) > _MOST_TOLD else ""
-        return f"{self.heading}. {'; '.join(methods[:_MOST_TOLD])}{more}".rstrip(". ") + "."
+    @property
+    def alternative(self) -> str:
+        """What stands for the picture where it cannot be seen."""
+        told = self.in_words
+        more = f"; and {len(told) - _MOST_TOLD} more methods" if len(told) > _MOST_TOLD else ""
+        return f"{self.heading}. {'; '.join(told[:_MOST_TOLD])}{more}".rstrip(". ") + "."
 
     @property
     def files(self) -> dict[str, bytes]:
@@ -79,6 +83,7 @@ def pictures_of(drawn: Iterable[Drawn], *, as_svg: bool) -> list[Picture]:
             d.caption,
             png,
             png if len(png) <= most else figures.as_png(d.figure, most),
+            d.in_words,
             figures.as_svg(d.figure) if as_svg else None,
         )
         for d, png in zip(every, files, strict=True)
@@ -139,7 +144,7 @@ def render(
         num_runs=sum(len(method.chosen.rows) for method in data.methods if method.chosen),
         grids=[(grid.title, _html(grid)) for grid in statistics.grids],
         statistics=statistics,
-        pictures=[(picture, picture.alternative([*said.methods.values()])) for picture in pictures],
+        pictures=pictures,
         drawn=[chart for chart in drawn if chart.name not in {picture.name for picture in pictures}],
         charts=Markup(charts.as_json(data.manifest, drawn, run_link("") if run_link else "")) if drawn else "",
         script=Markup(script),
