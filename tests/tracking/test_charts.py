@@ -1,6 +1,7 @@
 """Charts as Vega-Lite: that Vega takes each view without a warning, and that the rows are the sweep's figures."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import vl_convert
 
 from tests.tracking.fabricated import make_cell, make_curve, make_manifest, make_row
 from tracking import charts
-from tracking.charts.chart import Chart, of_method, rounded
+from tracking.charts.chart import Chart, of_method, quantity, rounded
 from tracking.figures.method_styles import method_styles
 from tracking.figures.values import FigureData
 from tracking.report import small_multiples
@@ -76,6 +77,16 @@ def test_the_mean_is_of_all_seeds_and_one_with_nothing_left_is_marked_and_told(m
         assert "== 0" in lost["transform"][0]["filter"]
         assert lost["transform"][1] == {"calculate": "'nothing left'", "as": "left"}
         assert "left" in {said["field"] for said in lost["encoding"]["tooltip"]}
+
+
+def test_an_axis_writes_its_numbers_alike() -> None:
+    wide, near = (quantity("score", "nmse", [least, 1.0], logarithmic=True)["axis"] for least in (1e-7, 1e-3))
+    assert "labelExpr" not in near
+    encoding = {"x": {"field": "score", "type": "quantitative", "scale": {"type": "log"}, "axis": wide}}
+    view = {"mark": "point", "encoding": encoding, "data": {"values": [{"score": 1e-7}, {"score": 1}]}, "width": 900}
+    labels = set(re.findall(r">([\d.e-]+)</text>", vl_convert.vegalite_to_svg(view)))
+    assert {"1e-7", "1e-6", "1e-5", "1e-4", "1e-3", "1e-2", "1e-1", "1"} <= labels
+    assert not [label for label in labels if label.startswith("0.")]
 
 
 def test_marks_at_the_ends_of_an_axis_are_whole(made_up: FigureData) -> None:

@@ -621,6 +621,20 @@ def test_errors_stand_on_a_logarithmic_axis_however_close_they_are() -> None:
     assert drawn(tradeoff.tradeoff(*two_methods())).axes[0].get_yscale() == "log"
 
 
+@pytest.mark.parametrize(
+    ("ticks", "expected"),
+    [
+        ([1e-6, 1e-4, 0.01, 1], ["1e-6", "1e-4", "1e-2", "1"]),
+        ([2e-5, 5e-5, 0.0001], ["2e-5", "5e-5", "1e-4"]),
+        ([0.001, 0.01, 0.1, 1], ["0.001", "0.01", "0.1", "1"]),
+        ([0.1, 10, 1000], ["0.1", "10", "1000"]),
+    ],
+)
+def test_the_ticks_of_an_axis_are_written_alike(ticks: Sequence[float], expected: Sequence[str]) -> None:
+    written = style.written_alike(ticks, style.number)
+    assert [written(tick) for tick in ticks] == expected
+
+
 def test_an_error_of_nothing_has_a_place_on_a_logarithmic_axis() -> None:
     rows = [make_row(L1, 0, test__nmse__after_pruning=0.0), make_row(L1, 1)]
     axes = drawn(tradeoff.tradeoff(*gathered({"A": [L1]}, rows))).axes[0]

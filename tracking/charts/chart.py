@@ -23,6 +23,11 @@ RUN = "run"
 _MARGIN = (0.92, 1.08)  # beyond the values, as factors
 _ROOM = 12  # pixels between the outermost values and the ends of an axis: marks there are whole
 _TICKS = 8  # of a logarithmic axis, about
+_LEAST_PLAIN, _MOST_PLAIN = 1e-4, 1e6
+"""Between these Vega writes numbers without powers of ten; an axis that goes beyond has powers alone."""
+_POWERS = (
+    "!datum.label || datum.value == 0 || datum.value == 1 ? datum.label : replace(format(datum.value, '~e'), '+', '')"
+)
 _DIGITS = 6  # that a number is given with
 
 _SHAPES = {
@@ -150,6 +155,8 @@ def quantity(
         return {**encoding, "scale": scale, "axis": {"labelOverlap": True}}
     least, most = min(positive), max(positive)
     axis: Spec = {"labelOverlap": True, "tickCount": _TICKS}
+    if least < _LEAST_PLAIN or most >= _MOST_PLAIN:
+        axis["labelExpr"] = _POWERS
     if 0 in values:
         axis["values"] = [0, *style.log_ticks(least, most)]
         return {**encoding, "scale": _around_zero(least / 2, most), "axis": axis}

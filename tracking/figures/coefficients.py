@@ -93,13 +93,14 @@ def _axes(axes: Axes, sizes: Sequence[float]) -> float:
     powers = range(math.floor(math.log10(min(sizes, default=1.0))), math.floor(math.log10(most)) + 1)[-_MOST_DECADES:]
     least = 10.0 ** powers[0]
     ticks = [10.0**power for power in powers[::-2]]
+    text = style.written_alike(ticks, style.number)
     axes.set_xscale("symlog", linthresh=least, linscale=0.5)
     axes.set_yscale("symlog", linthresh=least, linscale=0.5)
     axes.set(xlim=(-2 * most, 2 * most), ylim=(-2 * most, 2 * most), box_aspect=1)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(FixedLocator([*(-tick for tick in ticks), 0, *ticks]))
         axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(lambda value, _: style.number(value))
+        axis.set_major_formatter(lambda value, _: text(value))
     return least
 
 

@@ -190,9 +190,25 @@ def log_axis(axes: Axes, which: Literal["x", "y"], values: Sequence[float], text
     axes.set(**{f"{which}scale": "log", f"{which}lim": (zero / margin if zero else low, high)})
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(FixedLocator([zero] * bool(zero) + ticks))
-    axis.set_major_formatter(lambda value, _: "0" if value == zero else text(value))
+    written = written_alike(ticks, text)
+    axis.set_major_formatter(lambda value, _: "0" if value == zero else written(value))
     axis.set_minor_locator(NullLocator())
     return zero
+
+
+def written_alike(ticks: Sequence[float], text: Callable[[float], str]) -> Callable[[float], str]:
+    """Return how ``text`` writes ticks so that all are alike: with powers of ten where any of them has one."""
+    if not any("e" in text(tick) for tick in ticks):
+        return text
+    return lambda value: _power(float(text(value)))
+
+
+def _power(value: float) -> str:
+    """0.002 as 2e-3, and 0 and 1 as they are."""
+    if value in (0, 1):
+        return f"{value:g}"
+    digits, _, exponent = f"{value:.5e}".partition("e")
+    return f"{float(digits):g}e{int(exponent)}"
 
 
 def log_ticks(low: float, high: float) -> list[float]:
