@@ -191,7 +191,7 @@ def test_the_page_begins_with_the_answer_and_ends_with_how_it_was_made(written: 
     assert " of the weights (whole: " in headline
     assert "no verdict" not in headline  # the two have one seed in common
     assert "; not compared)" in headline
-    assert "<li>Missing: " in page
+    assert "<p>Missing: " in page
 
 
 def test_the_page_names_every_run_and_links_those_of_a_server(written: tuple[Recorder, Path]) -> None:
@@ -398,6 +398,17 @@ def test_the_figures_that_a_report_may_have_are_named_once() -> None:
 )
 def test_seeds_in_words(seeds: tuple[int, ...], words: str) -> None:
     assert wording.seeds_in_words(seeds) == words
+
+
+def test_options_of_a_task_are_said_as_a_sweep_file_has_them() -> None:
+    task = {
+        "name": "network", "architecture": {"mlp": {"hidden": [32, 16]}}, "penalized": [], "split": None,
+        "filters": True, "separator": ",", "validation": 0, "validation_size": 5000, "path": "häuser.csv",
+    }  # fmt: skip
+    assert wording.identity_in_words(task) == (
+        "network (architecture {mlp: {hidden: [32, 16]}}, filters true, separator ',', validation 0, "
+        "validation_size at most 5000, path häuser.csv)"
+    )
 
 
 def test_precision_in_words() -> None:

@@ -1,7 +1,10 @@
 """Settings of a sweep in the words of a report."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import yaml
 
 from dn_distributed.config import Augment, Cell, Distill, Drop, Prune, Pruning, Rewire, Training
 from dn_distributed.text import counted
@@ -19,11 +22,21 @@ _FEW = 3  # different values that are written out; of more, only the ends
 
 
 def identity_in_words(identity: Mapping[str, Any]) -> str:
-    """Return a task or dataset with its options."""
+    """Return a task or dataset with its options as a sweep file has them; those that are off or empty are left out."""
     # Of a small dataset fewer are held out than the option says.
     most = {"validation_size": "at most "}
-    options = ", ".join(f"{key} {most.get(key, '')}{value}" for key, value in identity.items() if key != "name")
+    given = {key: value for key, value in identity.items() if key != "name" and not _is_empty(value)}
+    options = ", ".join(f"{key} {most.get(key, '')}{_as_yaml(value)}" for key, value in given.items())
     return f"{identity['name']} ({options})" if options else str(identity["name"])
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value is False or value in ("", [], {})
+
+
+def _as_yaml(value: Any) -> str:
+    plain = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=math.inf, sort_keys=False)
+    return str(plain).removesuffix("...\n").strip()
 
 
 def distinct(values: Iterable[str]) -> str:
