@@ -13,6 +13,7 @@ from tracking import report
 from tracking.errors import StoreError
 from tracking.report import index, small_multiples
 from tracking.report.index import Listed
+from tracking.report.page import Served
 from tracking.report.small_multiples import Measured
 from tracking.results import cells
 from tracking.results.rows import Row, Snapshot
@@ -54,6 +55,17 @@ def test_each_method_of_each_sweep_has_a_line(page: str) -> None:
 def test_a_sweep_links_the_report_that_lies_beside_the_page(page: str) -> None:
     assert '<a href="index-first/report.html">index-first</a>' in page
     assert 'href="index-second' not in page
+
+
+def test_a_method_links_its_run_where_a_ui_is_known(location: StoreLocation, page: str, tmp_path: Path) -> None:
+    served = Served("./", "./mlflow")
+    found = report.write_index(location, tmp_path, served=served).read_text(encoding="utf-8")
+    recorder = Recorder(location, "index-second")
+    (cell,) = recorder.runs("cell")
+    link = f"./mlflow#/experiments/{recorder.experiment_id}/runs/{cell.info.run_id}"
+    assert f'<td class="text"><a href="{link}">M</a></td>' in line(found, "index-second")
+    assert '<td class="text">absent</td>' in found
+    assert '<td class="text">M</td>' in line(page, "index-second")
 
 
 def test_what_is_missing_has_nothing_to_be_sorted_by(page: str) -> None:

@@ -203,6 +203,20 @@ def test_the_page_names_every_run_and_links_those_of_a_server(written: tuple[Rec
     assert ui_view.run_link("http://host:1/", "7", "abc") == "http://host:1/#/experiments/7/runs/abc"
 
 
+def test_each_method_leads_to_the_run_of_its_cell(written: tuple[Recorder, Path], tmp_path: Path) -> None:
+    recorder, _ = written
+    served = page_of_report.Served("../", "../mlflow")
+    page = report.write(recorder.location, recorder.name, tmp_path, DATA_DIR, served=served).read_text("utf-8")
+    by_label = {cell.info.run_name: cell for cell in recorder.runs("cell")}
+    whole, half = (by_label[label].info.run_id for label in ("whole", AWKWARD))
+    start = f'<a href="../mlflow#/experiments/{recorder.experiment_id}/runs/'
+    assert f'<th class="reproduced">{start}{whole}">whole</a></th>' in page
+    assert f'<th scope="row">{start}{whole}">whole</a></th>' in page
+    assert f'{start}{half}">&lt;b&gt;ℓ1' in page
+    assert f'{start}{whole}">published' not in page
+    assert '<th scope="row">absent</th>' in page
+
+
 def test_the_answer_and_the_rows_are_in_the_notes_of_the_ui(written: tuple[Recorder, Path], tmp_path: Path) -> None:
     recorder, _ = written
     (run,) = recorder.runs("report")

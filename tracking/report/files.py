@@ -12,11 +12,11 @@ from tracking import charts, figures
 from tracking.errors import StoreError
 from tracking.figures import FigureData
 from tracking.report import notes, page, provenance
-from tracking.report.page import Served
+from tracking.report.page import RunLinks, Served
 from tracking.results import cells, equal_score, threshold_curves
 from tracking.results import rows as reader
 from tracking.results.rows_file import Shipped, as_json, load
-from tracking.store import embedded, report_run, runs, ui_view
+from tracking.store import cell_runs, embedded, report_run, runs, ui_view
 from tracking.store.location import StoreLocation
 from tracking.store.notes import write_notes
 from tracking.store.sweep_store import SweepStore
@@ -61,7 +61,7 @@ def write(
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
         shipped = Shipped(manifest, snapshot, provenance.read(sweep, data.methods))
-        said = _write_files(made, data, shipped, _run_link(sweep, served), served)
+        said = _write_files(made, data, shipped, _run_links(sweep, served), served)
         _publish(made, out)
         if served is None:
             _attach(sweep, run_id, made, said, data, tell)
@@ -103,19 +103,19 @@ def write_from_rows(path: Path, out: Path) -> Path:
     return out / PAGE
 
 
-def _run_link(sweep: SweepStore, served: Served | None) -> Callable[[str], str] | None:
-    """Where a UI shows a run, by its id; None of an embedded store that is not served: it has no address."""
+def _run_links(sweep: SweepStore, served: Served | None) -> RunLinks | None:
+    """Where a UI shows the runs; None of an embedded store that is not served: it has no address."""
     if served is None and sweep.location.database is not None:
         return None
     page = served.mlflow if served is not None else ui_view.page_of(sweep.location.uri)
-    return partial(ui_view.run_link, page, sweep.experiment_id)
+    return RunLinks(partial(ui_view.run_link, page, sweep.experiment_id), cell_runs.runs_by_cell(sweep))
 
 
 def _write_files(
     folder: Path,
     data: FigureData,
     shipped: Shipped,
-    run_link: Callable[[str], str] | None = None,
+    links: RunLinks | None = None,
     served: Served | None = None,
 ) -> Answer:
     """Write all files of a report; return its answer."""
@@ -140,7 +140,7 @@ def _write_files(
         (folder / name).write_bytes(content)
     names = [*texts, *drawn]
     html = page.render(
-        data, found, said, shipped.provenance, pictures, [*charts.draw(data, table)], names, run_link, served
+        data, found, said, shipped.provenance, pictures, [*charts.draw(data, table)], names, links, served
     )
     (folder / PAGE).write_text(html, encoding="utf-8")
     return said

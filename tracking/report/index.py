@@ -1,7 +1,7 @@
 """One page over all sweeps: a line a method, to filter and to sort, with links to the reports."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from tracking.results import cells
 from tracking.results import rows as reader
 from tracking.results.cells import MethodResult
 from tracking.results.rows_file import load
-from tracking.store import runs, ui_view
+from tracking.store import cell_runs, runs, ui_view
 from tracking.store.location import StoreLocation
 from tracking.store.sweep_store import SweepStore
 from tracking.tables import columns, number_text
@@ -39,6 +39,14 @@ class Listed:
     """Where its report or its table is, from the page; empty where there is none."""
     in_ui: str = ""
     """Where the server's UI opens it."""
+    runs_in_ui: Mapping[str, str] = field(default_factory=dict)
+    """By cell key where the UI opens the run that stands for the cell."""
+
+    @property
+    def method_links(self) -> Mapping[str, str]:
+        """By label where the UI opens the run of a method's cell, of those that have one."""
+        chosen = {method.label: method.chosen.cell.key for method in self.methods if method.chosen is not None}
+        return {label: self.runs_in_ui[key] for label, key in chosen.items() if key in self.runs_in_ui}
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,12 @@ def _of_store(
         else:
             link = f"{name}/{PAGE}" if (folder / name / PAGE).is_file() else ""
             ui = "" if location.database is not None else ui_view.page_of(location.uri)
-        yield Listed(known[1], methods, link, ui and ui_view.link(ui, sweep.experiment_id))
+        if not ui:
+            yield Listed(known[1], methods, link)
+            continue
+        ids = cell_runs.runs_by_cell(sweep)
+        linked = {key: ui_view.run_link(ui, sweep.experiment_id, run_id) for key, run_id in ids.items()}
+        yield Listed(known[1], methods, link, ui_view.link(ui, sweep.experiment_id), linked)
 
 
 def of_rows(folder: Path, page: str) -> Iterator[Listed]:

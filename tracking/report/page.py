@@ -1,7 +1,7 @@
 """The page of a report: what its template is filled with."""
 
 import base64
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -111,6 +111,20 @@ class Served:
     """The page of MLflow's UI."""
 
 
+@dataclass(frozen=True)
+class RunLinks:
+    """Where a UI shows the runs of a sweep."""
+
+    run: Callable[[str], str]
+    """By the id of a run."""
+    of_cells: Mapping[str, str]
+    """By cell key the id of the run that stands for it."""
+
+    def cell(self, key: str) -> str:
+        """Return where the run of a cell is shown; nothing where it has none."""
+        return self.run(self.of_cells[key]) if key in self.of_cells else ""
+
+
 def render(
     data: FigureData,
     found: Findings,
@@ -119,34 +133,36 @@ def render(
     pictures: Sequence[Picture],
     drawn: Sequence[Chart],
     names: Sequence[str],
-    run_link: Callable[[str], str] | None = None,
+    links: RunLinks | None = None,
     served: Served | None = None,
 ) -> str:
     """Return the page as HTML.
 
     ``drawn``: the charts, which stand for the pictures of the same name where JavaScript runs. ``names``: the files
-    beside it. ``run_link``: where a run is shown, by its id.
+    beside it. ``links``: where a UI shows the runs; None where none is known.
     """
     script = charts.script() if drawn else ""
     statistics = grids.of_findings(results_table.in_page_words(found))
     of_layers = results_table.layers(found.table)
+    shown = {m.label: link for m in data.methods if links and m.chosen and (link := links.cell(m.chosen.cell.key))}
     return templates.load("report.html.jinja").render(
         manifest=data.manifest,
         subtitle=_subtitle(data.manifest),
         facts=[*_facts(data.manifest, data.methods), *provenance.items()],
         methods=[_method(*pair) for pair in zip(data.manifest.methods, data.methods, strict=True)],
+        links=shown,
         answer=said,
-        table=_html(results_table.totals(found)),
-        layers=_html(of_layers) if len(of_layers.body) > 1 else "",
+        table=_html(results_table.totals(found), shown),
+        layers=_html(of_layers, shown) if len(of_layers.body) > 1 else "",
         caption=results_table.CAPTION,
         notes=found.table.for_page.notes,
-        runs=_runs(data.methods, found.table.columns, run_link),
+        runs=_runs(data.methods, found.table.columns, links and links.run),
         num_runs=sum(len(method.chosen.rows) for method in data.methods if method.chosen),
         grids=[(grid.title, _html(grid)) for grid in statistics.grids],
         statistics=statistics,
         pictures=pictures,
         drawn=[chart for chart in drawn if chart.name not in {picture.name for picture in pictures}],
-        charts=Markup(charts.as_json(data.manifest, drawn, run_link("") if run_link else "")) if drawn else "",
+        charts=Markup(charts.as_json(data.manifest, drawn, links.run("") if links else "")) if drawn else "",
         script=Markup(script),
         digest=templates.digest(script),
         missing=data.missing,
@@ -155,9 +171,9 @@ def render(
     )
 
 
-def _html(grid: Grid) -> Markup:
+def _html(grid: Grid, links: Mapping[str, str] | None = None) -> Markup:
     """A table whose empty heads are no heads: a reader that speaks has nothing to say of them."""
-    return Markup(formats.html_table(grid).replace("<th></th>", "<td></td>"))
+    return Markup(formats.html_table(grid, links or {}).replace("<th></th>", "<td></td>"))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,11 @@ def cell_records(
     return sweep.records("cell", where, tags=(schema.CELL_KEY, schema.LABEL, schema.SUMMARIZED), metrics=metrics)
 
 
+def runs_by_cell(sweep: SweepStore) -> dict[str, str]:
+    """Return by cell key the id of the run that stands for it."""
+    return {key: record.run_id for key, record in one_per_cell(cell_records(sweep)).items()}
+
+
 def ensure_cell(sweep: SweepStore, cell: Cell, label: str) -> str:
     """Return the run id of a cell, made if absent and renamed if its label has changed."""
     found = one_per_cell(cell_records(sweep, {schema.CELL_KEY: cell.key})).get(cell.key)

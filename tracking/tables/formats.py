@@ -8,7 +8,8 @@ import html
 import io
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import rich.console
 import rich.table
@@ -178,21 +179,27 @@ def html_text(text: str) -> str:
     return html.escape(one_line(text, _LONGEST_TEXT))
 
 
-def html_table(grid: Grid) -> str:
-    """Return a grid as a ``<table>`` element without its notes; no style of its own."""
+def html_table(grid: Grid, links: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return a grid as a ``<table>`` element without its notes; no style of its own.
+
+    ``links``: where the methods in the head of a comparison table lead to, by label.
+    """
     kinds = grid.kinds or [""] * (len(grid.head) - 1)
+
+    def head_text(kind: str, label: str) -> str:
+        link = links.get(label) if kind == "reproduced" else None
+        return f'<a href="{html.escape(link)}">{html_text(label)}</a>' if link else html_text(label)
 
     def cells(tag: str, values: Sequence[str], line: int = -1) -> str:
         classes = [
             " ".join(filter(None, [kind, grid.marks.get((line, place), "")])) for place, kind in enumerate(kinds, 1)
         ]
-        return "".join(
-            f"<{tag}{_class(name)}>{html_text(value)}</{tag}>" for name, value in zip(classes, values, strict=True)
-        )
+        return "".join(f"<{tag}{_class(name)}>{value}</{tag}>" for name, value in zip(classes, values, strict=True))
 
-    head = f"<tr><th>{html_text(grid.head[0])}</th>{cells('th', grid.head[1:])}</tr>"
+    heads = cells("th", list(map(head_text, kinds, grid.head[1:])))
+    head = f"<tr><th>{html_text(grid.head[0])}</th>{heads}</tr>"
     body = (
-        f'<tr><th scope="row">{html_text(name)}</th>{cells("td", values, line)}</tr>'
+        f'<tr><th scope="row">{html_text(name)}</th>{cells("td", list(map(html_text, values)), line)}</tr>'
         for line, (name, *values) in enumerate(grid.body)
     )
     return f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>"
