@@ -8,7 +8,11 @@ from tracking.store.runs import one_per_cell
 from tracking.store.sweep_store import SweepStore
 
 NOTE = "mlflow.note.content"
-_BEGIN, _END = "<!-- dn report -->", "<!-- end of dn report -->"
+_BEGIN, _END = "\u2063\u2063", "<!-- end of dn report -->"
+"""Around what a report wrote. MLflow's list of experiments shows a description as plain text: the first is invisible
+(no label has such a character, since what cannot be printed is escaped)."""
+_EARLIER_BEGIN = "<!-- dn report -->"
+"""What earlier versions wrote in front."""
 _LONGEST_OF_EXPERIMENT = 5000
 """Characters that MLflow takes as a tag of an experiment."""
 
@@ -38,7 +42,7 @@ def link_to_pages(name: str) -> str:
 def write_link(sweep: SweepStore, name: str) -> None:
     """Lead from the experiment of a sweep that no report has described yet to its page."""
     old = sweep.client.get_experiment(sweep.experiment_id).tags.get(NOTE, "")
-    if _BEGIN not in old:
+    if _BEGIN not in old and _EARLIER_BEGIN not in old:
         sweep.client.set_experiment_tag(sweep.experiment_id, NOTE, with_part(old, link_to_pages(name)))
 
 
@@ -47,8 +51,8 @@ def with_part(note: str, part: str) -> str:
 
     With an empty one, what is there of an earlier report goes.
     """
-    marked = f"{_BEGIN}\n{part}\n{_END}" if part else ""
-    before, begin, rest = note.partition(_BEGIN)
+    marked = f"{_BEGIN}{part}\n{_END}" if part else ""
+    before, begin, rest = note.partition(_BEGIN if _BEGIN in note else _EARLIER_BEGIN)
     if begin and _END in rest:
         return f"{before}{marked}{rest.rpartition(_END)[2]}"
     return f"{note}\n\n{marked}" if note and marked else note or marked
