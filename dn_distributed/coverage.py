@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from dn_distributed.config import Count, FrozenModel
-from dn_distributed.text import shortened
+from dn_distributed.text import percent, shortened
 
 _LONGEST = 60
 """Characters of the names of layers."""
@@ -24,6 +24,4 @@ class Coverage(FrozenModel):
     def words(self) -> str:
         """What stands behind "penalties, pruning and counts are"."""
         names = shortened(", ".join(self.layers), _LONGEST)
-        return (
-            f"of {names}: {100 * self.parameters / self.all_parameters:.1f} % of all {self.all_parameters:,} parameters"
-        )
+        return f"of {names}: {percent(self.parameters, self.all_parameters)} of all {self.all_parameters:,} parameters"

@@ -3,6 +3,7 @@
 LONGEST_MESSAGE = 1000
 """Characters of a message to the user, which is one line."""
 _LONGEST_VALUE = 100
+_MOST_DECIMALS = 16
 
 
 def one_line(text: str, longest: int = LONGEST_MESSAGE) -> str:
@@ -31,6 +32,16 @@ def quoted(value: object, longest: int = _LONGEST_VALUE) -> str:
 def counted(count: int, noun: str) -> str:
     """Return ``1 seed`` or ``3 seeds``."""
     return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def percent(part: float, whole: float) -> str:
+    """Return a share in per cent with one decimal; more where it would be rounded to nothing, or to all."""
+    value = 100 * part / whole
+    for decimals in range(1, _MOST_DECIMALS):
+        text = f"{value:.{decimals}f}"
+        if (float(text) != 0 or part == 0) and (float(text) != 100 or part == whole):
+            break
+    return f"{text} %"
 
 
 def with_class(error: BaseException) -> str:

@@ -19,7 +19,7 @@ from dn_distributed.layers import is_recurrent, noted_calls, rounds_otherwise_in
 from dn_distributed.scores import ACCURACY, MSE, NMSE, Score
 from dn_distributed.tasks.architectures import Architecture, FullyConnected, Hidden, architecture_of
 from dn_distributed.tasks.base import Task, image_splits
-from dn_distributed.text import first_line
+from dn_distributed.text import counted, first_line
 
 Goal = Literal["classification", "regression"]
 
@@ -156,11 +156,11 @@ class Network(Task):
         if not isinstance(outputs, Tensor):
             raise DataError(f"the network puts out {type(outputs).__name__}, not one tensor")
         if tuple(outputs.shape) != (2, self.num_outputs):
-            things = "numbers to predict" if self.goal == "regression" else "classes"
-            found = _show(tuple(outputs.shape[1:]))
-            raise DataError(
-                f"the network puts out {found} numbers, the data of {dataset!r} have {self.num_outputs} {things}"
-            )
+            wanted = self.num_outputs or 0
+            things = f"{counted(wanted, 'number')} to predict" if self.goal == "regression" else f"{wanted} classes"
+            shape = tuple(outputs.shape[1:])
+            found = counted(shape[0], "number") if len(shape) == 1 else f"{_show(shape)} numbers"
+            raise DataError(f"the network puts out {found}, the data of {dataset!r} have {things}")
 
     def data(self, dataset: Dataset, raw: Raw) -> Data:
         """Return samples as they are, images as pixels in [0, 1] of the shape ``[1, 28, 28]``."""

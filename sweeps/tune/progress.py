@@ -101,12 +101,17 @@ class Progress:
             failed = int(result.get("num_failed", 0))
             self._failed += failed
             self._done += pack.num_replicates - failed
-            score = self._score_of(pack) if failed < pack.num_replicates else ""  # of what has failed none is meant
-            what = f"done{f', {failed} failed' * bool(failed)}{score}"
+            what = self._what_became_of(pack, failed)
         else:
             self._stopped += pack.num_replicates
-            what = f"stopped early{self._score_of(pack)}"
-        self._print_line(f"{pack.label} × {pack.num_replicates} {what}; ")
+            what = f" stopped early{self._score_of(pack)}"
+        self._print_line(f"{pack.label} × {pack.num_replicates}{what}; ")
+
+    def _what_became_of(self, pack: _Running, failed: int) -> str:
+        if failed == pack.num_replicates:
+            return " failed"
+        score = self._score_of(pack)
+        return f": {pack.num_replicates - failed} done, {failed} failed{score}" if failed else f" done{score}"
 
     def pack_put_back(self, trial_id: str) -> None:
         """A pack has ended undecided, or is lost with its worker: it will begin again."""

@@ -1,4 +1,6 @@
-from dn_distributed.text import one_line, quoted
+import pytest
+
+from dn_distributed.text import one_line, percent, quoted
 
 
 def test_what_a_terminal_would_obey_is_escaped() -> None:
@@ -18,3 +20,11 @@ def test_long_text_is_shortened_after_it_was_escaped() -> None:
 def test_values_are_shown_as_python_writes_them() -> None:
     assert quoted("a\nb") == "'a\\nb'"
     assert quoted(["x" * 500]) == f"['{'x' * 97}…"
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "shown"),
+    [(1, 3, "33.3 %"), (0, 3, "0.0 %"), (3, 3, "100.0 %"), (1026, 11_177_538, "0.01 %"), (99_999, 100_000, "99.999 %")],
+)
+def test_a_share_is_not_rounded_to_nothing_nor_to_all(part: int, whole: int, shown: str) -> None:
+    assert percent(part, whole) == shown

@@ -90,6 +90,11 @@ def test_the_content_of_a_file_is_part_of_the_identity_and_its_place_is_not(fold
     assert keys(folder, "dataset.path=other.csv") != before
 
 
+def test_one_number_to_predict_is_one_number(folder: Path) -> None:
+    with pytest.raises(SpecError, match=r"puts out 2 numbers, the data of 'csv' have 1 number to predict$"):
+        fitted(folder, "network.mlp=[3, 8, 2]", "dataset.goal=regression")
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

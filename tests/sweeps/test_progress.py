@@ -84,12 +84,22 @@ def test_where_nobody_watches_each_pack_and_each_minute_gives_a_line(
         assert said() == "dn: shown: replicates 1 done, 3 running, 4 left\n"
         shown.pack_reported("a", {"epoch": 2, "num_epochs": 2, "score": 0.25})
         shown.pack_ended("a", {"done_training": True, "num_failed": 1})
-        line = "dn: shown: M × 3 done, 1 failed, validation nmse 0.25; replicates 3 done, 0 running, 4 left, 1 failed"
+        line = (
+            "dn: shown: M × 3: 2 done, 1 failed, validation nmse 0.25; replicates 3 done, 0 running, 4 left, 1 failed"
+        )
         assert said() == f"{line}, about 1 min 19 s to go\n"
         shown.pack_started("b", "M", 4)
         clock.now = 61
         shown.pack_ended("b", {})
         assert said().startswith("dn: shown: M × 4 stopped early; replicates 3 done, 0 running, 0 left, 1 failed, 4 st")
+
+
+def test_a_pack_of_which_all_failed_is_not_called_done(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = Progress(Output(file=io.StringIO()))
+    with shown.sweep(plan):
+        shown.pack_started("a", "M", 2)
+        shown.pack_ended("a", {"done_training": True, "num_failed": 2})
+    assert capsys.readouterr().err.startswith("dn: shown: M × 2 failed; replicates 1 done, ")
 
 
 def time_to_go(shown: Progress) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from dn_distributed.coverage import Coverage
 from dn_distributed.labels import BASELINE_RULE
+from dn_distributed.text import percent
 from tracking.manifest import Manifest
 from tracking.results import cells, inference
 from tracking.results.cells import CellResult, MethodResult
@@ -89,7 +90,7 @@ def _whole_networks(coverage: Coverage, methods: Sequence[MethodResult]) -> Iter
         if rows:
             gone = fmean(row.counts.num_weights - row.counts.num_nonzero for row in rows)
             left = coverage.all_parameters - gone
-            found.append(f"{method.label} {left:,.0f} ({100 * left / coverage.all_parameters:.1f} %)")
+            found.append(f"{method.label} {left:,.0f} ({percent(left, coverage.all_parameters)})")
     if found:
         yield f"Left of all {coverage.all_parameters:,} parameters, mean over seeds: {', '.join(found)}."
 
