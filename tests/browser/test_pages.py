@@ -82,6 +82,17 @@ def test_wide_tables_take_the_width_of_the_window(browser: Browser, pages: dict[
     page.context.close()
 
 
+def test_a_narrow_page_over_all_sweeps_has_the_score_in_sight(browser: Browser, pages: dict[str, str]) -> None:
+    page = opened(browser, pages["index"], WIDTHS[1])
+    ends = page.evaluate(
+        "[document.querySelector('tbody tr').cells[4], document.querySelector('.scroll')]"
+        ".map(e => e.getBoundingClientRect().right)"
+    )
+    assert ends[0] <= ends[1]
+    expect(page.get_by_text("scroll the table sideways")).to_be_visible()
+    page.context.close()
+
+
 def with_charts(browser: Browser, address: str) -> Page:
     page = opened(browser, address, WIDTHS[0])
     page.locator(".chart svg").nth(1).wait_for()

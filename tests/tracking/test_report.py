@@ -188,9 +188,10 @@ def test_the_page_begins_with_the_answer_and_ends_with_how_it_was_made(written: 
     assert places == sorted(places)
     headline = page[places[0] :].partition("</p>")[0]
     assert "&lt;b&gt;ℓ1&lt;/b&gt; &amp; " in headline
-    assert " of the weights (whole: " in headline
+    assert "\u00a0% of the weights (whole: " in headline
     assert "no verdict" not in headline  # the two have one seed in common
     assert "; not compared)" in headline
+    assert " %" not in headline  # a number and its sign stay on a line
     assert "<p>Missing: " in page
 
 

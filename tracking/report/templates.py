@@ -14,6 +14,13 @@ def digest(script: str) -> str:
 def load(name: str) -> Template:
     """Return a template of this package; it may include the others."""
     loader = PackageLoader("tracking", "report")
-    return Environment(
+    environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).get_template(name)
+    )
+    environment.filters["unbroken"] = _unbroken
+    return environment.get_template(name)
+
+
+def _unbroken(text: str) -> str:
+    """Keep each number on a line with its sign of per cent."""
+    return text.replace(" %", "\u00a0%")
