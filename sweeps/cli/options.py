@@ -1,5 +1,6 @@
 """Options that several verbs share, and the types of their values: a wrong value ends the command before any work."""
 
+import glob
 import math
 import os
 from collections.abc import Callable
@@ -119,5 +120,19 @@ def _names_of_sweeps(context: click.Context, parameter: click.Parameter, begun: 
     return [name for name in names if name.startswith(begun)]
 
 
+class SweepFiles(Checked):
+    """Paths of sweep files, and the names of those that come with the package."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Offer the names that begin so, beside files and folders; where none does, leave these to the shell."""
+        from sweeps.spec import shipped
+
+        named = [name for name in shipped.names() if name.startswith(incomplete)]
+        # A shell that is given words looks for no files of its own.
+        files = sorted(map(str, Path().glob(f"{glob.escape(incomplete)}*"))) if named else []
+        return [*super().shell_complete(ctx, param, incomplete), *map(CompletionItem, [*named, *files])]
+
+
+SWEEP_FILES = SweepFiles("path", _path)
 sweep_name = click.argument("name", metavar="NAME", shell_complete=_names_of_sweeps)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")

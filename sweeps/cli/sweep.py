@@ -8,7 +8,7 @@ from sweeps.cli import options
 
 
 @click.command("sweep")
-@click.argument("files", nargs=-1, required=True, type=options.PATH, metavar="FILE…")
+@click.argument("files", nargs=-1, required=True, type=options.SWEEP_FILES, metavar="FILE…")
 @click.option(
     "--set",
     "overrides",

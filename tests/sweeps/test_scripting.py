@@ -177,4 +177,6 @@ def test_a_shell_completes_verbs_and_names(two_methods: Recorder) -> None:
 
     assert completed("dn st") == ["plain,status"]
     assert completed(f"dn status {two_methods.name[:3]}") == [f"plain,{two_methods.name}"]
-    assert completed("dn sweep dem") == ["file,dem"]
+    names = ["plain,demo/autoencoder", "plain,demo/lenet300", "plain,demo/regression"]
+    assert completed("dn sweep dem") == ["file,dem", *names]
+    assert completed("dn sweep my-own") == ["file,my-own"]
