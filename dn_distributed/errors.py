@@ -19,5 +19,13 @@ class ArgumentError(DropNeuronError, ValueError):
     """A function was asked for what cannot be: a layer that is not there, a coefficient below 0, a name taken."""
 
 
+class NoLayersError(ArgumentError):
+    """A network has no layer that penalties could act on, of those that were meant."""
+
+
+class UnusedLayersError(ArgumentError):
+    """Penalties are meant to act on a layer that a network does not use as one of a chain."""
+
+
 class ExportError(DropNeuronError, ValueError):
     """A network cannot be written to files, or files do not hold one; the message is one line that says why."""

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -66,6 +67,18 @@ def notify(text: str, level: int = logging.WARNING) -> None:
         print(f"dn: {line}", file=sys.stderr, flush=True)
     except BrokenPipeError:
         _drop(sys.stderr)
+
+
+@contextlib.contextmanager
+def said_if_long(text: str, seconds: float = 8.0) -> Iterator[None]:
+    """Within, say what is done if it takes longer than ``seconds``."""
+    timer = threading.Timer(seconds, notify, [text, logging.INFO])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextlib.contextmanager

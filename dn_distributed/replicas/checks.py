@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dn_distributed.errors import ArgumentError
+from dn_distributed.errors import ArgumentError, NoLayersError, UnusedLayersError
 from dn_distributed.layers import check_groups, check_own_weights, graph_of
 from dn_distributed.torch_internals import DispatchMode
 
@@ -35,7 +35,7 @@ def check_layers(network: nn.Module, layers: Sequence[str]) -> None:
     kinds = nn.Linear | nn.Conv2d
     found = {name: module for name, module in network.named_modules() if isinstance(module, kinds)}
     if not layers:
-        raise ArgumentError(f"no regularised layer is named; the network has: {', '.join(found)}")
+        raise NoLayersError(f"no regularised layer is named; the network has: {', '.join(found)}")
     for name in layers:
         if name not in found:
             raise ArgumentError(
@@ -47,7 +47,7 @@ def check_layers(network: nn.Module, layers: Sequence[str]) -> None:
     for before, after in itertools.pairwise(layers):
         if found[before].out_features != found[after].in_features:
             unused = _unused(network, layers)
-            raise ArgumentError(
+            raise UnusedLayersError(
                 f"regularised layer {unused[0]!r} is not used by the network's forward()"
                 if unused
                 else f"regularised layers {before!r} and {after!r} do not follow each other"

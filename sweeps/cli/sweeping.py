@@ -13,7 +13,7 @@ from dn_distributed.data import Data
 from dn_distributed.text import counted
 from sweeps.cli import report
 from sweeps.cluster.connection import Capacity
-from sweeps.console import notify, out
+from sweeps.console import notify, out, said_if_long
 from sweeps.ending import Ending
 from sweeps.errors import ClusterError, SpecError
 from sweeps.exit_codes import FAILED, OK
@@ -54,7 +54,7 @@ class SweepOptions:
 
 def sweep(options: SweepOptions, ending: Ending) -> int:
     """Plan, run what is missing, and print the table of each sweep; returns the exit code."""
-    loaded = [fit_to_data(item, options.data_dir, download=not options.dry_run) for item in _load(options)]
+    loaded = [_fitted(item, options) for item in _load(options)]
     location = access.locate_answering(options.tracking_uri)
     slots = _slots(options)
     if options.dry_run:
@@ -98,6 +98,11 @@ def _load(options: SweepOptions) -> list[Sweep]:
     return loaded
 
 
+def _fitted(item: Sweep, options: SweepOptions) -> tuple[Sweep, Data]:
+    with said_if_long(f"{item.name}: reads the data and tries whether the network can be trained"):
+        return fit_to_data(item, options.data_dir, download=not options.dry_run)
+
+
 def _plan_of(item: Sweep, data: Data, location: StoreLocation) -> Plan:
     """The plan as the store stands, which is not touched. StoreError where the sweep was deleted from it."""
     found = SweepStore.find_or_none(location, item.name) if access.exists(location) else None
@@ -116,7 +121,9 @@ def _say_plans(plans: Sequence[Plan], options: SweepOptions, slots: Callable[[fl
             out.say(f"penalties, pruning and counts are {share.words}")
         if (lack := _lack(plan, options)) is not None:
             out.say(f"does not run here: {lack}")
-        if (seconds := _seconds(plan, slots)) is not None:
+        with said_if_long(f"{plan.sweep.name}: measures steps, to say how long training takes"):
+            seconds = _seconds(plan, slots)
+        if seconds is not None:
             out.say(f"training takes about {in_words(seconds)} here, by steps measured just now")
 
 

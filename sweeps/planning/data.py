@@ -8,10 +8,11 @@ from pathlib import Path
 from dn_distributed import random_weights
 from dn_distributed.config import Cell
 from dn_distributed.data import Data, DataError, Raw
-from dn_distributed.errors import ArgumentError
+from dn_distributed.errors import ArgumentError, NoLayersError, UnusedLayersError
 from dn_distributed.regularizers import expand_shorthand
 from dn_distributed.tasks import Task
 from dn_distributed.tasks.label_checks import check_inputs, check_labels, check_numbers
+from dn_distributed.tasks.network import Network
 from dn_distributed.text import first_line, with_class
 from sweeps.console import notify
 from sweeps.errors import SpecError
@@ -141,7 +142,18 @@ def _reported_at(sweep: Sweep, keys: KeyPath) -> Iterator[None]:
         raise
     except Exception as error:
         reason = str(error) if isinstance(error, ValueError) else with_class(error)
+        reason += _cure(sweep.task, error)
         raise sweep.places.error(keys, f"{sweep.task.name!r} cannot be trained: {reason}") from error
+
+
+def _cure(task: Task, error: Exception) -> str:
+    """What to write where the layers that penalties are to act on are none that can be."""
+    if not isinstance(task, Network):
+        return ""
+    filters = "filters: true" if isinstance(error, NoLayersError) and not task.filters else ""
+    named = "penalized: [NAME, …]" if isinstance(error, NoLayersError | UnusedLayersError) else ""
+    options = [f"task: {{name: network, architecture: …, {option}}}" for option in (filters, named) if option]
+    return f"; say which layers are meant: {' or '.join(options)}" if options else ""
 
 
 def _cells_of_examples(sweep: Sweep, data: Data) -> Iterator[Cell]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from torch import Tensor, nn
 
 from dn_distributed import registry
 from dn_distributed.errors import ArgumentError, DataError
@@ -414,3 +415,24 @@ def test_rates_alone_are_not_tried_one_by_one(folder: Path, monkeypatch: pytest.
         "network.mlp={hidden: [9]}",
     )
     assert [[*found] for found in tried] == [["dn_incoming", "dropout"], ["dropout"]]
+
+
+class OnlyConvolutions(nn.Module):
+    """As torchvision's squeezenet: no fully connected layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, (1, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.conv(x[:, None, None])
+        return outputs.flatten(1)
+
+
+def test_a_network_without_layers_to_penalise_is_refused_with_what_to_write(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Network, "network", lambda self: OnlyConvolutions())
+    said = "no regularised layer is named; the network has: conv; say which layers are meant: task: .*filters: true} or"
+    with pytest.raises(SpecError, match=said):
+        fitted(folder)

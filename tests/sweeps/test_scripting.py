@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,16 @@ def test_only_what_is_serious_enough_is_shown(level: str, shown: str, capsys: py
         notify("b", logging.INFO)
         notify("c", logging.ERROR)
     assert capsys.readouterr().err == shown
+
+
+def test_what_takes_long_is_said_and_what_does_not_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    from sweeps.console import said_if_long
+
+    with said_if_long("reads", seconds=0.01):
+        time.sleep(0.3)
+    with said_if_long("measures", seconds=60):
+        pass
+    assert capsys.readouterr().err == "dn: reads\n"
 
 
 def test_a_shell_completes_verbs_and_names(two_methods: Recorder) -> None:
