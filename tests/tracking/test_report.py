@@ -416,7 +416,7 @@ def test_seeds_in_words(seeds: tuple[int, ...], words: str) -> None:
 
 
 def test_options_of_a_task_are_said_as_a_sweep_file_has_them() -> None:
-    task = {
+    task: dict[str, Any] = {
         "name": "network", "architecture": {"mlp": {"hidden": [32, 16]}}, "penalized": [], "split": None,
         "filters": True, "separator": ",", "validation": 0, "validation_size": 5000, "path": "häuser.csv",
     }  # fmt: skip

@@ -156,7 +156,7 @@ def render(
         layers=_html(of_layers, shown) if len(of_layers.body) > 1 else "",
         caption=results_table.CAPTION,
         notes=found.table.for_page.notes,
-        runs=_runs(data.methods, found.table.columns, links and links.run),
+        runs=_runs(data.methods, found.table.columns, links.run if links else None),
         num_runs=sum(len(method.chosen.rows) for method in data.methods if method.chosen),
         grids=[(grid.title, _html(grid)) for grid in statistics.grids],
         statistics=statistics,
