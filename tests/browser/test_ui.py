@@ -169,6 +169,18 @@ def test_the_table_opens_on_the_methods_with_their_means(served: Served, page: P
         expect(page.get_by_text(repr(mean)[:9]).first).to_be_visible()
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_mlflow_s_own_list_opens_a_sweep_on_its_methods(served: Served, page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{served.address}/mlflow#/experiments")
+    page.get_by_role("link", name="seen", exact=True).click(position={"x": 3, "y": 5})  # of a narrow column
+    expect(page).to_have_url(re.compile(r"/runs\?workflowType=machine_learning&viewStateShareKey=dn-methods"))
+    expect(page.get_by_role("link", name="ℓ1+DN+P", exact=True)).to_be_visible()
+    page.goto(f"{served.address}/mlflow#/experiments/0")  # no sweep: it has no such view
+    expect(page).to_have_url(re.compile(r"/experiments/0/runs\?workflowType=machine_learning(?!.*viewStateShareKey)"))
+    expect(page.locator("[class*=notification-notice-error]")).to_have_count(0)
+
+
 @pytest.mark.parametrize("where", ["sweep", "method"])
 def test_from_mlflow_links_lead_back_to_the_sweep(served: Served, page: Page, where: str) -> None:
     page.goto(served.link if where == "sweep" else served.run("P"))

@@ -3,9 +3,10 @@
 import os
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Response
 from sqlalchemy import Engine, text
 
 CONFIG_OF_LOGIN = "MLFLOW_AUTH_CONFIG_PATH"
@@ -14,6 +15,7 @@ ADMINISTRATOR_PASSWORD = "MLFLOW_AUTH_ADMIN_PASSWORD"
 """MLflow's variable for the password of its administrator."""
 _DESTINATION = "_MLFLOW_SERVER_ARTIFACT_DESTINATION"  # MLflow keeps the name in one module or another
 _PAGE = "serve"  # the function that answers "/", as Flask knows it
+_HEAD = "<head>"
 
 Check = Callable[..., None]
 """Is called with the arguments of a function of MLflow before it, and raises where it must not run."""
@@ -31,10 +33,21 @@ def routes() -> Flask:
     return app
 
 
-def move_page(path: str) -> None:
-    """Serve MLflow's own page, which is at ``/``, at ``path`` too: beside ``/``, whence it loads its parts."""
+def move_page(path: str, script: str) -> None:
+    """Serve MLflow's own page, which is at ``/``, at ``path`` too: beside ``/``, whence it loads its parts.
+
+    ``script`` is run there before MLflow's own.
+    """
     application = routes()
-    application.add_url_rule(path, "dn_mlflow_page", application.view_functions[_PAGE])
+    own, page = application.view_functions[_PAGE], Path(application.static_folder or "") / "index.html"
+
+    def answer() -> Any:
+        if not page.exists():  # a page without its parts, which MLflow explains
+            return own()
+        text = page.read_text("utf-8").replace(_HEAD, f"{_HEAD}<script>{script}</script>", 1)
+        return Response(text, headers={"Cache-Control": "no-cache"})
+
+    application.add_url_rule(path, "dn_mlflow_page", answer)
 
 
 def replace_page(answer: Callable[[], Any]) -> None:

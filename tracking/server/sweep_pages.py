@@ -28,6 +28,7 @@ from tracking.store.location import StoreLocation, locate
 
 _SWEEPS = f"/{ui_view.SWEEPS}"
 _MLFLOW = f"/{ui_view.PAGE}"
+_SCRIPT = Path(__file__).with_name("mlflow_page.js")
 _MAKE = ("-m", "tracking.report")
 
 Login = tuple[str, str]
@@ -43,7 +44,7 @@ def add_to(application: Flask, environment: Mapping[str, str] = os.environ) -> N
     database = location.database
     state = mlflow_internals.state_of_database if database is None else lambda: state_of_file(database)
     pages = SweepPages(location, Path(folder), state)
-    mlflow_internals.move_page(_MLFLOW)
+    mlflow_internals.move_page(_MLFLOW, _SCRIPT.read_text("utf-8"))
     mlflow_internals.replace_page(lambda: _answer(pages, None))
     application.add_url_rule(f"{_SWEEPS}/<path:name>", "dn_report", lambda name: _answer(pages, name))
     for path, to in ((_SWEEPS, "./"), (f"{_SWEEPS}/", "../")):  # as addresses are shortened by hand
