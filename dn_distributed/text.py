@@ -1,9 +1,17 @@
 """Text from elsewhere, made fit to be shown or kept: one line, nothing that a terminal obeys, no longer than wanted."""
 
+import re
+
 LONGEST_MESSAGE = 1000
 """Characters of a message to the user, which is one line."""
 _LONGEST_VALUE = 100
 _MOST_DECIMALS = 16
+_MARKDOWN = re.compile(
+    r"""[\\`*\[\]~$\#]                    # whatever stands around them
+    | (?<![^\W_])_ | _(?![^\W_])          # within a word it is no markup
+    | <(?=[A-Za-z/!?]) | &(?=[\#A-Za-z])  # a tag, an entity""",
+    re.VERBOSE,
+)
 
 
 def one_line(text: str, longest: int = LONGEST_MESSAGE) -> str:
@@ -27,6 +35,11 @@ def shortened(text: str, longest: int) -> str:
 def quoted(value: object, longest: int = _LONGEST_VALUE) -> str:
     """Return a value as Python writes it, for messages: on one line and shortened."""
     return one_line(repr(value), longest)
+
+
+def as_markdown(text: str) -> str:
+    """Return a line of plain text as Markdown that shows it within a line: nothing of it is markup."""
+    return _MARKDOWN.sub(r"\\\g<0>", text)
 
 
 def counted(count: int, noun: str) -> str:

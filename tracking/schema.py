@@ -63,6 +63,13 @@ NUM_NONZERO = "num_nonzero"
 NEURONS_ALIVE = "neurons_alive"
 NEURONS_PUBLISHED = "neurons_published"
 
+ROUNDED_SCORE = "Score"
+"""Metric of a cell run, for the eye: the mean of the score on test data after pruning, rounded; an accuracy in %."""
+ROUNDED_WEIGHTS = "Weights left in percent"
+"""Metric of a cell run, for the eye: the mean of ``density``, in % and rounded."""
+ROUNDED_NEURONS = "Neurons left"
+"""Metric of a cell run, for the eye: the mean of ``neurons_alive``, rounded."""
+
 WEIGHTS_FILE = "weights.safetensors"
 """File: the trained weights before pruning."""
 MASKS_FILE = "masks.safetensors"

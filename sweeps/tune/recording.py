@@ -11,6 +11,7 @@ from sweeps.planning.manifest import manifest_of
 from sweeps.planning.plan import Pack, Plan
 from sweeps.spec.sweep import Sweep
 from tracking.errors import StoreError
+from tracking.manifest import Manifest
 from tracking.results import means
 from tracking.results import rows as reader
 from tracking.store import cell_runs, outages, replicate_runs, report_run
@@ -27,10 +28,13 @@ class Recording:
         self._sweep, self._sweep_store = sweep, sweep_store
         self._open_seeds: dict[str, set[int]] = {}
         """By cell key, of the cells that are at work."""
+        self._manifest: Manifest | None = None
+        """Until the store's view of the sweep knows the figures of a cell."""
 
     def announce(self, plan: Plan, report_run_id: str) -> None:
         """Write what the sweep compares, and make the cell runs that are known: trials only fill them."""
-        report_run.write_manifest(self._sweep_store, report_run_id, manifest_of(plan))
+        self._manifest = manifest_of(plan)
+        report_run.write_manifest(self._sweep_store, report_run_id, self._manifest)
         if taken_up := {key for item in plan.distinct for key in item.cell.replicate_keys(item.taken_up)}:
             replicate_runs.forget_stops(self._sweep_store, taken_up)
         self._open_seeds = {item.cell.key: set(item.seeds_in(None, "incomplete")) for item in plan.distinct}
@@ -38,8 +42,10 @@ class Recording:
 
     def finish(self, plan: Plan, report_run_id: str) -> None:
         """Write what the sweep compares now, cells that a search proposed too, and the means that are still missing."""
-        report_run.write_manifest(self._sweep_store, report_run_id, manifest_of(plan))
-        means.summarize_rest(self._sweep_store, _labelled(plan), self._sweep.seeds)
+        manifest = manifest_of(plan)
+        report_run.write_manifest(self._sweep_store, report_run_id, manifest)
+        means.summarize_rest(self._sweep_store, _labelled(plan), self._sweep.seeds, manifest.score)
+        report_run.write_view(self._sweep_store, manifest)
 
     def pack_ended(self, pack: Pack, result: Mapping[str, Any]) -> str:
         """Record an early stop, or the cell's means once all its replicates are there.
@@ -76,7 +82,10 @@ class Recording:
         found = reader.read(self._sweep_store, cell.key).rows
         rows = [row for row in found if row.seed in self._sweep.seeds]
         if len(rows) == len(self._sweep.seeds):
-            means.summarize_cell(self._sweep_store, cell, label, rows)
+            means.summarize_cell(self._sweep_store, cell, label, rows, self._sweep.task.scores[0].name)
+            if self._manifest is not None:
+                report_run.write_view(self._sweep_store, self._manifest)
+                self._manifest = None
 
 
 def _labelled(plan: Plan) -> list[tuple[Cell, str]]:

@@ -55,7 +55,7 @@ class Served:
     runs: dict[str, str]
     """Run ids of cells by label, of replicates as "LABEL seed N", and of the report."""
     means: dict[str, float]
-    """Compression rate of each cell, by label."""
+    """Weights left of each cell in percent, by label."""
 
     def run(self, name: str, path: str = "") -> str:
         return f"{self.address}/#/experiments/{self.experiment_id}/runs/{self.runs[name]}{path}"
@@ -104,7 +104,7 @@ def look(folder: Path, address: str) -> Served:
     every = [search(sweep.client, sweep.experiment_id, {schema.KIND: kind}) for kind in kinds]
     found = {run.info.run_name: run.info.run_id for runs in every for run in runs}
     cells = search(sweep.client, sweep.experiment_id, {schema.KIND: "cell"})
-    means = {cell.info.run_name: cell.data.metrics[schema.COMPRESSION_RATE] for cell in cells}
+    means = {cell.info.run_name: cell.data.metrics[schema.ROUNDED_WEIGHTS] for cell in cells}
     (link,) = re.findall(r"seen: (\S+)", (folder / "log").read_text())
     return Served(address, link, sweep.experiment_id, found, means)
 
@@ -162,11 +162,30 @@ def test_the_table_opens_on_the_methods_with_their_means(served: Served, page: P
         expect(page.get_by_role("link", name=label, exact=True)).to_be_visible()
     expect(page.get_by_role("link", name=re.compile(r" seed \d"))).to_have_count(0)  # no replicate; notes name seeds
     close_the_assistant(page)
-    for column in ("test/accuracy/after_pruning", "compression_rate", "density", "neurons_alive"):
-        expect(page.get_by_text(column, exact=True).first).to_be_visible()
+    shown = ("Score", "Score/std", "Weights left in percent", "Neurons left", "n", "test/accuracy/after_pruning")
+    heads = [page.get_by_role("columnheader", name=column, exact=True).first for column in shown]
+    for head in heads:
+        expect(head).to_be_visible()
+    places = [head.evaluate("head => head.getBoundingClientRect().x") for head in heads]
+    assert places == sorted(places)
     assert len(set(served.means.values())) == 3
     for mean in served.means.values():
-        expect(page.get_by_text(repr(mean)[:9]).first).to_be_visible()
+        expect(page.get_by_text(f"{mean:g}", exact=True).first).to_be_visible()
+
+
+def test_the_view_has_charts_of_what_methods_are_compared_by(served: Served, page: Page) -> None:
+    page.set_viewport_size({"width": 1400, "height": 3000})  # all charts: those out of sight are not drawn
+    page.goto(f"{served.link}&compareRunsMode=CHART")
+    charts = page.get_by_test_id("experiment-view-compare-runs-card")
+    titles = ["Score", "Weights left in percent", "Neurons left", "Weights left in percent vs. Score"]
+    titles += ["Neurons left vs. Score", "validation/accuracy", "validation/loss", "train/loss", "num_nonzero"]
+    for place, title in enumerate(titles):
+        expect(charts.nth(place)).to_contain_text(title)
+        expect(charts.nth(place).locator(".js-plotly-plot")).to_be_visible()
+    expect(charts.nth(len(titles))).to_contain_text("compression_rate")  # MLflow's own charts follow
+    expect(page.get_by_role("main")).to_contain_text(re.compile(r"layers/fc1\s*\(1\)"))  # its mean alone
+    expect(page.get_by_text("/std")).to_have_count(0)
+    shoot(page, "ui-charts-1400-light")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -208,6 +227,13 @@ def test_a_method_opens_on_its_replicates(served: Served, page: Page) -> None:
     row.locator("[class*=expander], [data-testid*=expander], button, svg").first.click()
     for seed in (0, 1):
         expect(page.get_by_role("link", name=f"ℓ1+DN+P seed {seed}", exact=True)).to_be_visible()
+
+
+def test_a_replicate_describes_itself(served: Served, page: Page) -> None:
+    page.goto(served.run("ℓ1+DN+P seed 0"))
+    expect(
+        page.get_by_text(re.compile(r"ℓ1\+DN\+P, seed 0 \(.*\)\. On test data after pruning: accuracy")).first
+    ).to_be_visible()
 
 
 def test_methods_are_compared_side_by_side(served: Served, page: Page) -> None:

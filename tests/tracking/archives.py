@@ -37,7 +37,7 @@ def fill(recorder: Recorder) -> Manifest:
     incomplete.flush()
     manifest = recorder.announce({"M": [CELL], "ℓ1": [OTHER], "P": [make_cell()]})
     labelled = [(CELL, "M"), (OTHER, "ℓ1"), (make_cell(), "P")]
-    means.summarize_rest(recorder.sweep, labelled, manifest.seeds)
+    means.summarize_rest(recorder.sweep, labelled, manifest.seeds, manifest.score)
     return manifest
 
 

@@ -64,7 +64,8 @@ def import_file(
             runs_of_cells = _ensure_cells(sweep, archive.cells)
             done = _add_replicates(sweep, archive, runs_of_cells, track)
             labelled = [(item.cell, runs_of_cells[key].label) for key, item in archive.cells.items()]
-            means.summarize_rest(sweep, labelled, manifest.seeds)
+            means.summarize_rest(sweep, labelled, manifest.seeds, manifest.score)
+            report_run.write_view(sweep, manifest)
     return done
 
 

@@ -81,6 +81,7 @@ def _attach(
         tell("the store can only be read: the report is not attached to it")
         return
     report_run.attach_report(sweep, run_id, folder)
+    report_run.write_view(sweep, data.manifest)
     link = notes.link(sweep.experiment_id, run_id, PAGE, data.manifest.name)
     write_notes(sweep, notes.of_sweep(said, link), notes.of_cells(said, data.methods, link))
 

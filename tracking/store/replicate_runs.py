@@ -16,7 +16,7 @@ from dn_distributed import sparsity
 from dn_distributed.config import Cell
 from dn_distributed.text import one_line
 from tracking import schema
-from tracking.store import artifacts, checksums, commit
+from tracking.store import artifacts, checksums, commit, notes
 from tracking.store.cell_params import check_length, describe_cell
 from tracking.store.outcomes import dataset_input, final_metrics, write_outcome_files
 from tracking.store.queries import StoredRun
@@ -37,16 +37,28 @@ class ReplicateRun:
     """The run of one replicate. ``start_replicates`` makes them."""
 
     def __init__(
-        self, sweep: SweepStore, cell: Cell, seed: int, run_id: str, began: int, logged_epoch: int, finished: bool
+        self,
+        sweep: SweepStore,
+        cell: Cell,
+        seed: int,
+        run_id: str,
+        began: int,
+        logged_epoch: int,
+        finished: bool,
+        label: str,
+        note: str = "",
     ) -> None:
         """``logged_epoch``: the last epoch whose figures the store has. A finished run is not written again.
 
         ``began``: when the run was made, in milliseconds. Figures are dated by it and their epoch: two workers that
         train the same, because a driver was taken for gone, write the same points, which MLflow keeps once.
+
+        ``note``: what is there of its description.
         """
         self.run_id, self.finished = run_id, finished
         self._sweep, self._cell, self._seed, self._began = sweep, cell, seed, began
         self._logged_epoch = logged_epoch
+        self._label, self._note = label, note
         self._buffer: list[Metric] = []
         self._last_flush = time.monotonic()
 
@@ -80,9 +92,11 @@ class ReplicateRun:
             write_outcome_files(outcome, Path(folder))
             sums = checksums.describe(Path(folder))
             artifacts.add_folder(self._sweep.client, self.run_id, Path(folder))
-        self._add(final_metrics(outcome))
+        figures = final_metrics(outcome)
+        self._add(figures)
         params = {**describe_cell(self._cell), schema.SEED: str(self._seed), schema.LAYERS: layers}
-        tags = {"device": device, schema.SHA256: sums, schema.COMPLETE: "true"}
+        note = notes.of_replicate(self._sweep.name, self._label, self._seed, self._cell, figures, self._note)
+        tags = {"device": device, notes.NOTE: note, schema.SHA256: sums, schema.COMPLETE: "true"}
         ending = Ending("FINISHED", self._buffer, tags, params, dataset_input(self._cell))
         self._sweep.writer.end(self.run_id, ending)
         self._buffer = []  # all of it is written: the flush at a trial's end must not do it again
@@ -109,16 +123,16 @@ def start_replicates(
     sweep: SweepStore, cell_run_id: str, cell: Cell, label: str, seeds: Sequence[int]
 ) -> list[ReplicateRun]:
     """Return a run per seed, marked RUNNING: found by its key before it is made, so a retry continues it."""
-    where, shown = {schema.CELL_KEY: cell.key}, (schema.REPLICATE_KEY, schema.PARENT, *schema.MARKS)
+    where, shown = {schema.CELL_KEY: cell.key}, (schema.REPLICATE_KEY, schema.PARENT, notes.NOTE, *schema.MARKS)
     known = one_per_replicate(sweep.records("replicate", where, tags=shown, metrics=True))
     found = {seed: known[key] for seed in seeds if (key := cell.replicate_key(seed)) in known}
     absent = {seed: _new_run(cell_run_id, cell, label, seed) for seed in seeds if seed not in found}
     made = sweep.writer.create(sweep.experiment_id, list(absent.values()))
     runs = {
-        seed: ReplicateRun(sweep, cell, seed, run_id, began, logged_epoch=0, finished=False)
+        seed: ReplicateRun(sweep, cell, seed, run_id, began, logged_epoch=0, finished=False, label=label)
         for seed, (run_id, began) in zip(absent, made, strict=True)
     }
-    runs |= {seed: _found_again(sweep, cell_run_id, cell, seed, record) for seed, record in found.items()}
+    runs |= {seed: _found_again(sweep, cell_run_id, cell, label, seed, record) for seed, record in found.items()}
     return [runs[seed] for seed in seeds]
 
 
@@ -135,12 +149,15 @@ def _new_run(cell_run_id: str, cell: Cell, label: str, seed: int) -> NewRun:
     return NewRun(replicate_name(label, seed), tags)
 
 
-def _found_again(sweep: SweepStore, cell_run_id: str, cell: Cell, seed: int, record: StoredRun) -> ReplicateRun:
+def _found_again(
+    sweep: SweepStore, cell_run_id: str, cell: Cell, label: str, seed: int, record: StoredRun
+) -> ReplicateRun:
     finished = state_of(record) == "finished"
     if not finished:
         _reopen(sweep.client, record.run_id, record.tags, cell_run_id)
     logged_epoch = int(record.metrics.get(schema.EPOCH, 0))
-    return ReplicateRun(sweep, cell, seed, record.run_id, record.start_time, logged_epoch, finished)
+    note = record.tags.get(notes.NOTE, "")
+    return ReplicateRun(sweep, cell, seed, record.run_id, record.start_time, logged_epoch, finished, label, note)
 
 
 def replicate_tags(cell_run_id: str, cell: Cell, label: str, seed: int) -> dict[str, str]:

@@ -29,9 +29,14 @@ def write_manifest(sweep: SweepStore, report_run_id: str, manifest: Manifest) ->
     artifacts.add_text(sweep.client, report_run_id, manifest.model_dump_json(indent=1), schema.MANIFEST_FILE)
     if manifest.source:
         artifacts.add_text(sweep.client, report_run_id, manifest.source, schema.SWEEP_FILE)
-    view = ui_view.tag(manifest, now())
-    sweep.client.set_experiment_tag(sweep.experiment_id, ui_view.TAG, view)
+    write_view(sweep, manifest)
     notes.write_link(sweep, manifest.name)
+
+
+def write_view(sweep: SweepStore, manifest: Manifest) -> None:
+    """Write how the UI shows the sweep, with the figures that its cells have by now."""
+    measured = {name for record in sweep.records("cell", metrics=True) for name in record.metrics}
+    sweep.client.set_experiment_tag(sweep.experiment_id, ui_view.TAG, ui_view.tag(manifest, now(), measured))
 
 
 def attach_report(sweep: SweepStore, run_id: str, folder: Path) -> None:

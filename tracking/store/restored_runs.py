@@ -7,7 +7,7 @@ from mlflow.entities import Metric
 
 from dn_distributed.config import Cell
 from tracking import schema
-from tracking.store import artifacts, checksums
+from tracking.store import artifacts, checksums, notes
 from tracking.store.outcomes import dataset_input
 from tracking.store.record import Record
 from tracking.store.replicate_runs import replicate_name, replicate_tags
@@ -42,7 +42,8 @@ def restore_replicate(
     ended, data = {tag: record.reason or "true"}, None
     if record.finished:
         artifacts.add_folder(sweep.client, run_id, folder)
-        ended, data = {schema.SHA256: checksums.describe(folder), **ended}, dataset_input(cell)
+        note = notes.of_replicate(sweep.name, record.label, record.seed, cell, record.metrics)
+        ended, data = {schema.SHA256: checksums.describe(folder), notes.NOTE: note, **ended}, dataset_input(cell)
     sweep.writer.end(run_id, Ending(status, _metrics_of(record), ended, record.params, data, record.end))
     for other in replaced:
         sweep.client.delete_run(other)

@@ -16,7 +16,7 @@ import rich.table
 from rich import box
 from rich.text import Text
 
-from dn_distributed.text import one_line
+from dn_distributed.text import as_markdown, one_line
 from tracking.results.cells import Stat
 from tracking.results.inference import Comparison
 from tracking.tables import verdicts
@@ -61,18 +61,12 @@ def markdown_row(values: Iterable[str]) -> str:
     return "| " + " | ".join(value.replace("|", "\\|") for value in values) + " |"
 
 
-_MARKDOWN = re.compile(
-    r"""[\\`*\[\]~$\#]                    # whatever stands around them
-    | (?<![^\W_])_ | _(?![^\W_])          # within a word it is no markup
-    | <(?=[A-Za-z/!?]) | &(?=[\#A-Za-z])  # a tag, an entity""",
-    re.VERBOSE,
-)
 _LIST_OR_QUOTATION = re.compile(r"^(\d{0,9})([-+>.)])")
 
 
 def markdown_text(text: str) -> str:
     """Return plain text as Markdown that shows it within a line: nothing of it is markup."""
-    return _MARKDOWN.sub(r"\\\g<0>", one_line(text, _LONGEST_TEXT))
+    return as_markdown(one_line(text, _LONGEST_TEXT))
 
 
 def markdown_item(text: str) -> str:
