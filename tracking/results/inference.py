@@ -106,8 +106,12 @@ def share_interval(values: Sequence[float]) -> Interval | None:
     """Return Clopper and Pearson's (1934) 95 % interval of the share of ones among zeros and ones; None without any."""
     if not values:
         return None
-    found = scipy.stats.binomtest(round(sum(values)), len(values)).proportion_ci(CONFIDENCE, method="exact")
-    return Interval(float(found.low), float(found.high))
+    # scipy.stats.binomtest looks for the same ends by trial, and versions of SciPy stop at different last digits.
+    ones, quantile, tail = round(sum(values)), scipy.special.betaincinv, (1 - CONFIDENCE) / 2
+    zeros = len(values) - ones
+    low = quantile(ones, zeros + 1, tail) if ones else 0.0
+    high = quantile(ones + 1, zeros, 1 - tail) if zeros else 1.0
+    return Interval(float(low), float(high))
 
 
 @cache
