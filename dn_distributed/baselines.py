@@ -37,7 +37,8 @@ def _matching_pursuit(inputs: _Array, targets: _Array) -> _Array:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it ends early where nothing is left to explain
-        return np.atleast_2d(orthogonal_mp(inputs, targets, n_nonzero_coefs=inputs.shape[1], return_path=True).T)
+        path = np.asarray(orthogonal_mp(inputs, targets, n_nonzero_coefs=inputs.shape[1], return_path=True))
+    return np.atleast_2d(path.T)
 
 
 _PATHS: Mapping[Baseline, Callable[[_Array, _Array], _Array]] = {"lasso": _lasso, "omp": _matching_pursuit}

@@ -82,7 +82,7 @@ def test_a_share_of_ten_is_uncertain_also_where_all_agree(ones: int, low: float,
 def test_the_ends_of_a_share_are_exact() -> None:
     found = inference.share_interval([0.0] * 100)
     assert found is not None
-    assert found.high == near(1 - 0.025**0.01, rel=1e-14)
+    assert found.high == near(1 - 0.025**0.01, abs=1e-15)
 
 
 def test_of_no_values_there_is_no_share() -> None:
