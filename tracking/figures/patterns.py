@@ -17,7 +17,7 @@ from tracking.store.masks import Mask, unfolded
 
 CAPTION = (
     "Weights that are left (blue) and that are zero (white) in each regularised layer, {seeds}: inputs run "
-    "down, outputs across, and the title gives the density."
+    "down, outputs across, and the title gives the weights left in percent."
 )
 
 _FINE = 700  # more dots than a panel has
