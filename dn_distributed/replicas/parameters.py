@@ -73,14 +73,18 @@ def _like(stack: Tensor, dtype: torch.dtype) -> Tensor:
     bfloat16 copies all others first, at each of them.
     """
     size = stack[0].numel()
-    apart = math.ceil(size / _ALIGNMENT) * _ALIGNMENT
-    return torch.empty(len(stack), apart, dtype=dtype, device=stack.device)[:, :size].view(stack.shape)
+    return torch.empty(len(stack), _aligned(size), dtype=dtype, device=stack.device)[:, :size].view(stack.shape)
 
 
 def stacked_zeros(shapes: Mapping[str, torch.Size], num_replicates: int, device: torch.device) -> Tensor:
     """Return a buffer ``[K, n]`` for tensors of these shapes."""
-    size = math.ceil(sum(shape.numel() for shape in shapes.values()) / _ALIGNMENT) * _ALIGNMENT
-    return torch.zeros(num_replicates, size, device=device)
+    size = sum(shape.numel() for shape in shapes.values())
+    return torch.zeros(num_replicates, _aligned(size), device=device)
+
+
+def _aligned(size: int) -> int:
+    """Return how far apart replicates of so many numbers begin."""
+    return math.ceil(size / _ALIGNMENT) * _ALIGNMENT
 
 
 def views_of(buffer: Tensor, shapes: Mapping[str, torch.Size]) -> list[Tensor]:
