@@ -1,6 +1,7 @@
 """The report run of a sweep: the manifest, the driver's lease, and the finished report."""
 
 import contextlib
+from collections.abc import Collection
 from pathlib import Path
 
 from mlflow.exceptions import MlflowException
@@ -29,13 +30,17 @@ def write_manifest(sweep: SweepStore, report_run_id: str, manifest: Manifest) ->
     artifacts.add_text(sweep.client, report_run_id, manifest.model_dump_json(indent=1), schema.MANIFEST_FILE)
     if manifest.source:
         artifacts.add_text(sweep.client, report_run_id, manifest.source, schema.SWEEP_FILE)
-    write_view(sweep, manifest)
+    if ui_view.TAG not in sweep.client.get_experiment(sweep.experiment_id).tags:
+        _set_view(sweep, manifest, ())
     notes.write_link(sweep, manifest.name)
 
 
 def write_view(sweep: SweepStore, manifest: Manifest) -> None:
     """Write how the UI shows the sweep, with the figures that its cells have by now."""
-    measured = {name for record in sweep.records("cell", metrics=True) for name in record.metrics}
+    _set_view(sweep, manifest, {name for record in sweep.records("cell", metrics=True) for name in record.metrics})
+
+
+def _set_view(sweep: SweepStore, manifest: Manifest, measured: Collection[str]) -> None:
     sweep.client.set_experiment_tag(sweep.experiment_id, ui_view.TAG, ui_view.tag(manifest, now(), measured))
 
 
